@@ -1,0 +1,74 @@
+# make demo   the first look: trains one model on every backend
+# make test   the tests                     make check   format, lint, types, imports (what CI runs too)
+# make help   all targets
+#
+# make test ARGS="-k conv"                  make demo PYTHON=python3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+ARGS ?=
+
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
+USER_READY := $(VENV)/.installed-all
+DEV_READY := $(VENV)/.installed-dev
+# One worker per core: more threads in each would only fight for the same cores.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 300 --benchmark-disable
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install test test-slow check format bench clean
+
+help:
+	@echo "make demo        train one model on every backend, compare, export, save, load"
+	@echo "make test        run the tests (without the slow ones)"
+	@echo "make test-slow   run the slow tests only"
+	@echo "make check       format, lint, types and import rules, as CI does"
+	@echo "make format      put the code into form"
+	@echo "make bench       measure unifront beside native code and Keras"
+	@echo "make install     make $(VENV) with everything a developer needs"
+	@echo "make clean       remove $(VENV), caches and build output"
+
+demo: $(USER_READY)
+	@$(BIN)/unifront demo $(ARGS)
+
+install: $(DEV_READY)
+
+test: $(DEV_READY)
+	@$(PYTEST) --durations 10 --durations-min 1 $(ARGS)
+
+test-slow: $(DEV_READY)
+	@$(PYTEST) -m slow --timeout 3600 --durations 10 --durations-min 1 $(ARGS)
+
+check: $(DEV_READY)
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(DEV_READY)
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: $(DEV_READY)
+	@$(BIN)/python benchmarks/run.py $(ARGS)
+
+clean:
+	rm -rf $(VENV) build dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src backends zoo tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("unifront needs Python 3.11 or newer, and %s is %s. Try: make PYTHON=python3.11" % (sys.executable, sys.version.split()[0]))'
+	@echo "Making $(VENV) …"
+	@$(PYTHON) -m venv $(VENV)
+
+# The stamps: installed again only when what is to be installed has changed.
+$(USER_READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing unifront, PyTorch, TensorFlow and JAX into $(VENV) (some minutes the first time) …"
+	@$(PIP_INSTALL) -e '.[all]'
+	@touch $@
+
+$(DEV_READY): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing unifront, its frameworks and the developer's tools into $(VENV) (some minutes the first time) …"
+	@$(PIP_INSTALL) -e '.[all,dev]'
+	@touch $@ $(USER_READY)

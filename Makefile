@@ -44,7 +44,7 @@ check: $(DEV_READY)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 format: $(DEV_READY)
 	@$(BIN)/ruff check --fix .

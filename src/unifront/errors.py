@@ -1,0 +1,66 @@
+"""Every exception of unifront: what happened, what was given, what to try."""
+
+
+class UnifrontError(Exception):
+    """Base of all errors raised on purpose by unifront."""
+
+
+class ShapeError(UnifrontError, ValueError):
+    """Shapes or axes do not fit an operation."""
+
+
+class DTypeError(UnifrontError, TypeError):
+    """Dtypes do not fit an operation, or a name is no dtype."""
+
+
+class ArgumentError(UnifrontError, ValueError):
+    """An argument is outside what the function takes."""
+
+
+class UnknownName(UnifrontError, LookupError):
+    """A name (op, layer, loss, model, backend …) is not known."""
+
+    def __init__(self, kind: str, name: object, known: object = ()) -> None:
+        import difflib
+
+        names = sorted(str(item) for item in known)  # type: ignore[attr-defined]  # any iterable of names
+        close = difflib.get_close_matches(str(name), names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        listing = f" Known: {', '.join(names)}." if names else ""
+        super().__init__(f"Unknown {kind} {name!r}.{hint}{listing}")
+
+
+class NotBuiltError(UnifrontError, RuntimeError):
+    """A layer or model is used before its sizes are known."""
+
+
+class GraphError(UnifrontError, ValueError):
+    """A graph breaks a rule of the IR."""
+
+
+class ParseError(GraphError):
+    """The text of a graph cannot be read."""
+
+
+class BackendMissing(UnifrontError, ImportError):
+    """The framework behind a backend is not installed."""
+
+
+class UnsupportedOp(UnifrontError, NotImplementedError):
+    """A backend has no row for an operation; the reason is in the message."""
+
+
+class DataError(UnifrontError, ValueError):
+    """Training or evaluation data does not fit the model."""
+
+
+class NonFiniteLoss(UnifrontError, ArithmeticError):
+    """The loss became NaN or infinite."""
+
+
+class FileFormatError(UnifrontError, ValueError):
+    """A file is broken, hostile or of an unknown version."""
+
+
+class ExportError(UnifrontError, ValueError):
+    """A graph cannot be written in the asked format."""

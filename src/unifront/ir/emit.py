@@ -1,0 +1,211 @@
+"""A graph as a straight-line Python function over native callables: how every backend runs a graph.
+
+The function is real source text (kept in `Program.source`), one line per node, with each attribute bound
+beforehand, sizes read once from the inputs, and every value dropped after its last use:
+
+    def digits(inputs, variables):
+        v0, = inputs
+        v1, v2, = variables
+        batch = size(v0, 0)
+        v3 = dense_0(v0, v1, v2)
+        del v0
+        return v3,
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from unifront.errors import GraphError, UnsupportedOp
+from unifront.ir.dims import DimExpr
+from unifront.ir.graph import Graph, Literal, Node, Op, Value, map_dims
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How a backend keeps an operand of an operation: a reversible change of layout.
+
+    ``to_native`` takes the canonical (Keras) layout to the stored one and ``from_native`` takes it back;
+    both are the framework's own differentiable operations. ``shape`` maps the canonical shape likewise.
+    """
+
+    name: str
+    to_native: Callable[[Any], Any]
+    from_native: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What `emit` needs of a backend.
+
+    Args:
+        table: the native callable of each operation, called with operands and attributes (and ``regions``).
+        constant: NumPy array → native constant.
+        size: native array, axis → the size of that axis.
+        storage: (operation, operand position) → how a row wants that operand. The row always gets it so.
+        reasons: why an operation has no row.
+    """
+
+    backend: str
+    table: Mapping[Op, Callable[..., Any]]
+    constant: Callable[[np.ndarray], Any]
+    size: Callable[[Any, int], Any]
+    storage: Mapping[tuple[Op, int], Storage]
+    reasons: Mapping[Op, str]
+
+
+@dataclass(frozen=True)
+class Program:
+    """``function(inputs, variables) -> outputs`` (tuples of native arrays), and its source text.
+
+    ``storage`` gives, for each variable of the graph, the layout in which the function expects it (None: Keras's).
+    """
+
+    function: Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
+    source: str
+    storage: tuple[Storage | None, ...]
+
+
+def storage_of(graph: Graph, storage: Mapping[tuple[Op, int], Storage]) -> tuple[Storage | None, ...]:
+    """The layout of each variable: that of the first node which asks for one."""
+    users = graph.users()
+    wanted = (
+        [storage[node.op, position] for node, position in users.get(variable.value, ()) if (node.op, position) in storage]
+        for variable in graph.variables
+    )
+    return tuple(found[0] if found else None for found in wanted)
+
+
+def emit(graph: Graph, rows: Rows, *, stored: Mapping[str, Storage | None] | None = None) -> Program:
+    """Write, compile and return the function of ``graph``.
+
+    Args:
+        stored: the layout of variables by name, where it is decided already; else `storage_of`.
+
+    Raises `UnsupportedOp` naming the layer and the reason if an operation has no row.
+    """
+    layouts = storage_of(graph, rows.storage)
+    if stored is not None:
+        layouts = tuple(stored.get(v.name, own) for v, own in zip(graph.variables, layouts, strict=True))
+    writer = _Writer(graph, rows, {v.value: s for v, s in zip(graph.variables, layouts, strict=True)})
+    source = writer.write()
+    code = compile(source, f"<unifront {rows.backend} {graph.name}>", "exec")
+    exec(code, writer.names)  # the text is written just above, from numbered names alone
+    return Program(writer.names["program"], source, layouts)
+
+
+class _Writer:
+    def __init__(self, graph: Graph, rows: Rows, layouts: dict[Value, Storage | None]) -> None:
+        self.graph, self.rows, self.layouts = graph, rows, layouts
+        self.names: dict[str, Any] = {"size": rows.size}
+        self.lines: list[str] = []
+        self.last_use: dict[Value, int] = {}
+        for number, node in enumerate(graph.nodes):
+            for value in node.operands:
+                if value is not None:
+                    self.last_use[value] = number
+        for value in (*graph.outputs, *(v.value for v in graph.variables)):
+            self.last_use.pop(value, None)
+
+    def write(self) -> str:
+        graph = self.graph
+        self.unpack(graph.inputs, "inputs")
+        self.unpack([variable.value for variable in graph.variables], "variables")
+        self.sizes()
+        for number, node in enumerate(graph.nodes):
+            self.node(number, node)
+        outputs = [self.operand(value, None) for value in graph.outputs]
+        self.lines.append(f"return ({', '.join(outputs)},)" if outputs else "return ()")
+        body = "\n".join(f"    {line}" for line in self.lines)
+        return f"def program(inputs, variables):\n{body}\n"
+
+    def unpack(self, values: Any, source: str) -> None:
+        if values:
+            self.lines.append(f"{', '.join(f'v{value.id}' for value in values)}, = {source}")
+
+    def sizes(self) -> None:
+        """Read every symbol of the graph's inputs from an axis that is that symbol alone."""
+        known: set[str] = set()
+        used = self.used_symbols()
+        for value in self.graph.inputs:
+            for axis, dim in enumerate(value.type.shape):
+                name = str(dim)
+                if isinstance(dim, DimExpr) and name in used and name not in known and dim.symbols() == {name}:
+                    known.add(name)
+                    self.lines.append(f"{name} = size(v{value.id}, {axis})")
+        if used - known:
+            missing = ", ".join(sorted(used - known))
+            raise GraphError(f"Graph {self.graph.name!r}: no input has an axis of the size {missing} alone.")
+
+    def used_symbols(self) -> set[str]:
+        used: set[str] = set()
+
+        def note(dim: Any) -> Any:
+            used.update(dim.symbols())
+            return dim
+
+        for node in self.graph.nodes:
+            map_dims(dict(node.attributes), note)
+        return used
+
+    def node(self, number: int, node: Node) -> None:
+        if node.op.name == "constant":
+            literal = node.attributes["value"]
+            assert isinstance(literal, Literal)
+            self.names[f"v{node.outputs[0].id}"] = self.rows.constant(literal.numpy())
+            return
+        if node.op not in self.rows.table:
+            reason = self.rows.reasons.get(node.op, "it has no row for it")
+            raise UnsupportedOp(f"{node.where()}: the backend {self.rows.backend!r} cannot run it: {reason}.")
+        fixed = {k: v for k, v in node.attributes.items() if not _has_symbols(v)}
+        live = [f"{k}={_expression(v)}" for k, v in node.attributes.items() if _has_symbols(v)]
+        if node.regions:
+            fixed["regions"] = tuple(emit(region, self.rows).function for region in node.regions)
+        callee = f"{node.op.name}_{number}"
+        row = self.rows.table[node.op]
+        self.names[callee] = partial(row, **fixed) if fixed else row
+        operands = [self.operand(value, self.rows.storage.get((node.op, i))) for i, value in enumerate(node.operands)]
+        outputs = ", ".join(f"v{value.id}" for value in node.outputs)
+        if len(node.outputs) > 1:
+            outputs += ","
+        comment = f"  # {node.name}" if node.name and node.name.isprintable() else ""
+        self.lines.append(f"{outputs} = {callee}({', '.join([*operands, *live])}){comment}")
+        dead = sorted({f"v{v.id}" for v in node.operands if v is not None and self.last_use.get(v) == number})
+        dead += [f"v{v.id}" for v in node.outputs if v not in self.last_use and v not in self.graph.outputs]
+        dead = [name for name in dead if name not in self.names]
+        if dead:
+            self.lines.append(f"del {', '.join(dead)}")
+
+    def operand(self, value: Value | None, wanted: Storage | None) -> str:
+        """The expression of ``value`` in the layout ``wanted`` (None: the canonical one)."""
+        if value is None:
+            return "None"
+        name, have = f"v{value.id}", self.layouts.get(value)
+        if have is wanted:
+            return name
+        if have is not None:
+            name = f"{self.helper(have.name, 'from', have.from_native)}({name})"
+        if wanted is not None:
+            name = f"{self.helper(wanted.name, 'to', wanted.to_native)}({name})"
+        return name
+
+    def helper(self, name: str, direction: str, function: Callable[[Any], Any]) -> str:
+        self.names[f"{direction}_{name}"] = function
+        return f"{direction}_{name}"
+
+
+def _has_symbols(attribute: Any) -> bool:
+    if isinstance(attribute, tuple):
+        return any(_has_symbols(item) for item in attribute)
+    return isinstance(attribute, DimExpr)
+
+
+def _expression(attribute: Any) -> str:
+    if isinstance(attribute, tuple):
+        return f"({''.join(_expression(item) + ', ' for item in attribute)})"
+    return str(attribute) if isinstance(attribute, DimExpr) else repr(attribute)

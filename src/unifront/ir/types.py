@@ -1,0 +1,62 @@
+"""Tensor types: a dtype and a shape of dimensions. Written ``float32[batch, 8, 8, 1]``."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from unifront.dtypes import DType, DTypeLike, dtype_of
+from unifront.errors import ParseError
+from unifront.ir.dims import Dim, DimExpr, parse_dim
+
+Shape = tuple[Dim, ...]
+_TYPE = re.compile(r"\s*([a-z0-9]+)\[(.*)\]\s*\Z", re.S)
+
+
+@dataclass(frozen=True)
+class TensorType:
+    """The dtype and shape of a value."""
+
+    dtype: DType
+    shape: Shape = ()
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def is_static(self) -> bool:
+        """True when no dimension is symbolic."""
+        return all(isinstance(dim, int) for dim in self.shape)
+
+    @property
+    def size(self) -> Dim:
+        """The number of elements."""
+        return math.prod(self.shape)
+
+    def with_shape(self, shape: Shape) -> TensorType:
+        return TensorType(self.dtype, tuple(shape))
+
+    def with_dtype(self, dtype: DTypeLike) -> TensorType:
+        return TensorType(dtype_of(dtype), self.shape)
+
+    def __str__(self) -> str:
+        return f"{self.dtype.name}[{', '.join(str(dim) for dim in self.shape)}]"
+
+    __repr__ = __str__
+
+
+def parse_type(text: str) -> TensorType:
+    """The type written as ``text``, the inverse of ``str``."""
+    match = _TYPE.match(text)
+    if not match:
+        raise ParseError(f"{text[:80]!r} is not a tensor type such as float32[batch, 8].")
+    name, dims = match.groups()
+    return TensorType(dtype_of(name), tuple(parse_dim(dim) for dim in dims.split(",") if dim.strip()))
+
+
+def symbols_of(*types: TensorType) -> frozenset[str]:
+    """The names of all symbolic dimensions in ``types``."""
+    dims = (dim for type_ in types for dim in type_.shape if isinstance(dim, DimExpr))
+    return frozenset().union(*(dim.symbols() for dim in dims))

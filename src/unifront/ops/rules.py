@@ -1,0 +1,67 @@
+"""What type rules share: broadcasting, axes, and the words of their errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from unifront.dtypes import DType
+from unifront.errors import DTypeError, ShapeError
+from unifront.ir.dims import Dim
+from unifront.ir.types import Shape, TensorType
+
+
+def broadcast(*shapes: Shape) -> Shape:
+    """The shape to which all ``shapes`` broadcast (NumPy's rule; symbols match only themselves and 1)."""
+    rank = max((len(shape) for shape in shapes), default=0)
+    padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
+    result: list[Dim] = []
+    for dims in zip(*padded, strict=True):
+        wide = {dim for dim in dims if dim != 1}
+        if len(wide) > 1:
+            raise ShapeError(f"The shapes {' and '.join(map(show, shapes))} do not broadcast.")
+        result.append(wide.pop() if wide else 1)
+    return tuple(result)
+
+
+def show(shape: Shape) -> str:
+    """A shape as errors print it."""
+    return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def axis_in(axis: int, rank: int, what: str = "axis") -> int:
+    """``axis`` counted from the front; `ShapeError` if there is none such."""
+    if not isinstance(axis, int) or not -rank <= axis < rank:
+        raise ShapeError(f"{what} {axis!r} is out of range for a tensor of rank {rank}.")
+    return axis % rank
+
+
+def axes_in(axis: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
+    """Axes counted from the front, sorted, each once; None means all."""
+    if axis is None:
+        return tuple(range(rank))
+    axes = [axis_in(one, rank) for one in ((axis,) if isinstance(axis, int) else axis)]
+    if len(set(axes)) < len(axes):
+        raise ShapeError(f"The axes {axis} name one axis twice (rank {rank}).")
+    return tuple(sorted(axes))
+
+
+def same_dtype(*types: TensorType) -> DType:
+    """The one dtype of ``types``."""
+    found = list(dict.fromkeys(type_.dtype for type_ in types))
+    if len(found) != 1:
+        raise DTypeError(f"The operands have the dtypes {', '.join(dtype.name for dtype in found)}; cast them to one.")
+    return found[0]
+
+
+def need_float(type_: TensorType, what: str = "the operand") -> TensorType:
+    """``type_``, which must be a float."""
+    if not type_.dtype.is_float:
+        raise DTypeError(f"{what} is {type_.dtype}; a float is needed.")
+    return type_
+
+
+def need_rank(type_: TensorType, rank: int, what: str = "the operand") -> TensorType:
+    """``type_``, which must have ``rank`` dimensions."""
+    if type_.rank != rank:
+        raise ShapeError(f"{what} has the shape {show(type_.shape)}; {rank} dimensions are needed.")
+    return type_

@@ -1,0 +1,102 @@
+"""What an operation is: one object that holds its whole meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unifront.errors import ArgumentError, GraphError
+from unifront.ir.dims import DimExpr
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+
+Rule = Callable[..., TensorType | tuple[TensorType, ...]]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call to test an operation with.
+
+    Args:
+        operands: NumPy arrays, floats in float64 (the suite casts them); None for an absent operand.
+        attributes: as the operation takes them.
+        wrt: positions of the operands to check gradients for; None means every float operand.
+        regions: bodies, for operations that have them.
+        bound: a wider relative bound than the table's, per dtype name, only with ``reason``.
+        reason: why the bound is wider.
+    """
+
+    operands: tuple[Any, ...]
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    wrt: tuple[int, ...] | None = None
+    regions: tuple[Graph, ...] = ()
+    bound: Mapping[str, float] = field(default_factory=dict)
+    reason: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class OpSpec:
+    """An operation.
+
+    Args:
+        name: lower-case identifier, unique; ``uf.ops.NAME`` is the public function.
+        rule: the type rule: ``(*operand types, **attributes) -> type or types``. Raises `ShapeError`,
+            `DTypeError` or `ArgumentError` saying what does not fit.
+        reference: the NumPy meaning: ``(*arrays, **attributes) -> array or arrays``, for float64 and float32.
+        samples: a generator of test calls: ``(numpy Generator) -> Sample …``, with odd and empty shapes.
+        source: where the meaning is written down: an ONNX operator, a NumPy function, a paper.
+        attributes: the name and Python type of each attribute (``tuple`` may hold symbolic dimensions).
+        decomposition: the same meaning in other operations: ``(*tensors, **attributes) -> tensor(s)``.
+        differentiable: False for operations without a useful gradient (comparisons, argmax).
+        random: True if the result depends on a key, so that backends agree in distribution only.
+        variadic: True if it takes any number of operands.
+    """
+
+    name: str
+    rule: Rule
+    reference: Callable[..., Any]
+    samples: Callable[[np.random.Generator], Iterable[Sample]]
+    source: str
+    attributes: Mapping[str, type | tuple[type, ...]] = field(default_factory=dict)
+    decomposition: Callable[..., Any] | None = None
+    differentiable: bool = True
+    random: bool = False
+    variadic: bool = False
+
+    def infer(
+        self, *types: TensorType | None, regions: tuple[Graph, ...] = (), **attributes: Any
+    ) -> tuple[TensorType, ...]:
+        """Output types for operand types and attributes; raises as ``rule`` does, or `GraphError`."""
+        if attributes.keys() != self.attributes.keys():
+            given, known = sorted(attributes), sorted(self.attributes)
+            raise GraphError(f"{self.name} takes the attributes {known}; given were {given}.")
+        for name, value in attributes.items():
+            wanted = self.attributes[name]
+            if not isinstance(value, wanted) and not (isinstance(value, DimExpr) and wanted is int):
+                shown = wanted.__name__ if isinstance(wanted, type) else " or ".join(t.__name__ for t in wanted)
+                raise ArgumentError(f"{self.name}: {name} is a {shown}, not {value!r}.")
+        extra = {"regions": regions} if regions else {}
+        try:
+            result = self.rule(*types, **extra, **attributes)
+        except TypeError as error:
+            if error.__traceback__ and error.__traceback__.tb_next is None:  # the call itself did not fit
+                raise GraphError(f"{self.name}: {error}.") from error
+            raise
+        return (result,) if isinstance(result, TensorType) else tuple(result)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+
+OPS: dict[str, OpSpec] = {}
+"""Every operation by name, in the order of definition."""
+
+
+def register(spec: OpSpec) -> OpSpec:
+    """Add ``spec`` to the table of operations and give it back."""
+    if OPS.setdefault(spec.name, spec) is not spec:
+        raise GraphError(f"There are two operations called {spec.name!r}.")
+    return spec

@@ -1,0 +1,321 @@
+"""Symbolic tensors, and `bind`: the one way to apply an operation.
+
+`bind` looks at what it is given. Native arrays: the backend's row runs at once. `Traced` tensors: a node is
+added to the graph being built. `Symbolic` tensors (what ``uf.Input`` gives): the call is noted, to be
+replayed when the model is traced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from unifront import tree
+from unifront.backend import Backend, HostKey, backend_of, placement
+from unifront.dtypes import DType, dtype_of, key
+from unifront.errors import ArgumentError, UnifrontError, UnsupportedOp
+from unifront.ir import graph as ir
+from unifront.ir.emit import emit
+from unifront.ir.graph import Graph, Literal, Node, Value
+from unifront.ir.types import Shape, TensorType
+from unifront.ops.spec import OpSpec, Sample, register
+from unifront.weights import Variable
+
+
+class Tensor:
+    """A tensor without a value: a type, and where it comes from. Arithmetic works as with NumPy arrays."""
+
+    __array_priority__ = 1000
+
+    def __init__(self, type_: TensorType) -> None:
+        self.type = type_
+
+    @property
+    def shape(self) -> Shape:
+        """Dimensions: ints and symbols."""
+        return self.type.shape
+
+    @property
+    def dtype(self) -> DType:
+        return self.type.dtype
+
+    @property
+    def rank(self) -> int:
+        return self.type.rank
+
+    ndim = rank
+
+    def __len__(self) -> int:
+        raise ArgumentError(f"A symbolic tensor of type {self.type} has no length; use its shape.")
+
+    def __bool__(self) -> bool:
+        raise ArgumentError(
+            f"A symbolic tensor of type {self.type} has no truth value while a graph is traced. "
+            "Use uf.ops.where or uf.ops.cond, or run the layer on native arrays."
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        raise ArgumentError(f"A symbolic tensor of type {self.type} cannot be iterated; use uf.ops.unstack.")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.type}>"
+
+
+class Traced(Tensor):
+    """A value of the graph that ``builder`` is writing. ``mask`` travels with it from layer to layer."""
+
+    def __init__(self, value: Value, builder: Builder) -> None:
+        super().__init__(value.type)
+        self.value, self.builder = value, builder
+        self.mask: Any = None
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a layer or function on symbolic tensors, to be replayed."""
+
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+class Symbolic(Tensor):
+    """A tensor of the functional API: the ``index``-th result of ``call``, or an input (``call`` is None)."""
+
+    def __init__(self, type_: TensorType, name: str, call: Call | None = None, index: int = 0) -> None:
+        super().__init__(type_)
+        self.name, self.call, self.index = name, call, index
+
+
+_path: ContextVar[tuple[str, ...]] = ContextVar("unifront_path", default=())
+
+
+@contextmanager
+def scope(name: str) -> Iterator[None]:
+    """Everything made inside is named ``name/…``."""
+    token = _path.set((*_path.get(), name))
+    try:
+        yield
+    finally:
+        _path.reset(token)
+
+
+def current_path() -> str:
+    """The path of the scopes entered, ``encoder/block1``."""
+    return "/".join(_path.get())
+
+
+@dataclass
+class Builder:
+    """A graph being written."""
+
+    name: str = "graph"
+    inputs: list[Value] = field(default_factory=list)
+    input_names: list[str] = field(default_factory=list)
+    variables: dict[int, tuple[Variable, Value]] = field(default_factory=dict)
+    nodes: list[Node] = field(default_factory=list)
+    updates: dict[int, tuple[Variable, Traced]] = field(default_factory=dict)
+    _constants: dict[tuple[Any, ...], Traced] = field(default_factory=dict)
+    _next: int = 0
+
+    def new(self, type_: TensorType) -> Value:
+        self._next += 1
+        return Value(self._next - 1, type_)
+
+    def input(self, name: str, type_: TensorType) -> Traced:
+        """A new input of the graph."""
+        value = self.new(type_)
+        self.inputs.append(value)
+        self.input_names.append(name)
+        return Traced(value, self)
+
+    def variable(self, variable: Variable) -> Traced:
+        """The graph's value of ``variable``: after an update in this graph, the new one."""
+        if id(variable) in self.updates:
+            return self.updates[id(variable)][1]
+        if id(variable) not in self.variables:
+            self.variables[id(variable)] = (variable, self.new(variable.type))
+        return Traced(self.variables[id(variable)][1], self)
+
+    def constant(self, array: np.ndarray) -> Traced:
+        """A constant; equal ones are shared."""
+        literal = Literal.of(array)
+        shared = (literal.dtype, literal.shape, literal.data)
+        if shared not in self._constants:
+            (self._constants[shared],) = self.add(CONSTANT, (), {"value": literal})
+        return self._constants[shared]
+
+    def add(
+        self,
+        op: ir.Op,
+        operands: Sequence[Value | None],
+        attributes: Mapping[str, Any],
+        regions: tuple[Graph, ...] = (),
+        name: str | None = None,
+    ) -> tuple[Traced, ...]:
+        """Add a node; its type rule is run, and its error gets the layer path."""
+        node = Node(op, tuple(operands), (), dict(attributes), regions, current_path() if name is None else name)
+        try:
+            types = node.infer()
+        except UnifrontError as error:
+            error.args = (f"{node.name}: {error.args[0]}" if node.name else error.args[0], *error.args[1:])
+            raise
+        outputs = tuple(self.new(type_) for type_ in types)
+        self.nodes.append(Node(op, node.operands, outputs, node.attributes, regions, node.name))
+        return tuple(Traced(value, self) for value in outputs)
+
+    def graph(
+        self,
+        outputs: Sequence[Traced],
+        output_names: Sequence[str] = (),
+        variables: Sequence[ir.Variable] | None = None,
+    ) -> Graph:
+        """The finished graph, numbered in order. Constants stand first; ``variables`` defaults to those met."""
+        if variables is None:
+            variables = [ir.Variable(v.path, value, v.trainable) for v, value in self.variables.values()]
+        constants = [node for node in self.nodes if node.op is CONSTANT]
+        others = [node for node in self.nodes if node.op is not CONSTANT]
+        return Graph(
+            self.name,
+            tuple(self.inputs),
+            tuple(variables),
+            (*constants, *others),
+            tuple(output.value for output in outputs),
+            tuple(self.input_names),
+            tuple(output_names),
+        ).renumbered()
+
+
+def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attributes: Any) -> Any:
+    """Apply ``op``: a tensor, or a tuple of them when it has several results."""
+    kind = Symbolic if any(isinstance(o, Symbolic) for o in operands) else None
+    if kind:
+        extra = {"regions": regions} if regions else {}
+        types = op.infer(*(None if o is None else type_of(o) for o in operands), **extra, **attributes)
+        call = Call(bind, (op, *operands), {**extra, **attributes})
+        outputs: tuple[Any, ...] = tuple(Symbolic(t, op.name, call, i) for i, t in enumerate(types))
+        return outputs[0] if len(outputs) == 1 else outputs
+    builder = builder_of(operands)
+    if builder is not None:
+        values = [None if o is None else lift(o, builder).value for o in operands]
+        outputs = builder.add(op, values, attributes, regions)
+        return outputs[0] if len(outputs) == 1 else outputs
+    return _run(op, operands, attributes, regions)
+
+
+def builder_of(operands: Sequence[Any]) -> Builder | None:
+    """The builder that the traced operands belong to; None when there is none."""
+    builders = {id(o.builder): o.builder for o in operands if isinstance(o, Traced)}
+    if len(builders) > 1:
+        names = sorted(builder.name for builder in builders.values())
+        raise ArgumentError(f"Tensors of different traces meet in one operation: {', '.join(names)}.")
+    return next(iter(builders.values()), None)
+
+
+def lift(operand: Any, builder: Builder) -> Traced:
+    """``operand`` (tensor, variable, array or scalar) as a value of the graph being built."""
+    if isinstance(operand, Traced):
+        return operand
+    if isinstance(operand, Variable):
+        return builder.variable(operand)
+    backend = backend_of(operand)
+    if backend is not None:
+        operand = backend.numpy(operand)
+    array = np.asarray(operand)
+    return builder.constant(array if hasattr(operand, "dtype") else array.astype(_default_dtype(array)))
+
+
+def _default_dtype(array: np.ndarray) -> np.dtype:
+    return {"f": np.dtype("float32"), "i": np.dtype("int32")}.get(array.dtype.kind, array.dtype)
+
+
+def type_of(operand: Any) -> TensorType:
+    """The type of a tensor, variable, native array or Python number."""
+    if isinstance(operand, Tensor | Variable):
+        return operand.type
+    backend = backend_of(operand)
+    if backend is not None:
+        return backend.type_of(operand)
+    if isinstance(operand, HostKey):
+        return TensorType(key)
+    array = np.asarray(operand)
+    return TensorType(dtype_of(_default_dtype(array)), array.shape)
+
+
+def _run(op: OpSpec, operands: Sequence[Any], attributes: Mapping[str, Any], regions: tuple[Graph, ...]) -> Any:
+    """Run ``op`` at once on native arrays; variables and NumPy arrays follow the other operands' backend."""
+    found = [b for b in map(backend_of, operands) if b is not None]
+    backend: Backend | None = next((b for b in found if b.name != "numpy"), found[0] if found else None)
+    if backend is None:
+        backend = placement().backend
+    rows = backend.rows()
+    natives = [_native(operand, backend) for operand in operands]
+    try:
+        op.infer(*(None if n is None else backend.type_of(n) for n in natives),
+                 **({"regions": regions} if regions else {}), **attributes)  # fmt: skip
+    except UnifrontError as error:
+        path = current_path()
+        error.args = (f"{path}: {error.args[0]}" if path else error.args[0], *error.args[1:])
+        raise
+    if op not in rows.table:
+        if op.decomposition is None:
+            reason = rows.reasons.get(op, "it has no row for it")
+            raise UnsupportedOp(f"{op.name}: the backend {backend.name!r} cannot run it: {reason}.")
+        return op.decomposition(*natives, **({"regions": regions} if regions else {}), **attributes)
+    for i, native in enumerate(natives):
+        storage = rows.storage.get((op, i))
+        if storage is not None and native is not None:
+            natives[i] = storage.to_native(native)
+    extra: dict[str, Any] = {}
+    if regions:
+        extra["regions"] = tuple(emit(region, rows).function for region in regions)
+    return rows.table[op](*natives, **extra, **attributes)
+
+
+def _native(operand: Any, backend: Backend) -> Any:
+    if operand is None:
+        return None
+    if isinstance(operand, Variable):
+        return operand.native(backend.name)
+    if isinstance(operand, HostKey):
+        return backend.key(operand)
+    own = backend_of(operand)
+    if own is not None and own.name == backend.name:
+        return operand
+    if own is not None:
+        operand = own.numpy(operand)
+    array = np.asarray(operand)
+    return backend.array(array if hasattr(operand, "dtype") else array.astype(_default_dtype(array)))
+
+
+def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Note a call on symbolic tensors; its results are symbolic, typed by tracing ``function`` once."""
+    builder = Builder("types")
+
+    def placeholder(leaf: Any) -> Any:
+        return builder.input(f"input_{len(builder.inputs)}", leaf.type) if isinstance(leaf, Symbolic) else leaf
+
+    result = function(*tree.map_leaves(placeholder, args), **tree.map_leaves(placeholder, kwargs))
+    call = Call(function, args, kwargs)
+    count = iter(range(1_000_000))
+    return tree.map_leaves(lambda leaf: Symbolic(type_of(leaf), "", call, next(count)), result)
+
+
+CONSTANT = register(
+    OpSpec(
+        "constant",
+        rule=lambda value: TensorType(dtype_of(value.dtype), value.shape),
+        reference=lambda value: value.numpy(),
+        samples=lambda rng: [Sample((), {"value": Literal.of(rng.normal(size=shape))}) for shape in [(), (2, 3), (0, 2)]],
+        source="ONNX Constant",
+        attributes={"value": Literal},
+        differentiable=False,
+    )
+)
+
+__all__ = ["CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced", "bind", "builder_of", "current_path", "lift", "record", "scope", "type_of"]  # fmt: skip

@@ -41,7 +41,7 @@ test-slow: $(DEV_READY)
 	@$(PYTEST) -m slow --timeout 3600 --durations 10 --durations-min 1 $(ARGS)
 
 check: $(DEV_READY)
-	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff format --check --output-format concise .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo

@@ -14,7 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c c
 USER_READY := $(VENV)/.installed-all
 DEV_READY := $(VENV)/.installed-dev
 # One worker per core: more threads in each would only fight for the same cores.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --timeout 300 --benchmark-disable
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --timeout 300 --benchmark-disable
 
 .DEFAULT_GOAL := help
 .PHONY: help demo install test test-slow check format bench clean
@@ -60,7 +60,7 @@ clean:
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("unifront needs Python 3.11 or newer, and %s is %s. Try: make PYTHON=python3.11" % (sys.executable, sys.version.split()[0]))'
 	@echo "Making $(VENV) …"
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 
 # The stamps: installed again only when what is to be installed has changed.
 $(USER_READY): pyproject.toml constraints.txt | $(BIN)/python

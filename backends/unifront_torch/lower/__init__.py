@@ -1,0 +1,30 @@
+"""The table: each operation and its PyTorch callable. One file per family, named as in `unifront.ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from unifront.ir.emit import Storage
+from unifront.ir.graph import Op
+
+FAMILIES = (
+    "elementwise", "reduce", "shape", "index", "linalg", "conv", "pool", "norm", "nn", "rnn", "control",
+    "random", "optimize",
+)  # fmt: skip
+
+TABLE: dict[Op, Callable[..., Any]] = {}
+UNSUPPORTED: dict[Op, str] = {}
+STORAGE: dict[tuple[Op, int], Storage] = {}
+MULTI_TENSOR: dict[Op, Callable[..., None]] = {}
+"""Optimizer rules that update many variables at once and in place; see `unifront_torch.lower.optimize`."""
+
+for _family in FAMILIES:
+    if find_spec(f"{__name__}.{_family}"):
+        _module = import_module(f"{__name__}.{_family}")
+        TABLE.update(_module.TABLE)
+        UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
+        STORAGE.update(getattr(_module, "STORAGE", {}))
+        MULTI_TENSOR.update(getattr(_module, "MULTI_TENSOR", {}))

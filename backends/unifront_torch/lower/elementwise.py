@@ -1,0 +1,90 @@
+"""Operations on each element in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from unifront.ops import elementwise as ops
+from unifront.ops.spec import OpSpec
+from unifront_torch.dtypes import TORCH
+
+
+def _cast(x: torch.Tensor, dtype: str) -> torch.Tensor:
+    return x.to(TORCH[dtype])
+
+
+def _clip(x: torch.Tensor, minimum: float, maximum: float) -> torch.Tensor:
+    return torch.clamp(x, minimum, maximum)
+
+
+def _gelu(x: torch.Tensor, approximate: bool) -> torch.Tensor:
+    return F.gelu(x, approximate="tanh" if approximate else "none")
+
+
+def _softplus(x: torch.Tensor) -> torch.Tensor:
+    # From the threshold on torch returns x itself: at its default of 20 that is 2e-9 off.
+    return F.softplus(x, 1.0, 40.0)
+
+
+def _hard_sigmoid(x: torch.Tensor) -> torch.Tensor:
+    # Torch's own has a gradient of 1/6 rounded to float32, whatever the dtype.
+    return F.relu6(x + 3.0) / 6.0 if x.dtype == torch.float64 else F.hardsigmoid(x)
+
+
+TABLE: dict[OpSpec, Callable[..., Any]] = {
+    ops.NEGATIVE: torch.neg,
+    ops.ABS: torch.abs,
+    ops.SIGN: torch.sign,
+    ops.SQUARE: torch.square,
+    ops.EXP: torch.exp,
+    ops.EXPM1: torch.expm1,
+    ops.LOG: torch.log,
+    ops.LOG1P: torch.log1p,
+    ops.SQRT: torch.sqrt,
+    ops.RSQRT: torch.rsqrt,
+    ops.RECIPROCAL: torch.reciprocal,
+    ops.SIN: torch.sin,
+    ops.COS: torch.cos,
+    ops.TAN: torch.tan,
+    ops.TANH: torch.tanh,
+    ops.SIGMOID: torch.sigmoid,
+    ops.ERF: torch.erf,
+    ops.FLOOR: torch.floor,
+    ops.CEIL: torch.ceil,
+    ops.ROUND: torch.round,
+    ops.RELU: torch.relu,
+    ops.SOFTPLUS: _softplus,
+    ops.SOFTSIGN: F.softsign,
+    ops.SILU: F.silu,
+    ops.SELU: torch.selu,
+    ops.HARD_SIGMOID: _hard_sigmoid,
+    ops.GELU: _gelu,
+    ops.LEAKY_RELU: F.leaky_relu,
+    ops.ELU: F.elu,
+    ops.ADD: torch.add,
+    ops.SUBTRACT: torch.sub,
+    ops.MULTIPLY: torch.mul,
+    ops.DIVIDE: torch.div,
+    ops.FLOOR_DIVIDE: torch.floor_divide,
+    ops.REMAINDER: torch.remainder,
+    ops.POWER: torch.pow,
+    ops.MAXIMUM: torch.maximum,
+    ops.MINIMUM: torch.minimum,
+    ops.EQUAL: torch.eq,
+    ops.NOT_EQUAL: torch.ne,
+    ops.LESS: torch.lt,
+    ops.LESS_EQUAL: torch.le,
+    ops.GREATER: torch.gt,
+    ops.GREATER_EQUAL: torch.ge,
+    ops.LOGICAL_AND: torch.logical_and,
+    ops.LOGICAL_OR: torch.logical_or,
+    ops.LOGICAL_NOT: torch.logical_not,
+    ops.CAST: _cast,
+    ops.WHERE: torch.where,
+    ops.CLIP: _clip,
+    ops.STOP_GRADIENT: torch.Tensor.detach,
+}

@@ -1,0 +1,163 @@
+"""Arrays, devices, keys, and compiled programs in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+
+from unifront.backend import HostKey, TrainPlan, TrainState, TrainStep
+from unifront.dtypes import key as key_dtype
+from unifront.errors import ArgumentError, DTypeError
+from unifront.ir.emit import Program, Rows, emit
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+from unifront.ops.replay import expand
+from unifront.ops.tensor import CONSTANT
+from unifront_torch.dtypes import UNIFRONT
+from unifront_torch.lower import STORAGE, TABLE, UNSUPPORTED
+
+Array = Any
+"""A tensor, or a `HostKey`."""
+
+
+class TorchBackend:
+    """Runs graphs as PyTorch, eagerly: one native call for each node. Keys are `HostKey`s."""
+
+    name = "torch"
+
+    def rows(self, device: str | None = None) -> Rows:
+        return _rows(self, device or self.devices()[0])
+
+    def devices(self) -> tuple[str, ...]:
+        return _devices()
+
+    def version(self) -> str:
+        return str(torch.__version__)
+
+    def array(self, value: np.ndarray, device: str | None = None) -> torch.Tensor:
+        copy = np.array(value, order="C")
+        if copy.dtype == ml_dtypes.bfloat16:
+            tensor = torch.from_numpy(copy.view(np.int16)).view(torch.bfloat16)
+        else:
+            tensor = torch.from_numpy(copy)
+        return tensor.to(device or self.devices()[0])
+
+    def numpy(self, array: Array) -> np.ndarray:
+        if isinstance(array, HostKey):
+            raise DTypeError("A random key has no NumPy value.")
+        host = array.detach().cpu()
+        if host.dtype == torch.bfloat16:
+            return host.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        return host.resolve_conj().resolve_neg().numpy()
+
+    def type_of(self, array: Array) -> TensorType:
+        if isinstance(array, HostKey):
+            return TensorType(key_dtype)
+        if array.dtype not in UNIFRONT:
+            raise DTypeError(f"unifront has no dtype for a tensor of {array.dtype}; cast it first.")
+        return TensorType(UNIFRONT[array.dtype], tuple(array.shape))
+
+    def key(self, seed: int, device: str | None = None) -> HostKey:
+        return HostKey(seed)
+
+    def synchronize(self, device: str | None = None) -> None:
+        kind = (device or self.devices()[0]).partition(":")[0]
+        if kind == "cuda":
+            torch.cuda.synchronize(device)
+        elif kind == "mps":
+            torch.mps.synchronize()
+
+    def program(self, graph: Graph, device: str | None = None) -> Program:
+        """``graph`` as a Python function over PyTorch calls; operations without a row are written out."""
+        rows = self.rows(device)
+        return emit(expand(graph, rows.table), rows)
+
+    def compile(self, graph: Graph, device: str | None = None) -> Inference:
+        return Inference(self.program(graph, device))
+
+    def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> ValueAndGrad:
+        return ValueAndGrad(graph, self.program(graph, device), wrt)
+
+    def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
+        from unifront_torch.train import TorchTrainStep
+
+        return TorchTrainStep(self, plan, state, device)
+
+    def module(
+        self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
+        device: str | None = None,
+    ) -> Any:  # fmt: skip
+        from unifront_torch.module import GraphModule
+
+        return GraphModule(self, training, inference, values, updates, device)
+
+
+@cache
+def _devices() -> tuple[str, ...]:
+    if torch.cuda.is_available():
+        return (*(f"cuda:{number}" for number in range(torch.cuda.device_count())), "cpu")
+    return ("mps", "cpu") if torch.backends.mps.is_available() else ("cpu",)
+
+
+@cache
+def _rows(backend: TorchBackend, device: str) -> Rows:
+    def constant(value: np.ndarray) -> torch.Tensor:
+        return backend.array(value, device)
+
+    table = {CONSTANT: lambda value: constant(value.numpy()), **TABLE}
+    return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED)
+
+
+class Inference:
+    """A program that records nothing for gradients."""
+
+    def __init__(self, program: Program) -> None:
+        self.storage, self.source, self._function = program.storage, program.source, program.function
+
+    def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
+        # Not inference_mode: its tensors could never be used again where gradients are recorded.
+        with torch.no_grad():
+            return self._function(tuple(inputs), tuple(variables))
+
+
+class ValueAndGrad:
+    """A program followed by the gradients of output 0; that of a variable has the variable's layout."""
+
+    def __init__(self, graph: Graph, program: Program, wrt: Sequence[str]) -> None:
+        self.storage, self.source, self._function = program.storage, program.source, program.function
+        names = [*graph.input_names, *(variable.name for variable in graph.variables)]
+        unknown = [name for name in wrt if name not in names]
+        if unknown:
+            raise ArgumentError(
+                f"Graph {graph.name!r} has no input or variable {unknown[0]!r} to differentiate by; "
+                f"it has {', '.join(names)}."
+            )
+        self._inputs = len(graph.inputs)
+        self._positions = [names.index(name) for name in wrt]
+
+    def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
+        operands: list[Any] = [*inputs, *variables]
+        for position in self._positions:
+            operands[position] = operands[position].detach().requires_grad_()
+        leaves = [operands[position] for position in self._positions]
+        with torch.enable_grad():
+            outputs = self._function(tuple(operands[: self._inputs]), tuple(operands[self._inputs :]))
+        gradients = gradients_of(outputs[0], leaves)
+        return (*(o.detach() if isinstance(o, torch.Tensor) else o for o in outputs), *gradients)
+
+
+def gradients_of(loss: torch.Tensor, leaves: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """The gradients of ``loss``; zero for what it does not depend on."""
+    if not leaves:
+        return ()
+    if not loss.requires_grad:
+        return tuple(map(torch.zeros_like, leaves))
+    gradients: tuple[torch.Tensor, ...] = torch.autograd.grad(
+        loss, leaves, allow_unused=True, materialize_grads=True
+    )
+    return gradients

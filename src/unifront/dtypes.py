@@ -123,3 +123,19 @@ def promote(*values: DType | int | float | bool) -> DType:
 def to_float(dtype: DType) -> DType:
     """``dtype`` itself if it is a float, else float32 (what a mean or an exponential of integers has)."""
     return dtype if dtype.is_float else float32
+
+
+_default_float = [float32]
+
+
+def floatx() -> DType:
+    """The float dtype of inputs and weights whose dtype nobody says (float32 at first)."""
+    return _default_float[-1]
+
+
+def set_floatx(dtype: DTypeLike) -> None:
+    """Make ``dtype`` (float16, bfloat16, float32 or float64) the one that `floatx` gives, as in Keras."""
+    chosen = dtype_of(dtype)
+    if not chosen.is_float:
+        raise DTypeError(f"floatx is a float dtype, not {chosen}.")
+    _default_float[:] = [chosen]

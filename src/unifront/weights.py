@@ -54,6 +54,7 @@ class Variable:
         self.type = TensorType(dtype_of(dtype), tuple(int(size) for size in shape))
         self.trainable = trainable
         self.regularizer = regularizer
+        self.owners: tuple[Any, ...] = ()
         self._initial: np.ndarray | Callable[[], np.ndarray] | None = initial
         self._value: Any = None
         self._home: Placement | None = HOST

@@ -201,11 +201,26 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
         outputs: tuple[Any, ...] = tuple(Symbolic(t, op.name, call, i) for i, t in enumerate(types))
         return outputs[0] if len(outputs) == 1 else outputs
     builder = builder_of(operands)
+    if builder is None and any(isinstance(o, Variable) for o in operands):
+        builder = _active.get()
     if builder is not None:
         values = [None if o is None else lift(o, builder).value for o in operands]
         outputs = builder.add(op, values, attributes, regions)
         return outputs[0] if len(outputs) == 1 else outputs
     return _run(op, operands, attributes, regions)
+
+
+_active: ContextVar[Builder | None] = ContextVar("unifront_builder", default=None)
+
+
+@contextmanager
+def building(builder: Builder) -> Iterator[Builder]:
+    """A block in which operations on variables alone belong to ``builder`` too."""
+    token = _active.set(builder)
+    try:
+        yield builder
+    finally:
+        _active.reset(token)
 
 
 def builder_of(operands: Sequence[Any]) -> Builder | None:
@@ -300,7 +315,8 @@ def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     def placeholder(leaf: Any) -> Any:
         return builder.input(f"input_{len(builder.inputs)}", leaf.type) if isinstance(leaf, Symbolic) else leaf
 
-    result = function(*tree.map_leaves(placeholder, args), **tree.map_leaves(placeholder, kwargs))
+    with building(builder):
+        result = function(*tree.map_leaves(placeholder, args), **tree.map_leaves(placeholder, kwargs))
     call = Call(function, args, kwargs)
     count = iter(range(1_000_000))
     return tree.map_leaves(lambda leaf: Symbolic(type_of(leaf), "", call, next(count)), result)
@@ -318,4 +334,4 @@ CONSTANT = register(
     )
 )
 
-__all__ = ["CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced", "bind", "builder_of", "current_path", "lift", "record", "scope", "type_of"]  # fmt: skip
+__all__ = ["CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced", "bind", "building", "builder_of", "current_path", "lift", "record", "scope", "type_of"]  # fmt: skip

@@ -1,0 +1,187 @@
+"""Initial values: functions ``(shape, dtype, numpy Generator) -> array``, under Keras's names.
+
+Values come from NumPy, so that a seed gives the same weights to the bit on every backend. ``fan_in`` and
+``fan_out`` count as in Keras: the last two axes, times the receptive field.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unifront.dtypes import DType
+from unifront.errors import ArgumentError, UnknownName
+
+Initializer = Callable[[tuple[int, ...], DType, np.random.Generator], np.ndarray]
+
+
+def fans(shape: tuple[int, ...]) -> tuple[float, float]:
+    """The numbers of inputs and outputs of a kernel of ``shape``."""
+    if len(shape) < 2:
+        return (float(shape[0]) if shape else 1.0,) * 2
+    field = math.prod(shape[:-2])
+    return float(shape[-2] * field), float(shape[-1] * field)
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """All zero."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        return np.zeros(shape, dtype.numpy)
+
+
+@dataclass(frozen=True)
+class Ones:
+    """All one."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        return np.ones(shape, dtype.numpy)
+
+
+@dataclass(frozen=True)
+class Constant:
+    """All ``value``."""
+
+    value: float = 0.0
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        return np.full(shape, self.value, dtype.numpy)
+
+
+@dataclass(frozen=True)
+class RandomNormal:
+    """Normal with ``mean`` and ``stddev``; with a ``seed`` of its own, the same wherever it is used."""
+
+    mean: float = 0.0
+    stddev: float = 0.05
+    seed: int | None = None
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        return _source(self.seed, rng).normal(self.mean, self.stddev, shape).astype(dtype.numpy)
+
+
+@dataclass(frozen=True)
+class TruncatedNormal:
+    """Normal, drawn again while further than two standard deviations from the mean."""
+
+    mean: float = 0.0
+    stddev: float = 0.05
+    seed: int | None = None
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        return (self.mean + self.stddev * _truncated(_source(self.seed, rng), shape)).astype(dtype.numpy)
+
+
+@dataclass(frozen=True)
+class RandomUniform:
+    """Uniform on ``[minval, maxval)``."""
+
+    minval: float = -0.05
+    maxval: float = 0.05
+    seed: int | None = None
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        return _source(self.seed, rng).uniform(self.minval, self.maxval, shape).astype(dtype.numpy)
+
+
+@dataclass(frozen=True)
+class VarianceScaling:
+    """Variance ``scale / n``, n counted by ``mode`` (fan_in, fan_out, fan_avg); Glorot and Bengio 2010, He et al. 2015."""
+
+    scale: float = 1.0
+    mode: str = "fan_in"
+    distribution: str = "truncated_normal"
+    seed: int | None = None
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        fan_in, fan_out = fans(shape)
+        counts = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
+        if self.mode not in counts:
+            raise UnknownName("mode of VarianceScaling", self.mode, counts)
+        variance = self.scale / max(1.0, counts[self.mode])
+        rng = _source(self.seed, rng)
+        match self.distribution:
+            case "uniform":
+                limit = math.sqrt(3 * variance)
+                values = rng.uniform(-limit, limit, shape)
+            case "untruncated_normal":
+                values = rng.normal(0, math.sqrt(variance), shape)
+            case "truncated_normal":
+                values = math.sqrt(variance) / 0.87962566103423978 * _truncated(rng, shape)
+            case _:
+                known = ("uniform", "truncated_normal", "untruncated_normal")
+                raise UnknownName("distribution of VarianceScaling", self.distribution, known)
+        return values.astype(dtype.numpy)
+
+
+@dataclass(frozen=True)
+class Orthogonal:
+    """A (semi-)orthogonal matrix times ``gain``; the first axes are taken together (Saxe et al. 2013)."""
+
+    gain: float = 1.0
+    seed: int | None = None
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        if len(shape) < 2:
+            raise ArgumentError(f"Orthogonal needs at least 2 dimensions, not the shape {shape}.")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        normal = _source(self.seed, rng).normal(size=(max(rows, columns), min(rows, columns)))
+        q, r = np.linalg.qr(normal)
+        q = q * np.sign(np.diag(r))
+        return (self.gain * (q if rows >= columns else q.T).reshape(shape)).astype(dtype.numpy)
+
+
+def _source(seed: int | None, rng: np.random.Generator) -> np.random.Generator:
+    return rng if seed is None else np.random.default_rng(seed)
+
+
+def _truncated(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    values = np.asarray(rng.normal(size=shape))
+    while (far := np.abs(values) > 2).any():
+        values[far] = rng.normal(size=int(far.sum()))
+    return values
+
+
+def _scaling(scale: float, mode: str, distribution: str) -> Callable[..., VarianceScaling]:
+    return lambda seed=None: VarianceScaling(scale, mode, distribution, seed)
+
+
+GlorotUniform = _scaling(1.0, "fan_avg", "uniform")
+GlorotNormal = _scaling(1.0, "fan_avg", "truncated_normal")
+HeUniform = _scaling(2.0, "fan_in", "uniform")
+HeNormal = _scaling(2.0, "fan_in", "truncated_normal")
+LecunUniform = _scaling(1.0, "fan_in", "uniform")
+LecunNormal = _scaling(1.0, "fan_in", "truncated_normal")
+
+NAMES: dict[str, Callable[[], Initializer]] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "random_normal": RandomNormal,
+    "truncated_normal": TruncatedNormal,
+    "random_uniform": RandomUniform,
+    "uniform": RandomUniform,
+    "normal": RandomNormal,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "lecun_uniform": LecunUniform,
+    "lecun_normal": LecunNormal,
+    "orthogonal": Orthogonal,
+}
+
+
+def get(initializer: Any) -> Initializer:
+    """The initializer meant by a name or a callable; `UnknownName` for another name."""
+    if isinstance(initializer, str):
+        if initializer not in NAMES:
+            raise UnknownName("initializer", initializer, NAMES)
+        return NAMES[initializer]()
+    if not callable(initializer):
+        raise ArgumentError(f"An initializer is a name or a callable (shape, dtype, rng), not {initializer!r}.")
+    return initializer  # type: ignore[no-any-return]  # any callable of the right form

@@ -1,0 +1,351 @@
+"""`Layer`: what every layer is. It owns weights, has a `call`, and runs on native arrays or while traced."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from functools import cache
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from unifront import ops, tree
+from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
+from unifront.errors import ArgumentError, DTypeError, NotBuiltError, ShapeError, UnifrontError
+from unifront.ir.dims import DimExpr
+from unifront.ir.types import Shape, TensorType
+from unifront.layers import initializers, regularizers
+from unifront.ops.tensor import Symbolic, current_path, record, scope, type_of
+from unifront.trace import CallContext, call_context, current_context, current_seed, update
+from unifront.weights import Variable
+
+
+class Layer:
+    """A layer: weights made once by `build`, a computation written in `call`.
+
+    Subclasses override ``__init__``, `build` (or make weights lazily with `add_weight` in it) and `call`.
+    Layers set as attributes are children; they are named after the attribute. A layer called on native
+    arrays (``layer(torch_tensor)``) runs as ordinary Python; called on ``uf.Input`` tensors it joins a model.
+
+    Args:
+        name: the layer's part of the paths of its weights and nodes; by default its attribute's or class's name.
+        dtype: of its weights and computation; by default that of its first float input, else `floatx`.
+        trainable: False keeps optimizers from changing its weights and its children's.
+    """
+
+    supports_masking = False
+
+    def __init__(
+        self, *, name: str | None = None, dtype: DTypeLike | None = None, trainable: bool = True
+    ) -> None:
+        if name is not None and (not isinstance(name, str) or not name or "/" in name):
+            raise ArgumentError(f"A layer's name is a non-empty string without '/', not {name!r}.")
+        self._name = name
+        self._dtype = None if dtype is None else dtype_of(dtype)
+        self._weights: list[Variable] = []
+        self._children: dict[str, Layer] = {}
+        self.trainable = trainable
+        self.built = False
+        self.placed = False
+        self.output_types: Any = None
+
+    def __setattr__(self, key: str, value: Any) -> None:
+        if "_children" in self.__dict__ and not key.startswith("_"):
+            self._track(key, value)
+        elif isinstance(value, Layer) and not key.startswith("_"):
+            raise ArgumentError(f"{type(self).__name__}.__init__ sets {key!r} before calling super().__init__().")
+        super().__setattr__(key, value)
+
+    def place(self, path: str) -> None:
+        """Settle the paths of the weights below this layer, the first time it becomes part of a model."""
+        if not self.placed:
+            self.placed = True
+            for weight in self._weights:
+                weight.path = f"{path}/{weight.name}" if path else weight.name
+        for child in self.children():
+            child.place(f"{path}/{child.name}" if path else child.name)
+
+    def _track(self, key: str, value: Any) -> None:
+        match value:
+            case Layer():
+                if value._name is None:
+                    value._name = key
+                self._children[key] = value
+            case list() | tuple():
+                for i, item in enumerate(value):
+                    self._track(f"{key}_{i}", item)
+            case dict():
+                for part, item in value.items():
+                    self._track(f"{key}_{part}", item)
+
+    @property
+    def name(self) -> str:
+        """The layer's own part of its path."""
+        return self._name or snake_case(type(self).__name__)
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype of weights and computation."""
+        return self._dtype or floatx()
+
+    def children(self) -> Iterator[Layer]:
+        """Every child layer once, in the order they were set."""
+        seen: set[int] = set()
+        for child in self._children.values():
+            if id(child) not in seen:
+                seen.add(id(child))
+                yield child
+
+    def layers_below(self) -> Iterator[Layer]:
+        """This layer and every layer inside it, once each, depth first."""
+        seen: set[int] = set()
+
+        def walk(layer: Layer) -> Iterator[Layer]:
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield layer
+                for child in layer.children():
+                    yield from walk(child)
+
+        return walk(self)
+
+    # ------------------------------------------------------------ weights
+
+    def add_weight(
+        self,
+        shape: Sequence[int],
+        initializer: Any = "glorot_uniform",
+        *,
+        name: str,
+        dtype: DTypeLike | None = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+    ) -> Variable:
+        """A new weight of this layer, called ``path/of/layer/name``.
+
+        Args:
+            shape: static sizes; `NotBuiltError` if one is symbolic or None.
+            initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``.
+            dtype: the layer's unless given.
+            regularizer: a name, or a callable from the weight to a scalar added to the loss.
+        """
+        if any(not isinstance(size, int | np.integer) for size in shape):
+            raise NotBuiltError(
+                f"{current_path() or self.name}: the weight {name!r} would have the shape {tuple(shape)}, of which "
+                "a size is not known. Give Input a fixed size there."
+            )
+        draw = initializers.get(initializer)
+        seed = current_seed()
+        chosen = dtype_of(dtype) if dtype is not None else self.dtype
+        path = f"{current_path()}/{name}" if current_path() else name
+
+        def initial() -> np.ndarray:
+            rng = np.random.default_rng([seed, crc32(variable.path.encode())])
+            return np.asarray(draw(tuple(int(size) for size in shape), chosen, rng))
+
+        variable = Variable(
+            path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable,
+            regularizer=regularizers.get(regularizer),
+        )  # fmt: skip
+        variable.owners = (self,)
+        self._weights.append(variable)
+        return variable
+
+    @property
+    def weights(self) -> list[Variable]:
+        """Every weight of this layer and its children, once each."""
+        found = {id(weight): weight for layer in self.layers_below() for weight in layer._weights}
+        return list(found.values())
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that optimizers change."""
+        return [weight for weight, trainable in self._effective({}).values() if trainable]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that optimizers leave alone: frozen ones and running statistics."""
+        return [weight for weight, trainable in self._effective({}).values() if not trainable]
+
+    def _effective(
+        self, found: dict[int, tuple[Variable, bool]], trainable: bool = True
+    ) -> dict[int, tuple[Variable, bool]]:
+        trainable = trainable and self.trainable
+        for weight in self._weights:
+            found.setdefault(id(weight), (weight, trainable and weight.trainable))
+        for child in self.children():
+            child._effective(found, trainable)
+        return found
+
+    def get_weights(self) -> list[np.ndarray]:
+        """The values of `weights` as NumPy arrays in Keras's layout."""
+        return [weight.numpy() for weight in self.weights]
+
+    def set_weights(self, values: Sequence[Any]) -> None:
+        """Replace the values of `weights`, in their order; shapes must match."""
+        weights = self.weights
+        if len(values) != len(weights):
+            raise ArgumentError(f"{self.name} has {len(weights)} weights; {len(values)} values were given.")
+        for weight, value in zip(weights, values, strict=True):
+            weight.assign(value)
+
+    def count_params(self) -> int:
+        """The number of numbers in all weights."""
+        return sum(int(np.prod(weight.shape)) for weight in self.weights)
+
+    def update(self, variable: Variable, value: Any) -> None:
+        """Give ``variable`` a new value as part of this call (running statistics)."""
+        update(variable, value)
+
+    def add_loss(self, loss: Any) -> None:
+        """Add a scalar to the training loss of this call."""
+        context = current_context()
+        if context is not None:
+            context.losses.append(loss)
+
+    def random_key(self) -> Any:
+        """A fresh random key for this call."""
+        context = current_context()
+        return (context or CallContext()).random_key()
+
+    # ------------------------------------------------------------ calling
+
+    def build(self, *shapes: Any) -> None:
+        """Make the weights, knowing the shapes of the tensors that `call` gets. Overridden by layers with weights."""
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The computation. Overridden by every layer."""
+        raise ArgumentError(f"{type(self).__name__} does not define call().")
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        """The mask of the output, given the mask of the input; by default it passes if ``supports_masking``."""
+        if not self.supports_masking:
+            return None
+        return next((one for one in tree.leaves(mask) if one is not None), None)
+
+    def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        """Run the layer on native arrays, or add it to a graph or model; builds it at the first call.
+
+        Args:
+            args: tensors, or lists of them, as `call` takes them.
+            training: whether dropout drops and batch norm learns; inherited from the call around, else False.
+        """
+        given = [*args, *kwargs.values()]
+        if any(isinstance(leaf, Symbolic) for leaf in tree.leaves(given)):
+            extra = {} if training is None else {"training": training}
+            return record(self, *args, **extra, **kwargs)
+        outer = current_context()
+        if outer is None:
+            with call_context(CallContext(training=bool(training))) as context:
+                return self._run(context, args, kwargs)
+        if training is None or training == outer.training:
+            return self._run(outer, args, kwargs)
+        before, outer.training = outer.training, training
+        try:
+            return self._run(outer, args, kwargs)
+        finally:
+            outer.training = before
+
+    def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        root = context.depth == 0 and self._is_root()
+        context.depth += 1
+        with nullcontext() if root else scope(self.name):
+            self._build_once(args)
+            masks = tree.map_leaves(context.mask_of, args[0]) if args else None
+            args = tuple(self._cast(arg) for arg in args)
+            takes = call_parameters(type(self))
+            if "training" in takes:
+                kwargs["training"] = context.training
+            if "mask" in takes and kwargs.get("mask") is None:
+                kwargs["mask"] = masks
+            result = self.call(*args, **kwargs)
+            if args:
+                mask = self.compute_mask(args[0], kwargs.get("mask", masks))
+                if mask is not None:
+                    context.set_mask(tree.leaves(result)[0], mask)
+            context.depth -= 1
+            self.output_types = tree.map_leaves(type_of, result)
+            return result
+
+    def _is_root(self) -> bool:
+        """Whether this layer stands at the top, so that its name is not part of paths (models)."""
+        return False
+
+    def _build_once(self, args: tuple[Any, ...]) -> None:
+        if self.built:
+            return
+        types = [type_of(leaf) for leaf in tree.leaves(args) if _is_tensor(leaf)]
+        if self._dtype is None:
+            self._dtype = next((type_.dtype for type_ in types if type_.dtype.is_float), floatx())
+        shapes = [tree.map_leaves(lambda leaf: type_of(leaf).shape if _is_tensor(leaf) else None, arg) for arg in args]
+        try:
+            self.build(*shapes)
+        except UnifrontError as error:
+            if error.args and not str(error.args[0]).startswith(current_path()):
+                error.args = (f"{current_path()}: {error.args[0]}", *error.args[1:])
+            raise
+        self.built = True
+
+    def _cast(self, arg: Any) -> Any:
+        def cast(leaf: Any) -> Any:
+            if _is_tensor(leaf) and type_of(leaf).dtype.is_float and type_of(leaf).dtype != self.dtype:
+                return self._keep_mask(leaf, ops.cast(leaf, self.dtype))
+            return leaf
+
+        return tree.map_leaves(cast, arg) if type(self).autocast else arg
+
+    autocast = True
+
+    @staticmethod
+    def _keep_mask(before: Any, after: Any) -> Any:
+        context = current_context()
+        if context is not None and context.mask_of(before) is not None:
+            context.set_mask(after, context.mask_of(before))
+        return after
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+def _is_tensor(leaf: Any) -> bool:
+    return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
+
+
+@cache
+def call_parameters(cls: type[Layer]) -> frozenset[str]:
+    """The names of the parameters of a layer class's ``call``."""
+    return frozenset(inspect.signature(cls.call).parameters)
+
+
+def snake_case(name: str) -> str:
+    """``Conv2D`` → ``conv2d``, ``GlobalMaxPooling1D`` → ``global_max_pooling1d`` (as Keras names layers)."""
+    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def feature_size(shape: Shape, axis: int = -1) -> int:
+    """The static size of ``axis``; `NotBuiltError` saying so if it is symbolic."""
+    if not -len(shape) <= axis < len(shape):
+        raise ShapeError(f"The input has the shape {shape}, which has no axis {axis}.")
+    size = shape[axis]
+    if isinstance(size, DimExpr):
+        raise NotBuiltError(f"The size of axis {axis} of the input {shape} is not known; give Input a fixed size there.")
+    return size
+
+
+def check_rank(type_: TensorType, rank: int, example: str) -> None:
+    """Raise `ShapeError` unless ``type_`` has ``rank`` dimensions."""
+    if type_.rank != rank:
+        raise ShapeError(f"The input has the shape {type_.shape}; {rank} dimensions are needed, {example}.")
+
+
+def check_float(type_: TensorType) -> None:
+    """Raise `DTypeError` unless ``type_`` is a float."""
+    if not type_.dtype.is_float:
+        raise DTypeError(f"The input is {type_.dtype}; a float is needed. Cast it, or give Input(dtype='float32').")
+
+
+Activation = Callable[[Any], Any]

@@ -1,0 +1,56 @@
+"""Weight penalties: functions from a weight to a scalar that is added to the training loss (Keras's names)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from unifront import ops
+from unifront.errors import ArgumentError, UnknownName
+
+Regularizer = Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class L1L2:
+    """``l1 * sum(|w|) + l2 * sum(w**2)``."""
+
+    l1: float = 0.0
+    l2: float = 0.0
+
+    def __call__(self, weight: Any) -> Any:
+        penalties = []
+        if self.l1:
+            penalties.append(ops.multiply(ops.sum(ops.abs(weight)), self.l1))
+        if self.l2:
+            penalties.append(ops.multiply(ops.sum(ops.square(weight)), self.l2))
+        return ops.add(*penalties) if len(penalties) == 2 else penalties[0] if penalties else 0.0
+
+
+def L1(l1: float = 0.01) -> L1L2:  # noqa: N802  # Keras's class names
+    """``l1 * sum(|w|)``."""
+    return L1L2(l1=l1)
+
+
+def L2(l2: float = 0.01) -> L1L2:  # noqa: N802  # Keras's class names
+    """``l2 * sum(w**2)``."""
+    return L1L2(l2=l2)
+
+
+NAMES: dict[str, Callable[[], Regularizer]] = {
+    "l1": L1,
+    "l2": L2,
+    "l1_l2": lambda: L1L2(0.01, 0.01),
+}
+
+
+def get(regularizer: Any) -> Regularizer | None:
+    """The regularizer meant by a name, a callable or None."""
+    if regularizer is None or callable(regularizer):
+        return regularizer  # type: ignore[no-any-return]  # any callable of the right form
+    if isinstance(regularizer, str) and regularizer in NAMES:
+        return NAMES[regularizer]()
+    if isinstance(regularizer, str):
+        raise UnknownName("regularizer", regularizer, NAMES)
+    raise ArgumentError(f"A regularizer is a name or a callable, not {regularizer!r}.")

@@ -1,0 +1,467 @@
+"""`Input`, `Model` and `Sequential`: layers put together, and all that is done with the whole."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from unifront import tree
+from unifront.backend import Placement, placement
+from unifront.dtypes import DTypeLike, dtype_of, floatx
+from unifront.errors import ArgumentError, DataError, NotBuiltError, ShapeError, UnknownName
+from unifront.ir.dims import Dim, DimExpr, symbol
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+from unifront.layers.layer import Layer, snake_case
+from unifront.ops.tensor import Call, Symbolic, Tensor
+from unifront.trace import Tracing, trace
+from unifront.weights import Variable
+
+BATCH = symbol("batch")
+
+
+def Input(  # noqa: N802  # Keras's name
+    shape: Sequence[int | str | DimExpr | None],
+    *,
+    name: str | None = None,
+    dtype: DTypeLike | None = None,
+    batch_size: int | None = None,
+) -> Symbolic:
+    """A symbolic tensor to build a model from.
+
+    Args:
+        shape: sizes without the batch axis. None or a name makes the size free: ``(None, 64)``, ``("time", 64)``;
+            a name that several inputs share is the same size in all of them.
+        name: how data and errors call it; ``input``, ``input_1`` … unless given.
+        dtype: `floatx` unless given.
+        batch_size: a fixed batch size; free unless given.
+
+    Raises `ShapeError` for a negative size.
+    """
+    dims: list[Dim] = [BATCH if batch_size is None else batch_size]
+    for axis, size in enumerate(shape, 1):
+        if isinstance(size, int | np.integer) and size < 0:
+            raise ShapeError(f"Input {name or ''}: the size {size} in {tuple(shape)} is negative.")
+        fresh = f"{snake_case(name or 'input').replace('-', '_')}_{axis}"
+        if not isinstance(size, int | np.integer | str | DimExpr | None):
+            raise ShapeError(f"Input {name or ''}: {size!r} in {tuple(shape)} is not a size, a name or None.")
+        dims.append(
+            size if isinstance(size, DimExpr)
+            else symbol(size) if isinstance(size, str)
+            else symbol(fresh) if size is None
+            else int(size)
+        )  # fmt: skip
+    return Symbolic(TensorType(dtype_of(dtype) if dtype else floatx(), tuple(dims)), name or "")
+
+
+class Model(Layer):
+    """A model: ``Model(inputs, outputs)`` from the functional API, or a subclass with ``call``.
+
+    Args:
+        inputs: `Input` tensors: one, a list or a dict.
+        outputs: tensors computed from them by layers and ``uf.ops``: one, a list or a dict.
+        name: the model's name.
+
+    Raises `ArgumentError` if an output does not come from the inputs.
+    """
+
+    autocast = False
+
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, *, name: str | None = None, trainable: bool = True
+    ) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self._input_types: dict[str, TensorType] | None = None
+        self._tracings: dict[Any, Tracing] = {}
+        self._input_structure: Any = None
+        self._inputs: Any = None
+        self._outputs: Any = None
+        self._training: Any = None
+        if inputs is not None:
+            self._connect(inputs, outputs)
+
+    # ------------------------------------------------------------ the functional API
+
+    def _connect(self, inputs: Any, outputs: Any) -> None:
+        self._inputs, self._outputs = inputs, outputs
+        leaves = tree.leaves(inputs)
+        for leaf in leaves:
+            if not isinstance(leaf, Symbolic) or leaf.call is not None:
+                raise ArgumentError(f"The inputs of a Model are uf.Input tensors, not {leaf!r}.")
+        for leaf in tree.leaves(outputs):
+            if not isinstance(leaf, Symbolic):
+                raise ArgumentError(f"The outputs of a Model are computed from its inputs by layers; not {leaf!r}.")
+        if isinstance(inputs, dict):
+            for key, leaf in inputs.items():
+                leaf.name = leaf.name or key
+        self._calls = list(_calls_below(tree.leaves(outputs), leaves))
+        layers = {id(call.function): call.function for call in self._calls if isinstance(call.function, Layer)}
+        self._adopt(list(layers.values()))
+        self._input_types = _named_types(leaves)
+        self._input_structure = numbered(inputs)
+        self.built = True
+        self.place("")
+
+    def _adopt(self, layers: Sequence[Layer]) -> None:
+        """Name the layers uniquely and make them children."""
+        taken = {layer._name for layer in self.layers}
+        for layer in layers:
+            if layer._name is not None and layer._name in taken and all(layer is not own for own in self.layers):
+                raise ArgumentError(f"Two layers of the model {self.name!r} are called {layer._name!r}.")
+            base = snake_case(type(layer).__name__)
+            number = 0
+            while layer._name is None or (layer._name in taken and self._children.get(layer._name) is not layer):
+                candidate = base if number == 0 else f"{base}_{number}"
+                number += 1
+                if candidate not in taken:
+                    layer._name = candidate
+            taken.add(layer._name)
+            self._children[layer._name] = layer
+
+    def call(self, *args: Any) -> Any:
+        """Replay the calls of the functional API on the tensors given."""
+        if self._inputs is None:
+            raise ArgumentError(f"{type(self).__name__} does not define call() and was not given inputs and outputs.")
+        given = _flatten_like(args[0] if len(args) == 1 else args, self._inputs)
+        wanted = tree.leaves(self._inputs)
+        if len(given) != len(wanted):
+            raise ArgumentError(f"{self.name} takes {len(wanted)} inputs; {len(given)} were given.")
+        known: dict[tuple[int, int], Any] = {(id(leaf), 0): value for leaf, value in zip(wanted, given, strict=True)}
+
+        def value(leaf: Any) -> Any:
+            if not isinstance(leaf, Symbolic):
+                return leaf
+            return known[(id(leaf), 0) if leaf.call is None else (id(leaf.call), leaf.index)]
+
+        for call in self._calls:
+            result = call.function(*tree.map_leaves(value, call.args), **tree.map_leaves(value, dict(call.kwargs)))
+            for index, leaf in enumerate(tree.leaves(result)):
+                known[id(call), index] = leaf
+        return tree.map_leaves(value, self._outputs)
+
+    def _is_root(self) -> bool:
+        return True
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return None
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers directly in this model."""
+        return list(self.children())
+
+    def get_layer(self, name: str) -> Layer:
+        """The layer called ``name``; `UnknownName` if there is none."""
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise UnknownName(f"layer of {self.name}", name, [layer.name for layer in self.layers])
+
+    @property
+    def inputs(self) -> list[Symbolic]:
+        """The input tensors of a functional model."""
+        return tree.leaves(self._inputs) if self._inputs is not None else []
+
+    @property
+    def outputs(self) -> list[Symbolic]:
+        """The output tensors of a functional model."""
+        return tree.leaves(self._outputs) if self._outputs is not None else []
+
+    # ------------------------------------------------------------ the graph
+
+    @property
+    def input_types(self) -> dict[str, TensorType]:
+        """The name and type of each input; `NotBuiltError` before they are known."""
+        if self._input_types is None:
+            raise NotBuiltError(
+                f"The model {self.name!r} has not seen its input yet. Begin it with uf.Input(...), "
+                "call it on data, or call fit, predict or build first."
+            )
+        return self._input_types
+
+    def infer_inputs(self, types: Any) -> None:
+        """Fix the inputs by the types of data (one, a list or a dict; the first axis is the batch) if not known yet."""
+        if self._input_types is None:
+            leaves = tree.leaves(types)
+            names = list(types) if isinstance(types, dict) else ["input", *(f"input_{i}" for i in range(1, len(leaves)))]
+            self._input_types = {
+                name: type_.with_shape((BATCH, *type_.shape[1:])) for name, type_ in zip(names, leaves, strict=True)
+            }
+            self._input_structure = numbered(types)
+
+    def trace(self, training: bool = False) -> Tracing:
+        """The model's graph for training or inference, with the live variables; made once and kept."""
+        key = (training, tuple(layer.trainable for layer in self.layers_below()), tuple(self.input_types.items()))
+        if key not in self._tracings:
+            self._tracings[key] = self._traced(training)
+        return self._tracings[key]
+
+    def _traced(self, training: bool) -> Tracing:
+        def call(*tensors: Any) -> Any:
+            return self(tree.map_leaves(lambda number: tensors[number], self._input_structure))
+
+        traced = trace(call, self.input_types, training=training, name=self.name, output_names=self._output_names)
+        self.place("")
+        return _renamed(traced, self.variable_paths())
+
+    def variable_paths(self) -> dict[int, str]:
+        """The path of each variable (by its id) inside this model."""
+        found: dict[int, str] = {}
+
+        def walk(layer: Layer, path: str) -> None:
+            for weight in layer._weights:
+                found.setdefault(id(weight), f"{path}{weight.name}")
+            for child in layer.children():
+                walk(child, f"{path}{child.name}/")
+
+        walk(self, "")
+        return found
+
+    def graph(self, training: bool = False) -> Graph:
+        """The model as a typed graph; ``print`` it to read it."""
+        return self.trace(training).graph
+
+    def _output_names(self, count: int) -> tuple[str, ...]:
+        names: list[str] = []
+        for i, leaf in enumerate(self.outputs or [None] * count):
+            function = leaf.call.function if leaf is not None and leaf.call else None
+            base = function.name if isinstance(function, Layer) else "output"
+            names.append(base if base not in names else f"{base}_{i}")
+        return tuple(names) if len(names) == count else tuple(f"output_{i}" for i in range(count))
+
+    def build(self, *shapes: Any) -> None:
+        """Nothing to make: the layers make their own weights."""
+
+    def build_from(self, input_shape: Sequence[int | None], dtype: DTypeLike | None = None) -> None:
+        """Trace the model for one input of ``input_shape`` (batch first, None for free sizes), making its weights."""
+        source = Input(tuple(input_shape)[1:], name="input", dtype=dtype)
+        self.infer_inputs(source.type)
+        self.trace()
+
+    # ------------------------------------------------------------ using it
+
+    def summary(self, print_fn: Any = None) -> None:
+        """Print the layers with their output types and numbers of weights."""
+        from unifront.summary import summarize
+
+        summarize(self, print_fn)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        *,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+        backend: str | None = None,
+    ) -> None:
+        """Choose how the model trains; names and arguments as in Keras. See `unifront.train.compile_model`."""
+        from unifront.train import configure
+
+        self._training = configure(self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend)
+
+    def fit(self, x: Any = None, y: Any = None, **options: Any) -> Any:
+        """Train; arguments and result as in Keras, and ``backend=``. See `unifront.train.fit`."""
+        from unifront.train import fit
+
+        return fit(self, x, y, **options)
+
+    def evaluate(self, x: Any = None, y: Any = None, **options: Any) -> Any:
+        """Loss and metrics on data. See `unifront.train.evaluate`."""
+        from unifront.train import evaluate
+
+        return evaluate(self, x, y, **options)
+
+    def predict(self, x: Any, **options: Any) -> Any:
+        """Outputs as NumPy arrays, batch by batch. See `unifront.train.predict`."""
+        from unifront.train import predict
+
+        return predict(self, x, **options)
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer given to `compile`."""
+        if self._training is None:
+            raise ArgumentError(f"The model {self.name!r} is not compiled; call model.compile(...) first.")
+        return self._training.optimizer
+
+    def to(self, backend: str) -> Model:
+        """Move every weight to ``backend`` (``"jax"``, ``"torch:cuda:1"``), or to ``"host"``; gives the model back."""
+        for variable in self.weights:
+            if backend == "host":
+                variable.assign(variable.numpy())
+            else:
+                variable.native(backend)
+        return self
+
+    def lower(self, backend: str | None = None) -> Any:
+        """The model in the framework's own form, with copies of the weights, yours to keep.
+
+        ``"torch"``: a ``torch.nn.Module``; ``"tensorflow"``: a ``tf.Module``; ``"jax"``: pure functions
+        ``apply(params, state, …)`` with their arrays; ``"numpy"``: a function.
+        """
+        place: Placement = placement(backend)
+        training, inference = self.trace(True), self.trace(False)
+        values = {
+            seen.name: variable.numpy()
+            for traced in (training, inference)
+            for seen, variable in zip(traced.graph.variables, traced.variables, strict=True)
+        }
+        paths = self.variable_paths()
+        updates = [paths[id(variable)] for variable in training.updates]
+        return place.backend.module(training.graph, inference.graph, values, updates, place.device)
+
+    def export(self, path: str | Path, format: str = "onnx", **options: Any) -> None:
+        """Write the inference graph as ONNX. See `unifront.onnx.export`."""
+        from unifront.onnx import export
+
+        if format != "onnx":
+            raise UnknownName("export format", format, ["onnx"])
+        export(self.trace(False), path, **options)
+
+    def save(self, path: str | Path) -> None:
+        """Write the model, its weights and its training state to one ``.uf`` file. See `unifront.saving`."""
+        from unifront.saving import save
+
+        save(self, path)
+
+
+class Sequential(Model):
+    """Layers one after the other.
+
+    Args:
+        layers: layers; the first may be an `Input`. Without one the model is built at its first data.
+        name: the model's name.
+    """
+
+    def __init__(self, layers: Sequence[Any] = (), *, name: str | None = None, trainable: bool = True) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self._source: Symbolic | None = None
+        for layer in layers:
+            self.add(layer)
+
+    def add(self, layer: Any) -> None:
+        """Append a layer."""
+        if isinstance(layer, Symbolic) and layer.call is None and not self.layers:
+            self._source = layer
+            return
+        if not isinstance(layer, Layer):
+            raise ArgumentError(f"Sequential takes layers (and first an Input), not {layer!r}.")
+        if any(layer is own for own in self.layers):
+            raise ArgumentError(f"The layer {layer.name!r} is in {self.name!r} already.")
+        self._adopt([layer])
+        self._reconnect()
+
+    def pop(self) -> Layer:
+        """Remove the last layer and give it back."""
+        if not self.layers:
+            raise ArgumentError(f"{self.name!r} has no layers to pop.")
+        layer = self.layers[-1]
+        del self._children[layer.name]
+        self._reconnect()
+        return layer
+
+    def _reconnect(self) -> None:
+        self._tracings.clear()
+        if self._source is None:
+            return
+        x: Any = self._source
+        for layer in self.layers:
+            x = layer(x)
+        self._inputs = None
+        if isinstance(x, Tensor) and self.layers:
+            self._connect(self._source, x)
+
+    def call(self, x: Any) -> Any:
+        """Each layer in turn."""
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+
+def numbered(structure: Any) -> Any:
+    """The same structure with the leaves numbered 0, 1, 2 …"""
+    count = itertools.count()
+    return tree.map_leaves(lambda _: next(count), structure)
+
+
+def _calls_below(outputs: Sequence[Symbolic], inputs: Sequence[Symbolic]) -> Iterator[Call]:
+    """The calls that lead from the inputs to the outputs, each after those it needs; no recursion."""
+    done: set[int] = set()
+    allowed = {id(leaf) for leaf in inputs}
+    stack: list[tuple[Call, bool]] = []
+
+    def push(tensor: Symbolic) -> None:
+        if tensor.call is None:
+            if id(tensor) not in allowed:
+                raise ArgumentError(
+                    f"An output depends on the Input {tensor.name or tensor!r}, which is not among the model's inputs."
+                )
+        elif id(tensor.call) not in done:
+            stack.append((tensor.call, False))
+
+    for output in outputs:
+        push(output)
+        while stack:
+            call, ready = stack.pop()
+            if id(call) in done:
+                continue
+            if ready:
+                done.add(id(call))
+                yield call
+                continue
+            stack.append((call, True))
+            for leaf in reversed(tree.leaves([call.args, dict(call.kwargs)])):
+                if isinstance(leaf, Symbolic):
+                    push(leaf)
+
+
+def _named_types(inputs: Sequence[Symbolic]) -> dict[str, TensorType]:
+    types: dict[str, TensorType] = {}
+    for leaf in inputs:
+        name, number = leaf.name or "input", 0
+        while name in types:
+            if leaf.name:
+                raise ArgumentError(f"Two inputs are called {leaf.name!r}.")
+            number += 1
+            name = f"input_{number}"
+        types[name] = leaf.type
+    return types
+
+
+def _flatten_like(given: Any, structure: Any) -> list[Any]:
+    """The leaves of ``given`` in the order of ``structure``; dicts are matched by key."""
+    if isinstance(structure, dict) and isinstance(given, dict):
+        if set(given) != set(structure):
+            raise DataError(f"The inputs are a dict with the keys {sorted(structure)}; given were {sorted(given)}.")
+        return [leaf for key, part in structure.items() for leaf in _flatten_like(given[key], part)]
+    return tree.leaves(given)
+
+
+def _renamed(traced: Tracing, paths: Mapping[int, str]) -> Tracing:
+    """``traced`` with its variables (and their updates) called by their paths in the model."""
+    variables = tuple(
+        replace(seen, name=paths.get(id(variable), variable.path))
+        for seen, variable in zip(traced.graph.variables, traced.variables, strict=True)
+    )
+    count = traced.output_count
+    news = tuple(f"new {paths.get(id(variable), variable.path)}" for variable in traced.updates)
+    graph = replace(
+        traced.graph, variables=variables, output_names=(*traced.graph.output_names[:count], *news)
+    )
+    return replace(traced, graph=graph)
+
+
+def find_variable(model: Model, path: str) -> Variable:
+    """The variable at ``path`` in ``model``; `UnknownName` if there is none."""
+    paths = model.variable_paths()
+    for variable in model.weights:
+        if paths[id(variable)] == path:
+            return variable
+    raise UnknownName(f"weight of {model.name}", path, paths.values())

@@ -1,0 +1,170 @@
+"""Layers → Graph: run a function of tensors once on traced tensors and keep what it did.
+
+A `CallContext` is what the layers of one outermost call share: whether they train, where random keys come
+from, the masks that travel beside tensors, and the losses that layers add.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from unifront import ops, tree
+from unifront.backend import HostKey, backend_of
+from unifront.dtypes import key as key_dtype
+from unifront.errors import ArgumentError
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+from unifront.ir.verify import verify
+from unifront.ops.tensor import Builder, Tensor, Traced, building, lift
+from unifront.weights import Variable
+
+
+@dataclass
+class CallContext:
+    """What the layers of one outermost call share."""
+
+    training: bool = False
+    key: Any = None
+    draws: int = 0
+    depth: int = 0
+    losses: list[Any] = field(default_factory=list)
+    masks: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+
+    def random_key(self) -> Any:
+        """A key that no other draw of this call has."""
+        if self.key is None:
+            self.key = HostKey(_eager_seed())
+        self.draws += 1
+        if isinstance(self.key, HostKey):
+            return self.key.fold_in(self.draws)
+        return ops.fold_in(self.key, self.draws)
+
+    def mask_of(self, tensor: Any) -> Any:
+        """The mask that travels with ``tensor``, or None."""
+        return self.masks.get(id(tensor), (None, None))[1]
+
+    def set_mask(self, tensor: Any, mask: Any) -> None:
+        self.masks[id(tensor)] = (tensor, mask)  # the tensor is kept, so that its id stays its own
+
+
+_context: ContextVar[CallContext | None] = ContextVar("unifront_call", default=None)
+_seed: list[int] = []
+_eager_draws = [0]
+
+
+def set_seed(seed: int) -> None:
+    """Make initial weights, shuffling and dropout repeatable: equal seeds give equal numbers.
+
+    Args:
+        seed: a non-negative int. It applies to layers built and to training begun from now on.
+    """
+    if not isinstance(seed, int) or seed < 0:
+        raise ArgumentError(f"A seed is a non-negative int, not {seed!r}.")
+    _seed[:] = [seed]
+    _eager_draws[:] = [0]
+
+
+def current_seed() -> int:
+    """The seed set by `set_seed`; else one drawn once from the operating system."""
+    if not _seed:
+        _seed.append(secrets.randbits(31))
+    return _seed[0]
+
+
+def _eager_seed() -> int:
+    _eager_draws[0] += 1
+    return HostKey(current_seed()).fold_in(_eager_draws[0])
+
+
+def current_context() -> CallContext | None:
+    """The context of the call that is running, if one is."""
+    return _context.get()
+
+
+@contextmanager
+def call_context(context: CallContext) -> Iterator[CallContext]:
+    """Run a block inside ``context``."""
+    token = _context.set(context)
+    try:
+        yield context
+    finally:
+        _context.reset(token)
+
+
+@dataclass(frozen=True)
+class Tracing:
+    """A graph and the live variables behind it.
+
+    Args:
+        graph: inputs as named, then ``key`` when training; outputs, then the new values of ``updates``.
+        variables: one for each of ``graph.variables``.
+        updates: the variables whose new values are the last outputs (batch-norm statistics).
+        structure: the function's result with output numbers as leaves.
+    """
+
+    graph: Graph
+    variables: tuple[Variable, ...]
+    updates: tuple[Variable, ...]
+    structure: Any
+
+    @property
+    def output_count(self) -> int:
+        """The number of outputs without the updates."""
+        return len(self.graph.outputs) - len(self.updates)
+
+
+def trace(
+    function: Callable[..., Any],
+    inputs: Mapping[str, TensorType],
+    *,
+    training: bool = False,
+    name: str = "model",
+    output_names: Callable[[int], tuple[str, ...]] | None = None,
+) -> Tracing:
+    """Trace ``function(*tensors)`` on tensors of the types ``inputs``.
+
+    Raises what the layers raise, with the layer's path before it.
+    """
+    builder = Builder(name)
+    tensors = [builder.input(key, type_) for key, type_ in inputs.items()]
+    key = builder.input("key", TensorType(key_dtype)) if training else None
+    with call_context(CallContext(training=training, key=key)), building(builder):
+        result = function(*tensors)
+    outputs = [lift(leaf, builder) for leaf in tree.leaves(result)]
+    count = iter(range(len(outputs)))
+    names = output_names(len(outputs)) if output_names else tuple(f"output_{i}" for i in range(len(outputs)))
+    return finish(builder, outputs, names, tree.map_leaves(lambda _: next(count), result))
+
+
+def finish(builder: Builder, outputs: list[Traced], names: tuple[str, ...], structure: Any) -> Tracing:
+    """The tracing of what ``builder`` has written, its variables' updates as last outputs."""
+    updates = [variable for variable, _ in builder.updates.values()]
+    values = [new for _, new in builder.updates.values()]
+    graph = builder.graph([*outputs, *values], (*names, *(f"new {variable.path}" for variable in updates)))
+    variables = tuple(variable for variable, _ in builder.variables.values())
+    effective = tuple(
+        replace(seen, trainable=is_trainable(variable))
+        for seen, variable in zip(graph.variables, variables, strict=True)
+    )
+    return Tracing(verify(replace(graph, variables=effective)), variables, tuple(updates), structure)
+
+
+def is_trainable(variable: Variable) -> bool:
+    """Whether optimizers change ``variable``: it is trainable, and so is every layer around it."""
+    return variable.trainable and all(layer.trainable for layer in variable.owners)
+
+
+def update(variable: Variable, value: Any) -> None:
+    """Give ``variable`` a new value: an output of the graph being traced, or at once on native arrays."""
+    if isinstance(value, Traced):
+        builder = value.builder
+        builder.variable(variable)
+        builder.updates[id(variable)] = (variable, value)
+    elif not isinstance(value, Tensor):
+        backend = backend_of(value)
+        variable.assign(value if backend is None else backend.numpy(value))

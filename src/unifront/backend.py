@@ -8,7 +8,7 @@ is moving arrays and compiling programs. Nothing in unifront knows more of a fra
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -91,7 +91,7 @@ class TrainStep(Protocol):
         """One step on one batch."""
 
     def run(self, arrays: Sequence[Array], indices: Array, learning_rate: Sequence[float]) -> None:
-        """Steps on batches ``array[indices[i]]`` of arrays kept on the device; ``indices`` is ``[steps, batch]``."""
+        """Steps on batches ``array[indices[i]]`` of arrays kept on the device; ``indices``: ``[steps, batch]``."""
 
 
 class Compiled(Protocol):
@@ -136,14 +136,16 @@ class Backend(Protocol):
         """``graph`` compiled as the framework does best for inference."""
 
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
-        """Like `compile`, its result followed by the gradients of output 0 (a scalar) to inputs or variables."""
+        """Like `compile`; its result is followed by the gradients of output 0 (a scalar) to ``wrt`` by name."""
 
     def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
         """``plan`` differentiated and compiled, starting from ``state``."""
 
-    def module(self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
-               device: str | None = None) -> Any:
-        """The model as the framework's own kind of module; see ``Model.lower``."""  # fmt: skip
+    def module(
+        self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
+        device: str | None = None,
+    ) -> Any:  # fmt: skip
+        """The model as the framework's own kind of module; see ``Model.lower``."""
 
 
 @dataclass(frozen=True)
@@ -237,7 +239,9 @@ def placement(name: str | Placement | None = None) -> Placement:
         return Placement(backend, devices[0], head)
     match = [known for known in devices if known in (device, f"{device}:0")]
     if not match:
-        raise ArgumentError(f"The backend {head!r} has no device {device!r} here; it has {', '.join(devices)}.")
+        raise ArgumentError(
+            f"The backend {head!r} has no device {device!r} here; it has {', '.join(devices)}."
+        )
     return Placement(backend, match[0], head)
 
 
@@ -256,8 +260,17 @@ class HostKey(int):
 _ALIASES = {"jaxlib": "jax"}
 
 
+@cache
+def _owner(module: str) -> str | None:
+    """The backend to which classes of a top-level module belong: the framework's, or the backend package's own."""
+    packages = {
+        point.module.partition(".")[0]: name for name, point in entry_points().items() if name != "numpy"
+    }
+    name = _ALIASES.get(module) or packages.get(module) or module
+    return name if name in entry_points() else None
+
+
 def backend_of(array: Any) -> Backend | None:
     """The backend whose native array this is; None for anything else (scalars, lists, host keys)."""
-    module = type(array).__module__.partition(".")[0]
-    name = _ALIASES.get(module, module)
-    return get_backend(name) if name in entry_points() else None
+    name = _owner(type(array).__module__.partition(".")[0])
+    return None if name is None else get_backend(name)

@@ -1,0 +1,33 @@
+"""The table of TensorFlow: one file per family of operations, merged here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib import import_module, util
+from typing import Any
+
+from unifront.ir.emit import Storage
+from unifront.ir.graph import Op
+
+FAMILIES = (
+    "elementwise", "reduce", "shape", "index", "linalg", "conv", "pool", "norm", "nn", "rnn", "attention",
+    "control", "random", "optimize",
+)  # fmt: skip
+
+TABLE: dict[Op, Callable[..., Any]] = {}
+UNSUPPORTED: dict[Op, str] = {}
+STORAGE: dict[tuple[Op, int], Storage] = {}
+
+
+def _merge(name: str) -> None:
+    rows = import_module(name)
+    TABLE.update(rows.TABLE)
+    reasons: Mapping[Op, str] = getattr(rows, "UNSUPPORTED", {})
+    storage: Mapping[tuple[Op, int], Storage] = getattr(rows, "STORAGE", {})
+    UNSUPPORTED.update(reasons)
+    STORAGE.update(storage)
+
+
+for _family in FAMILIES:
+    if util.find_spec(f"{__name__}.{_family}"):
+        _merge(f"{__name__}.{_family}")

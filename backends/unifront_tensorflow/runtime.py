@@ -1,0 +1,182 @@
+"""Arrays, devices, keys, and compiled programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from unifront.backend import Array, TrainPlan, TrainState, TrainStep
+from unifront.dtypes import dtype_of, key
+from unifront.errors import UnknownName
+from unifront.ir.dims import symbol
+from unifront.ir.emit import Program, Rows, emit
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+from unifront.ops.replay import expand
+from unifront_tensorflow import lower
+from unifront_tensorflow.keys import Key, key_of
+
+
+def _grow_memory() -> None:
+    """Keep TensorFlow from taking whole GPUs, unless the user configured them or uses them already."""
+    if "TF_FORCE_GPU_ALLOW_GROWTH" in os.environ:
+        return
+    for gpu in tf.config.list_physical_devices("GPU"):
+        try:
+            if tf.config.get_logical_device_configuration(gpu) is None:
+                tf.config.experimental.set_memory_growth(gpu, True)
+        except (RuntimeError, ValueError):
+            return  # the devices are in use: it is too late, and not ours to say
+
+
+_grow_memory()
+
+
+def device_name(device: str | None) -> str | None:
+    """TensorFlow's name of ``"cpu"`` or ``"gpu:0"``; None leaves the choice to TensorFlow."""
+    if device is None:
+        return None
+    kind, _, number = device.partition(":")
+    return f"/device:{kind.upper()}:{number or 0}"
+
+
+def size(array: Any, axis: int) -> Any:
+    """The size of an axis: an int where it is known while tracing, else a scalar tensor."""
+    static = array.shape[axis]
+    return tf.shape(array)[axis] if static is None else static
+
+
+def spec_of(type_: TensorType, name: str | None = None) -> tf.TensorSpec:
+    """The signature of a value: symbolic dimensions are free. Keys travel as their seeds."""
+    if type_.dtype == key:
+        return tf.TensorSpec((2,), tf.int32, name)
+    return tf.TensorSpec([dim if isinstance(dim, int) else None for dim in type_.shape], type_.dtype.name, name)
+
+
+def flat(array: Any) -> Any:
+    """A native array as the one tensor that a compiled function takes."""
+    if isinstance(array, tf.Variable):
+        return array.read_value()
+    return array.seed if isinstance(array, Key) else array
+
+
+class Compiled:
+    """A graph as one concrete function of flat tensors, traced once; see `unifront.backend.Compiled`."""
+
+    def __init__(self, graph: Graph, rows: Rows, device: str | None, wrt: Sequence[str] = ()) -> None:
+        graph = expand(graph, rows.table)
+        program = emit(graph, rows)
+        self.storage, self.source = program.storage, program.source
+        inputs, variables = graph.inputs, [variable.value for variable in graph.variables]
+        places = {variable.name: len(inputs) + i for i, variable in enumerate(graph.variables)}
+        places |= {name: i for i, name in enumerate(graph.input_names)}
+        missing = [name for name in wrt if name not in places]
+        if missing:
+            raise UnknownName("input or variable", missing[0], places)
+        body = _with_gradients(program, len(inputs), [places[name] for name in wrt])
+        values = [*inputs, *variables]
+        self._keys = [i for i, value in enumerate(values) if value.type.dtype == key]
+        self._key_outputs = [i for i, value in enumerate(graph.outputs) if value.type.dtype == key]
+
+        def function(*tensors: Any) -> tuple[Any, ...]:
+            arrays = list(tensors)
+            for i in self._keys:
+                arrays[i] = Key(arrays[i])
+            with tf.device(device_name(device)):
+                return tuple(flat(output) for output in body(arrays))
+
+        function.__name__ = "program"
+        specs = [spec_of(value.type, f"x{i}") for i, value in enumerate(values)]
+        self._function = tf.function(function, autograph=False).get_concrete_function(*specs)
+
+    def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
+        outputs = self._function(*map(flat, inputs), *map(flat, variables))
+        if not self._key_outputs:
+            return tuple(outputs)
+        return tuple(Key(o) if i in self._key_outputs else o for i, o in enumerate(outputs))
+
+
+def _with_gradients(program: Program, inputs: int, wrt: Sequence[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    """The program over inputs and variables in one list; with ``wrt``, followed by dense gradients."""
+
+    def forward(arrays: list[Any]) -> tuple[Any, ...]:
+        return program.function(tuple(arrays[:inputs]), tuple(arrays[inputs:]))
+
+    def both(arrays: list[Any]) -> tuple[Any, ...]:
+        sources = [arrays[i] for i in wrt]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(sources)
+            outputs = forward(arrays)
+        return (*outputs, *gradients(tape, outputs[0], sources))
+
+    return both if wrt else forward
+
+
+def gradients(tape: tf.GradientTape, target: Any, sources: Sequence[Any]) -> list[Any]:
+    """Dense gradients, zeros where ``target`` does not depend on a source."""
+    found = tape.gradient(target, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return [tf.convert_to_tensor(gradient) for gradient in found]
+
+
+class TensorFlowBackend:
+    """See `unifront.backend.Backend`."""
+
+    name = "tensorflow"
+
+    def rows(self, device: str | None = None) -> Rows:
+        def constant(array: np.ndarray) -> Array:
+            return self.array(array, device)
+
+        return Rows(self.name, lower.TABLE, constant, size, lower.STORAGE, lower.UNSUPPORTED)
+
+    def devices(self) -> tuple[str, ...]:
+        gpus = tf.config.list_physical_devices("GPU")
+        return (*(f"gpu:{i}" for i in range(len(gpus))), "cpu")
+
+    def version(self) -> str:
+        return str(tf.__version__)
+
+    def array(self, value: np.ndarray, device: str | None = None) -> Array:
+        with tf.device(device_name(device)):
+            return tf.constant(value)
+
+    def numpy(self, array: Array) -> np.ndarray:
+        return np.asarray(array.numpy())
+
+    def type_of(self, array: Array) -> TensorType:
+        if isinstance(array, Key):
+            return TensorType(key)
+        shape = tuple(symbol("unknown") if dim is None else dim for dim in array.shape)
+        return TensorType(dtype_of(array.dtype.name), shape)
+
+    def key(self, seed: int, device: str | None = None) -> Key:
+        return key_of(int(seed))
+
+    def synchronize(self, device: str | None = None) -> None:
+        tf.test.experimental.sync_devices()
+
+    def compile(self, graph: Graph, device: str | None = None) -> Compiled:
+        return Compiled(graph, self.rows(device), device)
+
+    def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
+        return Compiled(graph, self.rows(device), device, wrt)
+
+    def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
+        from unifront_tensorflow.train import Step
+
+        return Step(plan, state, self.rows(device), device)
+
+    def module(
+        self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
+        device: str | None = None,
+    ) -> tf.Module:  # fmt: skip
+        from unifront_tensorflow.module import Module
+
+        return Module(training, inference, values, updates, self.rows(device), device)
+
+
+BACKEND = TensorFlowBackend()

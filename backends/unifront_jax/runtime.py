@@ -1,0 +1,228 @@
+"""Arrays, devices and compiled programs of JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from unifront.backend import Array, Compiled, TrainPlan, TrainState, TrainStep
+from unifront.dtypes import DType, dtype_of, key
+from unifront.errors import ArgumentError, UnknownName
+from unifront.ir.emit import Program, Rows, Storage, emit
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+from unifront.ops.replay import expand
+from unifront_jax._wide import WIDE, enable_x64, graph_is_wide, wide
+
+Function = Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
+
+
+@cache
+def devices_by_name() -> dict[str, Any]:
+    """Every local device, the default one first: ``cuda:0`` … and ``cpu`` (``cpu:1`` … where there are several)."""
+    found: dict[str, Any] = {}
+    default = list(jax.local_devices())
+    cpu = jax.local_devices(backend="cpu")
+    for group in (default, cpu):
+        for index, device in enumerate(group):
+            kind = {"gpu": "cuda"}.get(device.platform, device.platform)
+            name = "cpu" if (kind, index) == ("cpu", 0) else f"{kind}:{index}"
+            found.setdefault(name, device)
+    return found
+
+
+def device_of(name: str | None) -> Any:
+    """The JAX device called ``name``; None is the default one."""
+    found = devices_by_name()
+    if name is None:
+        return next(iter(found.values()))
+    for known in (
+        name,
+        f"{name}:0",
+        name.removesuffix(":0"),
+        name.replace("gpu", "cuda"),
+        f"cuda{name[3:]}:0",
+    ):
+        if known in found:
+            return found[known]
+    raise UnknownName("JAX device", name, found)
+
+
+def is_key(array: Any) -> bool:
+    """Whether ``array`` is a typed key of ``jax.random.key``."""
+    return bool(jnp.issubdtype(array.dtype, jax.dtypes.prng_key))
+
+
+def typed_key(array: Any) -> Any:
+    """``array`` as a typed key: the raw form (``jax.random.PRNGKey``) is wrapped."""
+    return array if is_key(array) else jax.random.wrap_key_data(array)
+
+
+def constant(value: np.ndarray) -> Any:
+    """A constant of a program; scalars stay NumPy's, which JAX writes into the program as they are."""
+    if value.ndim == 0:
+        return value
+    with wide(value.dtype.name in WIDE), jax.ensure_compile_time_eval():
+        return jnp.asarray(value)
+
+
+def size(array: Any, axis: int) -> int:
+    """The size of an axis, which JAX always knows."""
+    return int(array.shape[axis])
+
+
+@cache
+def _dtype_of(dtype: Any) -> DType:
+    return key if jnp.issubdtype(dtype, jax.dtypes.prng_key) else dtype_of(np.dtype(dtype))
+
+
+class JaxProgram:
+    """A graph under ``jax.jit``: ``(inputs, variables) -> outputs``."""
+
+    def __init__(self, function: Function, program: Program, graph: Graph, device: str | None) -> None:
+        self.storage: tuple[Storage | None, ...] = program.storage
+        self.source = program.source
+        keys = tuple(i for i, value in enumerate(graph.inputs) if value.type.dtype is key)
+        options: dict[str, Any] = {}
+        if not graph.inputs and not graph.variables:  # no operand says where it runs
+            options["out_shardings"] = jax.sharding.SingleDeviceSharding(device_of(device))
+        self._function = jax.jit(_with_typed_keys(function, keys), **options)
+        self._wide = graph_is_wide(graph)
+
+    def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
+        if self._wide:
+            with enable_x64(True):
+                return self._function(tuple(inputs), tuple(variables))
+        return self._function(tuple(inputs), tuple(variables))
+
+
+def _with_typed_keys(function: Function, positions: tuple[int, ...]) -> Function:
+    if not positions:
+        return function
+
+    def call(inputs: tuple[Any, ...], variables: tuple[Any, ...]) -> tuple[Any, ...]:
+        typed = (typed_key(value) if i in positions else value for i, value in enumerate(inputs))
+        return function(tuple(typed), variables)
+
+    return call
+
+
+def gradient_function(function: Function, graph: Graph, wrt: Sequence[str]) -> Function:
+    """``function``, its outputs followed by the gradients of output 0 to the named inputs and variables."""
+    places = _places(graph, wrt)
+
+    def forward(chosen: tuple[Any, ...], inputs: tuple[Any, ...], variables: tuple[Any, ...]) -> Any:
+        operands = [list(inputs), list(variables)]
+        for (group, index), value in zip(places, chosen, strict=True):
+            operands[group][index] = value
+        outputs = function(tuple(operands[0]), tuple(operands[1]))
+        return outputs[0], outputs
+
+    def call(inputs: tuple[Any, ...], variables: tuple[Any, ...]) -> tuple[Any, ...]:
+        operands = (inputs, variables)
+        chosen = tuple(operands[group][index] for group, index in places)
+        (_, outputs), gradients = jax.value_and_grad(forward, has_aux=True)(chosen, inputs, variables)
+        return (*outputs, *gradients)
+
+    return call
+
+
+def _places(graph: Graph, wrt: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Where the named values are: (0, input) or (1, variable)."""
+    values = {v.name: (1, i, v.value.type) for i, v in enumerate(graph.variables)}
+    named = zip(graph.input_names, graph.inputs, strict=True)
+    values.update({name: (0, i, value.type) for i, (name, value) in enumerate(named)})
+    found = []
+    for name in wrt:
+        if name not in values:
+            raise UnknownName("input or variable", name, values)
+        group, index, type_ = values[name]
+        if not type_.dtype.is_float:
+            raise ArgumentError(f"{name!r} is {type_}; a gradient is taken to floats only.")
+        found.append((group, index))
+    if not graph.outputs or graph.outputs[0].type.shape or not graph.outputs[0].type.dtype.is_float:
+        what = graph.outputs[0].type if graph.outputs else "absent"
+        raise ArgumentError(f"Output 0 of graph {graph.name!r} is {what}; a gradient needs a float scalar.")
+    return tuple(found)
+
+
+class JaxBackend:
+    """Compiles with ``jax.jit``; differentiates with ``jax.value_and_grad``."""
+
+    name = "jax"
+
+    @cached_property
+    def _eager(self) -> Rows:
+        from unifront_jax import lower
+
+        return Rows(self.name, lower.EAGER, constant, size, lower.STORAGE, lower.UNSUPPORTED)
+
+    @cached_property
+    def _compiled(self) -> Rows:
+        from unifront_jax import lower
+
+        return Rows(self.name, lower.TABLE, constant, size, lower.STORAGE, lower.UNSUPPORTED)
+
+    def rows(self, device: str | None = None) -> Rows:
+        return self._eager
+
+    def emit(self, graph: Graph, stored: Mapping[str, Storage | None] | None = None) -> Program:
+        """``graph`` as a function of native calls, not yet compiled."""
+        return emit(expand(graph, self._compiled.table), self._compiled, stored=stored)
+
+    def devices(self) -> tuple[str, ...]:
+        return tuple(devices_by_name())
+
+    def version(self) -> str:
+        return str(jax.__version__)
+
+    def array(self, value: np.ndarray, device: str | None = None) -> Array:
+        value = np.array(value)  # a copy of our own: on the CPU JAX may keep the memory it is given
+        if value.dtype.name in WIDE:
+            with enable_x64(True):
+                return jax.device_put(value, device_of(device))
+        return jax.device_put(value, device_of(device))
+
+    def numpy(self, array: Array) -> np.ndarray:
+        return np.asarray(jax.random.key_data(array) if is_key(array) else array)
+
+    def type_of(self, array: Array) -> TensorType:
+        return TensorType(_dtype_of(array.dtype), tuple(array.shape))
+
+    def key(self, seed: int, device: str | None = None) -> Array:
+        signed = (int(seed) + 2**63) % 2**64 - 2**63
+        with enable_x64(True):  # or the upper half of the seed would be cut off
+            return jax.device_put(jax.random.key(signed), device_of(device))
+
+    def synchronize(self, device: str | None = None) -> None:
+        jax.device_put(np.zeros((), np.float32), device_of(device)).block_until_ready()
+        jax.effects_barrier()
+
+    def compile(self, graph: Graph, device: str | None = None) -> Compiled:
+        program = self.emit(graph)
+        return JaxProgram(program.function, program, graph, device)
+
+    def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
+        program = self.emit(graph)
+        return JaxProgram(gradient_function(program.function, graph, wrt), program, graph, device)
+
+    def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
+        from unifront_jax.train import JaxTrainStep
+
+        return JaxTrainStep(self.emit, plan, state)
+
+    def module(
+        self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
+        device: str | None = None,
+    ) -> Any:  # fmt: skip
+        from unifront_jax.module import make_module
+
+        return make_module(self, training, inference, values, updates, device)
+
+
+BACKEND = JaxBackend()

@@ -91,7 +91,7 @@ class TrainStep(Protocol):
         """One step on one batch."""
 
     def run(self, arrays: Sequence[Array], indices: Array, learning_rate: Sequence[float]) -> None:
-        """Steps on batches ``array[indices[i]]`` of arrays kept on the device; ``indices``: ``[steps, batch]``."""
+        """Steps on batches ``array[indices[i]]`` of arrays on the device; ``indices`` is [steps, batch]."""
 
 
 class Compiled(Protocol):
@@ -136,7 +136,7 @@ class Backend(Protocol):
         """``graph`` compiled as the framework does best for inference."""
 
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
-        """Like `compile`; its result is followed by the gradients of output 0 (a scalar) to ``wrt`` by name."""
+        """Like `compile`, but the outputs are followed by the gradients of output 0 (a scalar) to ``wrt``."""
 
     def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
         """``plan`` differentiated and compiled, starting from ``state``."""
@@ -214,7 +214,7 @@ def set_backend(name: str | None) -> None:
 
 @contextmanager
 def use_backend(name: str) -> Iterator[Placement]:
-    """A ``with`` block in which ``name`` is the default backend of this thread or task (``uf.backend("jax")``)."""
+    """A ``with`` block in which ``name`` is the default backend of this thread or task."""
     token = _default.set(name)
     try:
         yield placement(name)
@@ -223,7 +223,7 @@ def use_backend(name: str) -> Iterator[Placement]:
 
 
 def default_name() -> str:
-    """The default backend: ``with uf.backend``, then `set_backend`, then ``UNIFRONT_BACKEND``, then the first installed."""
+    """The default: of ``with uf.backend``, of `set_backend`, ``UNIFRONT_BACKEND``, or the first installed."""
     chosen = _default.get() or (_process_default[-1] if _process_default else None)
     return chosen or os.environ.get(DEFAULT_VARIABLE) or installed()[0]
 
@@ -262,7 +262,7 @@ _ALIASES = {"jaxlib": "jax"}
 
 @cache
 def _owner(module: str) -> str | None:
-    """The backend to which classes of a top-level module belong: the framework's, or the backend package's own."""
+    """The backend whose arrays have classes of the top-level module: its framework's, or its own."""
     packages = {
         point.module.partition(".")[0]: name for name, point in entry_points().items() if name != "numpy"
     }

@@ -18,7 +18,7 @@ from unifront.errors import DTypeError, UnknownName
 
 @dataclass(frozen=True)
 class DType:
-    """An element type: ``name``, ``kind`` (``b``, ``i``, ``u``, ``f`` or ``k`` for random keys), size in bits."""
+    """An element type: ``name``, ``kind`` (``b``, ``i``, ``u``, ``f`` or ``k`` for random keys), ``bits``."""
 
     name: str
     kind: str
@@ -95,7 +95,7 @@ def dtype_of(value: DTypeLike) -> DType:
     if isinstance(value, str) and value in BY_NAME:
         return BY_NAME[value]
     try:
-        name = np.dtype(value).name  # type: ignore[arg-type]  # anything else is refused just below
+        name = np.dtype(value).name  # anything else is refused just below
     except TypeError:
         raise UnknownName("dtype", value, BY_NAME) from None
     if name not in BY_NAME:

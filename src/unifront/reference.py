@@ -39,10 +39,12 @@ def row_of(spec: OpSpec) -> Callable[..., Any]:
         result = spec.reference(*wide, **extra, **attributes)
         several = isinstance(result, tuple)
         results = result if several else (result,)
-        if regions is None:  # the rule of an operation with bodies needs their graphs; its results keep their dtypes
+        # The rule of an operation with bodies needs their graphs, not at hand here: results stay as they are.
+        if regions is None:
             types = spec.infer(*(None if o is None else array_type(o) for o in operands), **attributes)
             results = tuple(
-                r if isinstance(r, HostKey) else np.asarray(r, t.dtype.numpy) for r, t in zip(results, types, strict=True)
+                r if isinstance(r, HostKey) else np.asarray(r, t.dtype.numpy)
+                for r, t in zip(results, types, strict=True)
             )
         return tuple(results) if several else results[0]
 

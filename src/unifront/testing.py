@@ -1,16 +1,18 @@
 """The conformance suite, which any backend can run on itself, and the one `assert_close`.
 
-    # test_my_backend.py
     from unifront import testing
 
     test_forward = testing.forward_tests("my_backend")
     test_gradient = testing.gradient_tests("my_backend")
+
+is the whole of a test file outside this repository.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -30,24 +32,31 @@ GRADIENT = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2}
 
 
 def difference(actual: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference, relative to the largest finite magnitude; infinite where NaN and infinity differ."""
+    """The largest difference, relative to the largest finite magnitude; infinite where NaN differs."""
     a, b = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     if a.size == 0:
         return 0.0
     finite = np.isfinite(b)
-    if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+    if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(
+        a[~finite], b[~finite], equal_nan=True
+    ):
         return float("inf")
     scale = max(np.abs(b[finite]).max(initial=0.0), np.abs(a[finite]).max(initial=0.0))
     return float(np.abs(a[finite] - b[finite]).max(initial=0.0) / scale) if scale else 0.0
 
 
 def assert_close(
-    actual: Any, expected: Any, *, dtype: str | None = None, bounds: Mapping[str, float] = FORWARD, what: str = "result"
+    actual: Any,
+    expected: Any,
+    *,
+    dtype: str | None = None,
+    bounds: Mapping[str, float] = FORWARD,
+    what: str = "result",
 ) -> None:
     """Assert that two arrays have one shape and agree within the bound of their dtype.
 
     Args:
-        actual: the array to judge; its dtype (or ``dtype``) chooses the bound. Integers and booleans must be equal.
+        actual: the array to judge; its dtype chooses the bound. Integers and booleans must be equal.
         expected: the judge, of the same shape, in any float dtype when ``actual`` is a float.
         bounds: dtype name → relative bound, `FORWARD` or `GRADIENT`.
         what: the subject of the error.
@@ -57,10 +66,14 @@ def assert_close(
     assert dtype_of(a.dtype).name == name, f"{what}: dtype {a.dtype}, expected {name}"
     assert a.shape == b.shape, f"{what}: shape {a.shape}, expected {b.shape}"
     if not dtype_of(name).is_float:
-        assert np.array_equal(a, b), f"{what}: {np.sum(a != b)} of {a.size} elements differ:\n{a}\nexpected\n{b}"
+        assert np.array_equal(a, b), (
+            f"{what}: {np.sum(a != b)} of {a.size} elements differ:\n{a}\nexpected\n{b}"
+        )
         return
     found = difference(a, b)
-    assert found <= bounds[name], f"{what}: off by {found:.3g} (bound {bounds[name]:.3g}, {name}):\n{a}\nexpected\n{b}"
+    assert found <= bounds[name], (
+        f"{what}: off by {found:.3g} (bound {bounds[name]:.3g}, {name}):\n{a}\nexpected\n{b}"
+    )
 
 
 @dataclass(frozen=True)
@@ -85,7 +98,9 @@ def cases(*, gradient: bool = False) -> list[Case]:
     found = []
     for spec in OPS.values():
         count = len(list(spec.samples(np.random.default_rng(1))))
-        found += [Case(spec, i) for i in range(count) if not gradient or (spec.differentiable and not spec.random)]
+        found += [
+            Case(spec, i) for i in range(count) if not gradient or (spec.differentiable and not spec.random)
+        ]
     return found
 
 
@@ -95,14 +110,14 @@ def _as(operand: Any, dtype: str) -> Any:
 
 
 def graph_of(spec: OpSpec, sample: Sample, operands: Sequence[Any], *, scalar: bool = False) -> Graph:
-    """A graph of the one operation. With ``scalar``, output 0 is the sum of its float results times further inputs."""
+    """A graph of one operation; ``scalar``: its output is the sum of float results times further inputs."""
     builder = Builder(spec.name)
     inputs = [None if o is None else builder.input(f"x{i}", type_of(o)) for i, o in enumerate(operands)]
     extra = {"regions": sample.regions} if sample.regions else {}
     if inputs and any(i is not None for i in inputs):
         result = bind(spec, *inputs, **extra, **sample.attributes)
     else:
-        result = builder.add(spec, inputs, dict(sample.attributes))
+        result = builder.add(spec, [None] * len(inputs), dict(sample.attributes))
     outputs: list[Traced] = list(result) if isinstance(result, tuple) else [result]
     if scalar:
         total: Any = None
@@ -115,7 +130,7 @@ def graph_of(spec: OpSpec, sample: Sample, operands: Sequence[Any], *, scalar: b
 
 
 def check_forward(backend: str, spec: OpSpec, sample: Sample, dtype: str, device: str | None = None) -> None:
-    """Run one sample on a backend and assert dtype, shape and values against the NumPy reference in float64."""
+    """Run one sample on a backend; assert dtype, shape and values against the NumPy reference in float64."""
     place = placement(f"{backend}:{device}" if device else backend)
     operands = [_as(operand, dtype) for operand in sample.operands]
     graph = graph_of(spec, sample, operands)
@@ -138,7 +153,7 @@ def check_gradient(backend: str, spec: OpSpec, sample: Sample, dtype: str, devic
     operands = [_as(operand, dtype) for operand in sample.operands]
     wrt = [
         i for i, o in enumerate(operands)
-        if isinstance(o, np.ndarray) and dtype_of(o.dtype).is_float and (sample.wrt is None or i in sample.wrt)
+        if isinstance(o, np.ndarray) and _is_float(o) and (sample.wrt is None or i in sample.wrt)
     ]  # fmt: skip
     wide = [_as(o, "float64") for o in operands]
     results = _reference(spec, sample, wide)
@@ -161,13 +176,13 @@ def check_gradient(backend: str, spec: OpSpec, sample: Sample, dtype: str, devic
         what = f"{spec.name} gradient of operand {position} on {backend} {dict(sample.attributes)}"
         assert gradient.shape == operands[position].shape, f"{what}: shape {gradient.shape}"
         directions = _directions(wide[position], rng)
-        expected = np.array([_slope(lambda v, p=position: loss(p, v), wide[position], d) for d in directions])
+        expected = np.array([_slope(partial(loss, position), wide[position], d) for d in directions])
         actual = np.array([np.sum(_as(gradient, "float64") * d) for d in directions])
         assert_close(actual.astype(gradient.dtype), expected, bounds={**GRADIENT, **sample.bound}, what=what)
 
 
 def _is_float(array: Any) -> bool:
-    return isinstance(array, np.ndarray | np.generic) and array.dtype.kind == "f"
+    return isinstance(array, np.ndarray | np.generic) and dtype_of(array.dtype).is_float
 
 
 def _directions(x: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
@@ -178,7 +193,9 @@ def _directions(x: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
     return [(v / np.linalg.norm(v)).reshape(x.shape) for v in vectors]
 
 
-def _slope(function: Callable[[np.ndarray], float], x: np.ndarray, direction: np.ndarray, h: float = 5e-4) -> float:
+def _slope(
+    function: Callable[[np.ndarray], float], x: np.ndarray, direction: np.ndarray, h: float = 5e-4
+) -> float:
     """The directional derivative by the five-point central difference (error of order h**4)."""
     near = function(x + h * direction) - function(x - h * direction)
     far = function(x + 2 * h * direction) - function(x - 2 * h * direction)
@@ -198,7 +215,11 @@ def _reference(spec: OpSpec, sample: Sample, operands: Sequence[Any]) -> tuple[A
 
 
 def _put(backend: Backend, operand: Any, device: str) -> Any:
-    return backend.key(operand, device) if isinstance(operand, HostKey) else backend.array(np.asarray(operand), device)
+    return (
+        backend.key(operand, device)
+        if isinstance(operand, HostKey)
+        else backend.array(np.asarray(operand), device)
+    )
 
 
 def _call(backend: Backend, graph: Graph, operands: Sequence[Any], device: str) -> list[Any]:
@@ -210,7 +231,9 @@ def _call(backend: Backend, graph: Graph, operands: Sequence[Any], device: str) 
     ]
 
 
-def forward_tests(backend: str, *, dtypes: Sequence[str] = ("float64", "float32"), device: str | None = None) -> Any:
+def forward_tests(
+    backend: str, *, dtypes: Sequence[str] = ("float64", "float32"), device: str | None = None
+) -> Any:
     """A pytest function over every sample of every operation: forward."""
     import pytest
 
@@ -222,7 +245,9 @@ def forward_tests(backend: str, *, dtypes: Sequence[str] = ("float64", "float32"
     return test
 
 
-def gradient_tests(backend: str, *, dtypes: Sequence[str] = ("float64", "float32"), device: str | None = None) -> Any:
+def gradient_tests(
+    backend: str, *, dtypes: Sequence[str] = ("float64", "float32"), device: str | None = None
+) -> Any:
     """A pytest function over every sample of every differentiable operation: gradients."""
     import pytest
 
@@ -237,7 +262,9 @@ def gradient_tests(backend: str, *, dtypes: Sequence[str] = ("float64", "float32
 def row_or_reason(backend: str) -> None:
     """Assert that every operation has a row, or a reason why not."""
     rows = placement(backend).backend.rows()
-    without = [s.name for s in OPS.values() if s not in rows.table and s not in rows.reasons and not s.decomposition]
+    without = [
+        s.name for s in OPS.values() if s not in rows.table and s not in rows.reasons and not s.decomposition
+    ]
     assert not without, f"{backend} has neither a row nor a reason for: {', '.join(without)}"
 
 

@@ -91,7 +91,9 @@ class Variable:
     def _checked(self, value: Any) -> np.ndarray:
         array = np.asarray(value)
         if array.shape != self.shape:
-            raise ShapeError(f"{self.path} has the shape {self.shape}; a value of shape {array.shape} was given.")
+            raise ShapeError(
+                f"{self.path} has the shape {self.shape}; a value of shape {array.shape} was given."
+            )
         if array.dtype.kind not in "biufV":
             raise DTypeError(f"{self.path} holds {self.dtype}; a value of dtype {array.dtype} was given.")
         return np.array(array, self.dtype.numpy)
@@ -105,7 +107,7 @@ class Variable:
         return np.array(self._home.backend.numpy(value))
 
     def assign(self, value: Any) -> None:
-        """Replace the value: an array of the variable's shape, cast to its dtype. Its home becomes the host."""
+        """Replace the value by an array of its shape, cast to its dtype. Its home becomes the host."""
         checked = self._checked(value)
         self._settle()
         self._value, self._home, self._storage = checked, HOST, None

@@ -59,8 +59,12 @@ class DimExpr:
 
     def __floordiv__(self, divisor: int) -> Dim:
         if not isinstance(divisor, int) or divisor <= 0:
-            raise ShapeError(f"The dimension {self} can be divided by a positive int only, not by {divisor!r}.")
-        whole = _sum((monomial, n // divisor) for monomial, n in self.terms if monomial == () or n % divisor == 0)
+            raise ShapeError(
+                f"The dimension {self} can be divided by a positive int only, not by {divisor!r}."
+            )
+        whole = _sum(
+            (monomial, n // divisor) for monomial, n in self.terms if monomial == () or n % divisor == 0
+        )
         rest = _sum(
             (monomial, n % divisor if monomial == () else n)
             for monomial, n in self.terms
@@ -90,7 +94,9 @@ class DimExpr:
                 elif atom in sizes:
                     n *= sizes[atom]
                 else:
-                    raise ShapeError(f"The size of the dimension {atom!r} is not known; known: {dict(sizes)}.")
+                    raise ShapeError(
+                        f"The size of the dimension {atom!r} is not known; known: {dict(sizes)}."
+                    )
             total += n
         return total
 
@@ -128,10 +134,12 @@ def symbol(name: str) -> DimExpr:
 
 
 def evaluate(dim: Dim, sizes: Mapping[str, int]) -> int:
+    """The int that ``dim`` is when every symbol has the size given; `ShapeError` if one is missing."""
     return dim if isinstance(dim, int) else dim.evaluate(sizes)
 
 
 def substitute(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
+    """``dim`` with symbols replaced by other dimensions; symbols not named stay."""
     return dim if isinstance(dim, int) else dim.substitute(sizes)
 
 
@@ -163,7 +171,7 @@ def divide_exactly(dim: Dim, divisor: Dim) -> Dim | None:
 
 
 def solve(dim: Dim, size: int, sizes: dict[str, int]) -> bool:
-    """Match ``dim`` against the concrete ``size``, adding a fresh symbol to ``sizes``; False on a contradiction.
+    """Match ``dim`` against the concrete ``size``, adding new symbols to ``sizes``; False if they differ.
 
     A dimension that is not one plain symbol binds nothing and is checked only when all its symbols are known.
     """
@@ -218,7 +226,7 @@ def _sum(terms: Iterable[tuple[Monomial, int]]) -> Dim:
     total: dict[Monomial, int] = {}
     for monomial, n in terms:
         total[monomial] = total.get(monomial, 0) + n
-    kept = tuple(sorted(((m, n) for m, n in total.items() if n), key=lambda term: (str(term[0]))))
+    kept = tuple(sorted(((m, n) for m, n in total.items() if n), key=lambda term: str(term[0])))
     if not kept:
         return 0
     return kept[0][1] if len(kept) == 1 and kept[0][0] == () else DimExpr(kept)

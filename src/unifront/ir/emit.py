@@ -63,7 +63,7 @@ class Rows:
 class Program:
     """``function(inputs, variables) -> outputs`` (tuples of native arrays), and its source text.
 
-    ``storage`` gives, for each variable of the graph, the layout in which the function expects it (None: Keras's).
+    ``storage`` gives the layout in which the function expects each variable of the graph (None: Keras's).
     """
 
     function: Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
@@ -75,7 +75,11 @@ def storage_of(graph: Graph, storage: Mapping[tuple[Op, int], Storage]) -> tuple
     """The layout of each variable: that of the first node which asks for one."""
     users = graph.users()
     wanted = (
-        [storage[node.op, position] for node, position in users.get(variable.value, ()) if (node.op, position) in storage]
+        [
+            storage[node.op, position]
+            for node, position in users.get(variable.value, ())
+            if (node.op, position) in storage
+        ]
         for variable in graph.variables
     )
     return tuple(found[0] if found else None for found in wanted)
@@ -95,7 +99,7 @@ def emit(graph: Graph, rows: Rows, *, stored: Mapping[str, Storage | None] | Non
     writer = _Writer(graph, rows, {v.value: s for v, s in zip(graph.variables, layouts, strict=True)})
     source = writer.write()
     code = compile(source, f"<unifront {rows.backend} {graph.name}>", "exec")
-    exec(code, writer.names)  # the text is written just above, from numbered names alone
+    exec(code, writer.names)  # noqa: S102 the text is written just above, from checked names and numbers alone
     return Program(writer.names["program"], source, layouts)
 
 
@@ -135,7 +139,12 @@ class _Writer:
         for value in self.graph.inputs:
             for axis, dim in enumerate(value.type.shape):
                 name = str(dim)
-                if isinstance(dim, DimExpr) and name in used and name not in known and dim.symbols() == {name}:
+                if (
+                    isinstance(dim, DimExpr)
+                    and name in used
+                    and name not in known
+                    and dim.symbols() == {name}
+                ):
                     known.add(name)
                     self.lines.append(f"{name} = size(v{value.id}, {axis})")
         if used - known:
@@ -169,7 +178,9 @@ class _Writer:
         callee = f"{node.op.name}_{number}"
         row = self.rows.table[node.op]
         self.names[callee] = partial(row, **fixed) if fixed else row
-        operands = [self.operand(value, self.rows.storage.get((node.op, i))) for i, value in enumerate(node.operands)]
+        operands = [
+            self.operand(value, self.rows.storage.get((node.op, i))) for i, value in enumerate(node.operands)
+        ]
         outputs = ", ".join(f"v{value.id}" for value in node.outputs)
         if len(node.outputs) > 1:
             outputs += ","

@@ -138,7 +138,7 @@ class Graph:
         return {value: node for node in self.nodes for value in node.outputs}
 
     def renumbered(self) -> Graph:
-        """The same graph with values numbered 0, 1, 2 … in the order of definition; equal graphs then compare equal."""
+        """The same graph, values numbered in the order of definition, so that equal graphs compare equal."""
         new = {value: Value(number, value.type) for number, value in enumerate(self.values())}
         return self.with_values(lambda value: new[value])
 

@@ -42,16 +42,21 @@ def print_graph(graph: Graph) -> str:
 
 def _lines(graph: Graph, indent: str) -> list[str]:
     inputs = ", ".join(
-        f"{value} {_quote(name)}: {value.type}" for value, name in zip(graph.inputs, graph.input_names, strict=True)
+        f"{value} {_quote(name)}: {value.type}"
+        for value, name in zip(graph.inputs, graph.input_names, strict=True)
     )
     lines = [f"{indent}graph {_quote(graph.name)}({inputs}) {{"]
     for variable in graph.variables:
         kind = "trainable" if variable.trainable else "fixed"
-        lines.append(f"{indent}  variable {variable.value} {_quote(variable.name)}: {variable.value.type} {kind}")
+        lines.append(
+            f"{indent}  variable {variable.value} {_quote(variable.name)}: {variable.value.type} {kind}"
+        )
     for node in graph.nodes:
         outputs = ", ".join(f"{value}: {value.type}" for value in node.outputs)
         operands = ", ".join("none" if value is None else str(value) for value in node.operands)
-        attributes = ", ".join(f"{name} = {_attribute(value)}" for name, value in sorted(node.attributes.items()))
+        attributes = ", ".join(
+            f"{name} = {_attribute(value)}" for name, value in sorted(node.attributes.items())
+        )
         line = f"{indent}  {outputs} = {node.op.name}({operands}) {{{attributes}}} {_quote(node.name)}"
         if node.regions:
             lines.append(line + " ([")
@@ -234,7 +239,9 @@ class _Parser:
                 return tuple(self.literal(item) for item in items)
             case ast.Call(func=ast.Name(id="dim"), args=[argument]):
                 return parse_dim(ast.unparse(argument))
-            case ast.Call(func=ast.Name(id="number"), args=[ast.Constant(value="nan" | "inf" | "-inf" as value)]):
+            case ast.Call(
+                func=ast.Name(id="number"), args=[ast.Constant(value="nan" | "inf" | "-inf" as value)]
+            ):
                 return float(value)
             case ast.Call(func=ast.Name(id="array"), args=[name, shape, data]):
                 return self.array(self.literal(name), self.literal(shape), self.literal(data))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from unifront.errors import GraphError, UnifrontError
 from unifront.ir.graph import Graph, Value
 
@@ -26,7 +28,7 @@ def verify(graph: Graph) -> Graph:
         (graph.output_names, "output"),
         ([variable.name for variable in graph.variables], "variable"),
     ):
-        twice = sorted({name for name in names if list(names).count(name) > 1}) if len(set(names)) < len(names) else []
+        twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise GraphError(f"Graph {graph.name!r} has two {kind}s called {twice[0]!r}.")
     for value, name in zip(graph.inputs, graph.input_names, strict=True):
@@ -36,23 +38,29 @@ def verify(graph: Graph) -> Graph:
         if not variable.value.type.is_static:
             raise GraphError(f"Variable {variable.name!r} has the symbolic type {variable.value.type}.")
     for node in graph.nodes:
-        for value in node.operands:
-            if value is not None and value not in defined:
-                raise GraphError(f"{node.where()}: the operand {value} is used before it is defined.")
+        for operand in node.operands:
+            if operand is not None and operand not in defined:
+                raise GraphError(f"{node.where()}: the operand {operand} is used before it is defined.")
         try:
             types = node.infer()
         except UnifrontError as error:
             raise GraphError(f"{node.where()}: {error}") from error
         found = tuple(value.type for value in node.outputs)
         if types != found:
-            raise GraphError(f"{node.where()}: the outputs are {list(found)}, the type rule says {list(types)}.")
+            raise GraphError(
+                f"{node.where()}: the outputs are {list(found)}, the type rule says {list(types)}."
+            )
         for value in node.outputs:
             define(value, node.where())
         for region in node.regions:
             verify(region)
             if region.variables:
-                raise GraphError(f"{node.where()}: its region {region.name!r} has variables; pass them as operands.")
+                raise GraphError(
+                    f"{node.where()}: its region {region.name!r} has variables; pass them as operands."
+                )
     for value, name in zip(graph.outputs, graph.output_names, strict=True):
         if value not in defined:
-            raise GraphError(f"The output {name!r} of graph {graph.name!r} is {value}, which nothing defines.")
+            raise GraphError(
+                f"The output {name!r} of graph {graph.name!r} is {value}, which nothing defines."
+            )
     return graph

@@ -25,16 +25,20 @@ PAIRS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 
 
 def cast(x: TensorLike, dtype: DTypeLike) -> Any:
-    """``x`` with its elements converted to ``dtype``; floats are cut toward zero when they become integers."""
+    """``x`` with its elements converted to ``dtype``; floats are cut toward zero to integers."""
     target = dtype_of(dtype)
-    return x if type_of(x).dtype == target and not isinstance(x, int | float) else bind(CAST, x, dtype=target.name)
+    if type_of(x).dtype == target and not isinstance(x, int | float):
+        return x
+    return bind(CAST, x, dtype=target.name)
 
 
 def promoted(*operands: TensorLike) -> tuple[Any, ...]:
     """The operands cast to the dtype in which they meet; Python numbers follow the others."""
     scalars = [isinstance(o, bool | int | float) for o in operands]
     dtype = promote(*(o if s else type_of(o).dtype for o, s in zip(operands, scalars, strict=True)))  # type: ignore[arg-type]
-    return tuple(np.asarray(o, dtype.numpy) if s else cast(o, dtype) for o, s in zip(operands, scalars, strict=True))
+    return tuple(
+        np.asarray(o, dtype.numpy) if s else cast(o, dtype) for o, s in zip(operands, scalars, strict=True)
+    )
 
 
 def floating(x: TensorLike) -> Any:
@@ -107,7 +111,9 @@ SIGMOID, sigmoid = _unary("sigmoid", _sigmoid, "ONNX Sigmoid", (-6.0, 6.0))
 ERF, erf = _unary("erf", _erf, "ONNX Erf; C erf")
 FLOOR, floor = _unary("floor", np.floor, "NumPy floor", keeps_integers=True, differentiable=False)
 CEIL, ceil = _unary("ceil", np.ceil, "NumPy ceil", keeps_integers=True, differentiable=False)
-ROUND, round = _unary("round", np.round, "NumPy round (half to even)", keeps_integers=True, differentiable=False)
+ROUND, round = _unary(
+    "round", np.round, "NumPy round (half to even)", keeps_integers=True, differentiable=False
+)
 RELU, relu = _unary("relu", lambda x: np.maximum(x, 0), "ONNX Relu", keeps_integers=True)
 SOFTPLUS, softplus = _unary("softplus", lambda x: np.logaddexp(x, 0), "ONNX Softplus", (-6.0, 6.0))
 SOFTSIGN, softsign = _unary("softsign", lambda x: x / (1 + np.abs(x)), "ONNX Softsign")
@@ -118,7 +124,10 @@ SELU, selu = _unary(
     "Klambauer et al. 2017; ONNX Selu",
 )
 HARD_SIGMOID, hard_sigmoid = _unary(
-    "hard_sigmoid", lambda x: np.clip(x / 6 + 0.5, 0, 1), "Keras 3 hard_sigmoid: relu6(x + 3) / 6", (-2.9, 2.9)
+    "hard_sigmoid",
+    lambda x: np.clip(x / 6 + 0.5, 0, 1),
+    "Keras 3 hard_sigmoid: relu6(x + 3) / 6",
+    (-2.9, 2.9),
 )
 
 
@@ -133,7 +142,9 @@ GELU = register(
         "gelu",
         rule=lambda x, approximate: need_float(x),
         reference=_gelu,
-        samples=lambda rng: (Sample((rng.normal(size=s),), {"approximate": a}) for s in SHAPES for a in (True, False)),
+        samples=lambda rng: (
+            Sample((rng.normal(size=s),), {"approximate": a}) for s in SHAPES for a in (True, False)
+        ),
         source="Hendrycks and Gimpel 2016; ONNX Gelu",
         attributes={"approximate": bool},
     )
@@ -141,7 +152,7 @@ GELU = register(
 
 
 def gelu(x: TensorLike, approximate: bool = True) -> Any:
-    """Gaussian error linear unit; ``approximate`` takes the tanh form (Hendrycks and Gimpel 2016; ONNX Gelu)."""
+    """Gaussian error linear unit; ``approximate``: the tanh form (Hendrycks and Gimpel 2016; ONNX Gelu)."""
     return bind(GELU, floating(x), approximate=approximate)
 
 
@@ -166,7 +177,8 @@ def _with_slope(
     )
 
     def function(x: TensorLike, slope: float = default) -> Any:
-        return bind(spec, floating(x), **{attribute: float(slope)})
+        attributes: dict[str, Any] = {attribute: float(slope)}
+        return bind(spec, floating(x), **attributes)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Elementwise {name} of ``x`` with its parameter ``{attribute}`` ({source})."
@@ -215,7 +227,9 @@ def _binary(
         return bind(spec, floating(x), floating(y)) if floats_only else bind(spec, x, y)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Elementwise {name.replace('_', ' ')} of ``x`` and ``y``, broadcast and promoted ({source})."
+    function.__doc__ = (
+        f"Elementwise {name.replace('_', ' ')} of ``x`` and ``y``, broadcast and promoted ({source})."
+    )
     return spec, function
 
 
@@ -233,9 +247,13 @@ POWER, power = _binary("power", np.power, "NumPy power", first=(0.3, 2.0))
 MAXIMUM, maximum = _binary("maximum", np.maximum, "NumPy maximum")
 MINIMUM, minimum = _binary("minimum", np.minimum, "NumPy minimum")
 EQUAL, equal = _binary("equal", np.equal, "NumPy equal", result="bool", differentiable=False)
-NOT_EQUAL, not_equal = _binary("not_equal", np.not_equal, "NumPy not_equal", result="bool", differentiable=False)
+NOT_EQUAL, not_equal = _binary(
+    "not_equal", np.not_equal, "NumPy not_equal", result="bool", differentiable=False
+)
 LESS, less = _binary("less", np.less, "NumPy less", result="bool", differentiable=False)
-LESS_EQUAL, less_equal = _binary("less_equal", np.less_equal, "NumPy less_equal", result="bool", differentiable=False)
+LESS_EQUAL, less_equal = _binary(
+    "less_equal", np.less_equal, "NumPy less_equal", result="bool", differentiable=False
+)
 GREATER, greater = _binary("greater", np.greater, "NumPy greater", result="bool", differentiable=False)
 GREATER_EQUAL, greater_equal = _binary(
     "greater_equal", np.greater_equal, "NumPy greater_equal", result="bool", differentiable=False
@@ -272,8 +290,10 @@ LOGICAL_NOT, logical_not = _logical("logical_not", np.logical_not, "NumPy logica
 def _cast_samples(rng: np.random.Generator) -> Iterator[Sample]:
     for shape in SHAPES:
         for dtype in ("float64", "float32", "int32", "bool"):
-            # The reference rounds to float32 as it should, which finite differences in float64 cannot see through.
-            yield Sample((rng.uniform(-3, 3, shape),), {"dtype": dtype}, wrt=None if dtype == "float64" else ())
+            # The reference rounds to float32 as it should; finite differences in float64 see only steps.
+            yield Sample(
+                (rng.uniform(-3, 3, shape),), {"dtype": dtype}, wrt=None if dtype == "float64" else ()
+            )
 
 
 def _cast_rule(x: TensorType, dtype: str) -> TensorType:
@@ -319,7 +339,9 @@ CLIP = register(
         "clip",
         rule=lambda x, minimum, maximum: x,
         reference=lambda x, minimum, maximum: np.clip(x, minimum, maximum),
-        samples=lambda rng: (Sample((rng.normal(size=s),), {"minimum": -0.5, "maximum": 0.75}) for s in SHAPES),
+        samples=lambda rng: (
+            Sample((rng.normal(size=s),), {"minimum": -0.5, "maximum": 0.75}) for s in SHAPES
+        ),
         source="NumPy clip; ONNX Clip",
         attributes={"minimum": (float, int), "maximum": (float, int)},
     )

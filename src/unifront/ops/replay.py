@@ -55,7 +55,7 @@ def _named(nodes: tuple[Node, ...], name: str) -> tuple[Node, ...]:
 
 
 def expand(graph: Graph, keep: Container[Op]) -> Graph:
-    """``graph`` with every operation outside ``keep`` written out by its decomposition; names of layers stay."""
+    """``graph`` with every operation outside ``keep`` written out by its decomposition; layer names stay."""
     if all(node.op in keep or node.op.name == "constant" for node in graph.nodes) and not any(
         node.regions for node in graph.nodes
     ):

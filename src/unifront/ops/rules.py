@@ -49,7 +49,9 @@ def same_dtype(*types: TensorType) -> DType:
     """The one dtype of ``types``."""
     found = list(dict.fromkeys(type_.dtype for type_ in types))
     if len(found) != 1:
-        raise DTypeError(f"The operands have the dtypes {', '.join(dtype.name for dtype in found)}; cast them to one.")
+        raise DTypeError(
+            f"The operands have the dtypes {', '.join(dtype.name for dtype in found)}; cast them to one."
+        )
     return found[0]
 
 

@@ -76,7 +76,9 @@ class OpSpec:
         for name, value in attributes.items():
             wanted = self.attributes[name]
             if not isinstance(value, wanted) and not (isinstance(value, DimExpr) and wanted is int):
-                shown = wanted.__name__ if isinstance(wanted, type) else " or ".join(t.__name__ for t in wanted)
+                shown = (
+                    wanted.__name__ if isinstance(wanted, type) else " or ".join(t.__name__ for t in wanted)
+                )
                 raise ArgumentError(f"{self.name}: {name} is a {shown}, not {value!r}.")
         extra = {"regions": regions} if regions else {}
         try:

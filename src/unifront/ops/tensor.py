@@ -159,7 +159,9 @@ class Builder:
         name: str | None = None,
     ) -> tuple[Traced, ...]:
         """Add a node; its type rule is run, and its error gets the layer path."""
-        node = Node(op, tuple(operands), (), dict(attributes), regions, current_path() if name is None else name)
+        node = Node(
+            op, tuple(operands), (), dict(attributes), regions, current_path() if name is None else name
+        )
         try:
             types = node.infer()
         except UnifrontError as error:
@@ -175,7 +177,7 @@ class Builder:
         output_names: Sequence[str] = (),
         variables: Sequence[ir.Variable] | None = None,
     ) -> Graph:
-        """The finished graph, numbered in order. Constants stand first; ``variables`` defaults to those met."""
+        """The finished graph, numbered in order, constants first; ``variables`` defaults to those met."""
         if variables is None:
             variables = [ir.Variable(v.path, value, v.trainable) for v, value in self.variables.values()]
         constants = [node for node in self.nodes if node.op is CONSTANT]
@@ -262,7 +264,9 @@ def type_of(operand: Any) -> TensorType:
     return TensorType(dtype_of(_default_dtype(array)), array.shape)
 
 
-def _run(op: OpSpec, operands: Sequence[Any], attributes: Mapping[str, Any], regions: tuple[Graph, ...]) -> Any:
+def _run(
+    op: OpSpec, operands: Sequence[Any], attributes: Mapping[str, Any], regions: tuple[Graph, ...]
+) -> Any:
     """Run ``op`` at once on native arrays; variables and NumPy arrays follow the other operands' backend."""
     found = [b for b in map(backend_of, operands) if b is not None]
     backend: Backend | None = next((b for b in found if b.name != "numpy"), found[0] if found else None)
@@ -313,7 +317,9 @@ def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     builder = Builder("types")
 
     def placeholder(leaf: Any) -> Any:
-        return builder.input(f"input_{len(builder.inputs)}", leaf.type) if isinstance(leaf, Symbolic) else leaf
+        return (
+            builder.input(f"input_{len(builder.inputs)}", leaf.type) if isinstance(leaf, Symbolic) else leaf
+        )
 
     with building(builder):
         result = function(*tree.map_leaves(placeholder, args), **tree.map_leaves(placeholder, kwargs))
@@ -327,11 +333,16 @@ CONSTANT = register(
         "constant",
         rule=lambda value: TensorType(dtype_of(value.dtype), value.shape),
         reference=lambda value: value.numpy(),
-        samples=lambda rng: [Sample((), {"value": Literal.of(rng.normal(size=shape))}) for shape in [(), (2, 3), (0, 2)]],
+        samples=lambda rng: [
+            Sample((), {"value": Literal.of(rng.normal(size=shape))}) for shape in [(), (2, 3), (0, 2)]
+        ],
         source="ONNX Constant",
         attributes={"value": Literal},
         differentiable=False,
     )
 )
 
-__all__ = ["CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced", "bind", "building", "builder_of", "current_path", "lift", "record", "scope", "type_of"]  # fmt: skip
+__all__ = [
+    "CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced",
+    "bind", "builder_of", "building", "current_path", "lift", "record", "scope", "type_of",
+]  # fmt: skip

@@ -24,7 +24,7 @@ Function = Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
 
 @cache
 def devices_by_name() -> dict[str, Any]:
-    """Every local device, the default one first: ``cuda:0`` … and ``cpu`` (``cpu:1`` … where there are several)."""
+    """Every local device, the default one first: ``cuda:0`` … and ``cpu`` (further ones ``cpu:1`` …)."""
     found: dict[str, Any] = {}
     default = list(jax.local_devices())
     cpu = jax.local_devices(backend="cpu")
@@ -200,8 +200,9 @@ class JaxBackend:
             return jax.device_put(jax.random.key(signed), device_of(device))
 
     def synchronize(self, device: str | None = None) -> None:
-        jax.device_put(np.zeros((), np.float32), device_of(device)).block_until_ready()
-        jax.effects_barrier()
+        where = device_of(device)
+        # The CPU runs independent programs out of order: only waiting for every result waits for them all.
+        jax.block_until_ready([array for array in jax.live_arrays() if where in array.devices()])
 
     def compile(self, graph: Graph, device: str | None = None) -> Compiled:
         program = self.emit(graph)
@@ -222,7 +223,9 @@ class JaxBackend:
     ) -> Any:  # fmt: skip
         from unifront_jax.module import make_module
 
-        return make_module(self, training, inference, values, updates, device)
+        return make_module(
+            self.emit, lambda value: self.array(value, device), training, inference, values, updates
+        )
 
 
 BACKEND = JaxBackend()

@@ -1,0 +1,143 @@
+"""The model as pure functions of JAX, for ``jax.jit``, ``jax.grad``, ``jax.vmap`` and optax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from unifront.backend import Array
+from unifront.errors import ArgumentError, UnknownName
+from unifront.ir.emit import Program, Storage
+from unifront.ir.graph import Graph
+from unifront_jax._wide import graph_is_wide, wide
+from unifront_jax.runtime import typed_key
+
+Values = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class JaxModule:
+    """A model as pure functions.
+
+    Args:
+        params: the weights that train, by path: a dict, for ``jax.grad`` and optax.
+        state: the other ones (such as the running statistics of batch normalization), by path.
+        inputs: the names of the inputs that `apply` takes.
+
+    Example::
+
+        net = model.lower("jax")
+        logits, state = net.apply(net.params, net.state, x, training=True, key=jax.random.key(0))
+    """
+
+    params: dict[str, Array]
+    state: dict[str, Array]
+    inputs: tuple[str, ...]
+    source: str = field(repr=False)
+    _training: Callable[..., Any] = field(repr=False)
+    _inference: Callable[..., Any] = field(repr=False)
+    _needs_key: bool = field(repr=False)
+    _wide: bool = field(repr=False)
+
+    def apply(
+        self, params: Values, state: Values, *inputs: Array, training: bool = False, key: Array | None = None
+    ) -> tuple[Any, dict[str, Array]]:
+        """``(outputs, new state)``: one array, or a tuple of them if the model has several outputs.
+
+        Args:
+            params, state: as `params` and `state` of this object.
+            inputs: one array for each of `inputs`.
+            training: a Python bool, so static under ``jax.jit``.
+            key: the key of this call's randomness (``jax.random.key`` or ``PRNGKey``), which a model with
+                dropout needs in training.
+
+        Raises:
+            ArgumentError: the number of inputs does not fit, or the key is missing.
+            UnknownName: a weight is missing from ``params`` or ``state``.
+        """
+        if len(inputs) != len(self.inputs):
+            names = ", ".join(self.inputs)
+            raise ArgumentError(
+                f"apply takes {len(self.inputs)} inputs ({names}) after params and state, not {len(inputs)}."
+            )
+        if isinstance(training, jax.core.Tracer):
+            raise ArgumentError(
+                "training chooses between two programs and is a Python bool, not a traced value. "
+                'Try: jax.jit(net.apply, static_argnames="training")'
+            )
+        with wide(self._wide):
+            if not training:
+                return self._inference(params, state, inputs), dict(state)
+            if key is None and self._needs_key:
+                raise ArgumentError(
+                    "The model draws random numbers in training. Try: apply(..., key=jax.random.key(0))"
+                )
+            outputs, updates = self._training(params, state, inputs, key)
+            return outputs, {**state, **updates}
+
+
+def make_module(
+    emit: Callable[..., Program],
+    place: Callable[[np.ndarray], Array],
+    training: Graph,
+    inference: Graph,
+    values: Mapping[str, np.ndarray],
+    updates: Sequence[str],
+) -> JaxModule:
+    """See `unifront.backend.Backend.module`; ``place`` puts an array on the device."""
+    train = emit(training)
+    stored: dict[str, Storage | None] = {
+        v.name: storage for v, storage in zip(training.variables, train.storage, strict=True)
+    }
+    infer = emit(inference, stored)
+    variables = {v.name: v for graph in (inference, training) for v in graph.variables}
+    is_wide = graph_is_wide(training) or graph_is_wide(inference)
+    with wide(is_wide):
+        arrays = {name: place(np.asarray(values[name])) for name in variables}
+        for name, storage in stored.items():
+            arrays[name] = storage.to_native(arrays[name]) if storage else arrays[name]
+    return JaxModule(
+        params={name: arrays[name] for name, v in variables.items() if v.trainable},
+        state={name: arrays[name] for name, v in variables.items() if not v.trainable},
+        inputs=inference.input_names,
+        source=infer.source,
+        _training=_training_function(train, training, tuple(updates)),
+        _inference=_inference_function(infer, inference),
+        _needs_key=training.inputs[-1] in training.users(),
+        _wide=is_wide,
+    )
+
+
+def _weights(graph: Graph, params: Values, state: Values) -> tuple[Array, ...]:
+    found = []
+    for variable in graph.variables:
+        holder, what = (params, "params") if variable.trainable else (state, "state")
+        if variable.name not in holder:
+            raise UnknownName(f"weight of the model in {what}:", variable.name, holder)
+        found.append(holder[variable.name])
+    return tuple(found)
+
+
+def _inference_function(program: Program, graph: Graph) -> Callable[..., Any]:
+    def call(params: Values, state: Values, inputs: tuple[Array, ...]) -> Any:
+        outputs = program.function(inputs, _weights(graph, params, state))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    return jax.jit(call)
+
+
+def _training_function(program: Program, graph: Graph, updates: tuple[str, ...]) -> Callable[..., Any]:
+    count = len(graph.outputs) - len(updates)
+
+    def call(params: Values, state: Values, inputs: tuple[Array, ...], key: Array | None) -> Any:
+        own = typed_key(jax.random.key(0) if key is None else key)
+        results = program.function((*inputs, own), _weights(graph, params, state))
+        outputs = results[:count]
+        changed = dict(zip(updates, results[count:], strict=True))
+        return outputs[0] if count == 1 else outputs, changed
+
+    return jax.jit(call)

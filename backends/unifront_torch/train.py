@@ -185,7 +185,12 @@ def _dense(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def _like(param: torch.Tensor, value: torch.Tensor | None) -> torch.Tensor:
-    """``value`` (None: zeros) in the memory layout of ``param``."""
+    """``value`` (None: zeros) in the memory layout of ``param``; a view where only axes of size 1 differ."""
     if value is None:
         return torch.zeros_like(param)
-    return value if value.stride() == param.stride() else torch.empty_like(param).copy_(value)
+    if value.stride() == param.stride():
+        return value
+    strides = zip(param.shape, param.stride(), value.stride(), strict=True)
+    if all(size == 1 or wanted == found for size, wanted, found in strides):
+        return value.as_strided(param.shape, param.stride())
+    return torch.empty_like(param).copy_(value)

@@ -78,10 +78,12 @@ class Model(Layer):
         super().__init__(name=name, trainable=trainable)
         self._input_types: dict[str, TensorType] | None = None
         self._tracings: dict[Any, Tracing] = {}
-        self._input_structure: Any = None
+        self.input_structure: Any = None
         self._inputs: Any = None
         self._outputs: Any = None
         self._training: Any = None
+        self.stop_training = False
+        self.programs: dict[Any, Any] = {}
         if inputs is not None:
             self._connect(inputs, outputs)
 
@@ -103,7 +105,7 @@ class Model(Layer):
         layers = {id(call.function): call.function for call in self._calls if isinstance(call.function, Layer)}
         self._adopt(list(layers.values()))
         self._input_types = _named_types(leaves)
-        self._input_structure = numbered(inputs)
+        self.input_structure = numbered(inputs)
         self.built = True
         self.place("")
 
@@ -192,18 +194,27 @@ class Model(Layer):
             self._input_types = {
                 name: type_.with_shape((BATCH, *type_.shape[1:])) for name, type_ in zip(names, leaves, strict=True)
             }
-            self._input_structure = numbered(types)
+            self.input_structure = numbered(types)
+
+    @property
+    def has_free_inputs(self) -> bool:
+        """Whether the first data still decides what the inputs are."""
+        return self._input_types is None
+
+    def trainable_state(self) -> tuple[bool, ...]:
+        """Which layers and weights are frozen; traces depend on it."""
+        return tuple(layer.trainable for layer in self.layers_below())
 
     def trace(self, training: bool = False) -> Tracing:
         """The model's graph for training or inference, with the live variables; made once and kept."""
-        key = (training, tuple(layer.trainable for layer in self.layers_below()), tuple(self.input_types.items()))
+        key = (training, self.trainable_state(), tuple(self.input_types.items()))
         if key not in self._tracings:
             self._tracings[key] = self._traced(training)
         return self._tracings[key]
 
     def _traced(self, training: bool) -> Tracing:
         def call(*tensors: Any) -> Any:
-            return self(tree.map_leaves(lambda number: tensors[number], self._input_structure))
+            return self(tree.map_leaves(lambda number: tensors[number], self.input_structure))
 
         traced = trace(call, self.input_types, training=training, name=self.name, output_names=self._output_names)
         self.place("")

@@ -1,0 +1,6 @@
+"""Training: one loop, and the losses, metrics, optimizers and callbacks it takes."""
+
+from unifront.train import callbacks, losses, metrics, optimizers, schedules
+from unifront.train.loop import configure, evaluate, fit, predict
+
+__all__ = ["callbacks", "configure", "evaluate", "fit", "losses", "metrics", "optimizers", "predict", "schedules"]

@@ -1,0 +1,236 @@
+"""Data for training: arrays or iterables of batches, checked against the model once, cast once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unifront import tree
+from unifront.backend import backend_of
+from unifront.dtypes import DType, dtype_of, int32
+from unifront.errors import ArgumentError, DataError
+from unifront.ir.dims import solve
+from unifront.ir.types import TensorType
+from unifront.train import losses
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """Checked arrays of one length: the inputs, the targets, and sample weights if there are any."""
+
+    inputs: tuple[np.ndarray, ...]
+    targets: tuple[np.ndarray, ...] = ()
+    weights: np.ndarray | None = None
+
+    @property
+    def all(self) -> tuple[np.ndarray, ...]:
+        """Everything that a step takes, in its order."""
+        return (*self.inputs, *self.targets, *(() if self.weights is None else (self.weights,)))
+
+    def __len__(self) -> int:
+        return len(self.inputs[0])
+
+    def take(self, selection: Any) -> Arrays:
+        """The examples that ``selection`` (a slice or indices) names."""
+        return Arrays(
+            tuple(array[selection] for array in self.inputs),
+            tuple(array[selection] for array in self.targets),
+            None if self.weights is None else self.weights[selection],
+        )
+
+
+@dataclass
+class Shapes:
+    """What the first data fixed: target types by output name."""
+
+    targets: dict[str, TensorType] = field(default_factory=dict)
+
+
+def to_numpy(value: Any, what: str) -> np.ndarray:
+    """``value`` (array of any framework, list, number) as NumPy; `DataError` if it is ragged or not numeric."""
+    backend = backend_of(value)
+    try:
+        array = np.asarray(value if backend is None else backend.numpy(value))
+    except ValueError as error:
+        raise DataError(f"{what} cannot be made into an array: {error}.") from None
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        raise DataError(f"{what} has the dtype {array.dtype}; numbers are needed.")
+    return array
+
+
+def named_leaves(given: Any, names: Sequence[str], what: str) -> list[Any]:
+    """The parts of ``given`` (one, a list or a dict) in the order of ``names``."""
+    if isinstance(given, Mapping):
+        missing, extra = [n for n in names if n not in given], [n for n in given if n not in names]
+        if missing or extra:
+            raise DataError(f"{what} has the keys {sorted(given)}; the model needs {list(names)}.")
+        return [given[name] for name in names]
+    parts = list(given) if isinstance(given, list | tuple) and len(names) > 1 else [given]
+    if len(parts) != len(names):
+        raise DataError(f"{what} has {len(parts)} parts; the model needs {len(names)}: {', '.join(names)}.")
+    return parts
+
+
+def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
+    """``x`` as one array for each input of ``model``, of its dtype. Raises `DataError` naming the input."""
+    if model.has_free_inputs:
+        is_leaf = not isinstance(x, dict | tuple) and not (isinstance(x, list) and _holds_arrays(x))
+        arrays = to_numpy(x, "The input") if is_leaf else tree.map_leaves(lambda leaf: to_numpy(leaf, "The input"), x)
+        model.infer_inputs(tree.map_leaves(_input_type, arrays))
+        model.trace()  # makes the weights, and says what does not fit
+    names = list(model.input_types)
+    given = named_leaves(x, names, "The input")
+    sizes: dict[str, int] = {}
+    found = []
+    for name, part in zip(names, given, strict=True):
+        what = f"The input {name!r} of the model {model.name!r}"
+        array, type_ = to_numpy(part, what), model.input_types[name]
+        if array.ndim == type_.rank - 1 and type_.shape[-1] == 1:
+            array = array[..., None]  # Keras takes a missing last axis of size one
+        if array.ndim != type_.rank or not all(
+            solve(d, n, sizes if i else {}) for i, (d, n) in enumerate(zip(type_.shape, array.shape, strict=True))
+        ):
+            raise DataError(f"{what} has the shape {array.shape}; the model takes {type_}.")
+        found.append(_cast(array, type_.dtype, what))
+    _same_length(found, names)
+    return tuple(found)
+
+
+def _holds_arrays(x: list[Any]) -> bool:
+    return bool(x) and all(hasattr(item, "shape") for item in x)
+
+
+def _input_type(array: np.ndarray) -> TensorType:
+    from unifront.dtypes import floatx
+
+    if array.ndim == 0:
+        raise DataError("The input is a single number; the first axis of data is the batch.")
+    dtype = floatx() if array.dtype.kind in "fb" else int32
+    return TensorType(dtype, array.shape)
+
+
+def _cast(array: np.ndarray, dtype: DType, what: str) -> np.ndarray:
+    if array.dtype.kind == "f" and dtype.is_integer:
+        raise DataError(f"{what} is {array.dtype}; {dtype} is needed. Convert it first: x.astype('{dtype}').")
+    if array.dtype.kind in "iu" and dtype.is_integer and array.size:
+        low, high = int(array.min()), int(array.max())
+        info = np.iinfo(dtype.numpy)
+        if low < info.min or high > info.max:
+            raise DataError(f"{what} holds {low} … {high}, which {dtype} cannot.")
+    return np.ascontiguousarray(array, dtype.numpy)
+
+
+def _same_length(arrays: Sequence[np.ndarray], names: Sequence[str]) -> int:
+    lengths = {name: len(array) for name, array in zip(names, arrays, strict=True)}
+    if len(set(lengths.values())) > 1:
+        raise DataError(f"The arrays have different lengths: {', '.join(f'{k} {v}' for k, v in lengths.items())}.")
+    return next(iter(lengths.values()))
+
+
+def check_targets(model: Model, y: Any, loss: Any, x_length: int) -> tuple[np.ndarray, ...]:
+    """``y`` as one array for each output: integers as int32, floats in the output's dtype.
+
+    Raises `DataError` for another length than the input's, and for integer labels outside the classes.
+    """
+    traced = model.trace()
+    count = traced.output_count
+    names = traced.graph.output_names[:count]
+    if y is None:
+        raise DataError("No targets were given: pass y, or an iterable of (x, y) batches.")
+    found = []
+    for i, part in enumerate(named_leaves(y, names, "The target")):
+        what = f"The target of output {names[i]!r}"
+        array = to_numpy(part, what)
+        if array.ndim == 0:
+            raise DataError(f"{what} is a single number; the first axis of data is the batch.")
+        if len(array) != x_length:
+            raise DataError(f"{what} has {len(array)} examples; the input has {x_length}.")
+        output = traced.graph.outputs[i].type
+        dtype = int32 if array.dtype.kind in "iub" and array.dtype.kind != "b" else output.dtype
+        _check_labels(_chosen_loss(loss, names, i), array, output, what)
+        found.append(_cast(array, dtype, what))
+    return tuple(found)
+
+
+def _chosen_loss(loss: Any, names: Sequence[str], i: int) -> Any:
+    if isinstance(loss, dict):
+        return loss.get(names[i])
+    return loss[i] if isinstance(loss, list | tuple) and i < len(loss) else loss
+
+
+def _check_labels(loss: Any, labels: np.ndarray, output: TensorType, what: str) -> None:
+    """Labels out of range give silent nonsense on some frameworks and an abort on others: refuse them here."""
+    sparse = loss == "sparse_categorical_crossentropy" or isinstance(loss, losses.SparseCategoricalCrossentropy)
+    classes = output.shape[-1] if output.shape else None
+    if not sparse or not isinstance(classes, int) or not labels.size:
+        return
+    ignored = getattr(loss, "ignore_class", None)
+    counted = labels[labels != ignored] if ignored is not None else labels
+    if not counted.size:
+        return
+    low, high = counted.min(), counted.max()
+    if low < 0 or high >= classes:
+        raise DataError(
+            f"{what} holds labels from {low} to {high}; the output has {classes} classes, so labels run from 0 to "
+            f"{classes - 1}."
+        )
+
+
+def check_weights(weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray], dtype: DType,
+                  length: int) -> np.ndarray | None:  # fmt: skip
+    """Sample weights times class weights as one float vector, or None."""
+    if weight is None and class_weight is None:
+        return None
+    result = np.ones(length, dtype.numpy)
+    if weight is not None:
+        array = to_numpy(weight, "sample_weight")
+        if array.shape not in ((length,), (length, 1)):
+            raise DataError(f"sample_weight has the shape {array.shape}; one weight for each of {length} examples is needed.")
+        result = result * array.reshape(length).astype(dtype.numpy)
+    if class_weight is not None:
+        labels = targets[0].reshape(length, -1)
+        classes = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
+        result = result * np.array([class_weight.get(int(label), 1.0) for label in classes], dtype.numpy)
+    return result
+
+
+def split(arrays: Arrays, share: float) -> tuple[Arrays, Arrays]:
+    """The first part for training and the last ``share`` for validation, as Keras splits."""
+    if not 0 < share < 1:
+        raise ArgumentError(f"validation_split is a number between 0 and 1, not {share!r}.")
+    cut = int(len(arrays) * (1 - share))
+    if cut in (0, len(arrays)):
+        raise DataError(f"validation_split={share} of {len(arrays)} examples leaves one part empty.")
+    return arrays.take(slice(0, cut)), arrays.take(slice(cut, None))
+
+
+def batches_of(source: Any) -> Iterator[tuple[Any, Any, Any]]:
+    """``(x, y, sample_weight)`` from an iterable of ``x``, ``(x, y)`` or ``(x, y, sample_weight)``."""
+    for item in source:
+        parts = tuple(item) if isinstance(item, tuple | list) else (item,)
+        if len(parts) > 3:
+            raise DataError(f"A batch is (x, y) or (x, y, sample_weight); one of {len(parts)} parts was given.")
+        yield (*parts, None, None)[:3]  # type: ignore[misc]  # padded to three
+
+
+def is_stream(x: Any) -> bool:
+    """Whether ``x`` gives batches one by one: an iterable that is no array, list, tuple or dict."""
+    return (
+        isinstance(x, Iterable)
+        and not isinstance(x, list | tuple | Mapping | np.ndarray | str)
+        and backend_of(x) is None
+    ) or type(x).__name__.endswith("Dataset")
+
+
+def target_types(targets: Sequence[np.ndarray], names: Sequence[str], batch: Any) -> dict[str, TensorType]:
+    """The types of target arrays in the graph: the batch axis is the model's."""
+    return {
+        name: TensorType(dtype_of(array.dtype), (batch, *array.shape[1:]))
+        for name, array in zip(names, targets, strict=True)
+    }

@@ -1,0 +1,227 @@
+"""Losses, with Keras's names, arguments and reductions. ``loss(y_true, y_pred)`` works on any tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from unifront import ops
+from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.ops.tensor import type_of
+
+EPSILON = 1e-7
+"""Probabilities are kept this far from 0 and 1 before a logarithm (Keras's epsilon)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loss:
+    """A function of targets and predictions that gives one number for each example, and how they are reduced.
+
+    Args:
+        reduction: ``"sum_over_batch_size"`` (the mean), ``"sum"`` or ``"none"``.
+        name: how logs call it.
+    """
+
+    reduction: str = "sum_over_batch_size"
+    name: str | None = None
+
+    def __post_init__(self) -> None:
+        known = ("sum_over_batch_size", "mean", "sum", "none")
+        if self.reduction not in known:
+            raise UnknownName("reduction", self.reduction, known)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The loss of each example (or step): the last axis is reduced. Overridden by every loss."""
+        raise ArgumentError(f"{type(self).__name__} does not define call().")
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        """The reduced loss.
+
+        Args:
+            sample_weight: ``[batch]`` or the shape of the unreduced loss; multiplies it.
+            mask: boolean, the shape of the unreduced loss; steps outside it do not count.
+        """
+        losses = self.call(y_true, y_pred)
+        if sample_weight is not None:
+            losses = ops.multiply(losses, _like(sample_weight, losses))
+        if mask is not None and self.reduction != "none":
+            weights = ops.cast(_like(mask, losses), type_of(losses).dtype)
+            total, count = ops.sum(ops.multiply(losses, weights)), ops.sum(ops.multiply(ops.ones_like(losses), weights))
+            return total if self.reduction == "sum" else ops.divide(total, ops.maximum(count, EPSILON))
+        if self.reduction == "none":
+            return losses
+        return ops.sum(losses) if self.reduction == "sum" else ops.mean(losses)
+
+
+def _like(weight: Any, losses: Any) -> Any:
+    """``weight`` with trailing axes of size one, so that it broadcasts to ``losses``."""
+    missing = type_of(losses).rank - type_of(weight).rank
+    for _ in range(missing):
+        weight = ops.expand_dims(weight, -1)
+    return weight if missing >= 0 else ops.reshape(weight, type_of(losses).shape)
+
+
+def matched(y_true: Any, y_pred: Any) -> Any:
+    """``y_true`` as a float of the shape of ``y_pred``; a missing or extra last axis of size one is mended."""
+    true, pred = type_of(y_true), type_of(y_pred)
+    y_true = ops.cast(y_true, pred.dtype)
+    if true.rank == pred.rank - 1 and pred.shape[-1] == 1:
+        return ops.expand_dims(y_true, -1)
+    if true.rank == pred.rank + 1 and true.shape[-1] == 1:
+        return ops.squeeze(y_true, -1)
+    if true.rank != pred.rank or any(
+        a != b and isinstance(a, int) and isinstance(b, int) for a, b in zip(true.shape, pred.shape, strict=True)
+    ):
+        raise ShapeError(f"The targets have the shape {true.shape}, the predictions {pred.shape}.")
+    return y_true
+
+
+def labels_of(y_true: Any, y_pred: Any) -> Any:
+    """Integer labels of the shape of ``y_pred`` without its last axis."""
+    true, pred = type_of(y_true), type_of(y_pred)
+    if true.rank == pred.rank and true.shape[-1] == 1:
+        y_true, true = ops.squeeze(y_true, -1), true.with_shape(true.shape[:-1])
+    if true.rank != pred.rank - 1:
+        raise ShapeError(
+            f"Integer labels of shape {true.shape} do not fit predictions of shape {pred.shape}: "
+            f"the labels have the predictions' shape without the last axis, {pred.shape[:-1]}."
+        )
+    return ops.cast(y_true, "int32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanSquaredError(Loss):
+    """``mean((y_true - y_pred)**2)`` over the last axis."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return ops.mean(ops.square(ops.subtract(y_pred, matched(y_true, y_pred))), axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanAbsoluteError(Loss):
+    """``mean(|y_true - y_pred|)`` over the last axis."""
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return ops.mean(ops.abs(ops.subtract(y_pred, matched(y_true, y_pred))), axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Huber(Loss):
+    """Squared below ``delta``, linear above (Huber 1964)."""
+
+    delta: float = 1.0
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        error = ops.abs(ops.subtract(y_pred, matched(y_true, y_pred)))
+        quadratic = ops.multiply(ops.square(error), 0.5)
+        linear = ops.subtract(ops.multiply(error, self.delta), 0.5 * self.delta**2)
+        return ops.mean(ops.where(ops.less_equal(error, self.delta), quadratic, linear), axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseCategoricalCrossentropy(Loss):
+    """Cross-entropy with integer labels.
+
+    Args:
+        from_logits: whether predictions are logits; else probabilities along the last axis.
+        ignore_class: a label that does not count.
+    """
+
+    from_logits: bool = False
+    ignore_class: int | None = None
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        labels = labels_of(y_true, y_pred)
+        logits = y_pred if self.from_logits else _log_probabilities(y_pred)
+        if self.ignore_class is None:
+            return ops.sparse_softmax_cross_entropy(logits, labels)
+        counted = ops.not_equal(labels, self.ignore_class)
+        losses = ops.sparse_softmax_cross_entropy(logits, ops.where(counted, labels, 0))
+        return ops.where(counted, losses, 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoricalCrossentropy(Loss):
+    """Cross-entropy with one-hot (or any) target distributions along the last axis.
+
+    Args:
+        from_logits: whether predictions are logits; else probabilities along the last axis.
+        label_smoothing: the share of the target spread evenly over the classes.
+    """
+
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        targets = matched(y_true, y_pred)
+        if self.label_smoothing:
+            classes = type_of(y_pred).shape[-1]
+            targets = ops.add(ops.multiply(targets, 1 - self.label_smoothing), self.label_smoothing / classes)
+        if self.from_logits:
+            return ops.softmax_cross_entropy(y_pred, targets)
+        return ops.negative(ops.sum(ops.multiply(targets, _log_probabilities(y_pred)), axis=-1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryCrossentropy(Loss):
+    """Cross-entropy of independent yes/no targets, the mean over the last axis.
+
+    Args:
+        from_logits: whether predictions are logits; else probabilities.
+        label_smoothing: moves the targets this far toward 1/2.
+    """
+
+    from_logits: bool = False
+    label_smoothing: float = 0.0
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        targets = matched(y_true, y_pred)
+        if self.label_smoothing:
+            targets = ops.add(ops.multiply(targets, 1 - self.label_smoothing), 0.5 * self.label_smoothing)
+        if self.from_logits:
+            return ops.mean(ops.sigmoid_cross_entropy(y_pred, targets), axis=-1)
+        p = ops.clip(y_pred, EPSILON, 1 - EPSILON)
+        yes = ops.multiply(targets, ops.log(p))
+        no = ops.multiply(ops.subtract(1.0, targets), ops.log(ops.subtract(1.0, p)))
+        return ops.mean(ops.negative(ops.add(yes, no)), axis=-1)
+
+
+def _log_probabilities(p: Any) -> Any:
+    normal = ops.divide(p, ops.sum(p, axis=-1, keepdims=True))
+    return ops.log(ops.clip(normal, EPSILON, 1 - EPSILON))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionLoss(Loss):
+    """A loss made of a user's function ``(y_true, y_pred) -> per-example losses``."""
+
+    function: Callable[[Any, Any], Any]
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+
+NAMES: dict[str, Callable[[], Loss]] = {
+    "mse": MeanSquaredError,
+    "mean_squared_error": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+    "mean_absolute_error": MeanAbsoluteError,
+    "huber": Huber,
+    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+    "categorical_crossentropy": CategoricalCrossentropy,
+    "binary_crossentropy": BinaryCrossentropy,
+}
+
+
+def get(loss: Any) -> Loss:
+    """The loss meant by a name, a `Loss` or a function."""
+    if isinstance(loss, Loss):
+        return loss
+    if isinstance(loss, str):
+        if loss not in NAMES:
+            raise UnknownName("loss", loss, NAMES)
+        return NAMES[loss]()
+    if callable(loss):
+        return FunctionLoss(function=loss, name=getattr(loss, "__name__", None))
+    raise ArgumentError(f"A loss is a name, a uf.losses.Loss or a function (y_true, y_pred), not {loss!r}.")

@@ -1,0 +1,144 @@
+"""Metrics, with Keras's names. A metric adds a few numbers for each batch and makes the result of their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from unifront import ops
+from unifront.errors import ArgumentError, UnknownName
+from unifront.ops.tensor import type_of
+from unifront.train import losses
+from unifront.train.losses import labels_of, matched
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A mean over examples: ``sum(value * weight) / sum(weight)``.
+
+    Args:
+        name: how logs call it.
+    """
+
+    name: str
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        """One float for each example (or step). Overridden by every metric."""
+        raise ArgumentError(f"{type(self).__name__} does not define values().")
+
+    def sums(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> list[Any]:
+        """The scalars of one batch, to be added up: the weighted sum of the values, and of the weights."""
+        values = self.values(y_true, y_pred)
+        weights = ops.ones_like(values)
+        for factor in (sample_weight, mask):
+            if factor is not None:
+                weights = ops.multiply(weights, ops.cast(losses._like(factor, values), type_of(values).dtype))
+        return [ops.sum(ops.multiply(values, weights)), ops.sum(weights)]
+
+    def result(self, sums: Sequence[float]) -> float:
+        """The metric from the sums over all batches."""
+        return float(sums[0] / sums[1]) if sums[1] else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparseCategoricalAccuracy(Metric):
+    """How often the largest prediction is the integer label's."""
+
+    name: str = "sparse_categorical_accuracy"
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        hit = ops.equal(labels_of(y_true, y_pred), ops.argmax(y_pred, axis=-1))
+        return ops.cast(hit, type_of(y_pred).dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoricalAccuracy(Metric):
+    """How often the largest prediction is where the target is largest."""
+
+    name: str = "categorical_accuracy"
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        hit = ops.equal(ops.argmax(matched(y_true, y_pred), axis=-1), ops.argmax(y_pred, axis=-1))
+        return ops.cast(hit, type_of(y_pred).dtype)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BinaryAccuracy(Metric):
+    """How often a prediction lies on the target's side of ``threshold``, the mean over the last axis."""
+
+    name: str = "binary_accuracy"
+    threshold: float = 0.5
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        above = ops.cast(ops.greater(y_pred, self.threshold), type_of(y_pred).dtype)
+        hit = ops.equal(matched(y_true, y_pred), above)
+        return ops.mean(ops.cast(hit, type_of(y_pred).dtype), axis=-1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossMetric(Metric):
+    """The mean of a loss's unreduced values."""
+
+    name: str
+    loss: losses.Loss
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        return self.loss.call(y_true, y_pred)
+
+
+def MeanSquaredError(name: str = "mean_squared_error") -> LossMetric:  # noqa: N802  # Keras's class names
+    """The mean squared error."""
+    return LossMetric(name=name, loss=losses.MeanSquaredError())
+
+
+def MeanAbsoluteError(name: str = "mean_absolute_error") -> LossMetric:  # noqa: N802  # Keras's class names
+    """The mean absolute error."""
+    return LossMetric(name=name, loss=losses.MeanAbsoluteError())
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionMetric(Metric):
+    """The mean of a user's function ``(y_true, y_pred) -> values``."""
+
+    function: Callable[[Any, Any], Any]
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+
+NAMES: dict[str, Callable[[str], Metric]] = {
+    "sparse_categorical_accuracy": lambda name: SparseCategoricalAccuracy(name=name),
+    "categorical_accuracy": lambda name: CategoricalAccuracy(name=name),
+    "binary_accuracy": lambda name: BinaryAccuracy(name=name),
+    "mse": MeanSquaredError,
+    "mean_squared_error": MeanSquaredError,
+    "mae": MeanAbsoluteError,
+    "mean_absolute_error": MeanAbsoluteError,
+}
+_ACCURACIES = ("accuracy", "acc")
+
+
+def get(metric: Any, true_rank: int, pred_shape: Sequence[Any], integer_targets: bool) -> Metric:
+    """The metric meant by a name, a `Metric` or a function; ``"accuracy"`` by the form of targets and predictions."""
+    if isinstance(metric, Metric):
+        return metric
+    if isinstance(metric, str) and metric in _ACCURACIES:
+        if pred_shape and pred_shape[-1] == 1:
+            return BinaryAccuracy(name=metric)
+        sparse = true_rank < len(pred_shape) or integer_targets
+        return (SparseCategoricalAccuracy if sparse else CategoricalAccuracy)(name=metric)
+    if isinstance(metric, str):
+        if metric not in NAMES:
+            raise UnknownName("metric", metric, [*NAMES, *_ACCURACIES])
+        return NAMES[metric](metric)
+    if callable(metric):
+        return FunctionMetric(name=getattr(metric, "__name__", "metric"), function=metric)
+    raise ArgumentError(f"A metric is a name, a uf.metrics.Metric or a function (y_true, y_pred), not {metric!r}.")
+
+
+def results(metrics: Sequence[Metric], totals: np.ndarray) -> dict[str, float]:
+    """Every metric's value from the running sums, two for each."""
+    return {m.name: m.result(totals[2 * i : 2 * i + 2]) for i, m in enumerate(metrics)}

@@ -1,0 +1,220 @@
+"""Optimizers, with Keras's names, arguments and formulas. What they do to a weight is an operation of `ops.optimize`.
+
+An optimizer object keeps its slots (Adam's moments …) as variables beside the weights, so that they move with
+them from backend to backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unifront.errors import ArgumentError, UnknownName
+from unifront.ops.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, RMSPROP_UPDATE, SGD_UPDATE
+from unifront.ops.spec import OpSpec
+from unifront.train.schedules import Schedule
+from unifront.weights import Variable
+
+
+class Optimizer:
+    """What all optimizers share.
+
+    Args:
+        learning_rate: a float, or a schedule ``step -> float``.
+        weight_decay: decoupled decay per step, times the learning rate; None for none.
+        clipnorm: scales each gradient to at most this norm.
+        clipvalue: limits each element of the gradients.
+        global_clipnorm: scales all gradients together to at most this norm.
+
+    ``iterations`` counts the steps done.
+    """
+
+    slot_names: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        learning_rate: float | Callable[[int], float] = 0.001,
+        *,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        name: str | None = None,
+    ) -> None:
+        if not callable(learning_rate) and not learning_rate >= 0:
+            raise ArgumentError(f"{type(self).__name__}: the learning rate is a number >= 0, not {learning_rate!r}.")
+        given = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        chosen = {key: value for key, value in given.items() if value is not None}
+        if len(chosen) > 1:
+            raise ArgumentError(f"{type(self).__name__}: give one of {', '.join(given)}, not {', '.join(chosen)}.")
+        if any(not value > 0 for value in chosen.values()):
+            raise ArgumentError(f"{type(self).__name__}: clipping takes a positive number; given was {chosen}.")
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.clipping: tuple[str, float] | None = next(iter(chosen.items()), None)
+        self.name = name or type(self).__name__.lower()
+        self.iterations = 0
+        self._slots: dict[int, tuple[Variable, ...]] = {}
+        self._of: dict[int, Variable] = {}
+
+    def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
+        """The operation that updates one weight, and its attributes. Overridden by every optimizer."""
+        raise ArgumentError(f"{type(self).__name__} does not define rule().")
+
+    def rate(self, step: int) -> float:
+        """The learning rate for the step after ``step`` steps."""
+        return float(self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate)
+
+    def slots(self, variable: Variable) -> tuple[Variable, ...]:
+        """The slots of ``variable``, made (zero) at the first call; they are called ``PATH/SLOT``."""
+        if id(variable) not in self._slots:
+            shape = variable.shape
+            self._slots[id(variable)] = tuple(
+                Variable(
+                    f"{variable.path}/{name}", shape, variable.dtype,
+                    initial=np.full(shape, self.initial(name), variable.dtype.numpy), trainable=False,
+                )
+                for name in self.slot_names
+            )  # fmt: skip
+            self._of[id(variable)] = variable
+        return self._slots[id(variable)]
+
+    def initial(self, slot: str) -> float:
+        """The value that a slot starts with."""
+        return 0.0
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Every slot made so far."""
+        return [slot for slots in self._slots.values() for slot in slots]
+
+    def adopt(self, variables: Iterable[Variable], values: Mapping[str, np.ndarray]) -> None:
+        """Set the slots of ``variables`` from ``values``, keyed ``PATH/SLOT`` (when a model is loaded)."""
+        for variable in variables:
+            for slot in self.slots(variable):
+                if slot.path in values:
+                    slot.assign(values[slot.path])
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that make an optimizer like this one."""
+        schedule = self.learning_rate
+        rate: Any = schedule
+        if isinstance(schedule, Schedule):
+            rate = {"schedule": type(schedule).__name__, **vars(schedule)}
+        elif callable(schedule):
+            rate = self.rate(self.iterations)
+        clipping = dict([self.clipping]) if self.clipping else {}
+        return {"learning_rate": rate, "weight_decay": self.weight_decay, **clipping, **self.own_config()}
+
+    def own_config(self) -> dict[str, Any]:
+        """The arguments that only this class takes."""
+        return {}
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum and Nesterov's form (Sutskever et al. 2013)."""
+
+    def __init__(
+        self, learning_rate: float | Callable[[int], float] = 0.01, momentum: float = 0.0, nesterov: bool = False,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(learning_rate, **options)
+        if not 0 <= momentum <= 1:
+            raise ArgumentError(f"SGD: momentum is a number in [0, 1], not {momentum!r}.")
+        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+        self.slot_names = ("momentum",) if momentum else ()
+
+    def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
+        decay = {"weight_decay": float(self.weight_decay or 0.0)}
+        if not self.momentum:
+            return SGD_UPDATE, decay
+        return MOMENTUM_UPDATE, {"momentum": self.momentum, "nesterov": self.nesterov, **decay}
+
+    def own_config(self) -> dict[str, Any]:
+        return {"momentum": self.momentum, "nesterov": self.nesterov}
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba 2015), with Keras's epsilon, which stands outside the bias correction."""
+
+    slot_names = ("momentum", "velocity")
+
+    def __init__(
+        self, learning_rate: float | Callable[[int], float] = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
+        epsilon: float = 1e-7, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(learning_rate, **options)
+        for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
+            if not 0 <= beta < 1:
+                raise ArgumentError(f"{type(self).__name__}: {name} is a number in [0, 1), not {beta!r}.")
+        self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)
+
+    def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
+        return ADAM_UPDATE, {**self.own_config(), "weight_decay": float(self.weight_decay or 0.0)}
+
+    def own_config(self) -> dict[str, Any]:
+        return {"beta_1": self.beta_1, "beta_2": self.beta_2, "epsilon": self.epsilon}
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+
+    def __init__(
+        self, learning_rate: float | Callable[[int], float] = 0.001, weight_decay: float = 0.004, **options: Any
+    ) -> None:
+        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton 2012), plain: no momentum, not centered."""
+
+    slot_names = ("velocity",)
+
+    def __init__(
+        self, learning_rate: float | Callable[[int], float] = 0.001, rho: float = 0.9, epsilon: float = 1e-7,
+        **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(learning_rate, **options)
+        self.rho, self.epsilon = float(rho), float(epsilon)
+
+    def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
+        return RMSPROP_UPDATE, {**self.own_config(), "weight_decay": float(self.weight_decay or 0.0)}
+
+    def own_config(self) -> dict[str, Any]:
+        return {"rho": self.rho, "epsilon": self.epsilon}
+
+
+NAMES: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
+
+
+def get(optimizer: Any) -> Optimizer:
+    """The optimizer meant by a name or an `Optimizer`."""
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, str) and optimizer.lower() in NAMES:
+        return NAMES[optimizer.lower()]()
+    if isinstance(optimizer, str):
+        raise UnknownName("optimizer", optimizer, NAMES)
+    raise ArgumentError(f"An optimizer is a name or a uf.optimizers.Optimizer, not {optimizer!r}.")
+
+
+def clip(gradients: Sequence[Any], clipping: tuple[str, float]) -> list[Any]:
+    """Gradients limited as `Optimizer` says (``clipnorm``, ``clipvalue`` or ``global_clipnorm``)."""
+    from unifront import ops
+
+    kind, limit = clipping
+    if kind == "clipvalue":
+        return [ops.clip(gradient, -limit, limit) for gradient in gradients]
+
+    def scaled(gradient: Any, norm: Any) -> Any:
+        return ops.multiply(gradient, ops.divide(limit, ops.maximum(norm, limit)))
+
+    squares = [ops.sum(ops.square(gradient)) for gradient in gradients]
+    if kind == "clipnorm":
+        return [scaled(g, ops.sqrt(s)) for g, s in zip(gradients, squares, strict=True)]
+    total = squares[0]
+    for square in squares[1:]:
+        total = ops.add(total, square)
+    return [scaled(gradient, ops.sqrt(total)) for gradient in gradients]

@@ -1,0 +1,208 @@
+"""From a compiled model to the graphs that a backend runs: the training step and the evaluation step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from unifront import ops, tree
+from unifront.backend import TrainPlan, UpdateGroup
+from unifront.dtypes import DType, float32, promote
+from unifront.dtypes import key as key_dtype
+from unifront.errors import ArgumentError, GraphError, UnifrontError, UnknownName
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+from unifront.ir.verify import verify
+from unifront.ops.tensor import Builder, Traced, building, lift, type_of
+from unifront.trace import CallContext, Tracing, call_context, finish
+from unifront.train import losses, metrics, optimizers
+from unifront.train.losses import Loss
+from unifront.train.metrics import Metric
+from unifront.weights import Variable
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+
+@dataclass
+class Training:
+    """What `Model.compile` was given, in full."""
+
+    optimizer: optimizers.Optimizer
+    loss: Any
+    metrics: Any
+    loss_weights: Any
+    weighted_metrics: Any
+    backend: str | None
+
+
+@dataclass(frozen=True)
+class Step:
+    """One traced step: a graph and what its totals mean.
+
+    Args:
+        tracing: graph with inputs ``*inputs, *targets[, sample_weight][, key], totals``, and live variables.
+        metrics: the metrics whose sums are in the totals, two each; the first is the loss.
+        totals: the type of the running sums.
+        plan: for the backend to train; None for evaluation.
+    """
+
+    tracing: Tracing
+    metrics: tuple[Metric, ...]
+    totals: TensorType
+    plan: TrainPlan | None
+
+
+def per_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
+    """``given`` (one for all, a list or a dict by output name) spread over the outputs."""
+    if isinstance(given, dict):
+        unknown = [key for key in given if key not in names]
+        if unknown:
+            raise UnknownName(f"output in {what}", unknown[0], names)
+        return [given.get(name) for name in names]
+    if isinstance(given, list | tuple):
+        if len(given) != len(names):
+            raise ArgumentError(f"{what} has {len(given)} entries; the model has {len(names)} outputs: {list(names)}.")
+        return list(given)
+    return [given] * len(names)
+
+
+def build_step(
+    model: Model, training: Training, targets: Mapping[str, TensorType], weighted: bool, *, train: bool
+) -> Step:
+    """Trace forward, loss and metrics into one graph.
+
+    Args:
+        targets: the type of each target, in the order of the outputs.
+        weighted: whether the batches carry sample weights (a float vector).
+        train: whether to train, or to evaluate.
+    """
+    builder = Builder(f"{model.name} {'training' if train else 'evaluation'} step")
+    inputs = [builder.input(name, type_) for name, type_ in model.input_types.items()]
+    wanted = [builder.input(f"target {name}", type_) for name, type_ in targets.items()]
+    dtype = _totals_dtype(model)
+    batch = inputs[0].shape[0]
+    weight = builder.input("sample_weight", TensorType(dtype, (batch,))) if weighted else None
+    key = builder.input("key", TensorType(key_dtype)) if train else None
+    context = CallContext(training=train, key=key)
+    with building(builder), call_context(context):
+        structure = tree.map_leaves(lambda number: inputs[number], model.input_structure)
+        outputs = [lift(leaf, builder) for leaf in tree.leaves(model(structure))]
+        loss, sums, found = _loss_and_metrics(training, context, outputs, wanted, list(targets), weight)
+        penalties = [*context.losses, *_penalties(builder)]
+        for penalty in penalties:
+            loss = ops.add(loss, ops.cast(penalty, type_of(loss).dtype))
+        count = ops.fill((), batch, dtype)
+        scalars = [ops.multiply(ops.stop_gradient(ops.cast(loss, dtype)), count), count]
+        scalars += [ops.cast(one, dtype) for one in sums]
+        totals = builder.input("totals", TensorType(dtype, (len(scalars),)))
+        new_totals = ops.add(totals, ops.stack(scalars))
+    names = ("loss", "totals") if train else ("totals",)
+    results = [loss, new_totals] if train else [new_totals]
+    tracing = _named(finish(builder, [lift(r, builder) for r in results], names, None), model)
+    every = (Metric(name="loss"), *found)
+    return Step(tracing, every, totals.type, _plan(tracing, training.optimizer) if train else None)
+
+
+def _totals_dtype(model: Model) -> DType:
+    floats = [type_.dtype for type_ in model.input_types.values() if type_.dtype.is_float]
+    floats += [weight.dtype for weight in model.weights if weight.dtype.is_float]
+    return promote(float32, *floats)
+
+
+def _loss_and_metrics(
+    training: Training, context: CallContext, outputs: list[Traced], wanted: list[Traced], names: list[str],
+    weight: Traced | None,
+) -> tuple[Any, list[Any], list[Metric]]:  # fmt: skip
+    """The total loss, the sums of the metrics, and the metrics."""
+    chosen = per_output(training.loss, names, "loss")
+    factors = per_output(training.loss_weights, names, "loss_weights")
+    several = len(outputs) > 1
+    total: Any = None
+    sums: list[Any] = []
+    found: list[Metric] = []
+    by_output = {"metrics": None, "weighted_metrics": weight}
+    for i, (output, true, name) in enumerate(zip(outputs, wanted, names, strict=True)):
+        mask = context.mask_of(output)
+        if chosen[i] is not None:
+            function = losses.get(chosen[i])
+            value = _scalar(_explain(function, name, true, output, weight, mask))
+            if factors[i] is not None:
+                value = ops.multiply(value, factors[i])
+            total = value if total is None else ops.add(total, value)
+        detached = ops.stop_gradient(output)
+        for attribute, factor in by_output.items():
+            for metric in _listed(getattr(training, attribute), names, i):
+                made = metrics.get(metric, true.rank, output.shape, true.dtype.is_integer)
+                sums += made.sums(true, detached, factor, mask)
+                found.append(replace(made, name=f"{name}_{made.name}") if several else made)
+    if total is None:
+        raise ArgumentError("The model was compiled without a loss; call compile(loss=...).")
+    return total, sums, found
+
+
+def _explain(function: Loss, name: str, true: Traced, output: Traced, weight: Any, mask: Any) -> Any:
+    try:
+        return function(true, output, weight, mask)
+    except UnifrontError as error:
+        error.args = (f"Loss {type(function).__name__} of output {name!r}: {error.args[0]}", *error.args[1:])
+        raise
+
+
+def _scalar(value: Any) -> Any:
+    return ops.mean(value) if type_of(value).rank else value
+
+
+def _listed(given: Any, names: list[str], i: int) -> list[Any]:
+    """The metrics of output ``i``: a list for one output, or a list of lists, or a dict of lists."""
+    if given is None:
+        return []
+    if len(names) == 1 and isinstance(given, list | tuple):
+        return list(given)
+    one = per_output(given, names, "metrics")[i]
+    return [] if one is None else list(one) if isinstance(one, list | tuple) else [one]
+
+
+def _penalties(builder: Builder) -> list[Any]:
+    used = [variable for variable, _ in builder.variables.values()]
+    return [v.regularizer(Traced(builder.variables[id(v)][1], builder)) for v in used if v.regularizer is not None]
+
+
+def _named(tracing: Tracing, model: Model) -> Tracing:
+    paths = model.variable_paths()
+    seen = tuple(
+        replace(one, name=paths.get(id(variable), variable.path))
+        for one, variable in zip(tracing.graph.variables, tracing.variables, strict=True)
+    )
+    return replace(tracing, graph=verify(replace(tracing.graph, variables=seen)))
+
+
+def _plan(tracing: Tracing, optimizer: optimizers.Optimizer) -> TrainPlan:
+    graph = tracing.graph
+    places = {id(variable): i for i, variable in enumerate(tracing.variables)}
+    trained = tuple(i for i, seen in enumerate(graph.variables) if seen.trainable)
+    if not trained:
+        raise ArgumentError(f"{graph.name}: no weight of the model is trainable, so there is nothing to train.")
+    for i in trained:
+        if not graph.variables[i].value.type.dtype.is_float:
+            raise GraphError(f"The trainable weight {graph.variables[i].name!r} is not a float.")
+    rule, attributes = optimizer.rule()
+    group = UpdateGroup(rule, attributes, trained, len(optimizer.slot_names))
+    updates = tuple(places[id(variable)] for variable in tracing.updates)
+    types = [graph.variables[i].value.type for i in trained]
+    transform = _clipping(types, optimizer.clipping) if optimizer.clipping else None
+    return TrainPlan(graph, updates, (group,), transform)
+
+
+def _clipping(types: Sequence[TensorType], clipping: tuple[str, float]) -> Graph:
+    builder = Builder("clip gradients")
+    gradients = [builder.input(f"gradient_{i}", type_) for i, type_ in enumerate(types)]
+    clipped = optimizers.clip(gradients, clipping)
+    return builder.graph([lift(one, builder) for one in clipped])
+
+
+def slot_variables(step: Step, optimizer: optimizers.Optimizer) -> list[tuple[Variable, ...]]:
+    """The optimizer's slots of each trained variable, in the order of the plan."""
+    assert step.plan is not None
+    return [optimizer.slots(step.tracing.variables[i]) for i in step.plan.trainable]

@@ -10,7 +10,7 @@ from typing import Any
 
 from unifront.ops.spec import OPS, OpSpec, Sample
 
-FAMILIES = ("elementwise", "reduce", "optimize", "rnn", "nn")
+FAMILIES = ("elementwise", "reduce", "shape", "linalg", "optimize", "rnn", "nn", "conv")
 
 _functions: dict[str, Any] = {}
 for _family in FAMILIES:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from unifront.dtypes import DType
-from unifront.errors import DTypeError, ShapeError
-from unifront.ir.dims import Dim
+from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.types import Shape, TensorType
 
 
@@ -67,3 +69,17 @@ def need_rank(type_: TensorType, rank: int, what: str = "the operand") -> Tensor
     if type_.rank != rank:
         raise ShapeError(f"{what} has the shape {show(type_.shape)}; {rank} dimensions are needed.")
     return type_
+
+
+def dims_in(shape: Dim | Sequence[Dim], what: str = "shape") -> Shape:
+    """A shape as a tuple of ints and symbolic dimensions; NumPy's integers become ints."""
+    given = shape if isinstance(shape, list | tuple) else (shape,)
+    found: list[Dim] = []
+    for dim in given:
+        if isinstance(dim, DimExpr):
+            found.append(dim)
+        elif isinstance(dim, int | np.integer) and not isinstance(dim, bool):
+            found.append(int(dim))
+        else:
+            raise ArgumentError(f"{what} is made of ints and named dimensions; given was {shape!r}.")
+    return tuple(found)

@@ -7,6 +7,7 @@ replayed when the model is traced.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -328,6 +329,19 @@ def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return tree.map_leaves(lambda leaf: Symbolic(type_of(leaf), "", call, next(count)), result)
 
 
+def replayed(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, whose attributes come from shapes: on symbolic tensors the whole call is noted, so that
+    they are computed anew when the model is traced with other sizes."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        if any(isinstance(leaf, Symbolic) for leaf in tree.leaves([args, kwargs])):
+            return record(wrapped, *args, **kwargs)
+        return function(*args, **kwargs)
+
+    return wrapped
+
+
 CONSTANT = register(
     OpSpec(
         "constant",
@@ -344,5 +358,5 @@ CONSTANT = register(
 
 __all__ = [
     "CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced",
-    "bind", "builder_of", "building", "current_path", "lift", "record", "scope", "type_of",
+    "bind", "builder_of", "building", "current_path", "lift", "record", "replayed", "scope", "type_of",
 ]  # fmt: skip

@@ -1,0 +1,41 @@
+"""Rows for products of matrices."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from unifront.ir.graph import Op
+from unifront.ops import linalg as ops
+
+
+def _matmul(x: Any, y: Any) -> Any:
+    """TensorFlow's own takes no vectors: they are given an axis, which is taken away again."""
+    vector_x, vector_y = x.shape.rank == 1, y.shape.rank == 1
+    product = tf.matmul(x[None, :] if vector_x else x, y[:, None] if vector_y else y)
+    taken = [-2] * vector_x + [-1] * vector_y
+    return tf.squeeze(product, taken) if taken else product
+
+
+def _dense(x: Any, kernel: Any, bias: Any) -> Any:
+    if x.shape.rank == 2:
+        product = tf.matmul(x, kernel)
+        return product if bias is None else tf.nn.bias_add(product, bias)
+    # One large product: a batch of small ones would sum the kernel's gradient afterwards.
+    product = tf.matmul(tf.reshape(x, (-1, kernel.shape[0])), kernel)
+    if bias is not None:
+        product = tf.nn.bias_add(product, bias)
+    return tf.reshape(product, (*_sizes(x)[:-1], kernel.shape[1]))
+
+
+def _sizes(x: Any) -> list[Any]:
+    live = tf.shape(x)
+    return [live[axis] if size is None else size for axis, size in enumerate(x.shape)]
+
+
+TABLE: dict[Op, Callable[..., Any]] = {
+    ops.MATMUL: _matmul,
+    ops.DENSE: _dense,
+}

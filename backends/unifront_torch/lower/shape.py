@@ -1,0 +1,54 @@
+"""Shapes in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from unifront.ops import shape as ops
+from unifront.ops.spec import OpSpec
+
+
+def _transpose(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    return x.permute(axes)
+
+
+def _expand_dims(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    for axis in axes:
+        x = x.unsqueeze(axis)
+    return x
+
+
+def _squeeze(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    return x.squeeze(axes)
+
+
+def _concatenate(*xs: torch.Tensor, axis: int) -> torch.Tensor:
+    return torch.cat(xs, axis)
+
+
+def _stack(*xs: torch.Tensor, axis: int) -> torch.Tensor:
+    return torch.stack(xs, axis)
+
+
+def _split(x: torch.Tensor, sizes: tuple[int, ...], axis: int) -> tuple[torch.Tensor, ...]:
+    return torch.split(x, sizes, axis)
+
+
+def _unstack(x: torch.Tensor, axis: int) -> tuple[torch.Tensor, ...]:
+    return x.unbind(axis)
+
+
+TABLE: dict[OpSpec, Callable[..., Any]] = {
+    ops.RESHAPE: torch.reshape,
+    ops.TRANSPOSE: _transpose,
+    ops.EXPAND_DIMS: _expand_dims,
+    ops.SQUEEZE: _squeeze,
+    ops.BROADCAST_TO: lambda x, shape: torch.broadcast_to(x, shape),
+    ops.CONCATENATE: _concatenate,
+    ops.STACK: _stack,
+    ops.SPLIT: _split,
+    ops.UNSTACK: _unstack,
+}

@@ -92,7 +92,9 @@ def dtype_of(value: DTypeLike) -> DType:
     """The `DType` meant by a name, a NumPy dtype or a `DType`; `UnknownName` for anything else."""
     if isinstance(value, DType):
         return value
-    if isinstance(value, str) and value in BY_NAME:
+    if isinstance(value, str):
+        if value not in BY_NAME:
+            raise UnknownName("dtype", value, BY_NAME)
         return BY_NAME[value]
     try:
         name = np.dtype(value).name  # anything else is refused just below

@@ -109,6 +109,7 @@ class Variable:
     def assign(self, value: Any) -> None:
         """Replace the value by an array of its shape, cast to its dtype. Its home becomes the host."""
         checked = self._checked(value)
+        self._initial = None  # never made, when replaced before its first use
         self._settle()
         self._value, self._home, self._storage = checked, HOST, None
 

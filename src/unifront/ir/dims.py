@@ -7,25 +7,33 @@ compare equal wherever this small arithmetic (+, -, *, // by a positive int) can
 from __future__ import annotations
 
 import ast
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from unifront.errors import ParseError, ShapeError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+# What a dimension that is read may be at most: products of sums grow exponentially with their text.
+_MAX_TEXT, _MAX_TERMS = 1000, 100
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FloorDiv:
     """``numerator // denominator``: an atom that no rule could take apart."""
 
     numerator: DimExpr
     denominator: int
 
-    def __str__(self) -> str:
+    @cached_property
+    def _text(self) -> str:
         text = str(self.numerator)
         return f"{text}//{self.denominator}" if _NAME.match(text) else f"({text})//{self.denominator}"
+
+    def __repr__(self) -> str:
+        return self._text
 
 
 Atom = str | FloorDiv
@@ -62,22 +70,15 @@ class DimExpr:
             raise ShapeError(
                 f"The dimension {self} can be divided by a positive int only, not by {divisor!r}."
             )
-        whole = _sum(
-            (monomial, n // divisor) for monomial, n in self.terms if monomial == () or n % divisor == 0
-        )
-        rest = _sum(
-            (monomial, n % divisor if monomial == () else n)
-            for monomial, n in self.terms
-            if monomial == () or n % divisor
-        )
-        if isinstance(rest, int):
-            return whole + rest // divisor
-        return whole + DimExpr((((FloorDiv(rest, divisor),), 1),))
+        whole = _sum((monomial, n // divisor) for monomial, n in self.terms)
+        rest = _sum((monomial, n % divisor) for monomial, n in self.terms)
+        return whole if isinstance(rest, int) else whole + _fraction(rest, divisor)
 
     def __str__(self) -> str:
         parts = []
         for monomial, n in sorted(self.terms, key=lambda term: (term[0] == (), str(term[0]))):
-            body = "*".join(str(atom) for atom in monomial)
+            alone = n == 1 and len(monomial) == 1
+            body = "*".join(str(atom) if alone or isinstance(atom, str) else f"({atom})" for atom in monomial)
             text = str(abs(n)) if not body else body if abs(n) == 1 else f"{abs(n)}*{body}"
             parts.append((" - " if n < 0 else " + ") + text)
         return re.sub(r"\A - ", "-", re.sub(r"\A \+ ", "", "".join(parts))).replace(" ", "")
@@ -187,9 +188,13 @@ def solve(dim: Dim, size: int, sizes: dict[str, int]) -> bool:
 def parse_dim(text: str) -> Dim:
     """The dimension written as ``text``, the inverse of ``str``."""
     try:
-        return _parse(ast.parse(text.strip(), mode="eval").body)
+        if len(text) <= _MAX_TEXT:
+            return _parse(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, RecursionError, MemoryError, ValueError):
-        raise ParseError(f"{text[:80]!r} is not a dimension.") from None
+        pass
+    raise ParseError(
+        f"{text[:80]!r} is not a dimension: an int, names, +, -, * and // by a positive int are."
+    )
 
 
 def _parse(node: ast.expr) -> Dim:
@@ -202,6 +207,8 @@ def _parse(node: ast.expr) -> Dim:
             return _parse(operand) * -1
         case ast.BinOp(left=left, op=op, right=right):
             a, b = _parse(left), _parse(right)
+            if len(_terms(a)) * len(_terms(b)) > _MAX_TERMS:
+                raise ValueError("too many terms")
             match op:
                 case ast.Add():
                     return a + b
@@ -211,7 +218,27 @@ def _parse(node: ast.expr) -> Dim:
                     return a * b
                 case ast.FloorDiv() if isinstance(b, int) and b > 0:
                     return a // b
-    raise ParseError(f"{ast.unparse(node)[:80]!r} is not a dimension: only +, -, * and // by a positive int.")
+    raise ValueError("not a dimension")
+
+
+def _fraction(rest: DimExpr, divisor: int) -> DimExpr:
+    """``rest // divisor`` in its one form: in lowest terms, and ``(x//a + c)//b`` as ``(x + a*c)//(a*b)``."""
+    constant = dict(rest.terms).get((), 0)
+    symbolic = [(monomial, n) for monomial, n in rest.terms if monomial]
+    common = math.gcd(divisor, *(n for _, n in symbolic))
+    if common > 1:
+        symbolic, constant = [(monomial, n // common) for monomial, n in symbolic], constant // common
+        divisor //= common
+    (monomial, n), *others = symbolic
+    if not others and n == 1 and len(monomial) == 1 and isinstance(monomial[0], FloorDiv):
+        inner = monomial[0]
+        numerator = inner.numerator + constant * inner.denominator
+        whole = numerator // (inner.denominator * divisor)
+        assert isinstance(whole, DimExpr)
+        return whole
+    numerator = _sum([*symbolic, ((), constant)])
+    assert isinstance(numerator, DimExpr)
+    return DimExpr((((FloorDiv(numerator, divisor),), 1),))
 
 
 def _terms(dim: Dim) -> tuple[tuple[Monomial, int], ...]:

@@ -6,7 +6,7 @@ beforehand, sizes read once from the inputs, and every value dropped after its l
     def digits(inputs, variables):
         v0, = inputs
         v1, v2, = variables
-        batch = size(v0, 0)
+        D_batch = size(v0, 0)
         v3 = dense_0(v0, v1, v2)
         del v0
         return v3,
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import GraphError, UnsupportedOp
-from unifront.ir.dims import DimExpr
+from unifront.ir.dims import DimExpr, symbol
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, map_dims
 
 
@@ -98,9 +98,13 @@ def emit(graph: Graph, rows: Rows, *, stored: Mapping[str, Storage | None] | Non
         layouts = tuple(stored.get(v.name, own) for v, own in zip(graph.variables, layouts, strict=True))
     writer = _Writer(graph, rows, {v.value: s for v, s in zip(graph.variables, layouts, strict=True)})
     source = writer.write()
-    code = compile(source, f"<unifront {rows.backend} {graph.name}>", "exec")
+    code = compile(source, f"<unifront {rows.backend} {graph.name!a}>", "exec")
     exec(code, writer.names)  # noqa: S102 the text is written just above, from checked names and numbers alone
     return Program(writer.names["program"], source, layouts)
+
+
+_SYMBOL = "D_"
+"""Stands before the name of a symbol, which a user chose, so that it is no name of ours and no keyword."""
 
 
 class _Writer:
@@ -146,7 +150,7 @@ class _Writer:
                     and dim.symbols() == {name}
                 ):
                     known.add(name)
-                    self.lines.append(f"{name} = size(v{value.id}, {axis})")
+                    self.lines.append(f"{_SYMBOL}{name} = size(v{value.id}, {axis})")
         if used - known:
             missing = ", ".join(sorted(used - known))
             raise GraphError(f"Graph {self.graph.name!r}: no input has an axis of the size {missing} alone.")
@@ -206,8 +210,10 @@ class _Writer:
         return name
 
     def helper(self, name: str, direction: str, function: Callable[[Any], Any]) -> str:
-        self.names[f"{direction}_{name}"] = function
-        return f"{direction}_{name}"
+        count = 0
+        while self.names.setdefault(f"{direction}_{name}_{count}", function) is not function:
+            count += 1  # another layout of the same name
+        return f"{direction}_{name}_{count}"
 
 
 def _has_symbols(attribute: Any) -> bool:
@@ -219,4 +225,6 @@ def _has_symbols(attribute: Any) -> bool:
 def _expression(attribute: Any) -> str:
     if isinstance(attribute, tuple):
         return f"({''.join(_expression(item) + ', ' for item in attribute)})"
-    return str(attribute) if isinstance(attribute, DimExpr) else repr(attribute)
+    if isinstance(attribute, DimExpr):
+        return str(attribute.substitute({name: symbol(_SYMBOL + name) for name in attribute.symbols()}))
+    return repr(attribute)

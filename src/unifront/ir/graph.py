@@ -58,7 +58,8 @@ class Literal:
 
     @classmethod
     def of(cls, array: np.ndarray) -> Literal:
-        return cls(array.dtype.name, array.shape, np.ascontiguousarray(array).tobytes())
+        native = np.asarray(array, array.dtype.newbyteorder("="))
+        return cls(native.dtype.name, native.shape, native.tobytes())
 
     def numpy(self) -> np.ndarray:
         from unifront.dtypes import dtype_of
@@ -140,7 +141,8 @@ class Graph:
     def renumbered(self) -> Graph:
         """The same graph, values numbered in the order of definition, so that equal graphs compare equal."""
         new = {value: Value(number, value.type) for number, value in enumerate(self.values())}
-        return self.with_values(lambda value: new[value])
+        changed = self.with_values(lambda value: new[value])
+        return replace(changed, nodes=tuple(map(_with_renumbered_regions, changed.nodes)))
 
     def with_values(self, change: Callable[[Value], Value]) -> Graph:
         """This graph with every value replaced by ``change(value)``."""
@@ -177,6 +179,12 @@ class Graph:
                 for node in changed.nodes
             ),
         )
+
+
+def _with_renumbered_regions(node: Node) -> Node:
+    return (
+        replace(node, regions=tuple(region.renumbered() for region in node.regions)) if node.regions else node
+    )
 
 
 def map_dims(attribute: Any, change: Callable[[Dim], Dim]) -> Any:

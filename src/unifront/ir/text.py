@@ -20,19 +20,29 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from unifront.dtypes import BY_NAME
 from unifront.errors import ParseError, UnifrontError, UnknownName
 from unifront.ir.dims import DimExpr, parse_dim
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, Variable
 from unifront.ir.types import TensorType, parse_type
 
-_STRING = r'"(?:[^"\\]|\\.)*"'
+# Every repetition is possessive (`*+`), so that no line, however long or odd, is read more than once.
+_ESCAPE = r"\\(?:[\\'\"abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
+_STRING = rf'"(?:[^"\\]|{_ESCAPE})*+"'
+_LITERALS = rf"(?:[^\"'{{}}\\]|{_STRING}|'(?:[^'\\]|{_ESCAPE})*+')*+"
+_TYPE = r"[a-z0-9]++\[[^\]]*+\]"
+_VALUE = r"%([0-9]{1,9})(?![0-9])"
 _HEAD = re.compile(rf"graph ({_STRING})\((.*)\) \{{\Z")
-_INPUT = re.compile(rf"%(\d+) ({_STRING}): ([a-z0-9]+\[[^\]]*\])")
-_VARIABLE = re.compile(rf"variable %(\d+) ({_STRING}): ([a-z0-9]+\[[^\]]*\]) (trainable|fixed)\Z")
-_NODE = re.compile(rf"(.*) = ([a-z_][a-z0-9_]*)\(([^()]*)\) \{{(.*)\}} ({_STRING})( \(\[)?\Z")
-_OUTPUT = re.compile(r"%(\d+): ([a-z0-9]+\[[^\]]*\])")
-_RETURN = re.compile(rf"%(\d+) ({_STRING})")
+_INPUT = re.compile(rf"{_VALUE} ({_STRING}): ({_TYPE})")
+_VARIABLE = re.compile(rf"variable {_VALUE} ({_STRING}): ({_TYPE}) (trainable|fixed)\Z")
+_NODE = re.compile(
+    rf"([^=]*+)(?<= )= ([a-z_][a-z0-9_]*+)\(([^()]*+)\) \{{({_LITERALS})\}} ({_STRING})( \(\[)?\Z"
+)
+_OUTPUT = re.compile(rf"{_VALUE}: ({_TYPE})")
+_OPERAND = re.compile(rf"(none)|{_VALUE}")
+_RETURN = re.compile(rf"{_VALUE} ({_STRING})")
 MAX_NESTING = 32
+_MAX_INTEGER = 2**64
 
 
 def print_graph(graph: Graph) -> str:
@@ -88,8 +98,12 @@ def _attribute(value: Any) -> str:
             return f"({items},)" if len(value) == 1 else f"({items})"
         case float() if not math.isfinite(value):
             return f"number({str(value)!r})"
-        case bool() | int() | float() | str() | None:
+        case bool() | None:
             return repr(value)
+        case (
+            int() | float() | str()
+        ):  # as the builtin type writes it, whatever NumPy's or an enumeration's repr is
+            return next(base for base in (int, float, str) if isinstance(value, base)).__repr__(value)
     raise ParseError(f"An attribute of type {type(value).__name__} has no text form: {value!r}.")
 
 
@@ -170,14 +184,16 @@ class _Parser:
         if op not in self.ops:
             error = UnknownName("op", op, self.ops)
             raise self.fail(str(error))
-        used = tuple(self.operand(values, item.strip()) for item in operands.split(",") if item.strip())
+        used = tuple(
+            None if none else self.use(values, number) for none, number in self.items(_OPERAND, operands)
+        )
         read = self.attributes(attributes)
         regions = []
         if opens:
             while self.lines[self.at : self.at + 1] and self.lines[self.at].strip() != "])":
                 regions.append(self.graph(depth + 1))
             self.next()
-        made = tuple(self.define(values, n, t) for n, t in self.items(_OUTPUT, outputs))
+        made = tuple(self.define(values, n, t) for n, t in self.items(_OUTPUT, outputs.removesuffix(" ")))
         return Node(self.ops[op], used, made, read, tuple(regions), self.string(name))
 
     def items(self, pattern: re.Pattern[str], text: str) -> list[tuple[str, ...]]:
@@ -207,54 +223,70 @@ class _Parser:
         except UnifrontError as error:
             raise self.fail(str(error)) from None
 
-    def operand(self, values: dict[int, Value], text: str) -> Value | None:
-        if text == "none":
-            return None
-        return self.use(values, text.removeprefix("%"))
-
     def use(self, values: dict[int, Value], number: str) -> Value:
-        if not number.isdecimal() or int(number) not in values:
-            raise self.fail(f"%{number[:20]} is not defined")
+        if int(number) not in values:
+            raise self.fail(f"%{number} is not defined")
         return values[int(number)]
 
     def string(self, text: str) -> str:
-        return str(self.literal(ast.parse(text, mode="eval").body))
+        return str(self.literal(self.expression(text)))
+
+    def expression(self, text: str) -> ast.expr:
+        """``text`` as a syntax tree, which runs nothing."""
+        try:
+            return ast.parse(text, mode="eval").body
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            raise self.fail("cannot be read") from None
 
     def attributes(self, text: str) -> dict[str, Any]:
-        try:
-            call = ast.parse(f"_({text})", mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise self.fail("the attributes cannot be read") from None
-        if not isinstance(call, ast.Call) or call.args or any(k.arg is None for k in call.keywords):
+        call = self.expression(f"_({text})")
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
             raise self.fail("the attributes cannot be read")
-        return {str(keyword.arg): self.literal(keyword.value) for keyword in call.keywords}
+        read: dict[str, Any] = {}
+        for keyword in call.keywords:
+            if keyword.arg is None or keyword.arg in read:
+                raise self.fail(f"an attribute is given twice or has no name ({keyword.arg})")
+            try:
+                read[keyword.arg] = self.literal(keyword.value)
+            except RecursionError:
+                raise self.fail(f"the attribute {keyword.arg!r} is nested too deep") from None
+        return read
 
     def literal(self, node: ast.expr) -> Any:
         match node:
-            case ast.Constant(value=bool() | int() | float() | str() | None as value):
+            case ast.Constant(value=bool() | float() | str() | None as value):
+                return value
+            case ast.Constant(value=int() as value) if value < _MAX_INTEGER:
                 return value
             case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-                return -value
+                return -self.literal(ast.Constant(value))
             case ast.Tuple(elts=items):
                 return tuple(self.literal(item) for item in items)
-            case ast.Call(func=ast.Name(id="dim"), args=[argument]):
-                return parse_dim(ast.unparse(argument))
+            case ast.Call(func=ast.Name(id="dim"), args=[argument], keywords=[]):
+                try:
+                    return parse_dim(ast.unparse(argument))
+                except ParseError as error:
+                    raise self.fail(str(error)) from None
             case ast.Call(
-                func=ast.Name(id="number"), args=[ast.Constant(value="nan" | "inf" | "-inf" as value)]
+                func=ast.Name(id="number"),
+                args=[ast.Constant(value="nan" | "inf" | "-inf" as value)],
+                keywords=[],
             ):
                 return float(value)
-            case ast.Call(func=ast.Name(id="array"), args=[name, shape, data]):
+            case ast.Call(func=ast.Name(id="array"), args=[name, shape, data], keywords=[]):
                 return self.array(self.literal(name), self.literal(shape), self.literal(data))
-        raise self.fail(f"{ast.unparse(node)[:60]!r} is not a literal")
+        raise self.fail(f"a {type(node).__name__} is not a literal that attributes may hold")
 
     def array(self, name: Any, shape: Any, data: Any) -> Literal:
-        from unifront.dtypes import dtype_of
-
+        if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
+            raise self.fail("the shape of an array is a tuple of sizes")
+        if name not in BY_NAME:
+            raise self.fail(f"an array has the unknown dtype {name!r}")
         try:
             literal = Literal(name, shape, base64.b64decode(data, validate=True))
-            fits = math.prod(shape) * dtype_of(name).numpy.itemsize == len(literal.data)
+            needed = math.prod(shape) * BY_NAME[name].numpy.itemsize
         except (UnifrontError, binascii.Error, TypeError, ValueError) as error:
             raise self.fail(f"an array cannot be read ({error})") from None
-        if not fits or not all(isinstance(size, int) and size >= 0 for size in shape):
+        if needed != len(literal.data):
             raise self.fail(f"an array of {name}{list(shape)} does not have {len(literal.data)} bytes")
         return literal

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-from unifront.dtypes import DType, DTypeLike, dtype_of
+from unifront.dtypes import BY_NAME, DType, DTypeLike, dtype_of
 from unifront.errors import ParseError
 from unifront.ir.dims import Dim, DimExpr, parse_dim
 
@@ -50,10 +50,13 @@ class TensorType:
 def parse_type(text: str) -> TensorType:
     """The type written as ``text``, the inverse of ``str``."""
     match = _TYPE.match(text)
-    if not match:
+    if not match or match.group(1) not in BY_NAME:
         raise ParseError(f"{text[:80]!r} is not a tensor type such as float32[batch, 8].")
     name, dims = match.groups()
-    return TensorType(dtype_of(name), tuple(parse_dim(dim) for dim in dims.split(",") if dim.strip()))
+    shape = tuple(parse_dim(dim) for dim in dims.split(",")) if dims.strip() else ()
+    if any(isinstance(dim, int) and dim < 0 for dim in shape):
+        raise ParseError(f"{text[:80]!r} has a negative size.")
+    return TensorType(BY_NAME[name], shape)
 
 
 def symbols_of(*types: TensorType) -> frozenset[str]:

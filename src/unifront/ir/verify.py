@@ -7,6 +7,9 @@ from collections import Counter
 from unifront.errors import GraphError, UnifrontError
 from unifront.ir.graph import Graph, Value
 
+# What a type rule raises for operands it was not written for, such as an absent one in a graph from a file.
+_BROKEN = (UnifrontError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
 
 def verify(graph: Graph) -> Graph:
     """Check ``graph`` and give it back; raises `GraphError` naming the node, the rule and what was found.
@@ -41,9 +44,15 @@ def verify(graph: Graph) -> Graph:
         for operand in node.operands:
             if operand is not None and operand not in defined:
                 raise GraphError(f"{node.where()}: the operand {operand} is used before it is defined.")
+        for region in node.regions:
+            verify(region)
+            if region.variables:
+                raise GraphError(
+                    f"{node.where()}: its region {region.name!r} has variables; pass them as operands."
+                )
         try:
             types = node.infer()
-        except UnifrontError as error:
+        except _BROKEN as error:
             raise GraphError(f"{node.where()}: {error}") from error
         found = tuple(value.type for value in node.outputs)
         if types != found:
@@ -52,12 +61,6 @@ def verify(graph: Graph) -> Graph:
             )
         for value in node.outputs:
             define(value, node.where())
-        for region in node.regions:
-            verify(region)
-            if region.variables:
-                raise GraphError(
-                    f"{node.where()}: its region {region.name!r} has variables; pass them as operands."
-                )
     for value, name in zip(graph.outputs, graph.output_names, strict=True):
         if value not in defined:
             raise GraphError(

@@ -13,7 +13,7 @@ import torch
 from unifront.backend import HostKey, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, DTypeError
-from unifront.ir.emit import Program, Rows, emit
+from unifront.ir.emit import Program, Rows, emit, storage_of
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ops.replay import expand
@@ -75,7 +75,10 @@ class TorchBackend:
     def program(self, graph: Graph, device: str | None = None) -> Program:
         """``graph`` as a Python function over PyTorch calls; operations without a row are written out."""
         rows = self.rows(device)
-        return emit(expand(graph, rows.table), rows)
+        # Layouts are those of the graph as given, which is where the caller looks them up.
+        layouts = storage_of(graph, rows.storage)
+        stored = {variable.name: layout for variable, layout in zip(graph.variables, layouts, strict=True)}
+        return emit(expand(graph, rows.table), rows, stored=stored)
 
     def compile(self, graph: Graph, device: str | None = None) -> Inference:
         return Inference(self.program(graph, device))

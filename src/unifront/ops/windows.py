@@ -56,7 +56,7 @@ def per_axis(value: int | Sequence[int], rank: int, what: str) -> tuple[int, ...
 def same_pairs(
     sizes: Sequence[int], window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
 ) -> Pairs:
-    """The padding by which an axis of size n gives ceil(n / stride): half before, any odd one after (TensorFlow)."""
+    """The padding by which a size n gives ceil(n / stride): half before, the odd one after (TensorFlow)."""
     pairs = []
     for n, k, s, d in zip(sizes, window, strides, dilation, strict=True):
         total = max((-(-n // s) - 1) * s + d * (k - 1) + 1 - n, 0)

@@ -1,3 +1,65 @@
-"""unifront: write a model once; train and run it as PyTorch, TensorFlow or JAX, on the same weights."""
+"""unifront: write a model once; train and run it as PyTorch, TensorFlow or JAX, on the same weights.
+
+Everything here is loaded when it is first used; importing unifront loads no framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from unifront import errors, layers, ops, zoo
+    from unifront.backend import set_backend
+    from unifront.backend import use_backend as backend
+    from unifront.dtypes import floatx, set_floatx
+    from unifront.layers import initializers, regularizers
+    from unifront.layers.layer import Layer
+    from unifront.model import Input, Model, Sequential
+    from unifront.comparison import parity
+    from unifront.saving import load
+    from unifront.trace import set_seed
+    from unifront.train import callbacks, losses, metrics, optimizers, schedules
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "errors": "unifront.errors:",
+    "layers": "unifront.layers:",
+    "ops": "unifront.ops:",
+    "zoo": "unifront.zoo:",
+    "testing": "unifront.testing:",
+    "onnx": "unifront.onnx:",
+    "initializers": "unifront.layers.initializers:",
+    "regularizers": "unifront.layers.regularizers:",
+    "callbacks": "unifront.train.callbacks:",
+    "losses": "unifront.train.losses:",
+    "metrics": "unifront.train.metrics:",
+    "optimizers": "unifront.train.optimizers:",
+    "schedules": "unifront.train.schedules:",
+    "Layer": "unifront.layers.layer:Layer",
+    "Input": "unifront.model:Input",
+    "Model": "unifront.model:Model",
+    "Sequential": "unifront.model:Sequential",
+    "Variable": "unifront.weights:Variable",
+    "backend": "unifront.backend:use_backend",
+    "set_backend": "unifront.backend:set_backend",
+    "floatx": "unifront.dtypes:floatx",
+    "set_floatx": "unifront.dtypes:set_floatx",
+    "set_seed": "unifront.trace:set_seed",
+    "load": "unifront.saving:load",
+    "parity": "unifront.comparison:parity",
+}
+__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # the table is the list
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'unifront' has no attribute {name!r}; it has {', '.join(_HOMES)}.")
+    module, _, attribute = _HOMES[name].partition(":")
+    found = importlib.import_module(module)
+    return getattr(found, attribute) if attribute else found
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

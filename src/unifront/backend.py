@@ -8,12 +8,14 @@ is moving arrays and compiling programs. Nothing in unifront knows more of a fra
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata, util
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -274,3 +276,13 @@ def backend_of(array: Any) -> Backend | None:
     """The backend whose native array this is; None for anything else (scalars, lists, host keys)."""
     name = _owner(type(array).__module__.partition(".")[0])
     return None if name is None else get_backend(name)
+
+
+class _CallableModule(ModuleType):
+    """This module, which ``uf.backend`` names too: ``with uf.backend("jax"):`` is `use_backend`."""
+
+    def __call__(self, name: str) -> AbstractContextManager[Placement]:
+        return use_backend(name)
+
+
+sys.modules[__name__].__class__ = _CallableModule

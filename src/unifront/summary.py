@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from unifront import tree
@@ -29,13 +30,14 @@ def summary_table(model: Model) -> Table:
     table.add_column("output")
     table.add_column("weights", justify="right")
     for name, type_ in model.input_types.items():
-        table.add_row(f"{name} (Input)", str(type_), "")
+        table.add_row(escape(f"{name} (Input)"), escape(str(type_)), "")
     for layer in model.layers:
         shown = ", ".join(str(leaf) for leaf in tree.leaves(layer.output_types) if leaf is not None)
         own = count(layer.weights)
-        table.add_row(f"{layer.name} ({type(layer).__name__})", shown, f"{own:,}" if own else "")
+        table.add_row(escape(f"{layer.name} ({type(layer).__name__})"), escape(shown), f"{own:,}" if own else "")
     total, trained = count(model.weights), count(model.trainable_weights)
     size = sum(int(np.prod(w.shape)) * w.dtype.bits // 8 for w in model.weights)
+    table.caption_justify = "left"
     table.caption = f"{total:,} weights ({size / 2**20:.2f} MiB), {trained:,} trainable, {total - trained:,} not"
     return table
 
@@ -46,9 +48,7 @@ def summarize(model: Model, print_fn: Callable[[str], Any] | None = None) -> Non
     if print_fn is None:
         Console().print(table)
         return
-    console = Console(width=110, record=True, quiet=True)
-    console.print(table)
+    console = Console(width=110)
     with console.capture() as capture:
-        console.quiet = False
         console.print(table)
     print_fn(capture.get())

@@ -1,0 +1,170 @@
+"""`parity`: how far backends differ on a model, layer by layer, forward and gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from unifront import ops
+from unifront.backend import Placement, installed, placement
+from unifront.errors import ArgumentError
+from unifront.ir.graph import Graph, Value
+from unifront.ops.replay import inline
+from unifront.ops.tensor import Builder, Traced
+from unifront.testing import difference
+from unifront.trace import Tracing
+from unifront.train import data
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer, or one weight.
+
+    Args:
+        path: of the layer or weight.
+        size: the largest magnitude of the compared numbers.
+        differences: backend → largest difference from the judge, relative to ``size``.
+    """
+
+    path: str
+    size: float
+    differences: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """What `parity` found: the layers' outputs, judged by NumPy, and the weights' gradients, judged by their median."""
+
+    model: str
+    backends: tuple[str, ...]
+    forward: tuple[Row, ...]
+    gradients: tuple[Row, ...] = field(default=())
+
+    @property
+    def worst_forward(self) -> float:
+        """The largest difference of any layer's output."""
+        return max((d for row in self.forward for d in row.differences.values()), default=0.0)
+
+    @property
+    def worst_gradient(self) -> float:
+        """The largest difference of any weight's gradient."""
+        return max((d for row in self.gradients for d in row.differences.values()), default=0.0)
+
+    def print(self, console: Console | None = None) -> None:
+        """Print the tables."""
+        for title, rows in (("forward, from NumPy", self.forward), ("gradients, from their median", self.gradients)):
+            if not rows:
+                continue
+            table = Table(title=f"{self.model}: {title}", title_justify="left")
+            table.add_column("layer" if rows is self.forward else "weight")
+            table.add_column("largest", justify="right")
+            for name in self.backends:
+                table.add_column(name, justify="right")
+            for row in rows:
+                shown = (f"{row.differences[name]:.1e}" for name in self.backends)
+                table.add_row(escape(row.path), f"{row.size:.3g}", *shown)
+            (console or Console()).print(table)
+
+
+def parity(
+    model: Model, x: Any, *, backends: Sequence[str] | None = None, gradients: bool = False
+) -> Parity:
+    """Compare backends on ``model``, each layer's output and each weight's gradient.
+
+    Args:
+        x: a batch of inputs, as for `Model.predict`.
+        backends: which to compare; all installed ones with gradients by default.
+        gradients: also compare the gradient of the mean squared output with respect to every trainable weight.
+
+    Returns:
+        A `Parity`; call its ``print()``. Differences are relative to the largest magnitude compared.
+    """
+    names = tuple(backends or (name for name in installed() if name != "numpy"))
+    if not names:
+        raise ArgumentError("There is no backend to compare: install one, such as pip install \"unifront[torch]\".")
+    places = [placement(name) for name in names]
+    inputs = data.check_inputs(model, x)
+    traced = model.trace(False)
+    paths, graph = _layer_outputs(traced.graph)
+    judge = _run(graph, traced, inputs, placement("numpy"))
+    found = {name: _run(graph, traced, inputs, place) for name, place in zip(names, places, strict=True)}
+    forward = tuple(_row(path, judge[i], {n: found[n][i] for n in names}) for i, path in enumerate(paths))
+    if not gradients:
+        return Parity(model.name, names, forward)
+    loss, wrt = _squared(traced)
+    slopes = {name: _gradients(loss, wrt, traced, inputs, place) for name, place in zip(names, places, strict=True)}
+    rows = []
+    for i, path in enumerate(wrt):
+        each = {name: slopes[name][i] for name in names}
+        rows.append(_row(path, np.median(list(each.values()), axis=0), each))
+    return Parity(model.name, names, forward, tuple(rows))
+
+
+def _row(path: str, judge: np.ndarray, each: dict[str, np.ndarray]) -> Row:
+    size = float(np.abs(np.asarray(judge, np.float64)).max(initial=0.0))
+    return Row(path, size, {name: difference(value, judge) for name, value in each.items()})
+
+
+def _layer_outputs(graph: Graph) -> tuple[list[str], Graph]:
+    """A graph whose outputs are the last values of every layer, and the layers' paths."""
+    last: dict[str, Value] = {}
+    for node in graph.nodes:
+        if node.name and node.op.name != "constant" and node.outputs[0].type.dtype.is_float:
+            last[node.name] = node.outputs[0]
+    paths = list(last)
+    return paths, replace(graph, outputs=tuple(last.values()), output_names=tuple(paths))
+
+
+def _run(graph: Graph, traced: Tracing, inputs: Sequence[np.ndarray], place: Placement) -> list[np.ndarray]:
+    program = place.backend.compile(graph, place.device)
+    outputs = program(*_operands(program, traced, inputs, place))
+    return [place.backend.numpy(output) for output in outputs]
+
+
+def _operands(program: Any, traced: Tracing, inputs: Sequence[np.ndarray], place: Placement) -> tuple[Any, Any]:
+    """Native inputs and variables; the variables are copies, so that nothing moves."""
+    backend, device = place.backend, place.device
+    values = []
+    for variable, storage in zip(traced.variables, program.storage, strict=True):
+        native = backend.array(variable.numpy(), device)
+        values.append(storage.to_native(native) if storage else native)
+    return [backend.array(array, device) for array in inputs], values
+
+
+def _squared(traced: Tracing) -> tuple[Graph, list[str]]:
+    """The graph of the mean squared output, and the names of the trainable weights."""
+    graph = traced.graph
+    builder = Builder("mean squared output")
+    inputs = [builder.input(n, v.type) for n, v in zip(graph.input_names, graph.inputs, strict=True)]
+    values = [builder.new(seen.value.type) for seen in graph.variables]
+    outputs = inline(graph, builder, inputs, [Traced(value, builder) for value in values])
+    total: Any = None
+    for output in outputs[: traced.output_count]:
+        if output.dtype.is_float:
+            term = ops.mean(ops.square(output))
+            total = term if total is None else ops.add(total, term)
+    variables = [replace(seen, value=value) for seen, value in zip(graph.variables, values, strict=True)]
+    wrt = [seen.name for seen in graph.variables if seen.trainable]
+    return builder.graph([total], ["loss"], variables), wrt
+
+
+def _gradients(
+    loss: Graph, wrt: list[str], traced: Tracing, inputs: Sequence[np.ndarray], place: Placement
+) -> list[np.ndarray]:
+    program = place.backend.value_and_grad(loss, wrt, place.device)
+    _, *gradients = program(*_operands(program, traced, inputs, place))
+    layouts = {seen.name: storage for seen, storage in zip(loss.variables, program.storage, strict=True)}
+    found = []
+    for name, gradient in zip(wrt, gradients, strict=True):
+        storage = layouts[name]
+        found.append(np.array(place.backend.numpy(storage.from_native(gradient) if storage else gradient)))
+    return found

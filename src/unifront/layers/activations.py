@@ -1,0 +1,121 @@
+"""Activation functions by Keras's names, and the layers that are nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from unifront import ops
+from unifront.errors import ArgumentError, UnknownName
+from unifront.layers.layer import Layer
+
+NAMES: dict[str, Callable[[Any], Any]] = {
+    "linear": lambda x: x,
+    "relu": ops.relu,
+    "relu6": ops.relu6,
+    "sigmoid": ops.sigmoid,
+    "tanh": ops.tanh,
+    "softmax": lambda x: ops.softmax(x, axis=-1),
+    "log_softmax": lambda x: ops.log_softmax(x, axis=-1),
+    "softplus": ops.softplus,
+    "softsign": ops.softsign,
+    "silu": ops.silu,
+    "swish": ops.silu,
+    "gelu": lambda x: ops.gelu(x, approximate=False),
+    "elu": ops.elu,
+    "selu": ops.selu,
+    "leaky_relu": lambda x: ops.leaky_relu(x, 0.2),
+    "hard_sigmoid": ops.hard_sigmoid,
+    "exponential": ops.exp,
+}
+
+
+def get(activation: Any) -> Callable[[Any], Any]:
+    """The function meant by a name, a callable or None (the identity)."""
+    if activation is None:
+        return NAMES["linear"]
+    if isinstance(activation, str):
+        if activation not in NAMES:
+            raise UnknownName("activation", activation, NAMES)
+        return NAMES[activation]
+    if not callable(activation):
+        raise ArgumentError(f"An activation is a name or a callable, not {activation!r}.")
+    return activation  # type: ignore[no-any-return]  # any callable of the right form
+
+
+class Activation(Layer):
+    """An activation function as a layer."""
+
+    supports_masking = True
+
+    def __init__(self, activation: Any, **options: Any) -> None:
+        super().__init__(**options)
+        self.activation = get(activation)
+
+    def call(self, x: Any) -> Any:
+        return self.activation(x)
+
+
+class ReLU(Layer):
+    """``x`` above ``threshold`` (at most ``max_value``), ``negative_slope * (x - threshold)`` below."""
+
+    supports_masking = True
+
+    def __init__(
+        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        for name, value in (("max_value", max_value), ("negative_slope", negative_slope), ("threshold", threshold)):
+            if value is not None and value < 0:
+                raise ArgumentError(f"ReLU: {name} is a number >= 0, not {value!r}.")
+        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+
+    def call(self, x: Any) -> Any:
+        if not self.threshold and not self.negative_slope:
+            return ops.relu(x) if self.max_value is None else ops.clip(x, 0.0, self.max_value)
+        low = ops.multiply(ops.subtract(x, self.threshold), self.negative_slope)
+        high = x if self.max_value is None else ops.minimum(x, self.max_value)
+        return ops.where(ops.greater_equal(x, self.threshold), high, low)
+
+
+class LeakyReLU(Layer):
+    """``x`` above zero, ``negative_slope * x`` below."""
+
+    supports_masking = True
+
+    def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
+        super().__init__(**options)
+        self.negative_slope = float(negative_slope)
+
+    def call(self, x: Any) -> Any:
+        return ops.leaky_relu(x, self.negative_slope)
+
+
+class ELU(Layer):
+    """``x`` above zero, ``alpha * (exp(x) - 1)`` below."""
+
+    supports_masking = True
+
+    def __init__(self, alpha: float = 1.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.alpha = float(alpha)
+
+    def call(self, x: Any) -> Any:
+        return ops.elu(x, self.alpha)
+
+
+class Softmax(Layer):
+    """Softmax along ``axis``; a boolean ``mask`` of the input's shape gives probability zero outside it."""
+
+    supports_masking = True
+
+    def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(axis, int):
+            if len(axis) != 1:
+                raise ArgumentError(f"Softmax takes one axis, not {axis!r}.")
+            (axis,) = axis
+        self.axis = axis
+
+    def call(self, x: Any) -> Any:
+        return ops.softmax(x, axis=self.axis)

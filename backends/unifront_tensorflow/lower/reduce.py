@@ -8,8 +8,38 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import reduce
+from unifront.ops import reduce as ops
+
+
+def _over(native: Callable[..., Any]) -> Callable[..., Any]:
+    def row(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        return native(x, axes, keepdims)
+
+    return row
+
+
+def _position(native: Callable[..., Any]) -> Callable[..., Any]:
+    def row(x: Any, axis: int, keepdims: bool) -> Any:
+        found = native(x, axis, tf.int32)
+        return tf.expand_dims(found, axis) if keepdims else found
+
+    return row
+
+
+def _cumsum(x: Any, axis: int, reverse: bool, exclusive: bool) -> Any:
+    return tf.cumsum(x, axis, exclusive, reverse)
+
 
 TABLE: dict[Op, Callable[..., Any]] = {
-    reduce.SUM: lambda x, axes, keepdims: tf.reduce_sum(x, axes, keepdims),
+    ops.SUM: _over(tf.reduce_sum),
+    ops.PROD: _over(tf.reduce_prod),
+    ops.MEAN: _over(tf.reduce_mean),
+    ops.MAX: _over(tf.reduce_max),
+    ops.MIN: _over(tf.reduce_min),
+    ops.ALL: _over(tf.reduce_all),
+    ops.ANY: _over(tf.reduce_any),
+    ops.LOGSUMEXP: _over(tf.reduce_logsumexp),
+    ops.ARGMAX: _position(tf.argmax),
+    ops.ARGMIN: _position(tf.argmin),
+    ops.CUMSUM: _cumsum,
 }

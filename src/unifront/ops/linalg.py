@@ -46,7 +46,7 @@ MATMUL = register(OpSpec("matmul", _matmul_rule, np.matmul, _matmul_samples, "Nu
 
 
 def matmul(x: TensorLike, y: TensorLike) -> Any:
-    """Matrix product over the last axis of ``x`` and the second last of ``y``; the rest broadcasts (NumPy)."""
+    """Matrix product: last axis of ``x`` by second last of ``y``; the other axes broadcast (NumPy matmul)."""
     return bind(MATMUL, *promoted(x, y))
 
 

@@ -4,7 +4,7 @@ import os
 import sys
 
 if "tensorflow" not in sys.modules:
-    # Without this, importing TensorFlow prints a page about oneDNN and missing GPUs. Whoever sets it keeps it.
+    # Without this, TensorFlow prints a page about oneDNN and missing GPUs. Who has set it keeps it.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from unifront_tensorflow.runtime import BACKEND

@@ -54,7 +54,9 @@ def spec_of(type_: TensorType, name: str | None = None) -> tf.TensorSpec:
     """The signature of a value: symbolic dimensions are free. Keys travel as their seeds."""
     if type_.dtype == key:
         return tf.TensorSpec((2,), tf.int32, name)
-    return tf.TensorSpec([dim if isinstance(dim, int) else None for dim in type_.shape], type_.dtype.name, name)
+    return tf.TensorSpec(
+        [dim if isinstance(dim, int) else None for dim in type_.shape], type_.dtype.name, name
+    )
 
 
 def flat(array: Any) -> Any:
@@ -64,34 +66,43 @@ def flat(array: Any) -> Any:
     return array.seed if isinstance(array, Key) else array
 
 
+def quick_call(function: Any) -> Callable[..., Any]:
+    """A concrete function as a callable of flat tensors, without the wrappers that take half of a short call.
+
+    It gives a list of tensors. No gradient tape records it.
+    """
+    types = [tensor.dtype for tensor in function.outputs]
+    captured = tuple(function.captured_inputs)
+    call = tf.raw_ops.StatefulPartitionedCall
+    return lambda *tensors: call(args=(*tensors, *captured), Tout=types, f=function)
+
+
 class Compiled:
     """A graph as one concrete function of flat tensors, traced once; see `unifront.backend.Compiled`."""
 
     def __init__(self, graph: Graph, rows: Rows, device: str | None, wrt: Sequence[str] = ()) -> None:
         graph = expand(graph, rows.table)
-        program = emit(graph, rows)
-        self.storage, self.source = program.storage, program.source
-        inputs, variables = graph.inputs, [variable.value for variable in graph.variables]
-        places = {variable.name: len(inputs) + i for i, variable in enumerate(graph.variables)}
+        values = [*graph.inputs, *(variable.value for variable in graph.variables)]
+        places = {variable.name: len(graph.inputs) + i for i, variable in enumerate(graph.variables)}
         places |= {name: i for i, name in enumerate(graph.input_names)}
         missing = [name for name in wrt if name not in places]
         if missing:
             raise UnknownName("input or variable", missing[0], places)
-        body = _with_gradients(program, len(inputs), [places[name] for name in wrt])
-        values = [*inputs, *variables]
-        self._keys = [i for i, value in enumerate(values) if value.type.dtype == key]
-        self._key_outputs = [i for i, value in enumerate(graph.outputs) if value.type.dtype == key]
+        keys = [i for i, value in enumerate(values) if value.type.dtype == key]
+        programs: list[Program] = []
 
-        def function(*tensors: Any) -> tuple[Any, ...]:
-            arrays = list(tensors)
-            for i in self._keys:
-                arrays[i] = Key(arrays[i])
+        def program(*tensors: Any) -> tuple[Any, ...]:
+            arrays = [Key(tensor) if i in keys else tensor for i, tensor in enumerate(tensors)]
             with tf.device(device_name(device)):
+                # Constants made while tracing are part of the function; made before, they would be arguments.
+                programs.append(emit(graph, rows))
+                body = _with_gradients(programs[-1], len(graph.inputs), [places[name] for name in wrt])
                 return tuple(flat(output) for output in body(arrays))
 
-        function.__name__ = "program"
         specs = [spec_of(value.type, f"x{i}") for i, value in enumerate(values)]
-        self._function = tf.function(function, autograph=False).get_concrete_function(*specs)
+        self._function = tf.function(program, autograph=False).get_concrete_function(*specs)
+        self.storage, self.source = programs[-1].storage, programs[-1].source
+        self._key_outputs = [i for i, value in enumerate(graph.outputs) if value.type.dtype == key]
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
         outputs = self._function(*map(flat, inputs), *map(flat, variables))
@@ -100,7 +111,9 @@ class Compiled:
         return tuple(Key(o) if i in self._key_outputs else o for i, o in enumerate(outputs))
 
 
-def _with_gradients(program: Program, inputs: int, wrt: Sequence[int]) -> Callable[[list[Any]], tuple[Any, ...]]:
+def _with_gradients(
+    program: Program, inputs: int, wrt: Sequence[int]
+) -> Callable[[list[Any]], tuple[Any, ...]]:
     """The program over inputs and variables in one list; with ``wrt``, followed by dense gradients."""
 
     def forward(arrays: list[Any]) -> tuple[Any, ...]:

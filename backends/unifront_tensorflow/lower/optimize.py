@@ -1,0 +1,77 @@
+"""Optimizer rules that TensorFlow has a fused kernel for, as updates of variables in place.
+
+A rule outside `IN_PLACE` is run by its decomposition. As plain operations (outside a training step) all are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from unifront.ir.graph import Op
+from unifront.ops import optimize as ops
+
+TABLE: dict[Op, Callable[..., Any]] = {}
+
+
+def _decay(param: tf.Variable, learning_rate: Any, weight_decay: float) -> None:
+    if weight_decay:
+        param.assign_sub(param * weight_decay * learning_rate)
+
+
+def _sgd(
+    param: tf.Variable, grad: Any, slots: Sequence[tf.Variable], iteration: Any, learning_rate: Any, *,
+    weight_decay: float,
+) -> None:  # fmt: skip
+    _decay(param, learning_rate, weight_decay)
+    tf.raw_ops.ResourceApplyGradientDescent(var=param.handle, alpha=learning_rate, delta=grad)
+
+
+def _momentum(
+    param: tf.Variable, grad: Any, slots: Sequence[tf.Variable], iteration: Any, learning_rate: Any, *,
+    momentum: float, nesterov: bool, weight_decay: float,
+) -> None:  # fmt: skip
+    (velocity,) = slots
+    _decay(param, learning_rate, weight_decay)
+    tf.raw_ops.ResourceApplyKerasMomentum(
+        var=param.handle, accum=velocity.handle, lr=learning_rate, grad=grad,
+        momentum=tf.constant(momentum, param.dtype), use_nesterov=nesterov,
+    )  # fmt: skip
+
+
+def _one_minus_power(beta: float, step: Any) -> Any:
+    return -tf.math.expm1(step * math.log(beta)) if beta > 0.0 else tf.ones_like(step)
+
+
+def _adam(
+    param: tf.Variable, grad: Any, slots: Sequence[tf.Variable], iteration: Any, learning_rate: Any, *,
+    beta_1: float, beta_2: float, epsilon: float, weight_decay: float,
+) -> None:  # fmt: skip
+    m, v = slots
+    _decay(param, learning_rate, weight_decay)
+    # The kernel would take 1 - beta ** step in the dtype of the variable, which costs float32 four digits at
+    # the first steps; so the bias correction goes into the learning rate, and the powers given are zero.
+    # It is that of the rounded betas, which are the ones the kernel's moments are made with.
+    beta_1, beta_2 = (float(param.dtype.as_numpy_dtype(beta)) for beta in (beta_1, beta_2))
+    step = tf.cast(iteration + 1, tf.float64)
+    correction = tf.sqrt(_one_minus_power(beta_2, step)) / _one_minus_power(beta_1, step)
+    zero = tf.constant(0, param.dtype)
+    tf.raw_ops.ResourceApplyAdam(
+        var=param.handle, m=m.handle, v=v.handle, beta1_power=zero, beta2_power=zero,
+        lr=learning_rate * tf.cast(correction, param.dtype), beta1=tf.constant(beta_1, param.dtype),
+        beta2=tf.constant(beta_2, param.dtype), epsilon=tf.constant(epsilon, param.dtype), grad=grad,
+    )  # fmt: skip
+
+
+IN_PLACE: dict[Op, Callable[..., None]] = {
+    ops.SGD_UPDATE: _sgd,
+    ops.MOMENTUM_UPDATE: _momentum,
+    ops.ADAM_UPDATE: _adam,
+}
+"""``rule(param, grad, slots, iteration, learning_rate, **attributes)`` changes ``param`` and ``slots``.
+
+For float32 and float64: the kernels round the attributes to the dtype, and in bfloat16 0.999 is 1.
+"""

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from unifront.ops import elementwise as ops
 from unifront.ops.spec import OpSpec
 from unifront_torch.dtypes import TORCH
+from unifront_torch.lower.unsigned import widened
 
 
 def _cast(x: torch.Tensor, dtype: str) -> torch.Tensor:
@@ -88,3 +89,10 @@ TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.CLIP: _clip,
     ops.STOP_GRADIENT: torch.Tensor.detach,
 }
+
+for _spec in (
+    ops.NEGATIVE, ops.ABS, ops.SIGN, ops.SQUARE, ops.RELU, ops.ADD, ops.SUBTRACT, ops.FLOOR_DIVIDE,
+    ops.REMAINDER, ops.POWER, ops.MAXIMUM, ops.MINIMUM, ops.LESS, ops.LESS_EQUAL, ops.GREATER,
+    ops.GREATER_EQUAL, ops.CLIP,
+):  # fmt: skip
+    TABLE[_spec] = widened(TABLE[_spec])

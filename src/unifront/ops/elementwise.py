@@ -334,10 +334,16 @@ def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Any:
     return bind(WHERE, cast(condition, "bool"), x, y)
 
 
+def _clip_rule(x: TensorType, minimum: float, maximum: float) -> TensorType:
+    if x.dtype.kind in "bk":
+        raise DTypeError(f"clip takes numbers, not {x.dtype}; cast it first.")
+    return x
+
+
 CLIP = register(
     OpSpec(
         "clip",
-        rule=lambda x, minimum, maximum: x,
+        rule=_clip_rule,
         reference=lambda x, minimum, maximum: np.clip(x, minimum, maximum),
         samples=lambda rng: (
             Sample((rng.normal(size=s),), {"minimum": -0.5, "maximum": 0.75}) for s in SHAPES

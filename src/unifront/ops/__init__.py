@@ -10,13 +10,17 @@ from typing import Any
 
 from unifront.ops.spec import OPS, OpSpec, Sample
 
-FAMILIES = ("elementwise", "reduce", "shape", "linalg", "optimize", "rnn", "nn", "conv")
+FAMILIES = ("elementwise", "reduce", "shape", "index", "linalg", "optimize", "rnn", "nn", "conv", "pool")
 
 _functions: dict[str, Any] = {}
 for _family in FAMILIES:
     _module = importlib.import_module(f"unifront.ops.{_family}")
     for _name, _value in vars(_module).items():
-        if callable(_value) and getattr(_value, "__module__", None) == _module.__name__ and not _name.startswith("_"):
+        if (
+            callable(_value)
+            and getattr(_value, "__module__", None) == _module.__name__
+            and not _name.startswith("_")
+        ):
             _functions[_name] = _value
 globals().update(_functions)
 __all__ = ["OPS", "OpSpec", "Sample", *_functions]

@@ -62,10 +62,18 @@ class ReLU(Layer):
     supports_masking = True
 
     def __init__(
-        self, max_value: float | None = None, negative_slope: float = 0.0, threshold: float = 0.0, **options: Any
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
-        for name, value in (("max_value", max_value), ("negative_slope", negative_slope), ("threshold", threshold)):
+        for name, value in (
+            ("max_value", max_value),
+            ("negative_slope", negative_slope),
+            ("threshold", threshold),
+        ):
             if value is not None and value < 0:
                 raise ArgumentError(f"ReLU: {name} is a number >= 0, not {value!r}.")
         self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold

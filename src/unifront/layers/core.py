@@ -8,6 +8,7 @@ from typing import Any
 from unifront import ops
 from unifront.errors import ArgumentError
 from unifront.layers import activations
+from unifront.layers.arguments import positive
 from unifront.layers.layer import Layer, feature_size
 from unifront.ops.tensor import type_of
 
@@ -91,8 +92,87 @@ class Reshape(Layer):
         return ops.reshape(x, (type_of(x).shape[0], *self.target_shape))
 
 
-def positive(layer: str, name: str, value: Any) -> int:
-    """``value``, which must be a positive int; else `ArgumentError`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise ArgumentError(f"{layer}: {name} is a positive int, not {value!r}.")
-    return value
+class Permute(Layer):
+    """The axes after the batch reordered: ``dims`` counts from 1."""
+
+    def __init__(self, dims: Sequence[int], **options: Any) -> None:
+        super().__init__(**options)
+        if sorted(dims) != list(range(1, len(dims) + 1)):
+            raise ArgumentError(f"Permute: dims is an order of 1 … {len(dims)}, not {tuple(dims)}.")
+        self.dims = tuple(dims)
+
+    def call(self, x: Any) -> Any:
+        return ops.transpose(x, (0, *self.dims))
+
+
+class RepeatVector(Layer):
+    """``[batch, features]`` → ``[batch, n, features]``."""
+
+    def __init__(self, n: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.n = positive("RepeatVector", "n", n)
+
+    def call(self, x: Any) -> Any:
+        batch, features = type_of(x).shape
+        return ops.broadcast_to(ops.expand_dims(x, 1), (batch, self.n, features))
+
+
+class Embedding(Layer):
+    """Integers to vectors: ``[...]`` → ``[..., output_dim]``.
+
+    Args:
+        input_dim: the number of vectors; indices run from 0 to ``input_dim - 1``.
+        output_dim: their size.
+        mask_zero: whether index 0 is padding, which later layers leave out.
+
+    Float indices are cut to integers, as in Keras.
+    """
+
+    autocast = False
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        mask_zero: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.input_dim = positive("Embedding", "input_dim", input_dim)
+        self.output_dim = positive("Embedding", "output_dim", output_dim)
+        self.embeddings_initializer, self.embeddings_regularizer = (
+            embeddings_initializer,
+            embeddings_regularizer,
+        )
+        self.mask_zero = mask_zero
+
+    def build(self, shape: Any) -> None:
+        self.embeddings = self.add_weight(
+            (self.input_dim, self.output_dim), self.embeddings_initializer, name="embeddings",
+            regularizer=self.embeddings_regularizer,
+        )  # fmt: skip
+
+    def call(self, indices: Any) -> Any:
+        if type_of(indices).dtype.is_float:  # Keras takes float indices too, as its Input is float by default
+            indices = ops.cast(indices, "int32")
+        return ops.embedding(indices, self.embeddings)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return ops.not_equal(inputs, 0) if self.mask_zero else None
+
+
+class Masking(Layer):
+    """Steps whose features all equal ``mask_value`` are left out by later layers (and set to zero here)."""
+
+    def __init__(self, mask_value: float = 0.0, **options: Any) -> None:
+        super().__init__(**options)
+        self.mask_value = mask_value
+
+    def call(self, x: Any) -> Any:
+        kept = ops.any(ops.not_equal(x, self.mask_value), axis=-1, keepdims=True)
+        return ops.multiply(x, ops.cast(kept, type_of(x).dtype))
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)

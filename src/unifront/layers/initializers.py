@@ -183,5 +183,7 @@ def get(initializer: Any) -> Initializer:
             raise UnknownName("initializer", initializer, NAMES)
         return NAMES[initializer]()
     if not callable(initializer):
-        raise ArgumentError(f"An initializer is a name or a callable (shape, dtype, rng), not {initializer!r}.")
+        raise ArgumentError(
+            f"An initializer is a name or a callable (shape, dtype, rng), not {initializer!r}."
+        )
     return initializer  # type: ignore[no-any-return]  # any callable of the right form

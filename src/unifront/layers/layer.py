@@ -56,7 +56,9 @@ class Layer:
         if "_children" in self.__dict__ and not key.startswith("_"):
             self._track(key, value)
         elif isinstance(value, Layer) and not key.startswith("_"):
-            raise ArgumentError(f"{type(self).__name__}.__init__ sets {key!r} before calling super().__init__().")
+            raise ArgumentError(
+                f"{type(self).__name__}.__init__ sets {key!r} before calling super().__init__()."
+            )
         super().__setattr__(key, value)
 
     def place(self, path: str) -> None:
@@ -280,7 +282,10 @@ class Layer:
         types = [type_of(leaf) for leaf in tree.leaves(args) if _is_tensor(leaf)]
         if self._dtype is None:
             self._dtype = next((type_.dtype for type_ in types if type_.dtype.is_float), floatx())
-        shapes = [tree.map_leaves(lambda leaf: type_of(leaf).shape if _is_tensor(leaf) else None, arg) for arg in args]
+        shapes = [
+            tree.map_leaves(lambda leaf: type_of(leaf).shape if _is_tensor(leaf) else None, arg)
+            for arg in args
+        ]
         try:
             self.build(*shapes)
         except UnifrontError as error:
@@ -332,7 +337,9 @@ def feature_size(shape: Shape, axis: int = -1) -> int:
         raise ShapeError(f"The input has the shape {shape}, which has no axis {axis}.")
     size = shape[axis]
     if isinstance(size, DimExpr):
-        raise NotBuiltError(f"The size of axis {axis} of the input {shape} is not known; give Input a fixed size there.")
+        raise NotBuiltError(
+            f"The size of axis {axis} of the input {shape} is not known; give Input a fixed size there."
+        )
     return size
 
 
@@ -345,7 +352,9 @@ def check_rank(type_: TensorType, rank: int, example: str) -> None:
 def check_float(type_: TensorType) -> None:
     """Raise `DTypeError` unless ``type_`` is a float."""
     if not type_.dtype.is_float:
-        raise DTypeError(f"The input is {type_.dtype}; a float is needed. Cast it, or give Input(dtype='float32').")
+        raise DTypeError(
+            f"The input is {type_.dtype}; a float is needed. Cast it, or give Input(dtype='float32')."
+        )
 
 
 Activation = Callable[[Any], Any]

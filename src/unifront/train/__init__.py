@@ -3,4 +3,14 @@
 from unifront.train import callbacks, losses, metrics, optimizers, schedules
 from unifront.train.loop import configure, evaluate, fit, predict
 
-__all__ = ["callbacks", "configure", "evaluate", "fit", "losses", "metrics", "optimizers", "predict", "schedules"]
+__all__ = [
+    "callbacks",
+    "configure",
+    "evaluate",
+    "fit",
+    "losses",
+    "metrics",
+    "optimizers",
+    "predict",
+    "schedules",
+]

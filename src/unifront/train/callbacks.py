@@ -137,7 +137,9 @@ class ReduceLROnPlateau(Callback):
         if self.waited >= self.patience:
             optimizer = self.model.optimizer
             if callable(optimizer.learning_rate):
-                raise ArgumentError("ReduceLROnPlateau needs a constant learning rate; the optimizer has a schedule.")
+                raise ArgumentError(
+                    "ReduceLROnPlateau needs a constant learning rate; the optimizer has a schedule."
+                )
             optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
             self.waited = 0
 

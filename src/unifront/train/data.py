@@ -81,7 +81,11 @@ def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
     """``x`` as one array for each input of ``model``, of its dtype. Raises `DataError` naming the input."""
     if model.has_free_inputs:
         is_leaf = not isinstance(x, dict | tuple) and not (isinstance(x, list) and _holds_arrays(x))
-        arrays = to_numpy(x, "The input") if is_leaf else tree.map_leaves(lambda leaf: to_numpy(leaf, "The input"), x)
+        arrays = (
+            to_numpy(x, "The input")
+            if is_leaf
+            else tree.map_leaves(lambda leaf: to_numpy(leaf, "The input"), x)
+        )
         model.infer_inputs(tree.map_leaves(_input_type, arrays))
         model.trace()  # makes the weights, and says what does not fit
     names = list(model.input_types)
@@ -94,7 +98,8 @@ def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
         if array.ndim == type_.rank - 1 and type_.shape[-1] == 1:
             array = array[..., None]  # Keras takes a missing last axis of size one
         if array.ndim != type_.rank or not all(
-            solve(d, n, sizes if i else {}) for i, (d, n) in enumerate(zip(type_.shape, array.shape, strict=True))
+            solve(d, n, sizes if i else {})
+            for i, (d, n) in enumerate(zip(type_.shape, array.shape, strict=True))
         ):
             raise DataError(f"{what} has the shape {array.shape}; the model takes {type_}.")
         found.append(_cast(array, type_.dtype, what))
@@ -129,7 +134,9 @@ def _cast(array: np.ndarray, dtype: DType, what: str) -> np.ndarray:
 def _same_length(arrays: Sequence[np.ndarray], names: Sequence[str]) -> int:
     lengths = {name: len(array) for name, array in zip(names, arrays, strict=True)}
     if len(set(lengths.values())) > 1:
-        raise DataError(f"The arrays have different lengths: {', '.join(f'{k} {v}' for k, v in lengths.items())}.")
+        raise DataError(
+            f"The arrays have different lengths: {', '.join(f'{k} {v}' for k, v in lengths.items())}."
+        )
     return next(iter(lengths.values()))
 
 
@@ -166,7 +173,9 @@ def _chosen_loss(loss: Any, names: Sequence[str], i: int) -> Any:
 
 def _check_labels(loss: Any, labels: np.ndarray, output: TensorType, what: str) -> None:
     """Labels out of range give silent nonsense on some frameworks and an abort on others: refuse them here."""
-    sparse = loss == "sparse_categorical_crossentropy" or isinstance(loss, losses.SparseCategoricalCrossentropy)
+    sparse = loss == "sparse_categorical_crossentropy" or isinstance(
+        loss, losses.SparseCategoricalCrossentropy
+    )
     classes = output.shape[-1] if output.shape else None
     if not sparse or not isinstance(classes, int) or not labels.size:
         return
@@ -191,7 +200,9 @@ def check_weights(weight: Any, class_weight: Mapping[int, float] | None, targets
     if weight is not None:
         array = to_numpy(weight, "sample_weight")
         if array.shape not in ((length,), (length, 1)):
-            raise DataError(f"sample_weight has the shape {array.shape}; one weight for each of {length} examples is needed.")
+            raise DataError(
+                f"sample_weight has the shape {array.shape}; one weight for each of {length} examples is needed."
+            )
         result = result * array.reshape(length).astype(dtype.numpy)
     if class_weight is not None:
         labels = targets[0].reshape(length, -1)
@@ -215,7 +226,9 @@ def batches_of(source: Any) -> Iterator[tuple[Any, Any, Any]]:
     for item in source:
         parts = tuple(item) if isinstance(item, tuple | list) else (item,)
         if len(parts) > 3:
-            raise DataError(f"A batch is (x, y) or (x, y, sample_weight); one of {len(parts)} parts was given.")
+            raise DataError(
+                f"A batch is (x, y) or (x, y, sample_weight); one of {len(parts)} parts was given."
+            )
         yield (*parts, None, None)[:3]  # type: ignore[misc]  # padded to three
 
 

@@ -223,14 +223,23 @@ def evaluate(
     """
     training = _compiled(model)
     place = placement(backend or training.backend)
-    logs = _evaluate(model, training, x, y, sample_weight, _positive("batch_size", batch_size or 32), place, steps)
+    logs = _evaluate(
+        model, training, x, y, sample_weight, _positive("batch_size", batch_size or 32), place, steps
+    )
     if return_dict:
         return logs
     return list(logs.values()) if len(logs) > 1 else logs["loss"]
 
 
 def _evaluate(
-    model: Model, training: Training, x: Any, y: Any, weight: Any, size: int, place: Placement, limit: int | None
+    model: Model,
+    training: Training,
+    x: Any,
+    y: Any,
+    weight: Any,
+    size: int,
+    place: Placement,
+    limit: int | None,
 ) -> Logs:
     source = x if isinstance(x, Arrays) else _source(model, training, x, y, weight, None)
     if isinstance(source, Arrays):
@@ -306,7 +315,9 @@ def predict(
 def _compiled(model: Model) -> Training:
     training = model._training
     if training is None:
-        raise ArgumentError(f"The model {model.name!r} is not compiled; call model.compile(optimizer, loss) first.")
+        raise ArgumentError(
+            f"The model {model.name!r} is not compiled; call model.compile(optimizer, loss) first."
+        )
     assert isinstance(training, Training)
     return training
 
@@ -322,7 +333,9 @@ def _source(model: Model, training: Training, x: Any, y: Any, weight: Any, class
     if not data.is_stream(x):
         return _checked(model, training, x, y, weight, class_weight)
     if y is not None or weight is not None:
-        raise ArgumentError("An iterable x gives (x, y) or (x, y, sample_weight) itself; pass neither y nor weights.")
+        raise ArgumentError(
+            "An iterable x gives (x, y) or (x, y, sample_weight) itself; pass neither y nor weights."
+        )
     return _stream(model, training, x, class_weight)
 
 
@@ -336,7 +349,9 @@ def _checked(model: Model, training: Training, x: Any, y: Any, weight: Any, clas
         raise DataError("The data is empty: the input has 0 examples.")
     targets = data.check_targets(model, y, training.loss, len(inputs[0]))
     float_type = next(o.type.dtype for o in model.trace().graph.outputs)
-    return Arrays(inputs, targets, data.check_weights(weight, class_weight, targets, float_type, len(inputs[0])))
+    return Arrays(
+        inputs, targets, data.check_weights(weight, class_weight, targets, float_type, len(inputs[0]))
+    )
 
 
 def _peek(batches: Iterator[Arrays]) -> tuple[Arrays, Iterator[Arrays]]:

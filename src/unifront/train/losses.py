@@ -47,7 +47,10 @@ class Loss:
             losses = ops.multiply(losses, _like(sample_weight, losses))
         if mask is not None and self.reduction != "none":
             weights = ops.cast(_like(mask, losses), type_of(losses).dtype)
-            total, count = ops.sum(ops.multiply(losses, weights)), ops.sum(ops.multiply(ops.ones_like(losses), weights))
+            total, count = (
+                ops.sum(ops.multiply(losses, weights)),
+                ops.sum(ops.multiply(ops.ones_like(losses), weights)),
+            )
             return total if self.reduction == "sum" else ops.divide(total, ops.maximum(count, EPSILON))
         if self.reduction == "none":
             return losses
@@ -71,7 +74,8 @@ def matched(y_true: Any, y_pred: Any) -> Any:
     if true.rank == pred.rank + 1 and true.shape[-1] == 1:
         return ops.squeeze(y_true, -1)
     if true.rank != pred.rank or any(
-        a != b and isinstance(a, int) and isinstance(b, int) for a, b in zip(true.shape, pred.shape, strict=True)
+        a != b and isinstance(a, int) and isinstance(b, int)
+        for a, b in zip(true.shape, pred.shape, strict=True)
     ):
         raise ShapeError(f"The targets have the shape {true.shape}, the predictions {pred.shape}.")
     return y_true

@@ -136,7 +136,9 @@ def get(metric: Any, true_rank: int, pred_shape: Sequence[Any], integer_targets:
         return NAMES[metric](metric)
     if callable(metric):
         return FunctionMetric(name=getattr(metric, "__name__", "metric"), function=metric)
-    raise ArgumentError(f"A metric is a name, a uf.metrics.Metric or a function (y_true, y_pred), not {metric!r}.")
+    raise ArgumentError(
+        f"A metric is a name, a uf.metrics.Metric or a function (y_true, y_pred), not {metric!r}."
+    )
 
 
 def results(metrics: Sequence[Metric], totals: np.ndarray) -> dict[str, float]:

@@ -44,13 +44,19 @@ class Optimizer:
         name: str | None = None,
     ) -> None:
         if not callable(learning_rate) and not learning_rate >= 0:
-            raise ArgumentError(f"{type(self).__name__}: the learning rate is a number >= 0, not {learning_rate!r}.")
+            raise ArgumentError(
+                f"{type(self).__name__}: the learning rate is a number >= 0, not {learning_rate!r}."
+            )
         given = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         chosen = {key: value for key, value in given.items() if value is not None}
         if len(chosen) > 1:
-            raise ArgumentError(f"{type(self).__name__}: give one of {', '.join(given)}, not {', '.join(chosen)}.")
+            raise ArgumentError(
+                f"{type(self).__name__}: give one of {', '.join(given)}, not {', '.join(chosen)}."
+            )
         if any(not value > 0 for value in chosen.values()):
-            raise ArgumentError(f"{type(self).__name__}: clipping takes a positive number; given was {chosen}.")
+            raise ArgumentError(
+                f"{type(self).__name__}: clipping takes a positive number; given was {chosen}."
+            )
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clipping: tuple[str, float] | None = next(iter(chosen.items()), None)
@@ -80,6 +86,10 @@ class Optimizer:
             )  # fmt: skip
             self._of[id(variable)] = variable
         return self._slots[id(variable)]
+
+    def has_slots(self, variable: Variable) -> bool:
+        """Whether the slots of ``variable`` have been made."""
+        return id(variable) in self._slots
 
     def initial(self, slot: str) -> float:
         """The value that a slot starts with."""
@@ -162,7 +172,10 @@ class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
     def __init__(
-        self, learning_rate: float | Callable[[int], float] = 0.001, weight_decay: float = 0.004, **options: Any
+        self,
+        learning_rate: float | Callable[[int], float] = 0.001,
+        weight_decay: float = 0.004,
+        **options: Any,
     ) -> None:
         super().__init__(learning_rate, weight_decay=weight_decay, **options)
 

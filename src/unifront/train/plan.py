@@ -63,7 +63,9 @@ def per_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
         return [given.get(name) for name in names]
     if isinstance(given, list | tuple):
         if len(given) != len(names):
-            raise ArgumentError(f"{what} has {len(given)} entries; the model has {len(names)} outputs: {list(names)}.")
+            raise ArgumentError(
+                f"{what} has {len(given)} entries; the model has {len(names)} outputs: {list(names)}."
+            )
         return list(given)
     return [given] * len(names)
 
@@ -166,7 +168,9 @@ def _listed(given: Any, names: list[str], i: int) -> list[Any]:
 
 def _penalties(builder: Builder) -> list[Any]:
     used = [variable for variable, _ in builder.variables.values()]
-    return [v.regularizer(Traced(builder.variables[id(v)][1], builder)) for v in used if v.regularizer is not None]
+    return [
+        v.regularizer(Traced(builder.variables[id(v)][1], builder)) for v in used if v.regularizer is not None
+    ]
 
 
 def _named(tracing: Tracing, model: Model) -> Tracing:
@@ -183,7 +187,9 @@ def _plan(tracing: Tracing, optimizer: optimizers.Optimizer) -> TrainPlan:
     places = {id(variable): i for i, variable in enumerate(tracing.variables)}
     trained = tuple(i for i, seen in enumerate(graph.variables) if seen.trainable)
     if not trained:
-        raise ArgumentError(f"{graph.name}: no weight of the model is trainable, so there is nothing to train.")
+        raise ArgumentError(
+            f"{graph.name}: no weight of the model is trainable, so there is nothing to train."
+        )
     for i in trained:
         if not graph.variables[i].value.type.dtype.is_float:
             raise GraphError(f"The trainable weight {graph.variables[i].name!r} is not a float.")

@@ -12,7 +12,9 @@ Logs = dict[str, float]
 
 def show_logs(logs: Logs) -> str:
     """``loss 0.1234  accuracy 0.9876``."""
-    return "  ".join(f"{name} {value:.4f}" if abs(value) >= 1e-3 else f"{name} {value:.2e}" for name, value in logs.items())
+    return "  ".join(
+        f"{name} {value:.4f}" if abs(value) >= 1e-3 else f"{name} {value:.2e}" for name, value in logs.items()
+    )
 
 
 class EpochProgress:

@@ -29,7 +29,9 @@ class ExponentialDecay(Schedule):
 
     def __call__(self, step: int) -> float:
         power = step / self.decay_steps
-        return self.initial_learning_rate * self.decay_rate ** (math.floor(power) if self.staircase else power)
+        return self.initial_learning_rate * self.decay_rate ** (
+            math.floor(power) if self.staircase else power
+        )
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class PolynomialDecay(Schedule):
 
     def __call__(self, step: int) -> float:
         left = 1 - min(step, self.decay_steps) / self.decay_steps
-        return (self.initial_learning_rate - self.end_learning_rate) * left**self.power + self.end_learning_rate
+        return (
+            self.initial_learning_rate - self.end_learning_rate
+        ) * left**self.power + self.end_learning_rate
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,9 @@ class Session:
         if self._compiled is not None and self._lent:
             return self._compiled
         totals = self._totals() if self._compiled is None else self._compiled.state.totals
-        values = [v.native(self.place, layout) for v, layout in zip(self.variables, self.layouts, strict=True)]
+        values = [
+            v.native(self.place, layout) for v, layout in zip(self.variables, self.layouts, strict=True)
+        ]
         slots = [
             tuple(slot.native(self.place, self.layouts[i]) for slot in own)
             for i, own in zip(self.plan.trainable, self.slots, strict=True)
@@ -86,7 +88,11 @@ class Session:
     @property
     def iteration(self) -> int:
         """Steps done by the optimizer."""
-        return self._compiled.state.iteration if self._compiled is not None and self._lent else self.optimizer.iterations
+        return (
+            self._compiled.state.iteration
+            if self._compiled is not None and self._lent
+            else self.optimizer.iterations
+        )
 
     def run(self, arrays: Sequence[Array], indices: np.ndarray) -> None:
         """Steps on batches of arrays kept on the device; ``indices`` is ``[steps, batch]``."""

@@ -1,0 +1,41 @@
+"""Checks of arguments that many layers share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from unifront.errors import ArgumentError, UnknownName
+
+DATA_FORMATS = ("channels_last", "channels_first")
+
+
+def positive(layer: str, name: str, value: Any) -> int:
+    """``value``, which must be a positive int; else `ArgumentError`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ArgumentError(f"{layer}: {name} is a positive int, not {value!r}.")
+    return value
+
+
+def axes_tuple(layer: str, name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
+    """``value`` as one positive int for each of ``rank`` axes; else `ArgumentError`."""
+    values = (
+        (value,) * rank if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
+    )
+    if len(values) != rank or any(not isinstance(v, int) or v < 1 for v in values):
+        raise ArgumentError(f"{layer}: {name} is a positive int, or {rank} of them; not {value!r}.")
+    return values
+
+
+def data_format_of(value: str | None) -> str:
+    """``value``, or ``"channels_last"`` for None."""
+    if value not in (None, *DATA_FORMATS):
+        raise UnknownName("data_format", value, DATA_FORMATS)
+    return value or "channels_last"
+
+
+def rate_of(layer: str, name: str, value: Any) -> float:
+    """``value``, which must be in [0, 1); else `ArgumentError`."""
+    if not isinstance(value, int | float) or not 0 <= value < 1:
+        raise ArgumentError(f"{layer}: {name} is a number in [0, 1), not {value!r}.")
+    return float(value)

@@ -1,0 +1,249 @@
+"""Convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from unifront import ops
+from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.layers import activations
+from unifront.layers.arguments import axes_tuple, data_format_of, positive
+from unifront.layers.layer import Layer, feature_size
+
+
+class _Conv(Layer):
+    """What the convolutions share. ``rank`` is the number of spatial axes."""
+
+    rank: int
+    paddings: tuple[str, ...] = ("valid", "same")
+
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int],
+        padding: str,
+        data_format: str | None,
+        dilation_rate: int | Sequence[int],
+        activation: Any,
+        use_bias: bool,
+        bias_initializer: Any,
+        bias_regularizer: Any,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        kind = type(self).__name__
+        self.kernel_size = axes_tuple(kind, "kernel_size", kernel_size, self.rank)
+        self.strides = axes_tuple(kind, "strides", strides, self.rank)
+        self.dilation_rate = axes_tuple(kind, "dilation_rate", dilation_rate, self.rank)
+        if padding not in self.paddings:
+            raise UnknownName(f"padding of {kind}", padding, self.paddings)
+        self.padding = padding
+        self.data_format = data_format_of(data_format)
+        if padding == "causal" and self.data_format == "channels_first":
+            raise ArgumentError(f"{kind}: causal padding needs data_format='channels_last'.")
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ArgumentError(
+                f"{kind}: strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be above 1."
+            )
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.bias_initializer, self.bias_regularizer = bias_initializer, bias_regularizer
+        self.bias: Any = None
+
+    def channels(self, shape: Any) -> int:
+        """The number of channels of an input of ``shape``; `ShapeError` for another rank."""
+        if len(shape) != self.rank + 2:
+            form = (
+                "(batch, channels, *spatial)"
+                if self.data_format == "channels_first"
+                else "(batch, *spatial, channels)"
+            )
+            raise ShapeError(
+                f"{type(self).__name__} takes {self.rank + 2} dimensions, {form}; the input has the shape {shape}."
+            )
+        return feature_size(shape, 1 if self.data_format == "channels_first" else -1)
+
+    def add_bias(self, size: int) -> None:
+        """Make the bias, if there is one."""
+        if self.use_bias:
+            self.bias = self.add_weight(
+                (size,), self.bias_initializer, name="bias", regularizer=self.bias_regularizer
+            )
+
+    @property
+    def window(self) -> dict[str, Any]:
+        """The arguments that the convolution operations take."""
+        return {
+            "strides": self.strides, "padding": self.padding, "dilation": self.dilation_rate,
+            "data_format": self.data_format,
+        }  # fmt: skip
+
+
+class _FullConv(_Conv):
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        groups: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
+            bias_regularizer, **options,
+        )  # fmt: skip
+        self.filters = positive(type(self).__name__, "filters", filters)
+        self.groups = positive(type(self).__name__, "groups", groups)
+        if filters % groups:
+            raise ArgumentError(
+                f"{type(self).__name__}: {filters} filters do not divide into {groups} groups."
+            )
+        self.kernel_initializer, self.kernel_regularizer = kernel_initializer, kernel_regularizer
+
+    def build(self, shape: Any) -> None:
+        channels = self.channels(shape)
+        if channels % self.groups:
+            raise ShapeError(
+                f"{channels} channels of the input {shape} do not divide into {self.groups} groups."
+            )
+        self.kernel = self.add_weight(
+            (*self.kernel_size, channels // self.groups, self.filters), self.kernel_initializer, name="kernel",
+            regularizer=self.kernel_regularizer,
+        )  # fmt: skip
+        self.add_bias(self.filters)
+
+    def call(self, x: Any) -> Any:
+        return self.activation(ops.conv(x, self.kernel, self.bias, groups=self.groups, **self.window))
+
+
+class Conv1D(_FullConv):
+    """Convolution over one axis: ``[batch, steps, in]`` → ``[batch, new_steps, filters]``.
+
+    Args:
+        filters: output channels.
+        kernel_size, strides, dilation_rate: ints.
+        padding: ``"valid"``, ``"same"`` or ``"causal"``.
+        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+        groups: the channels fall into so many groups that do not see each other.
+        activation, use_bias, initializers, regularizers: as for `Dense`. The kernel is ``[size, in/groups, filters]``.
+    """
+
+    rank = 1
+    paddings = ("valid", "same", "causal")
+
+
+class Conv2D(_FullConv):
+    """Convolution over two axes: ``[batch, height, width, in]`` → ``[batch, h, w, filters]``; see `Conv1D`.
+
+    ``kernel_size``, ``strides`` and ``dilation_rate`` are ints or pairs; the kernel is ``[kh, kw, in/groups, filters]``.
+    """
+
+    rank = 2
+
+
+class Conv3D(_FullConv):
+    """Convolution over three axes; see `Conv2D`."""
+
+    rank = 3
+
+
+class _DepthwiseConv(_Conv):
+    def __init__(
+        self,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        depth_multiplier: int = 1,
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
+            bias_regularizer, **options,
+        )  # fmt: skip
+        self.depth_multiplier = positive(type(self).__name__, "depth_multiplier", depth_multiplier)
+        self.depthwise_initializer, self.depthwise_regularizer = depthwise_initializer, depthwise_regularizer
+
+    def build(self, shape: Any) -> None:
+        channels = self.channels(shape)
+        self.kernel = self.add_weight(
+            (*self.kernel_size, channels, self.depth_multiplier), self.depthwise_initializer, name="kernel",
+            regularizer=self.depthwise_regularizer,
+        )  # fmt: skip
+        self.add_bias(channels * self.depth_multiplier)
+
+    def call(self, x: Any) -> Any:
+        return self.activation(ops.depthwise_conv(x, self.kernel, self.bias, **self.window))
+
+
+class DepthwiseConv1D(_DepthwiseConv):
+    """Each channel convolved by itself with ``depth_multiplier`` kernels; see `Conv1D`."""
+
+    rank = 1
+
+
+class DepthwiseConv2D(_DepthwiseConv):
+    """Each channel convolved by itself with ``depth_multiplier`` kernels; see `Conv2D`."""
+
+    rank = 2
+
+
+class _ZeroPadding(Layer):
+    rank: int
+
+    def __init__(self, padding: Any = 1, data_format: str | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.data_format = data_format_of(data_format)
+        self.padding = self._pairs(padding)
+
+    def _pairs(self, padding: Any) -> tuple[tuple[int, int], ...]:
+        one = (padding,) * self.rank if isinstance(padding, int) else tuple(padding)
+        if self.rank == 1 and len(one) == 2 and all(isinstance(size, int) for size in one):
+            one = (one,)  # ZeroPadding1D takes (left, right)
+        pairs = tuple((side, side) if isinstance(side, int) else tuple(side) for side in one)
+        if len(pairs) != self.rank or any(len(p) != 2 or min(p) < 0 for p in pairs):
+            raise ArgumentError(
+                f"{type(self).__name__}: padding is an int >= 0, or one int or pair for each of {self.rank} axes; "
+                f"given was {padding!r}."
+            )
+        return pairs
+
+    def call(self, x: Any) -> Any:
+        none = ((0, 0),)
+        middle = (*none, *self.padding) if self.data_format == "channels_first" else (*self.padding, *none)
+        return ops.pad(x, (*none, *middle))
+
+
+class ZeroPadding1D(_ZeroPadding):
+    """Zeros before and after the steps: ``padding`` is an int or ``(before, after)``."""
+
+    rank = 1
+
+
+class ZeroPadding2D(_ZeroPadding):
+    """Zeros around an image: ``padding`` is an int, ``(rows, columns)`` or ``((top, bottom), (left, right))``."""
+
+    rank = 2
+
+
+class ZeroPadding3D(_ZeroPadding):
+    """Zeros around a volume; see `ZeroPadding2D`."""
+
+    rank = 3

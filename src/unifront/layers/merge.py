@@ -1,0 +1,117 @@
+"""Layers of several inputs, given as a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import reduce
+from typing import Any
+
+from unifront import ops
+from unifront.errors import ArgumentError, ShapeError
+from unifront.layers.layer import Layer
+from unifront.ops.rules import axis_in, broadcast
+from unifront.ops.tensor import type_of
+
+
+class _Merge(Layer):
+    supports_masking = True
+    join: Callable[[Any, Any], Any]
+
+    def build(self, shapes: Any) -> None:
+        if not isinstance(shapes, list) or len(shapes) < 2:
+            raise ArgumentError(
+                f"{type(self).__name__} takes a list of at least 2 tensors; given was {shapes}."
+            )
+        broadcast(*map(tuple, shapes))
+
+    def call(self, xs: Any) -> Any:
+        return reduce(type(self).join, xs)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        masks = [one for one in (mask or []) if one is not None]
+        return reduce(ops.logical_and, masks) if masks and len(masks) == len(inputs) else None
+
+
+class Add(_Merge):
+    """The sum of the inputs, broadcast."""
+
+    join = staticmethod(ops.add)
+
+
+class Multiply(_Merge):
+    """The product of the inputs, broadcast."""
+
+    join = staticmethod(ops.multiply)
+
+
+class Maximum(_Merge):
+    """The largest of the inputs, element by element."""
+
+    join = staticmethod(ops.maximum)
+
+
+class Minimum(_Merge):
+    """The smallest of the inputs, element by element."""
+
+    join = staticmethod(ops.minimum)
+
+
+class Average(_Merge):
+    """The mean of the inputs."""
+
+    join = staticmethod(ops.add)
+
+    def call(self, xs: Any) -> Any:
+        return ops.divide(super().call(xs), float(len(xs)))
+
+
+class Subtract(_Merge):
+    """The first input less the second."""
+
+    join = staticmethod(ops.subtract)
+
+    def build(self, shapes: Any) -> None:
+        super().build(shapes)
+        if len(shapes) != 2:
+            raise ArgumentError(f"Subtract takes 2 tensors; {len(shapes)} were given.")
+
+
+class Concatenate(Layer):
+    """The inputs one after the other along ``axis``; their other sizes are equal."""
+
+    supports_masking = True
+
+    def __init__(self, axis: int = -1, **options: Any) -> None:
+        super().__init__(**options)
+        self.axis = axis
+
+    def build(self, shapes: Any) -> None:
+        if not isinstance(shapes, list) or not shapes:
+            raise ArgumentError(f"Concatenate takes a list of tensors; given was {shapes}.")
+        axis = axis_in(self.axis, len(shapes[0]))
+        rests = {tuple(shape[:axis]) + tuple(shape[axis + 1 :]) for shape in shapes}
+        if len(rests) > 1:
+            raise ShapeError(f"Concatenate along axis {self.axis}: the shapes {shapes} differ elsewhere.")
+
+    def call(self, xs: Any) -> Any:
+        return ops.concatenate(xs, axis=self.axis)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        masks = mask or []
+        if all(one is None for one in masks):
+            return None
+        rank = type_of(inputs[0]).rank
+        axis = axis_in(self.axis, rank)
+        full = [self._full(x, one) for x, one in zip(inputs, masks, strict=True)]
+        joined = ops.concatenate(full, axis=axis)
+        return ops.all(joined, axis=-1) if rank > 2 else joined
+
+    @staticmethod
+    def _full(x: Any, mask: Any) -> Any:
+        """A mask of the shape of ``x``."""
+        ones = ops.cast(ops.ones_like(x), "bool")
+        if mask is None:
+            return ones
+        for _ in range(type_of(x).rank - type_of(mask).rank):
+            mask = ops.expand_dims(mask, -1)
+        return ops.logical_and(ones, mask)

@@ -1,0 +1,141 @@
+"""Normalization."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from unifront import ops
+from unifront.errors import ArgumentError
+from unifront.layers.layer import Layer, feature_size
+from unifront.ops.rules import axes_in, axis_in
+from unifront.ops.tensor import type_of
+
+
+class BatchNormalization(Layer):
+    """Normalize each channel by its mean and variance over the batch, and learn its scale and offset.
+
+    While training, the batch's statistics are used and the moving ones updated; otherwise the moving ones are
+    used. With ``trainable=False`` they are used always (Ioffe and Szegedy 2015; Keras BatchNormalization).
+
+    Args:
+        axis: the channels' axis.
+        momentum: the share of the moving statistics kept at each step.
+        epsilon: added to the variance.
+        center, scale: whether there are ``beta`` and ``gamma``.
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        if not 0 <= momentum <= 1:
+            raise ArgumentError(f"BatchNormalization: momentum is a number in [0, 1], not {momentum!r}.")
+        self.axis, self.momentum, self.epsilon = axis, float(momentum), float(epsilon)
+        self.center, self.scale = center, scale
+        self._initializers = (
+            gamma_initializer,
+            beta_initializer,
+            moving_mean_initializer,
+            moving_variance_initializer,
+        )
+        self._regularizers = (gamma_regularizer, beta_regularizer)
+
+    def build(self, shape: Any) -> None:
+        size = (feature_size(shape, self.axis),)
+        gamma, beta, mean, variance = self._initializers
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(size, gamma, name="gamma", regularizer=self._regularizers[0])
+        if self.center:
+            self.beta = self.add_weight(size, beta, name="beta", regularizer=self._regularizers[1])
+        self.moving_mean = self.add_weight(size, mean, name="moving_mean", trainable=False)
+        self.moving_variance = self.add_weight(size, variance, name="moving_variance", trainable=False)
+
+    def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
+        axis = axis_in(self.axis, type_of(x).rank)
+        common = {"axis": axis, "epsilon": self.epsilon}
+        if not training or not self.trainable:
+            return ops.batch_norm(x, self.moving_mean, self.moving_variance, self.gamma, self.beta, **common)
+        if mask is None:
+            y, mean, variance = ops.batch_norm_training(x, self.gamma, self.beta, **common)
+        else:
+            mean, variance = self._masked_moments(x, mask, axis)
+            y = ops.batch_norm(x, mean, variance, self.gamma, self.beta, **common)
+        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            kept = ops.multiply(moving, self.momentum)
+            self.update(moving, ops.add(kept, ops.multiply(ops.stop_gradient(batch), 1 - self.momentum)))
+        return y
+
+    @staticmethod
+    def _masked_moments(x: Any, mask: Any, axis: int) -> tuple[Any, Any]:
+        """Mean and variance over the steps inside ``mask``, whose shape is the beginning of that of ``x``."""
+        type_ = type_of(x)
+        weights = ops.cast(mask, type_.dtype)
+        for _ in range(type_.rank - type_of(mask).rank):
+            weights = ops.expand_dims(weights, -1)
+        others = tuple(i for i in range(type_.rank) if i != axis)
+        wide = ops.multiply(ops.ones_like(x), weights)
+        count = ops.maximum(ops.sum(wide, axis=others, keepdims=True), 1e-7)
+        mean = ops.divide(ops.sum(ops.multiply(x, wide), axis=others, keepdims=True), count)
+        squares = ops.multiply(ops.square(ops.subtract(x, mean)), wide)
+        variance = ops.divide(ops.sum(squares, axis=others, keepdims=True), count)
+        return ops.squeeze(mean, others), ops.squeeze(variance, others)
+
+
+class LayerNormalization(Layer):
+    """Normalize each example over ``axis``, and learn scale and offset (Ba et al. 2016).
+
+    Args:
+        axis: an int or several.
+        epsilon: added to the variance.
+        center, scale: whether there are ``beta`` and ``gamma``.
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.axis, self.epsilon, self.center, self.scale = axis, float(epsilon), center, scale
+        self._initializers = (gamma_initializer, beta_initializer)
+        self._regularizers = (gamma_regularizer, beta_regularizer)
+
+    def build(self, shape: Any) -> None:
+        sizes = [feature_size(shape, axis) for axis in axes_in(self.axis, len(shape))]
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(
+                sizes, self._initializers[0], name="gamma", regularizer=self._regularizers[0]
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                sizes, self._initializers[1], name="beta", regularizer=self._regularizers[1]
+            )
+
+    def call(self, x: Any) -> Any:
+        return ops.layer_norm(x, self.gamma, self.beta, axes=self.axis, epsilon=self.epsilon)

@@ -1,0 +1,149 @@
+"""Pooling."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from unifront import ops
+from unifront.errors import ShapeError, UnknownName
+from unifront.layers.arguments import axes_tuple, data_format_of
+from unifront.layers.layer import Layer
+from unifront.ops.tensor import type_of
+
+
+class _Pooling(Layer):
+    rank: int
+    pool: Callable[..., Any]
+
+    def __init__(
+        self,
+        pool_size: int | Sequence[int] = 2,
+        strides: int | Sequence[int] | None = None,
+        padding: str = "valid",
+        data_format: str | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        kind = type(self).__name__
+        self.pool_size = axes_tuple(kind, "pool_size", pool_size, self.rank)
+        self.strides = self.pool_size if strides is None else axes_tuple(kind, "strides", strides, self.rank)
+        if padding not in ("valid", "same"):
+            raise UnknownName(f"padding of {kind}", padding, ("valid", "same"))
+        self.padding = padding
+        self.data_format = data_format_of(data_format)
+
+    def call(self, x: Any) -> Any:
+        check_rank(self, x, self.rank + 2)
+        return type(self).pool(
+            x,
+            pool_size=self.pool_size,
+            strides=self.strides,
+            padding=self.padding,
+            data_format=self.data_format,
+        )
+
+
+def check_rank(layer: Layer, x: Any, rank: int) -> None:
+    """Raise `ShapeError` naming the layer unless ``x`` has ``rank`` dimensions."""
+    if type_of(x).rank != rank:
+        raise ShapeError(
+            f"{layer.name}: {type(layer).__name__} takes {rank} dimensions; the input is {type_of(x)}."
+        )
+
+
+def _define(kind: str, rank: int, pool: Callable[..., Any]) -> type[_Pooling]:
+    what = {"Max": "largest", "Average": "mean"}[kind]
+    name = f"{kind}Pooling{rank}D"
+    doc = (
+        f"The {what} of each window over {rank} spatial axes.\n\n"
+        "    Args:\n"
+        "        pool_size, strides: an int or one for each spatial axis; strides are the pool_size unless given.\n"
+        '        padding: "valid" or "same"; padding does not count toward a mean.\n'
+        '        data_format: "channels_last" (default) or "channels_first".\n    '
+    )
+    members = {"rank": rank, "pool": staticmethod(pool), "__doc__": doc, "__module__": __name__}
+    return type(name, (_Pooling,), members)
+
+
+MaxPooling1D = _define("Max", 1, ops.max_pool)
+MaxPooling2D = _define("Max", 2, ops.max_pool)
+MaxPooling3D = _define("Max", 3, ops.max_pool)
+AveragePooling1D = _define("Average", 1, ops.average_pool)
+AveragePooling2D = _define("Average", 2, ops.average_pool)
+AveragePooling3D = _define("Average", 3, ops.average_pool)
+
+
+class _GlobalPooling(Layer):
+    rank: int
+
+    def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        self.data_format = data_format_of(data_format)
+        self.keepdims = keepdims
+
+    @property
+    def axes(self) -> tuple[int, ...]:
+        """The spatial axes."""
+        first = 2 if self.data_format == "channels_first" else 1
+        return tuple(range(first, first + self.rank))
+
+
+class _GlobalMax(_GlobalPooling):
+    def call(self, x: Any) -> Any:
+        check_rank(self, x, self.rank + 2)
+        return ops.max(x, axis=self.axes, keepdims=self.keepdims)
+
+
+class _GlobalAverage(_GlobalPooling):
+    def call(self, x: Any) -> Any:
+        check_rank(self, x, self.rank + 2)
+        return ops.mean(x, axis=self.axes, keepdims=self.keepdims)
+
+
+class GlobalMaxPooling1D(_GlobalMax):
+    """The largest of all steps: ``[batch, steps, channels]`` → ``[batch, channels]``."""
+
+    rank = 1
+
+
+class GlobalMaxPooling2D(_GlobalMax):
+    """The largest of all pixels: ``[batch, height, width, channels]`` → ``[batch, channels]``."""
+
+    rank = 2
+
+
+class GlobalMaxPooling3D(_GlobalMax):
+    """The largest of all voxels."""
+
+    rank = 3
+
+
+class GlobalAveragePooling1D(_GlobalAverage):
+    """The mean of all steps, or of those inside the mask: ``[batch, steps, channels]`` → ``[batch, channels]``."""
+
+    rank = 1
+    supports_masking = True
+
+    def call(self, x: Any, mask: Any = None) -> Any:
+        if mask is None:
+            return super().call(x)
+        (axis,) = self.axes
+        weights = ops.expand_dims(ops.cast(mask, type_of(x).dtype), 2 if axis == 1 else 1)
+        total = ops.sum(ops.multiply(x, weights), axis=axis, keepdims=self.keepdims)
+        return ops.divide(total, ops.sum(weights, axis=axis, keepdims=self.keepdims))
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return None
+
+
+class GlobalAveragePooling2D(_GlobalAverage):
+    """The mean of all pixels: ``[batch, height, width, channels]`` → ``[batch, channels]``."""
+
+    rank = 2
+
+
+class GlobalAveragePooling3D(_GlobalAverage):
+    """The mean of all voxels."""
+
+    rank = 3

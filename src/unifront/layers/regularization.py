@@ -1,0 +1,71 @@
+"""Noise while training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from unifront import ops
+from unifront.backend import HostKey
+from unifront.layers.arguments import rate_of
+from unifront.layers.layer import Layer
+from unifront.ops.tensor import type_of
+
+
+class Dropout(Layer):
+    """While training, set a random share ``rate`` of the numbers to zero and scale up the rest (Srivastava et al. 2014).
+
+    Args:
+        rate: the share, in [0, 1).
+        noise_shape: where it has a 1, one draw serves the whole axis; None stands for the input's size.
+        seed: gives this layer a stream of its own.
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.rate = rate_of(type(self).__name__, "rate", rate)
+        self.noise_shape = noise_shape
+        self.seed = seed
+
+    def noise(self, x: Any) -> tuple[Any, ...] | None:
+        """The shape of the draws, or None for that of ``x``."""
+        if self.noise_shape is None:
+            return None
+        return tuple(
+            size if n is None else n for n, size in zip(self.noise_shape, type_of(x).shape, strict=True)
+        )
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training or self.rate == 0:
+            return x
+        key = self.random_key()
+        if self.seed is not None:
+            key = key.fold_in(self.seed) if isinstance(key, HostKey) else ops.fold_in(key, self.seed)
+        return ops.dropout(x, key, rate=self.rate, noise_shape=self.noise(x))
+
+
+class SpatialDropout1D(Dropout):
+    """`Dropout` of whole channels of ``[batch, steps, channels]``."""
+
+    def __init__(self, rate: float, seed: int | None = None, **options: Any) -> None:
+        super().__init__(rate, noise_shape=(None, 1, None), seed=seed, **options)
+
+
+class SpatialDropout2D(Dropout):
+    """`Dropout` of whole channels of ``[batch, height, width, channels]``."""
+
+    def __init__(
+        self, rate: float, data_format: str | None = None, seed: int | None = None, **options: Any
+    ) -> None:
+        first = data_format == "channels_first"
+        super().__init__(
+            rate, noise_shape=(None, None, 1, 1) if first else (None, 1, 1, None), seed=seed, **options
+        )

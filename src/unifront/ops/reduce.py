@@ -157,7 +157,8 @@ VAR, var = _reduction(
 )
 STD, std = _reduction(
     "std", lambda x, axis, keepdims: np.sqrt(_var(x, axis, keepdims)), "NumPy std with ddof 0",
-    rule=_float_rule, convert=floating, decomposition=_std_written_out, calls=[c for c in (*CALLS, *EMPTY) if c[1]],
+    rule=_float_rule, convert=floating, decomposition=_std_written_out,
+    calls=[call for call in (*CALLS, *EMPTY) if call[1]],
 )  # fmt: skip
 
 
@@ -211,8 +212,8 @@ def _position(name: str, reference: Function) -> tuple[OpSpec, Function]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
-        f"The position (int32) along ``axis`` of the {name[3:]} of ``x``, the first of equal ones; None counts "
-        f"through the flattened ``x`` (NumPy {name})."
+        f"The position (int32) along ``axis`` of the {name[3:]} of ``x``, the first of equal ones; None "
+        f"counts through the flattened ``x`` (NumPy {name})."
     )
     return spec, function
 

@@ -1,0 +1,55 @@
+"""Elements by position in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from unifront.ops import index as ops
+from unifront.ops.spec import OpSpec
+from unifront_torch.dtypes import TORCH
+
+
+def _from_front(indices: torch.Tensor, length: int) -> torch.Tensor:
+    return torch.where(indices < 0, indices + length, indices)
+
+
+def _take(x: torch.Tensor, indices: torch.Tensor, axis: int) -> torch.Tensor:
+    flat = torch.index_select(x, axis, _from_front(indices, x.shape[axis]).reshape(-1))
+    return flat.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+
+
+def _take_along_axis(x: torch.Tensor, indices: torch.Tensor, axis: int) -> torch.Tensor:
+    return torch.take_along_dim(x, _from_front(indices, x.shape[axis]).long(), axis)
+
+
+def _one_hot(indices: torch.Tensor, num_classes: int, axis: int, dtype: str) -> torch.Tensor:
+    classes = torch.arange(num_classes, dtype=indices.dtype, device=indices.device)
+    return (indices.unsqueeze(-1) == classes).movedim(-1, axis).to(TORCH[dtype])
+
+
+def _sort(x: torch.Tensor, axis: int) -> torch.Tensor:
+    return torch.sort(x, axis).values
+
+
+def _argsort(x: torch.Tensor, axis: int) -> torch.Tensor:
+    return torch.argsort(x, dim=axis, stable=True).to(torch.int32)
+
+
+def _top_k(x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
+    values, positions = torch.topk(x, k, -1)
+    return values, positions.to(torch.int32)
+
+
+TABLE: dict[OpSpec, Callable[..., Any]] = {
+    ops.TAKE: _take,
+    ops.TAKE_ALONG_AXIS: _take_along_axis,
+    ops.EMBEDDING: F.embedding,
+    ops.ONE_HOT: _one_hot,
+    ops.SORT: _sort,
+    ops.ARGSORT: _argsort,
+    ops.TOP_K: _top_k,
+}

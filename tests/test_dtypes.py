@@ -1,0 +1,98 @@
+"""Dtypes and their promotion, judged by JAX and Keras."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from unifront import dtypes
+from unifront.dtypes import BY_NAME, DType, dtype_of, float16, float32, int32, key, promote
+from unifront.errors import DTypeError, UnknownName
+
+NUMERIC = [dtype for dtype in dtypes.ALL if dtype is not key]
+PAIRS = list(itertools.combinations_with_replacement(NUMERIC, 2))
+
+
+def _ids(value):
+    return getattr(value, "name", str(value))
+
+
+@pytest.mark.parametrize(("a", "b"), PAIRS, ids=_ids)
+def test_promotion_is_jax_s(a, b):
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        expected = jax.numpy.promote_types(a.name, b.name).name
+    if "uint64" in (a.name, b.name) and {a.kind, b.kind} == {"i", "u"}:
+        # They meet in JAX's weak float, whose width is the default float's: float64 only under x64.
+        expected = "float32"
+    assert promote(a, b).name == promote(b, a).name == expected
+
+
+@pytest.mark.parametrize("scalar", [True, 2, 2.5], ids=["bool", "int", "float"])
+@pytest.mark.parametrize("dtype", [d for d in NUMERIC if d.name != "uint64"], ids=_ids)
+def test_python_scalars_are_weak_as_in_keras(dtype, scalar):
+    pytest.importorskip("keras")
+    from keras.src.backend.common.dtypes import result_type
+
+    # Without uint64, which Keras narrows to uint32.
+    assert promote(dtype, scalar).name == result_type(dtype.name, type(scalar))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"), [((True,), "bool"), ((1, True), "int32"), ((1, 2.0), "float32")]
+)
+def test_python_scalars_alone(values, expected):
+    assert promote(*values).name == expected
+
+
+def test_promotion_is_associative():
+    # Without uint64: with signed integers it meets in JAX's weak float, which is float32 in a result.
+    narrow = [dtype for dtype in NUMERIC if dtype.name != "uint64"]
+    for a, b, c in itertools.product(narrow, repeat=3):
+        assert promote(promote(a, b), c) == promote(a, promote(b, c)) == promote(a, b, c)
+
+
+def test_a_key_takes_no_part():
+    with pytest.raises(DTypeError, match="random key takes no part"):
+        promote(key, float32)
+    with pytest.raises(DTypeError, match="no NumPy dtype"):
+        _ = key.numpy
+
+
+@pytest.mark.parametrize("value", ["float32", np.float32, np.dtype("float32"), float32, np.dtype(">f4")])
+def test_dtype_of(value):
+    assert dtype_of(value) is float32
+
+
+def test_numpy_dtypes_come_back():
+    for dtype in NUMERIC:
+        assert dtype_of(dtype.numpy) is dtype is BY_NAME[dtype.name]
+        assert dtype.numpy.itemsize * 8 == dtype.bits
+
+
+@pytest.mark.parametrize("value", ["float33", "f4", "complex64", np.complex64, "a9999999999", object(), []])
+def test_unknown_dtypes_are_refused(value):
+    with pytest.raises(UnknownName, match="Unknown dtype"):
+        dtype_of(value)
+
+
+def test_a_close_name_is_offered():
+    with pytest.raises(UnknownName, match="Did you mean 'float32'"):
+        dtype_of("flot32")
+
+
+def test_floatx():
+    assert dtypes.floatx() is float32
+    try:
+        dtypes.set_floatx("float16")
+        assert dtypes.floatx() is float16
+        with pytest.raises(DTypeError, match="floatx is a float dtype, not int32"):
+            dtypes.set_floatx(int32)
+    finally:
+        dtypes.set_floatx("float32")
+
+
+def test_to_float():
+    assert dtypes.to_float(int32) is float32
+    assert dtypes.to_float(float16) is float16
+    assert isinstance(float16, DType)

@@ -48,6 +48,9 @@ class JaxModule:
     ) -> tuple[Any, dict[str, Array]]:
         """``(outputs, new state)``: one array, or a tuple of them if the model has several outputs.
 
+        A float64 model computes in float64 whatever the flag ``jax_enable_x64`` says; what is done with its
+        results outside, and their gradients, needs ``with jax.enable_x64(True)`` as always in JAX.
+
         Args:
             params, state: as `params` and `state` of this object.
             inputs: one array for each of `inputs`.

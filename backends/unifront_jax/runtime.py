@@ -26,8 +26,11 @@ Function = Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
 def devices_by_name() -> dict[str, Any]:
     """Every local device, the default one first: ``cuda:0`` … and ``cpu`` (further ones ``cpu:1`` …)."""
     found: dict[str, Any] = {}
-    default = list(jax.local_devices())
-    cpu = jax.local_devices(backend="cpu")
+    default = jax.local_devices()
+    try:
+        cpu = jax.local_devices(backend="cpu")
+    except RuntimeError:  # the user left the CPU out of JAX_PLATFORMS
+        cpu = []
     for group in (default, cpu):
         for index, device in enumerate(group):
             kind = {"gpu": "cuda"}.get(device.platform, device.platform)

@@ -86,7 +86,7 @@ class JaxTrainStep:
         with wide(self._wide):
             if self._loops is None:
                 shape = jax.ShapeDtypeStruct(indices.shape[1:], indices.dtype)
-                self._loops = self._loops_well(carry, self._key_data, rates[0], shape, *arrays)
+                self._loops = self._loops_well(carry, self._key_data, self._rate_dtype(0), shape, *arrays)
             for chosen in _split(indices, BLOCK if self._loops else 0):
                 if chosen.ndim > 1:
                     carry = self._block(carry, self._key_data, rates[done : done + BLOCK], chosen, *arrays)

@@ -1,0 +1,95 @@
+"""The model zoo's registry: ``uf.zoo.list()``, ``uf.zoo.create("resnet50", classes=10)``.
+
+Packages of models are found through the entry-point group ``unifront.zoo``; importing one registers its models.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from typing import Any
+
+from unifront.errors import ArgumentError, UnknownName
+from unifront.model import Model
+
+GROUP = "unifront.zoo"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the zoo.
+
+    Args:
+        name: what `create` takes.
+        builder: a function of keyword arguments that gives the model.
+        family: the file it comes from.
+        source: the paper or code that defines it.
+    """
+
+    name: str
+    builder: Callable[..., Model]
+    family: str
+    source: str
+
+    @property
+    def summary(self) -> str:
+        """The first line of the builder's docstring."""
+        return (inspect.getdoc(self.builder) or "").partition("\n")[0]
+
+
+_entries: dict[str, Entry] = {}
+
+
+def register(name: str, *, source: str) -> Callable[[Callable[..., Model]], Callable[..., Model]]:
+    """A decorator that puts a builder into the zoo. Raises `ArgumentError` for a name that is taken."""
+
+    def add(builder: Callable[..., Model]) -> Callable[..., Model]:
+        entry = Entry(name, builder, builder.__module__.rpartition(".")[2], source)
+        known = _entries.setdefault(name, entry)
+        if known is not entry and known.builder.__module__ != builder.__module__:
+            raise ArgumentError(f"The zoo has a model called {name!r} already, from {known.builder.__module__}.")
+        _entries[name] = entry
+        return builder
+
+    return add
+
+
+@cache
+def _load() -> None:
+    for point in metadata.entry_points(group=GROUP):
+        point.load()
+
+
+def entries(pattern: str = "*") -> tuple[Entry, ...]:
+    """The models whose names match ``pattern`` (``"resnet*"``), by name."""
+    _load()
+    return tuple(_entries[name] for name in sorted(_entries) if fnmatch.fnmatch(name, pattern))
+
+
+def list(pattern: str = "*") -> tuple[str, ...]:
+    """The names of the models that match ``pattern``."""
+    return tuple(entry.name for entry in entries(pattern))
+
+
+def create(name: str, **options: Any) -> Model:
+    """A new model with fresh weights.
+
+    Args:
+        name: one of `list`.
+        options: what the model's builder takes, such as ``classes``.
+
+    Raises `UnknownName` for another name, `ArgumentError` for an option the builder does not take.
+    """
+    _load()
+    if name not in _entries:
+        raise UnknownName("model of the zoo", name, _entries)
+    builder = _entries[name].builder
+    known = inspect.signature(builder).parameters
+    odd = [option for option in options if option not in known]
+    if odd:
+        raise ArgumentError(f"{name} does not take {odd[0]!r}; it takes {', '.join(known)}.")
+    return builder(**options)

@@ -1,0 +1,101 @@
+"""The command line: ``unifront demo``, ``backends``, ``zoo list``, ``summary NAME``."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+import unifront as uf
+from unifront import backend as backends
+from unifront.errors import UnifrontError
+
+app = typer.Typer(
+    help="Write a deep-learning model once; train and run it as PyTorch, TensorFlow or JAX.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+zoo_app = typer.Typer(help="The models that come with unifront.", no_args_is_help=True)
+app.add_typer(zoo_app, name="zoo")
+console = Console()
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        console.print(f"unifront {uf.__version__}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+) -> None:
+    """Options of every command."""
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path | None, typer.Option(help="Keep digits.onnx and digits.uf in this folder.")] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs, shared among the backends.")] = 9,
+) -> None:
+    """Train one model on real digits with every installed backend, and show that they agree."""
+    from unifront.demo import run
+
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+    if not run(console, folder, epochs):
+        raise typer.Exit(1)
+
+
+@app.command("backends")
+def list_backends() -> None:
+    """Show which backends are installed, their versions and devices, and what to type for the rest."""
+    table = Table()
+    for column in ("backend", "version", "devices", "to install"):
+        table.add_column(column)
+    for name in sorted(backends.names(), key=lambda name: name == "numpy"):
+        if backends.is_installed(name):
+            with contextlib.suppress(UnifrontError):
+                found = backends.get_backend(name)
+                table.add_row(name, found.version(), ", ".join(found.devices()), "")
+                continue
+        table.add_row(name, "", "", escape(f'pip install "unifront[{name}]"'))
+    console.print(table)
+    console.print(f"Default: {backends.default_name()} (set UNIFRONT_BACKEND, or uf.set_backend, to change it)")
+
+
+@zoo_app.command("list")
+def zoo_list(pattern: Annotated[str, typer.Argument(help="Names to show, such as 'resnet*'.")] = "*") -> None:
+    """List the models of the zoo."""
+    table = Table()
+    for column in ("model", "what it is", "source"):
+        table.add_column(column)
+    for entry in uf.zoo.entries(pattern):
+        table.add_row(entry.name, escape(entry.summary), escape(entry.source))
+    console.print(table)
+
+
+@app.command()
+def summary(name: Annotated[str, typer.Argument(help="A model of the zoo, or a .uf file.")]) -> None:
+    """Show a model's layers, output types and numbers of weights."""
+    model = uf.load(name) if name.endswith(".uf") else uf.zoo.create(name)
+    model.summary()
+
+
+def main() -> None:
+    """Run the command line; errors of unifront's own are one line, without a traceback."""
+    try:
+        app()
+    except UnifrontError as error:
+        Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -16,6 +16,7 @@ import torch
 from unifront.backend import TrainPlan, TrainState, UpdateGroup
 from unifront.dtypes import int64
 from unifront.ir.emit import Program, Storage
+from unifront.ir.graph import Graph, Value
 from unifront.ir.types import TensorType
 from unifront.ops.tensor import Builder
 from unifront_torch.dtypes import TORCH
@@ -35,7 +36,10 @@ class TorchTrainStep:
         self.state, self.plan = state, plan
         self.storage, self.source, self._function = program.storage, program.source, program.function
         self._backend, self._device = backend, device
-        self._replaced = [(position, program.storage[position]) for position in plan.updates]
+        self._replaced = [
+            (position, _moved(plan.graph, value, program.storage[position]))
+            for position, value in zip(plan.updates, plan.graph.outputs[2:], strict=True)
+        ]
         self._transform = (
             _transform(backend.program(plan.transform, device), self._layouts) if plan.transform else None
         )
@@ -110,11 +114,11 @@ class TorchTrainStep:
             ]
             if self._transform is not None:
                 grads = list(map(_like, self._params, self._transform(grads)))
+            for (position, moved), value in zip(self._replaced, new, strict=True):
+                value = moved(value.detach())
+                variables[position] = self._operands[position] = self._bound[position] = value
             for update in self._updates:
                 update(grads, state.iteration, learning_rate)
-            for (position, storage), value in zip(self._replaced, new, strict=True):
-                value = value.detach() if storage is None else storage.to_native(value.detach())
-                variables[position] = self._operands[position] = self._bound[position] = value
         state.totals = totals.detach()
         state.iteration += 1
 
@@ -176,6 +180,21 @@ def _transform(
         return [grad if layout is None else layout.to_native(grad) for grad, layout in changed]
 
     return transform
+
+
+def _moved(graph: Graph, value: Value, layout: Storage | None) -> Callable[[torch.Tensor], torch.Tensor]:
+    """What makes an output of ``graph`` the new value of a variable."""
+    producers = graph.producers()
+    while (node := producers.get(value)) and len(node.operands) == 1 and node.operands[0] is not None:
+        value = node.operands[0]  # perhaps a view of its operand
+    shared = any(value == variable.value for variable in graph.variables)
+    if layout is not None:
+        return lambda native: layout.to_native(native.clone() if shared else native)
+    return torch.clone if shared else _same  # what shares memory with a weight would train with it
+
+
+def _same(value: torch.Tensor) -> torch.Tensor:
+    return value
 
 
 def _dense(tensor: torch.Tensor) -> torch.Tensor:

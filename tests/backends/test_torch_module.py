@@ -12,13 +12,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from unifront import ops  # noqa: E402  # torch may be missing
-from unifront.backend import get_backend  # noqa: E402
+from unifront.backend import HostKey, get_backend  # noqa: E402
 from unifront.dtypes import float32  # noqa: E402
 from unifront.dtypes import key as key_dtype  # noqa: E402
 from unifront.ir.dims import symbol  # noqa: E402
 from unifront.ir.graph import Graph  # noqa: E402
 from unifront.ir.types import TensorType  # noqa: E402
-from unifront.ops.tensor import Builder  # noqa: E402
+from unifront.ops.spec import OpSpec  # noqa: E402
+from unifront.ops.tensor import Builder, bind  # noqa: E402
 from unifront.weights import Variable  # noqa: E402
 
 SIZE, HIDDEN, CLASSES = 6, 5, 3
@@ -118,6 +119,28 @@ def test_training_writes_the_buffer_in_place_and_evaluation_does_not() -> None:
     torch.testing.assert_close(buffer, 0.75 * before + 0.25 * x.mean(0))
     assert net.get_buffer("net.mean") is buffer
     assert not buffer.requires_grad
+
+
+def test_torchs_seed_governs_random_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def row(key: HostKey, x: Any) -> Any:
+        return x + torch.rand(x.shape, generator=torch.Generator().manual_seed(int(key) >> 1))
+
+    spec = OpSpec("noise", lambda key, x: x, row, lambda rng: (), "none", random=True)
+    backend = get_backend("torch")
+    monkeypatch.setitem(backend.rows("cpu").table, spec, row)
+    graphs = []
+    for training in (True, False):
+        builder = Builder("noise")
+        x = builder.input("x", TensorType(float32, (3,)))
+        key = builder.input("key", TensorType(key_dtype)) if training else None
+        graphs.append(builder.graph([bind(spec, key, x) if training else ops.relu(x)]))
+    net, x = backend.module(*graphs, {}, [], "cpu"), torch.zeros(3)
+    torch.manual_seed(1)
+    first, second = net(x), net(x)
+    torch.manual_seed(1)
+    assert torch.equal(net(x), first)
+    assert not torch.equal(first, second)
+    assert torch.equal(net.eval()(x), x)
 
 
 def test_two_calls_before_one_backward() -> None:

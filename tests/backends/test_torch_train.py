@@ -204,6 +204,22 @@ def test_values_put_into_the_state_are_taken_up() -> None:
     assert_same(values_of(plan, step.state), expected)
 
 
+def test_a_variable_set_to_a_weight_keeps_the_value_it_was_given() -> None:
+    builder = Builder("snapshot")
+    builder.input("key", TensorType(key_dtype))
+    totals = builder.input("totals", TensorType(float64, (1,)))
+    weight = builder.variable(Variable("weight", (3,), "float64", initial=np.ones(3)))
+    builder.variable(Variable("snapshot", (3,), "float64", initial=np.zeros(3), trainable=False))
+    graph = builder.graph([ops.sum(ops.square(weight)), totals, ops.stop_gradient(weight)])
+    spec, attributes, _ = RULES["sgd"]
+    plan = TrainPlan(graph, (1,), (UpdateGroup(spec, attributes, (0,), 0),))
+    values = [torch.ones(3, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)]
+    state = TrainState(values, [()], torch.zeros(1, dtype=torch.float64), HostKey(0))
+    step = get_backend("torch").train_step(plan, state, "cpu")
+    step([], 0.25)
+    assert [value.tolist() for value in step.state.variables] == [[0.5] * 3, [1.0] * 3]
+
+
 def test_steps_leave_nothing_behind() -> None:
     rng = np.random.default_rng(5)
     variables, (x, y) = weights(rng), data(rng)

@@ -187,9 +187,9 @@ class TensorFlowBackend:
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
         device: str | None = None,
     ) -> tf.Module:  # fmt: skip
-        from unifront_tensorflow.module import Module
+        from unifront_tensorflow.module import GraphModule
 
-        return Module(training, inference, values, updates, self.rows(device), device)
+        return GraphModule(training, inference, values, updates, self.rows(), device)
 
 
 BACKEND = TensorFlowBackend()

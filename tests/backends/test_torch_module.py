@@ -199,6 +199,11 @@ def test_functional_call_and_vmap_work() -> None:
     torch.testing.assert_close(rows["net.one.kernel"].sum(0), net.get_parameter("net.one.kernel").grad)
 
 
+def test_torchs_own_compiler_takes_it_in_one_piece() -> None:
+    net, (x, _) = lowered().eval(), data()
+    assert torch.equal(torch.compile(net, backend="eager", fullgraph=True)(x), net(x))
+
+
 def test_the_number_of_inputs_is_checked() -> None:
     with pytest.raises(ValueError, match=r"takes 1 inputs \(x\); 2 were given"):
         lowered()(1, 2)

@@ -25,6 +25,8 @@ Carry = tuple[list[Any], list[tuple[Any, ...]], Any, Any]
 Step = Callable[..., Carry]
 BLOCK = 32
 """How many steps one compiled loop does."""
+GATHERED = 2**25
+"""How many bytes of batches are taken out of the arrays before the loop, rather than inside it."""
 _SLOW_IN_LOOPS = ("conv_general_dilated", "scan[", "while[")
 
 
@@ -84,20 +86,31 @@ class JaxTrainStep:
         carry = (state.variables, state.slots, state.totals, self._counter)
         first, done = state.iteration, 0
         with wide(self._wide):
-            if self._loops is None:
-                shape = jax.ShapeDtypeStruct(indices.shape[1:], indices.dtype)
-                self._loops = self._loops_well(carry, self._key_data, self._rate_dtype(0), shape, *arrays)
-            for chosen in _split(indices, BLOCK if self._loops else 0):
-                if chosen.ndim > 1:
-                    carry = self._block(carry, self._key_data, rates[done : done + BLOCK], chosen, *arrays)
+            for chosen in self._parts(carry, arrays, indices):
+                count = chosen.shape[0]
+                if count > 1:
+                    carry = self._block(carry, self._key_data, rates[done : done + count], chosen, *arrays)
                 else:
                     if learning_rate[done] != self._rate:
                         self._set_rate(learning_rate[done])
                     carry = self._indexed(carry, self._key_data, self._rate_value, chosen, *arrays)
-                done += BLOCK if chosen.ndim > 1 else 1
+                done += count
                 # At once: the arrays before this step are gone, and an error in a later one finds these.
                 state.variables, state.slots, state.totals, self._counter = carry
                 self._done = state.iteration = first + done
+
+    def _parts(self, carry: Carry, arrays: Sequence[Array], indices: Array) -> Sequence[Array]:
+        """``indices`` cut into blocks of `BLOCK` rows, as long as a loop pays, and single rows."""
+        steps = indices.shape[0]
+        if steps == 1:
+            return (indices,)
+        if self._loops is None and steps >= BLOCK:
+            row = jax.ShapeDtypeStruct((1, *indices.shape[1:]), indices.dtype)
+            self._loops = self._loops_well(carry, self._key_data, self._rate_dtype(0), row, *arrays)
+        if self._loops and steps == BLOCK:
+            return (indices,)
+        parts: list[Array] = _split(indices, BLOCK if self._loops else 1)
+        return parts
 
     def _loops_well(self, *operands: Any) -> bool:
         """Whether steps run faster inside one compiled loop than one by one; see `run`."""
@@ -196,10 +209,10 @@ def _rule_graph(group: UpdateGroup, type_: TensorType) -> Graph:
 
 
 def _indexed(step: Step) -> Step:
-    """``step`` on the rows ``chosen`` of whole arrays."""
+    """``step`` on the rows ``chosen[0]`` of whole arrays."""
 
     def call(carry: Carry, key: Any, rate: Any, chosen: Any, *arrays: Any) -> Carry:
-        return step(carry, key, rate, *(jnp.take(array, chosen, axis=0, mode="clip") for array in arrays))
+        return step(carry, key, rate, *(jnp.take(array, chosen[0], axis=0, mode="clip") for array in arrays))
 
     return call
 
@@ -209,20 +222,31 @@ def _looped(step: Step) -> Step:
     one = _indexed(step)
 
     def call(carry: Carry, key: Any, rates: Any, chosen: Any, *arrays: Any) -> Carry:
-        def body(carry: Carry, this: tuple[Any, Any]) -> tuple[Carry, None]:
-            return one(carry, key, *this, *arrays), None
+        def with_rows(carry: Carry, this: tuple[Any, Any]) -> tuple[Carry, None]:
+            rate, row = this
+            return one(carry, key, rate, row[None], *arrays), None
 
-        result: Carry = lax.scan(body, carry, (rates, chosen))[0]
+        def with_batch(carry: Carry, this: tuple[Any, ...]) -> tuple[Carry, None]:
+            rate, *batch = this
+            return step(carry, key, rate, *batch), None
+
+        size = chosen.size * sum(array.nbytes // max(array.shape[0], 1) for array in arrays)
+        if size > GATHERED:
+            result: Carry = lax.scan(with_rows, carry, (rates, chosen))[0]
+        else:  # one large gather is quicker than many small ones: a tenth of the MLP's step
+            batches = (jnp.take(array, chosen, axis=0, mode="clip") for array in arrays)
+            result = lax.scan(with_batch, carry, (rates, *batches))[0]
         return result
 
     return call
 
 
 def _split_rows(indices: Any, block: int) -> list[Any]:
-    """Blocks of ``block`` rows while there are such, then single rows."""
-    whole = indices.shape[0] // block * block if block else 0
-    blocks = [indices[i : i + block] for i in range(0, whole, block or 1)]
-    return [*blocks, *(indices[i] for i in range(whole, indices.shape[0]))]
+    """Blocks of ``block`` rows while there are such, then blocks of one row."""
+    steps = indices.shape[0]
+    whole = steps // block * block
+    blocks = [indices[i : i + block] for i in range(0, whole, block)]
+    return [*blocks, *(indices[i : i + 1] for i in range(whole, steps))]
 
 
 _split = jax.jit(_split_rows, static_argnums=1)

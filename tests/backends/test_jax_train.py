@@ -139,9 +139,13 @@ def test_adam_follows_a_learning_rate_that_changes(dtype: str) -> None:
         assert difference(BACKEND.numpy(found), value) <= {"float64": 1e-10, "float32": 1e-4}[dtype]
 
 
+@pytest.mark.parametrize("gathered", [0, 2**25])
 @pytest.mark.parametrize("steps", [3, 70])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_run_is_the_same_as_single_steps(dtype: str, steps: int) -> None:
+def test_run_is_the_same_as_single_steps(
+    dtype: str, steps: int, gathered: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unifront_jax.train.GATHERED", gathered)
     rng = np.random.default_rng(7)
     x, y = rng.normal(size=(20, 3)).astype(dtype), rng.normal(size=(20, 2)).astype(dtype)
     indices = rng.integers(0, 20, (steps, 4)).astype(np.int32)

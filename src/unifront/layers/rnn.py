@@ -1,0 +1,372 @@
+"""Recurrent layers. With the default activations each is one fused operation; otherwise a scan of its cell."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from unifront import ops, tree
+from unifront.dtypes import DType
+from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.layers import activations, initializers
+from unifront.layers.arguments import positive, rate_of
+from unifront.layers.layer import Layer, feature_size
+from unifront.ops.tensor import type_of
+
+States = tuple[Any, ...]
+
+
+class _Recurrent(Layer):
+    """What the recurrent layers share. A subclass says its ``gates``, its ``state_names``, `fused` and `step`."""
+
+    gates: int
+    state_names: tuple[str, ...] = ("h",)
+    supports_masking = True
+    fused_activations: tuple[tuple[str, ...], ...]
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        recurrent_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        seed: int | None = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        kind = type(self).__name__
+        self.units = positive(kind, "units", units)
+        self.is_fused = (activation, recurrent_activation) in self.fused_activations and not recurrent_dropout
+        self.activation_name = activation
+        self.activation = activations.get(activation)
+        self.recurrent_activation = activations.get(recurrent_activation)
+        self.use_bias = use_bias
+        self._initializers = (kernel_initializer, recurrent_initializer, bias_initializer)
+        self._regularizers = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
+        self.dropout = rate_of(kind, "dropout", dropout)
+        self.recurrent_dropout = rate_of(kind, "recurrent_dropout", recurrent_dropout)
+        self.seed = seed
+        self.return_sequences, self.return_state = return_sequences, return_state
+        self.go_backwards, self.zero_output_for_mask = go_backwards, zero_output_for_mask
+        self.keeps_positions = False
+        if stateful:
+            raise ArgumentError(f"{kind}: stateful=True is not supported; pass initial_state and use return_state=True.")
+
+    def bias_shape(self) -> tuple[int, ...]:
+        """The shape of the bias."""
+        return (self.gates * self.units,)
+
+    def build(self, shape: Any) -> None:
+        if len(shape) != 3:
+            raise ShapeError(f"{type(self).__name__} takes [batch, time, features]; the input has the shape {shape}.")
+        size = feature_size(shape)
+        width = self.gates * self.units
+        kernel, recurrent, bias = self._initializers
+        self.kernel = self.add_weight((size, width), kernel, name="kernel", regularizer=self._regularizers[0])
+        self.recurrent_kernel = self.add_weight(
+            (self.units, width), recurrent, name="recurrent_kernel", regularizer=self._regularizers[1]
+        )
+        self.bias: Any = None
+        if self.use_bias:
+            self.bias = self.add_weight(self.bias_shape(), bias, name="bias", regularizer=self._regularizers[2])
+
+    def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
+        """``(sequence, *states)`` by the fused operation. Overridden."""
+        raise ArgumentError(f"{type(self).__name__} does not define fused().")
+
+    def step(self, x: Any, states: States) -> States:
+        """The new states from one step's input ``x[batch, features]`` times nothing yet. Overridden."""
+        raise ArgumentError(f"{type(self).__name__} does not define step().")
+
+    def call(self, sequences: Any, initial_state: Any = None, training: bool = False, mask: Any = None) -> Any:
+        x = sequences
+        given = None if initial_state is None else tuple(tree.leaves(initial_state))
+        if given is not None and len(given) != len(self.state_names):
+            raise ArgumentError(
+                f"{self.name}: initial_state has {len(given)} tensors; {type(self).__name__} has the states "
+                f"{', '.join(self.state_names)}."
+            )
+        mask = next((one for one in tree.leaves(mask) if one is not None), None)
+        if training and self.dropout:
+            batch, _, size = type_of(x).shape
+            x = ops.dropout(x, self.random_key(), rate=self.dropout, noise_shape=(batch, 1, size))
+        run = self._fused if self.is_fused else partial(self._stepwise, training=training)
+        sequence, *states = run(x, given, mask)
+        if self.return_sequences and self.go_backwards and not self.keeps_positions:
+            sequence = ops.flip(sequence, axis=1)  # Keras gives the outputs in the order they were made
+        output = sequence if self.return_sequences else states[0]
+        return (output, *states) if self.return_state else output
+
+    def _fused(self, x: Any, states: States | None, mask: Any) -> tuple[Any, ...]:
+        given: States = states or (None,) * len(self.state_names)
+        if mask is None:
+            return self.fused(x, given, None, self.go_backwards)
+
+        def run(compact: Any, lengths: Any) -> tuple[Any, ...]:
+            return self.fused(compact, given, lengths, self.go_backwards)
+
+        return ops.with_mask(run, x, mask, reverse=self.go_backwards, zero_output=self.zero_output_for_mask)
+
+    def _stepwise(self, x: Any, states: States | None, mask: Any, training: bool) -> tuple[Any, ...]:
+        """The cell scanned over the steps: for activations that no fused operation has, and recurrent dropout."""
+        type_ = type_of(x)
+        batch = type_.shape[0]
+        zeros = ops.zeros_like(ops.broadcast_to(ops.sum(x, axis=(1, 2), keepdims=False)[:, None], (batch, self.units)))
+        first = states or (zeros,) * len(self.state_names)
+        noise = None
+        if training and self.recurrent_dropout:
+            noise = ops.dropout(ops.ones_like(zeros), self.random_key(), rate=self.recurrent_dropout)
+        steps = [ops.transpose(x, (1, 0, 2))]
+        if mask is not None:
+            steps.append(ops.transpose(ops.cast(mask, "bool"), (1, 0)))
+
+        def body(carry: States, step: States) -> tuple[States, Any]:
+            old, shown = carry[:-1], carry[-1]
+            damped = old if noise is None else (ops.multiply(old[0], noise), *old[1:])
+            new = self.step(step[0], damped)
+            if mask is None:
+                return (*new, new[0]), new[0]
+            keep = ops.expand_dims(step[1], -1)
+            new = tuple(ops.where(keep, a, b) for a, b in zip(new, old, strict=True))
+            output = ops.where(keep, new[0], 0.0 if self.zero_output_for_mask else shown)
+            return (*new, output), output
+
+        carry, outputs = ops.scan(body, (*first, zeros), tuple(steps), reverse=self.go_backwards)
+        return (ops.transpose(outputs, (1, 0, 2)), *carry[:-1])
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return super().compute_mask(inputs, mask) if self.return_sequences else None
+
+    def affine(self, x: Any, kernel: Any, bias: Any) -> Any:
+        """``x @ kernel + bias``."""
+        return ops.dense(x, kernel, bias)
+
+
+class SimpleRNN(_Recurrent):
+    """``h = activation(x @ kernel + h @ recurrent_kernel + bias)`` over ``[batch, time, features]`` (Elman 1990).
+
+    Args:
+        units: size of the state and of the output.
+        dropout: share of the input's features dropped while training, the same for all steps.
+        recurrent_dropout: the same for the state (then the layer is not fused).
+        return_sequences: give every step's output, ``[batch, time, units]``, not the last one, ``[batch, units]``.
+        return_state: also give the final state.
+        go_backwards: read from the end; outputs come in the order they are made.
+        zero_output_for_mask: masked steps give zeros instead of the previous output.
+        initializers and regularizers: as for `Dense`.
+    """
+
+    gates = 1
+    fused_activations = (("tanh", None), ("relu", None))
+
+    def __init__(self, units: int, activation: Any = "tanh", use_bias: bool = True, *args: Any, **options: Any) -> None:
+        super().__init__(units, activation, None, use_bias, *args, **options)
+
+    def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
+        found: tuple[Any, ...] = ops.simple_rnn(
+            x, self.kernel, self.recurrent_kernel, self.bias, *states, lengths, reverse=reverse,
+            activation=self.activation_name,
+        )  # fmt: skip
+        return found
+
+    def step(self, x: Any, states: States) -> States:
+        inner = ops.dense(x, self.kernel, self.bias)
+        return (self.activation(ops.add(inner, ops.matmul(states[0], self.recurrent_kernel))),)
+
+
+class LSTM(_Recurrent):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997); gates in the order i, f, c, o.
+
+    Args:
+        unit_forget_bias: start the forget gate's bias at one.
+        the rest: as for `SimpleRNN`; the states are ``h`` and ``c``.
+    """
+
+    gates = 4
+    state_names = ("h", "c")
+    fused_activations = (("tanh", "sigmoid"),)
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = "tanh",
+        recurrent_activation: Any = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        recurrent_initializer: Any = "orthogonal",
+        bias_initializer: Any = "zeros",
+        unit_forget_bias: bool = True,
+        **options: Any,
+    ) -> None:
+        bias = _forget_bias(bias_initializer) if unit_forget_bias else bias_initializer
+        super().__init__(
+            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias, **options
+        )
+
+    def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
+        found: tuple[Any, ...] = ops.lstm(
+            x, self.kernel, self.recurrent_kernel, self.bias, *states, lengths, reverse=reverse
+        )
+        return found
+
+    def step(self, x: Any, states: States) -> States:
+        h, c = states
+        sums = ops.add(ops.dense(x, self.kernel, self.bias), ops.matmul(h, self.recurrent_kernel))
+        i, f, g, o = ops.split(sums, 4, axis=-1)
+        inside = self.recurrent_activation
+        c = ops.add(ops.multiply(inside(f), c), ops.multiply(inside(i), self.activation(g)))
+        return ops.multiply(inside(o), self.activation(c)), c
+
+
+class GRU(_Recurrent):
+    """Gated recurrent unit (Cho et al. 2014); gates in the order z, r, h.
+
+    Args:
+        reset_after: apply the reset gate after the matrix product, as cuDNN does (default).
+        the rest: as for `SimpleRNN`.
+    """
+
+    gates = 3
+    fused_activations = (("tanh", "sigmoid"),)
+
+    def __init__(self, units: int, *args: Any, reset_after: bool = True, **options: Any) -> None:
+        super().__init__(units, *args, **options)
+        self.reset_after = reset_after
+
+    def bias_shape(self) -> tuple[int, ...]:
+        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
+
+    def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
+        found: tuple[Any, ...] = ops.gru(
+            x, self.kernel, self.recurrent_kernel, self.bias, *states, lengths, reverse=reverse,
+            reset_after=self.reset_after,
+        )  # fmt: skip
+        return found
+
+    def step(self, x: Any, states: States) -> States:
+        (h,) = states
+        input_bias = recurrent_bias = None
+        if self.bias is not None:
+            input_bias, recurrent_bias = ops.unstack(self.bias) if self.reset_after else (self.bias, None)
+        xz, xr, xh = ops.split(ops.dense(x, self.kernel, input_bias), 3, axis=-1)
+        inside, u = self.recurrent_activation, self.units
+        if self.reset_after:
+            hz, hr, hh = ops.split(ops.dense(h, self.recurrent_kernel, recurrent_bias), 3, axis=-1)
+            z, r = inside(ops.add(xz, hz)), inside(ops.add(xr, hr))
+            new = self.activation(ops.add(xh, ops.multiply(r, hh)))
+        else:
+            gates, last = ops.split(self.recurrent_kernel, [2 * u], axis=-1)
+            hz, hr = ops.split(ops.matmul(h, gates), 2, axis=-1)
+            z, r = inside(ops.add(xz, hz)), inside(ops.add(xr, hr))
+            new = self.activation(ops.add(xh, ops.matmul(ops.multiply(r, h), last)))
+        return (ops.add(ops.multiply(z, h), ops.multiply(ops.subtract(1.0, z), new)),)
+
+
+def _forget_bias(initializer: Any) -> Callable[..., np.ndarray]:
+    draw = initializers.get(initializer)
+
+    def initial(shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        units = shape[0] // 4
+        parts = [draw((units,), dtype, rng), np.ones(units, dtype.numpy), draw((2 * units,), dtype, rng)]
+        return np.concatenate(parts)
+
+    return initial
+
+
+class Bidirectional(Layer):
+    """A recurrent layer run forward, and a copy of it run backward.
+
+    Args:
+        layer: a recurrent layer that has no weights yet.
+        merge_mode: how the two outputs join: ``"concat"``, ``"sum"``, ``"mul"``, ``"ave"``, or None for a pair.
+        backward_layer: the layer to run backward, instead of a copy.
+    """
+
+    supports_masking = True
+    merges: dict[str, Callable[[Any, Any], Any]] = {
+        "concat": lambda a, b: ops.concatenate([a, b], axis=-1),
+        "sum": ops.add,
+        "mul": ops.multiply,
+        "ave": lambda a, b: ops.multiply(ops.add(a, b), 0.5),
+    }
+
+    def __init__(
+        self, layer: Layer, merge_mode: str | None = "concat", backward_layer: Layer | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        if not isinstance(layer, _Recurrent) or layer.built:
+            raise ArgumentError(f"Bidirectional takes a new SimpleRNN, LSTM or GRU, not {layer!r}.")
+        if merge_mode is not None and merge_mode not in self.merges:
+            raise UnknownName("merge_mode", merge_mode, [*self.merges, None])
+        self.merge_mode = merge_mode
+        own = layer.name
+        forward, backward = copy.copy(layer), copy.copy(layer)
+        if backward_layer is not None:
+            if not isinstance(backward_layer, _Recurrent) or backward_layer.go_backwards == layer.go_backwards:
+                raise ArgumentError("Bidirectional: backward_layer is a recurrent layer that runs the other way.")
+            backward = backward_layer
+        else:
+            backward.go_backwards = not layer.go_backwards
+        for one, name in ((forward, f"forward_{own}"), (backward, f"backward_{own}")):
+            one._name, one._weights, one._children = name, [], {}
+            one.zero_output_for_mask = layer.return_sequences  # as Keras does
+            one.keeps_positions = one is backward
+        self.forward_layer, self.backward_layer = forward, backward
+        self.return_sequences, self.return_state = layer.return_sequences, layer.return_state
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+        given = None if initial_state is None else tree.leaves(initial_state)
+        half = None if given is None else len(given) // 2
+        mask = next((one for one in tree.leaves(mask) if one is not None), None)
+        a = self.forward_layer(sequences, initial_state=None if given is None else given[:half], mask=mask)
+        b = self.backward_layer(sequences, initial_state=None if given is None else given[half:], mask=mask)
+        states: tuple[Any, ...] = ()
+        if self.return_state:
+            (a, *first), (b, *second) = a, b
+            states = (*first, *second)
+        output = (a, b) if self.merge_mode is None else (self.merges[self.merge_mode](a, b),)
+        return (*output, *states) if len(output) + len(states) > 1 else output[0]
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return super().compute_mask(inputs, mask) if self.return_sequences else None
+
+
+class TimeDistributed(Layer):
+    """A layer applied to every step: ``[batch, time, ...]``. Batch and time are one axis while it runs."""
+
+    supports_masking = True
+
+    def __init__(self, layer: Layer, **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(layer, Layer):
+            raise ArgumentError(f"TimeDistributed takes a layer, not {layer!r}.")
+        self.layer = layer
+
+    def call(self, x: Any) -> Any:
+        shape = type_of(x).shape
+        if len(shape) < 3:
+            raise ShapeError(f"{self.name}: TimeDistributed takes at least 3 dimensions; the input is {type_of(x)}.")
+        result = self.layer(ops.reshape(x, (shape[0] * shape[1], *shape[2:])))
+
+        def unfold(leaf: Any) -> Any:
+            return ops.reshape(leaf, (shape[0], shape[1], *type_of(leaf).shape[1:]))
+
+        return tree.map_leaves(unfold, result)

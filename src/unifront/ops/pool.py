@@ -166,5 +166,5 @@ def global_average_pool(x: TensorLike, *, keepdims: bool = False, data_format: s
 
 
 def global_max_pool(x: TensorLike, *, keepdims: bool = False, data_format: str = "channels_last") -> Any:
-    """The largest element over the spatial axes, ``(batch, channels)``; ``keepdims`` keeps them, of size 1."""
+    """The largest over the spatial axes, ``(batch, channels)``; ``keepdims`` keeps them, of size 1."""
     return reduce.max(x, _spatial_axes(x, data_format), keepdims)

@@ -1,0 +1,79 @@
+"""Rows of normalization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from unifront.ir.graph import Op
+from unifront.ops.norm import BATCH_NORM, BATCH_NORM_TRAINING
+
+
+def _batch_norm(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
+    if axis != x.shape.rank - 1:
+        shape = [-1 if a == axis else 1 for a in range(x.shape.rank)]
+        vectors = (mean, variance, gamma, beta)
+        mean, variance, gamma, beta = (v if v is None else tf.reshape(v, shape) for v in vectors)
+    return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
+
+
+@tf.custom_gradient
+def _mean_of(x: Any, mean: Any, count: Any) -> Any:
+    """``mean``, which the fused kernel has computed of ``x``, with its gradient."""
+
+    def gradient(upstream: Any) -> Any:
+        return tf.broadcast_to(upstream / count, tf.shape(x)), None, None
+
+    return tf.identity(mean), gradient
+
+
+@tf.custom_gradient
+def _variance_of(x: Any, mean: Any, variance: Any, count: Any) -> Any:
+    """``variance`` likewise."""
+
+    def gradient(upstream: Any) -> Any:
+        return (x - mean) * (upstream * (2 / count)), None, None, None
+
+    return tf.identity(variance), gradient
+
+
+def _batch_norm_training(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
+    if axis == x.shape.rank - 1 and x.dtype == tf.float32 and x.shape[-1] is not None:
+        return _fused(x, gamma, beta, epsilon)
+    others = [a for a in range(x.shape.rank) if a != axis]
+    mean, variance = tf.nn.moments(x, others, keepdims=True)
+    shape = [-1 if a == axis else 1 for a in range(x.shape.rank)]
+    scale = tf.math.rsqrt(variance + epsilon)
+    scale = scale if gamma is None else scale * tf.reshape(gamma, shape)
+    y = (x - mean) * scale
+    y = y if beta is None else y + tf.reshape(beta, shape)
+    return y, tf.reshape(mean, (-1,)), tf.reshape(variance, (-1,))
+
+
+def _fused(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
+    """The fused kernel, which has a gradient for y alone, and gives the unbiased variance."""
+    channels = x.shape[-1]
+    image = x if x.shape.rank == 4 else tf.reshape(x, (1, -1, 1, channels))
+    found = tf.raw_ops.FusedBatchNormV3(
+        x=image,
+        scale=tf.ones((channels,), x.dtype) if gamma is None else gamma,
+        offset=tf.zeros((channels,), x.dtype) if beta is None else beta,
+        mean=tf.zeros((0,), x.dtype),
+        variance=tf.zeros((0,), x.dtype),
+        epsilon=epsilon,
+        exponential_avg_factor=1.0,
+        is_training=True,
+    )
+    y = found.y if x.shape.rank == 4 else tf.reshape(found.y, tf.shape(x))
+    count = tf.cast(tf.size(x) // channels, x.dtype)
+    mean = tf.stop_gradient(found.batch_mean)
+    variance = tf.stop_gradient(found.batch_variance) * (tf.maximum(count - 1, 1) / count)
+    return y, _mean_of(x, mean, count), _variance_of(x, mean, variance, count)
+
+
+TABLE: dict[Op, Callable[..., Any]] = {
+    BATCH_NORM: _batch_norm,
+    BATCH_NORM_TRAINING: _batch_norm_training,
+}

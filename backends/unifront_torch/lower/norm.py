@@ -1,0 +1,113 @@
+"""Normalization in PyTorch, by its fused kernels on channels-last views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.nn import functional as F
+
+from unifront.ops.norm import BATCH_NORM, BATCH_NORM_TRAINING, GROUP_NORM, LAYER_NORM, RMS_NORM
+from unifront.ops.spec import OpSpec
+
+Axes = tuple[int, ...]
+
+
+def _as_image(x: torch.Tensor, axis: int) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
+    """A view of ``x`` with the channels on axis 1 that the fused kernels take without a copy; and the way back."""
+    if x.ndim == 4 or axis != x.ndim - 1:
+        return x.movedim(axis, 1), lambda y: y.movedim(1, axis)
+    shape = x.shape
+    image = x.reshape(1, -1, 1, shape[-1]).movedim(3, 1)
+    return image, lambda y: y.movedim(1, 3).reshape(shape)
+
+
+def _batch_norm(
+    x: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, gamma: torch.Tensor | None, beta: torch.Tensor | None,
+    axis: int, epsilon: float,
+) -> torch.Tensor:  # fmt: skip
+    if mean.requires_grad or variance.requires_grad:  # the kernel gives no gradients for them
+        shape = [-1 if a == axis else 1 for a in range(x.ndim)]
+        scale = torch.rsqrt(variance + epsilon) * (1 if gamma is None else gamma)
+        y = (x - mean.view(shape)) * scale.view(shape)
+        return y if beta is None else y + beta.view(shape)
+    image, back = _as_image(x, axis)
+    return back(F.batch_norm(image, mean, variance, gamma, beta, False, 0.0, epsilon))
+
+
+class _Statistics(torch.autograd.Function):
+    """Mean and variance that the fused kernel has computed of ``x``, with gradients for those who ask."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: torch.Tensor, mean: torch.Tensor, inverse: torch.Tensor, epsilon: float) -> Any:
+        variance = (inverse**-2 - epsilon).clamp_min_(0.0)
+        return mean.to(x.dtype, copy=True), variance.to(x.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(inputs[0], output[0])
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        x, mean = ctx.saved_tensors
+        to_mean, to_variance = gradients
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        count = x.numel() // x.shape[1]
+        total = torch.zeros_like(x)
+        if to_mean is not None:
+            total = total + (to_mean / count).view(shape)
+        if to_variance is not None:
+            total = total + (x - mean.view(shape)) * (to_variance * (2 / count)).view(shape)
+        return total, None, None, None
+
+
+def _batch_norm_training(
+    x: torch.Tensor, gamma: torch.Tensor | None, beta: torch.Tensor | None, axis: int, epsilon: float
+) -> tuple[torch.Tensor, ...]:
+    image, back = _as_image(x, axis)
+    y, mean, inverse = torch.native_batch_norm(image, gamma, beta, None, None, True, 0.0, epsilon)
+    return (back(y), *_Statistics.apply(image, mean, inverse, epsilon))
+
+
+def _trailing(x: torch.Tensor, axes: Axes) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
+    """``x`` with ``axes`` moved to the end, where the fused kernels want them; and the way back."""
+    end = tuple(range(x.ndim - len(axes), x.ndim))
+    if axes == end:
+        return x, lambda y: y
+    return x.movedim(axes, end), lambda y: y.movedim(end, axes)
+
+
+def _layer_norm(
+    x: torch.Tensor, gamma: torch.Tensor | None, beta: torch.Tensor | None, axes: Axes, epsilon: float
+) -> torch.Tensor:
+    moved, back = _trailing(x, axes)
+    return back(F.layer_norm(moved, moved.shape[-len(axes) :], gamma, beta, epsilon))
+
+
+def _rms_norm(x: torch.Tensor, gamma: torch.Tensor | None, axes: Axes, epsilon: float) -> torch.Tensor:
+    moved, back = _trailing(x, axes)
+    return back(F.rms_norm(moved, moved.shape[-len(axes) :], gamma, epsilon))
+
+
+def _group_norm(
+    x: torch.Tensor,
+    gamma: torch.Tensor | None,
+    beta: torch.Tensor | None,
+    groups: int,
+    axis: int,
+    epsilon: float,
+) -> torch.Tensor:
+    return F.group_norm(x.movedim(axis, 1), groups, gamma, beta, epsilon).movedim(1, axis)
+
+
+TABLE: dict[OpSpec, Callable[..., Any]] = {
+    BATCH_NORM: _batch_norm,
+    BATCH_NORM_TRAINING: _batch_norm_training,
+    LAYER_NORM: _layer_norm,
+    RMS_NORM: _rms_norm,
+    GROUP_NORM: _group_norm,
+}

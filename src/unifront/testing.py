@@ -164,7 +164,8 @@ def check_gradient(backend: str, spec: OpSpec, sample: Sample, dtype: str, devic
     graph = graph_of(spec, sample, operands, scalar=True)
     program = place.backend.value_and_grad(graph, [f"x{i}" for i in wrt], place.device)
     inputs = [o for o in operands if o is not None] + list(weights.values())
-    inputs = [_as(o, v.type.dtype.name) if _is_float(o) else o for o, v in zip(inputs, graph.inputs, strict=True)]
+    types = [value.type.dtype.name for value in graph.inputs]  # a result may have another dtype than operands
+    inputs = [_as(o, name) if _is_float(o) else o for o, name in zip(inputs, types, strict=True)]
     outputs = program([_put(place.backend, o, place.device) for o in inputs], [])
     gradients = [place.backend.numpy(g) for g in outputs[1:]]
 

@@ -15,7 +15,7 @@ Axes = tuple[int, ...]
 
 
 def _as_image(x: torch.Tensor, axis: int) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:
-    """A view of ``x`` with the channels on axis 1 that the fused kernels take without a copy; and the way back."""
+    """A view of ``x``, channels on axis 1, that the fused kernels take without a copy; and the way back."""
     if x.ndim == 4 or axis != x.ndim - 1:
         return x.movedim(axis, 1), lambda y: y.movedim(1, axis)
     shape = x.shape
@@ -24,8 +24,8 @@ def _as_image(x: torch.Tensor, axis: int) -> tuple[torch.Tensor, Callable[[torch
 
 
 def _batch_norm(
-    x: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor, gamma: torch.Tensor | None, beta: torch.Tensor | None,
-    axis: int, epsilon: float,
+    x: torch.Tensor, mean: torch.Tensor, variance: torch.Tensor,
+    gamma: torch.Tensor | None, beta: torch.Tensor | None, axis: int, epsilon: float,
 ) -> torch.Tensor:  # fmt: skip
     if mean.requires_grad or variance.requires_grad:  # the kernel gives no gradients for them
         shape = [-1 if a == axis else 1 for a in range(x.ndim)]

@@ -13,7 +13,7 @@ from unifront.ir.graph import Op
 from unifront_jax._wide import eager
 
 FAMILIES = (
-    "tensor", "elementwise", "reduce", "shape", "index", "linalg", "conv", "pool", "norm", "nn", "rnn",
+    "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool", "norm", "nn", "rnn",
     "attention", "control", "random", "loss", "optimize",
 )  # fmt: skip
 

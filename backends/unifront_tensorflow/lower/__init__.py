@@ -10,7 +10,7 @@ from unifront.ir.emit import Storage
 from unifront.ir.graph import Op
 
 FAMILIES = (
-    "elementwise", "reduce", "shape", "index", "linalg", "conv", "pool", "norm", "nn", "rnn", "attention",
+    "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool", "norm", "nn", "rnn", "attention",
     "control", "random", "optimize",
 )  # fmt: skip
 

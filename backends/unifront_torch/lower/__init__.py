@@ -11,7 +11,7 @@ from unifront.ir.emit import Storage
 from unifront.ir.graph import Op
 
 FAMILIES = (
-    "elementwise", "reduce", "shape", "index", "linalg", "conv", "pool", "norm", "nn", "rnn", "control",
+    "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool", "norm", "nn", "rnn", "control",
     "random", "optimize",
 )  # fmt: skip
 

@@ -95,7 +95,7 @@ def build_step(
         penalties = [*context.losses, *_penalties(builder)]
         for penalty in penalties:
             loss = ops.add(loss, ops.cast(penalty, type_of(loss).dtype))
-        count = ops.fill((), batch, dtype)
+        count = ops.full((), batch, dtype, like=inputs[0])
         scalars = [ops.multiply(ops.stop_gradient(ops.cast(loss, dtype)), count), count]
         scalars += [ops.cast(one, dtype) for one in sums]
         totals = builder.input("totals", TensorType(dtype, (len(scalars),)))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -30,6 +32,36 @@ GATHERED = 2**25
 _SLOW_IN_LOOPS = ("conv_general_dilated", "scan[", "while[")
 
 
+@dataclass(frozen=True)
+class _Functions:
+    """The compiled functions of a plan: one step on a batch, one on rows of arrays, a loop of such steps."""
+
+    step: Step
+    indexed: Any
+    block: Step
+    program: Program
+    is_wide: bool
+    uses_key: bool
+
+
+_compiled: dict[int, _Functions] = {}
+
+
+def _functions_of(emit: Emit, plan: TrainPlan) -> _Functions:
+    """The functions of ``plan``, compiled once for as long as it lives: a second `fit` starts at once."""
+    if id(plan) not in _compiled:
+        program, is_wide = emit(plan.graph), graph_is_wide(plan.graph)
+        with wide(is_wide):
+            step = _step_of(emit, plan, program)
+        one, indexed, block = (
+            jax.jit(function, donate_argnums=0) for function in (step, _indexed(step), _looped(step))
+        )
+        uses_key = plan.graph.inputs[-2] in plan.graph.users()
+        _compiled[id(plan)] = _Functions(one, indexed, block, program, is_wide, uses_key)
+        weakref.finalize(plan, _compiled.pop, id(plan), None).atexit = False
+    return _compiled[id(plan)]
+
+
 class JaxTrainStep:
     """A compiled plan, see `unifront.backend.TrainStep`.
 
@@ -37,22 +69,17 @@ class JaxTrainStep:
     """
 
     def __init__(self, emit: Emit, plan: TrainPlan, state: TrainState) -> None:
-        program = emit(plan.graph)
-        self.storage, self.source = program.storage, program.source
-        self._wide = graph_is_wide(plan.graph)
+        functions = _functions_of(emit, plan)
+        self._step, self._indexed, self._block = functions.step, functions.indexed, functions.block
+        self.storage, self.source = functions.program.storage, functions.program.source
+        self._wide, self._uses_key = functions.is_wide, functions.uses_key
         self._rate_dtype = np.float64 if self._wide else np.float32
-        self._uses_key = plan.graph.inputs[-2] in plan.graph.users()
         self._device = next(iter(state.totals.devices()))
         # A compiled identity brings a number to the device in a fifth of the time of jax.device_put.
         self._to_device = jax.jit(_identity, out_shardings=jax.sharding.SingleDeviceSharding(self._device))
         self._rate: float | None = None
         self._rate_value: Any = None
         self._loops: bool | None = None
-        with wide(self._wide):
-            step = _step_of(emit, plan, program)
-            self._step: Step = jax.jit(step, donate_argnums=0)
-            self._indexed: Any = jax.jit(_indexed(step), donate_argnums=0)
-            self._block: Step = jax.jit(_looped(step), donate_argnums=0)
         state.variables, state.slots, state.totals = _unshared(state)
         self.state = state
         self._key: Any = None

@@ -223,6 +223,23 @@ def test_steps_of_one_shape_compile_once_and_hold_no_more_memory() -> None:
     assert step._step._cache_size() == 1
 
 
+def test_a_plan_compiles_once_and_is_forgotten_with_its_last_user() -> None:
+    from unifront_jax import train
+
+    gc.collect()
+    before = len(train._compiled)
+    plan = plan_of("float32")
+    batch = [BACKEND.array(a) for a in data_of("float32")[0]]
+    for _ in range(3):
+        step = BACKEND.train_step(plan, state_of("float32"))
+        step(batch, 0.1)
+    assert step._step._cache_size() == 1
+    assert len(train._compiled) == before + 1
+    del plan, step
+    gc.collect()
+    assert len(train._compiled) == before
+
+
 def test_blocks_of_one_shape_compile_once_and_hold_no_more_memory() -> None:
     rng = np.random.default_rng(7)
     arrays = [BACKEND.array(rng.normal(size=(20, n)).astype(np.float32)) for n in (3, 2)]

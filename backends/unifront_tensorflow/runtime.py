@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from unifront.backend import Array, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnknownName
 from unifront.ir.dims import symbol
-from unifront.ir.emit import Program, Rows, emit
+from unifront.ir.emit import Program, Rows, emit, storage_of
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ops.replay import expand
@@ -61,9 +62,18 @@ def spec_of(type_: TensorType, name: str | None = None) -> tf.TensorSpec:
 
 def flat(array: Any) -> Any:
     """A native array as the one tensor that a compiled function takes."""
-    if isinstance(array, tf.Variable):
-        return array.read_value()
-    return array.seed if isinstance(array, Key) else array
+    if _is_variable(array):
+        return array.value()
+    return array.seed if type(array) is Key else array
+
+
+def _is_variable(array: Any) -> bool:
+    return _is_kind_of_variable(type(array))
+
+
+@cache  # asking each array takes microseconds
+def _is_kind_of_variable(kind: Any) -> bool:
+    return issubclass(kind, tf.Variable)
 
 
 def quick_call(function: Any) -> Callable[..., Any]:
@@ -78,37 +88,57 @@ def quick_call(function: Any) -> Callable[..., Any]:
 
 
 class Compiled:
-    """A graph as one concrete function of flat tensors, traced once; see `unifront.backend.Compiled`."""
+    """A graph as a concrete function, traced once; see `unifront.backend.Compiled`."""
 
     def __init__(self, graph: Graph, rows: Rows, device: str | None, wrt: Sequence[str] = ()) -> None:
-        graph = expand(graph, rows.table)
-        values = [*graph.inputs, *(variable.value for variable in graph.variables)]
+        self._graph, self._rows, self._device = expand(graph, rows.table), rows, device_name(device)
         places = {variable.name: len(graph.inputs) + i for i, variable in enumerate(graph.variables)}
         places |= {name: i for i, name in enumerate(graph.input_names)}
         missing = [name for name in wrt if name not in places]
         if missing:
             raise UnknownName("input or variable", missing[0], places)
-        keys = [i for i, value in enumerate(values) if value.type.dtype == key]
-        programs: list[Program] = []
-
-        def program(*tensors: Any) -> tuple[Any, ...]:
-            arrays = [Key(tensor) if i in keys else tensor for i, tensor in enumerate(tensors)]
-            with tf.device(device_name(device)):
-                # Constants made while tracing are part of the function; made before, they would be arguments.
-                programs.append(emit(graph, rows))
-                body = _with_gradients(programs[-1], len(graph.inputs), [places[name] for name in wrt])
-                return tuple(flat(output) for output in body(arrays))
-
-        specs = [spec_of(value.type, f"x{i}") for i, value in enumerate(values)]
-        self._function = tf.function(program, autograph=False).get_concrete_function(*specs)
-        self.storage, self.source = programs[-1].storage, programs[-1].source
+        self._wrt = [places[name] for name in wrt]
         self._key_outputs = [i for i, value in enumerate(graph.outputs) if value.type.dtype == key]
+        self.storage = storage_of(self._graph, rows.storage)
+        self._functions: dict[bool, Any] = {}  # by whether the variables come as `tf.Variable` objects
+
+    @property
+    def source(self) -> str:
+        """The text of the function that TensorFlow traces."""
+        return emit(self._graph, self._rows).source
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
-        outputs = self._function(*map(flat, inputs), *map(flat, variables))
+        handles = bool(variables) and all(map(_is_variable, variables))
+        if handles not in self._functions:
+            self._functions[handles] = self._trace(handles=handles)
+        # After training they are variables; reading each one first would take longer than a small model.
+        held = [variable.handle for variable in variables] if handles else map(flat, variables)
+        outputs = self._functions[handles](*map(flat, inputs), *held)
         if not self._key_outputs:
             return tuple(outputs)
         return tuple(Key(o) if i in self._key_outputs else o for i, o in enumerate(outputs))
+
+    def _trace(self, *, handles: bool) -> Any:
+        """The concrete function of inputs and variables, or of inputs and handles of variables."""
+        graph, count = self._graph, len(self._graph.inputs)
+        types = [value.type for value in (*graph.inputs, *(variable.value for variable in graph.variables))]
+        specs = [spec_of(type_, f"x{i}") for i, type_ in enumerate(types)]
+        if handles:
+            specs[count:] = [tf.TensorSpec((), tf.resource, spec.name) for spec in specs[count:]]
+
+        def array(tensor: Any, type_: TensorType) -> Any:
+            if tensor.dtype == tf.resource:
+                read = tf.raw_ops.ReadVariableOp(resource=tensor, dtype=type_.dtype.name)
+                return tf.ensure_shape(read, type_.shape)
+            return Key(tensor) if type_.dtype == key else tensor
+
+        def program(*tensors: Any) -> tuple[Any, ...]:
+            with tf.device(self._device):
+                # Constants made while tracing are part of the function; made before, they would be arguments.
+                body = _with_gradients(emit(graph, self._rows), count, self._wrt)
+                return tuple(flat(output) for output in body(list(map(array, tensors, types))))
+
+        return tf.function(program, autograph=False).get_concrete_function(*specs)
 
 
 def _with_gradients(

@@ -256,3 +256,23 @@ def test_each_step_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None
     assert len({tuple(row) for row in first}) == 12
     np.testing.assert_array_equal(first, sums(1, 12))
     assert not np.array_equal(first, sums(2, 12))
+
+
+def test_a_program_reads_the_variables_that_a_step_leaves() -> None:
+    rng = np.random.default_rng(7)
+    variables, (x, y) = weights(rng), data(rng)
+    step = step_of(variables, ADAM)
+    builder = Builder("mlp")
+    inputs = builder.input("x", TensorType(float64, (symbol("batch"), SIZE)))
+    kernel, bias = (builder.variable(variable) for variable in variables[:2])
+    output = ops.sum(ops.square(ops.dense(inputs, kernel, bias)))
+    program = BACKEND.value_and_grad(builder.graph([output]), ["one/bias", "x"])
+    for _ in range(2):
+        step([x, y], 0.1)
+        held = step.state.variables[:2]
+        found = program([x], held)
+        values = [tf.constant(value.numpy()) for value in held]
+        for actual, expected in zip(found, program([x], values), strict=True):
+            np.testing.assert_array_equal(actual, expected)
+        product = x @ values[0] + values[1]
+        np.testing.assert_allclose(found[1], 2 * tf.reduce_sum(product, 0), rtol=1e-12)

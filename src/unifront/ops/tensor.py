@@ -31,7 +31,7 @@ from unifront.weights import Variable
 class Tensor:
     """A tensor without a value: a type, and where it comes from. Arithmetic works as with NumPy arrays."""
 
-    __array_priority__ = 1000
+    __array_ufunc__ = None  # NumPy arrays leave `array + tensor` to the tensor
 
     def __init__(self, type_: TensorType) -> None:
         self.type = type_
@@ -121,6 +121,8 @@ class Builder:
     variables: dict[int, tuple[Variable, Value]] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
     updates: dict[int, tuple[Variable, Traced]] = field(default_factory=dict)
+    outer: Builder | None = None
+    captures: dict[Value, tuple[Traced, Traced]] = field(default_factory=dict)
     _constants: dict[tuple[Any, ...], Traced] = field(default_factory=dict)
     _next: int = 0
 
@@ -135,8 +137,24 @@ class Builder:
         self.input_names.append(name)
         return Traced(value, self)
 
+    def capture(self, tensor: Traced) -> Traced:
+        """``tensor``; if it belongs to a trace around this one, as an input, noted in ``captures``."""
+        if tensor.builder is self:
+            return tensor
+        if self.outer is None:
+            raise ArgumentError(
+                f"Tensors of different traces meet in one operation: {tensor.builder.name}, {self.name}."
+            )
+        outside = self.outer.capture(tensor)
+        if outside.value not in self.captures:
+            inside = self.input(f"captured_{len(self.captures)}", outside.type)
+            self.captures[outside.value] = (outside, inside)
+        return self.captures[outside.value][1]
+
     def variable(self, variable: Variable) -> Traced:
         """The graph's value of ``variable``: after an update in this graph, the new one."""
+        if self.outer is not None:
+            return self.capture(self.outer.variable(variable))
         if id(variable) in self.updates:
             return self.updates[id(variable)][1]
         if id(variable) not in self.variables:
@@ -227,18 +245,25 @@ def building(builder: Builder) -> Iterator[Builder]:
 
 
 def builder_of(operands: Sequence[Any]) -> Builder | None:
-    """The builder that the traced operands belong to; None when there is none."""
+    """The builder of the traced operands, the innermost of nested ones; None when there is none."""
     builders = {id(o.builder): o.builder for o in operands if isinstance(o, Traced)}
-    if len(builders) > 1:
-        names = sorted(builder.name for builder in builders.values())
-        raise ArgumentError(f"Tensors of different traces meet in one operation: {', '.join(names)}.")
-    return next(iter(builders.values()), None)
+    if len(builders) <= 1:
+        return next(iter(builders.values()), None)
+    for builder in builders.values():
+        around, outer = {id(builder)}, builder.outer
+        while outer is not None:
+            around.add(id(outer))
+            outer = outer.outer
+        if builders.keys() <= around:
+            return builder
+    names = sorted(builder.name for builder in builders.values())
+    raise ArgumentError(f"Tensors of different traces meet in one operation: {', '.join(names)}.")
 
 
 def lift(operand: Any, builder: Builder) -> Traced:
     """``operand`` (tensor, variable, array or scalar) as a value of the graph being built."""
     if isinstance(operand, Traced):
-        return operand
+        return builder.capture(operand)
     if isinstance(operand, Variable):
         return builder.variable(operand)
     backend = backend_of(operand)

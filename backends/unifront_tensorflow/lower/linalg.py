@@ -30,6 +30,10 @@ def _dense(x: Any, kernel: Any, bias: Any) -> Any:
     return tf.reshape(product, (*_sizes(x)[:-1], kernel.shape[1]))
 
 
+def _einsum(*xs: Any, equation: str) -> Any:
+    return tf.einsum(equation, *xs)
+
+
 def _sizes(x: Any) -> list[Any]:
     live = tf.shape(x)
     return [live[axis] if size is None else size for axis, size in enumerate(x.shape)]
@@ -38,4 +42,5 @@ def _sizes(x: Any) -> list[Any]:
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.MATMUL: _matmul,
     ops.DENSE: _dense,
+    ops.EINSUM: _einsum,
 }

@@ -13,6 +13,10 @@ from unifront.ops import linalg as ops
 from unifront.ops.spec import OpSpec
 
 
+def _einsum(*xs: torch.Tensor, equation: str) -> torch.Tensor:
+    return torch.einsum(equation, *xs)
+
+
 def _to_linear(kernel: torch.Tensor) -> torch.Tensor:
     return kernel.t().contiguous()
 
@@ -23,5 +27,6 @@ LINEAR = Storage("linear", _to_linear, torch.Tensor.t)
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.MATMUL: torch.matmul,
     ops.DENSE: F.linear,
+    ops.EINSUM: _einsum,
 }
 STORAGE: dict[tuple[OpSpec, int], Storage] = {(ops.DENSE, 1): LINEAR}

@@ -23,6 +23,7 @@ for _family in FAMILIES:
         ):
             _functions[_name] = _value
 globals().update(_functions)
+importlib.import_module("unifront.ops.operators")
 __all__ = ["OPS", "OpSpec", "Sample", *_functions]
 
 

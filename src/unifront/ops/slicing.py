@@ -68,7 +68,7 @@ SLICE = register(
 
 
 def _bounds(dim: Dim, start: Bound, stop: Bound, stride: int) -> tuple[Dim, Bound]:
-    """Start and stop as the operation keeps them: cut to a known length as Python does, and None for the end."""
+    """Start and stop as the operation keeps them: cut to a known length as Python does; None is the end."""
     if isinstance(dim, int) and not isinstance(start, DimExpr) and not isinstance(stop, DimExpr):
         first, last, _ = builtins.slice(start, stop, stride).indices(dim)
         return first if first < last else last, None if last == dim else last

@@ -14,8 +14,9 @@ import numpy as np
 from unifront.backend import Array, HostKey, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnsupportedOp
+from unifront.ir import passes
 from unifront.ir.emit import Program, Rows, emit
-from unifront.ir.graph import Graph
+from unifront.ir.graph import Graph, Node
 from unifront.ir.types import TensorType
 from unifront.ops.spec import OPS, OpSpec
 
@@ -49,6 +50,19 @@ def row_of(spec: OpSpec) -> Callable[..., Any]:
         return tuple(results) if several else results[0]
 
     return row
+
+
+def evaluate(node: Node, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The results of one node without bodies on arrays: what `unifront.ir.passes.fold_constants` asks for."""
+    assert isinstance(node.op, OpSpec)
+    with np.errstate(all="ignore"):
+        result = row_of(node.op)(*operands, **node.attributes)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def simplified(graph: Graph) -> Graph:
+    """``graph`` after the passes that do any graph good (`unifront.ir.passes.standard`)."""
+    return passes.run(graph, passes.standard(OPS, evaluate))
 
 
 def _widen(operand: Any) -> Any:

@@ -1,0 +1,35 @@
+"""Turning channels-last operations into channels-first ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from unifront.ir.graph import Graph, Op
+from unifront.ir.passes.facts import inverse, to_channels_first
+from unifront.ir.passes.rewrite import Rewriter, in_regions
+
+
+def channels_first(graph: Graph, ops: Mapping[str, Op]) -> Graph:
+    """``graph`` with every operation that has a ``data_format`` made channels-first, between transposes.
+
+    The first operand and the result of such an operation are its data; kernels and biases stay as they are.
+    `simplify_layout` then leaves as few transposes as it can.
+
+    Args:
+        ops: operations by name; ``transpose`` is taken from there.
+    """
+    writer = Rewriter(graph)
+    for node in graph.nodes:
+        node = in_regions(lambda body: channels_first(body, ops), node)
+        if node.attributes.get("data_format") != "channels_last":
+            writer.keep(node)
+            continue
+        data, *others = writer.operands(node)
+        assert data is not None
+        order = to_channels_first(data.type.rank)
+        (moved,) = writer.add(ops["transpose"], (data,), {"axes": order}, node.name)
+        attributes = {**node.attributes, "data_format": "channels_first"}
+        (result,) = writer.add(node.op, (moved, *others), attributes, node.name, node.regions)
+        (back,) = writer.add(ops["transpose"], (result,), {"axes": inverse(order)}, node.name)
+        writer.replace(node.outputs[0], back)
+    return writer.finish()

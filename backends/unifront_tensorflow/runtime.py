@@ -20,6 +20,7 @@ from unifront.ir.types import TensorType
 from unifront.ops.replay import expand
 from unifront_tensorflow import lower
 from unifront_tensorflow.keys import Key, key_of
+from unifront_tensorflow.variables import Reference
 
 
 def _grow_memory() -> None:
@@ -68,7 +69,7 @@ def flat(array: Any) -> Any:
 
 
 def _is_variable(array: Any) -> bool:
-    return _is_kind_of_variable(type(array))
+    return _is_kind_of_variable(type(array))  # type: ignore[arg-type]  # mypy takes no class for hashable
 
 
 @cache  # asking each array takes microseconds
@@ -128,8 +129,7 @@ class Compiled:
 
         def array(tensor: Any, type_: TensorType) -> Any:
             if tensor.dtype == tf.resource:
-                read = tf.raw_ops.ReadVariableOp(resource=tensor, dtype=type_.dtype.name)
-                return tf.ensure_shape(read, type_.shape)
+                return Reference(tensor, type_).read()
             return Key(tensor) if type_.dtype == key else tensor
 
         def program(*tensors: Any) -> tuple[Any, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sys
+import weakref
 from typing import Any
 
 import numpy as np
@@ -198,6 +200,7 @@ def test_a_fused_rule_is_its_decomposition(name: str, monkeypatch: pytest.Monkey
 
 def test_adam_in_float32_corrects_its_bias_as_well_as_in_float64() -> None:
     from unifront_tensorflow.lower.optimize import IN_PLACE
+    from unifront_tensorflow.variables import Reference
 
     rng = np.random.default_rng(5)
     found = []
@@ -206,7 +209,8 @@ def test_adam_in_float32_corrects_its_bias_as_well_as_in_float64() -> None:
         param, m, v = (tf.Variable(tf.cast(value, dtype)) for value in (start, 0 * start, 0 * start))
         for iteration, grad in enumerate(grads):
             rate = tf.constant(0.1, dtype)
-            IN_PLACE[ADAM[0]](param, tf.cast(grad, dtype), (m, v), tf.constant(iteration), rate, **ADAM[1])
+            first, *slots = (Reference(held.handle, BACKEND.type_of(held)) for held in (param, m, v))
+            IN_PLACE[ADAM[0]](first, tf.cast(grad, dtype), slots, tf.constant(iteration), rate, **ADAM[1])
         found.append(param.numpy())
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-6)
 
@@ -276,3 +280,23 @@ def test_a_program_reads_the_variables_that_a_step_leaves() -> None:
             np.testing.assert_array_equal(actual, expected)
         product = x @ values[0] + values[1]
         np.testing.assert_allclose(found[1], 2 * tf.reduce_sum(product, 0), rtol=1e-12)
+
+
+def test_a_plan_is_traced_once_for_as_long_as_it_lives() -> None:
+    from unifront_tensorflow import train
+
+    rng = np.random.default_rng(8)
+    variables, (x, y) = weights(rng), data(rng)
+    plan = plan_of(variables, ADAM)
+    before = len(train._compiled)
+    steps = [BACKEND.train_step(plan, state_of(variables, 2)) for _ in range(2)]
+    for step in steps:
+        step([x, y], 0.01)
+    assert steps[0]._functions.one is steps[1]._functions.one  # type: ignore[attr-defined]
+    assert_values(steps[0], [value.numpy() for value in steps[1].state.variables])
+    assert len(train._compiled) == before + 1
+    kept = weakref.ref(steps[0]._functions)  # type: ignore[attr-defined]
+    del plan, steps, step
+    gc.collect()
+    assert kept() is None
+    assert len(train._compiled) <= before

@@ -13,17 +13,18 @@ import tensorflow as tf
 
 from unifront.ir.graph import Op
 from unifront.ops import optimize as ops
+from unifront_tensorflow.variables import Reference
 
 TABLE: dict[Op, Callable[..., Any]] = {}
 
 
-def _decay(param: tf.Variable, learning_rate: Any, weight_decay: float) -> None:
+def _decay(param: Reference, learning_rate: Any, weight_decay: float) -> None:
     if weight_decay:
-        param.assign_sub(param * weight_decay * learning_rate)
+        param.subtract(param.read() * weight_decay * learning_rate)
 
 
 def _sgd(
-    param: tf.Variable, grad: Any, slots: Sequence[tf.Variable], iteration: Any, learning_rate: Any, *,
+    param: Reference, grad: Any, slots: Sequence[Reference], iteration: Any, learning_rate: Any, *,
     weight_decay: float,
 ) -> None:  # fmt: skip
     _decay(param, learning_rate, weight_decay)
@@ -31,7 +32,7 @@ def _sgd(
 
 
 def _momentum(
-    param: tf.Variable, grad: Any, slots: Sequence[tf.Variable], iteration: Any, learning_rate: Any, *,
+    param: Reference, grad: Any, slots: Sequence[Reference], iteration: Any, learning_rate: Any, *,
     momentum: float, nesterov: bool, weight_decay: float,
 ) -> None:  # fmt: skip
     (velocity,) = slots
@@ -47,7 +48,7 @@ def _one_minus_power(beta: float, step: Any) -> Any:
 
 
 def _adam(
-    param: tf.Variable, grad: Any, slots: Sequence[tf.Variable], iteration: Any, learning_rate: Any, *,
+    param: Reference, grad: Any, slots: Sequence[Reference], iteration: Any, learning_rate: Any, *,
     beta_1: float, beta_2: float, epsilon: float, weight_decay: float,
 ) -> None:  # fmt: skip
     m, v = slots

@@ -20,8 +20,8 @@ import numpy as np
 
 from unifront import ops
 from unifront.backend import Backend, HostKey, placement
-from unifront.dtypes import dtype_of
-from unifront.ir.graph import Graph
+from unifront.dtypes import DType, dtype_of, float64
+from unifront.ir.graph import Graph, Value
 from unifront.ops.spec import OPS, OpSpec, Sample
 from unifront.ops.tensor import Builder, Traced, bind, type_of
 from unifront.reference import row_of
@@ -113,7 +113,8 @@ def graph_of(spec: OpSpec, sample: Sample, operands: Sequence[Any], *, scalar: b
     """A graph of one operation; ``scalar``: its output is the sum of float results times further inputs."""
     builder = Builder(spec.name)
     inputs = [None if o is None else builder.input(f"x{i}", type_of(o)) for i, o in enumerate(operands)]
-    extra = {"regions": sample.regions} if sample.regions else {}
+    dtype = next((type_of(o).dtype for o in operands if o is not None and type_of(o).dtype.is_float), float64)
+    extra = {"regions": tuple(_region(region, dtype) for region in sample.regions)} if sample.regions else {}
     if inputs and any(i is not None for i in inputs):
         result = bind(spec, *inputs, **extra, **sample.attributes)
     else:
@@ -127,6 +128,13 @@ def graph_of(spec: OpSpec, sample: Sample, operands: Sequence[Any], *, scalar: b
                 total = term if total is None else ops.add(total, term)
         outputs = [total]
     return builder.graph(outputs)
+
+
+def _region(region: Graph, dtype: DType) -> Graph:
+    """The body of a sample, written in float64, in the dtype of the operands."""
+    return region.with_values(
+        lambda value: Value(value.id, value.type.with_dtype(dtype)) if value.type.dtype == float64 else value
+    )
 
 
 def check_forward(backend: str, spec: OpSpec, sample: Sample, dtype: str, device: str | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from unifront.ops.spec import OPS, OpSpec, Sample
 
-FAMILIES = ("elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "optimize", "rnn", "random", "nn", "conv", "pool", "norm")
+FAMILIES = ("elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "optimize", "rnn", "random", "control", "nn", "conv", "pool", "norm")
 
 _functions: dict[str, Any] = {}
 for _family in FAMILIES:

@@ -138,4 +138,4 @@ class LayerNormalization(Layer):
             )
 
     def call(self, x: Any) -> Any:
-        return ops.layer_norm(x, self.gamma, self.beta, axes=self.axis, epsilon=self.epsilon)
+        return ops.layer_norm(x, self.gamma, self.beta, axis=self.axis, epsilon=self.epsilon)

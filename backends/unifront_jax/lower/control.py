@@ -14,17 +14,22 @@ from unifront.ops.spec import OpSpec
 Region = Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
 
 
-def _cond(predicate: Any, *operands: Any, regions: tuple[Region, ...]) -> tuple[Any, ...]:
+def _results(values: Any) -> Any:
+    """Several results as a tuple, a single one as it is."""
+    return tuple(values) if len(values) != 1 else values[0]
+
+
+def _cond(predicate: Any, *operands: Any, regions: tuple[Region, ...]) -> Any:
     then, otherwise = regions
     found: tuple[Any, ...] = lax.cond(
         predicate, lambda *values: then(values, ()), lambda *values: otherwise(values, ()), *operands
     )
-    return found
+    return _results(found)
 
 
 def _while_loop(
     *operands: Any, regions: tuple[Region, ...], states: int, maximum_iterations: int | None
-) -> tuple[Any, ...]:
+) -> Any:
     condition, body = regions
     captured = operands[states:]
 
@@ -38,7 +43,7 @@ def _while_loop(
         return count + 1, body((*state, *captured), ())
 
     state: tuple[Any, ...] = lax.while_loop(go_on, step, (jnp.int32(0), operands[:states]))[1]
-    return state
+    return _results(state)
 
 
 def _scan(
@@ -48,7 +53,7 @@ def _scan(
     sequences: int,
     length: int | None,
     reverse: bool,
-) -> tuple[Any, ...]:
+) -> Any:
     (body,) = regions
     captured = operands[states + sequences :]
 
@@ -58,7 +63,7 @@ def _scan(
 
     scanned = operands[states : states + sequences]
     state, outputs = lax.scan(step, operands[:states], scanned, length, reverse)
-    return (*state, *outputs)
+    return _results((*state, *outputs))
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {

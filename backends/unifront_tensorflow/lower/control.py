@@ -13,14 +13,19 @@ from unifront.ops.spec import OpSpec
 Region = Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
 
 
-def _cond(predicate: Any, *operands: Any, regions: tuple[Region, ...]) -> tuple[Any, ...]:
+def _results(values: Any) -> Any:
+    """Several results as a tuple, a single one as it is."""
+    return tuple(values) if len(values) != 1 else values[0]
+
+
+def _cond(predicate: Any, *operands: Any, regions: tuple[Region, ...]) -> Any:
     then, otherwise = regions
-    return tuple(tf.cond(predicate, lambda: then(operands, ()), lambda: otherwise(operands, ())))
+    return _results(tf.cond(predicate, lambda: then(operands, ()), lambda: otherwise(operands, ())))
 
 
 def _while_loop(
     *operands: Any, regions: tuple[Region, ...], states: int, maximum_iterations: int | None
-) -> tuple[Any, ...]:
+) -> Any:
     condition, body = regions
     captured = operands[states:]
 
@@ -30,7 +35,7 @@ def _while_loop(
     def step(*state: Any) -> tuple[Any, ...]:
         return _as_before(body((*state, *captured), ()), state)
 
-    return tuple(tf.while_loop(go_on, step, operands[:states], maximum_iterations=maximum_iterations))
+    return _results(tf.while_loop(go_on, step, operands[:states], maximum_iterations=maximum_iterations))
 
 
 def _as_before(new: tuple[Any, ...], old: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -43,7 +48,7 @@ def _as_before(new: tuple[Any, ...], old: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def _scan(
     *operands: Any, regions: tuple[Region, ...], states: int, sequences: int, length: Any, reverse: bool
-) -> tuple[Any, ...]:
+) -> Any:
     (body,) = regions
     initial, captured = operands[:states], operands[states + sequences :]
     scanned = operands[states : states + sequences]
@@ -65,7 +70,7 @@ def _scan(
     start = (tf.constant(0), *initial, *outputs)
     _, *values = tf.while_loop(lambda t, *_: t < steps, step, start, maximum_iterations=steps)
     stacked = (array.stack() for array in values[states:])
-    return (*values[:states], *stacked)
+    return _results([*values[:states], *stacked])
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {

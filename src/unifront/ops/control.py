@@ -127,8 +127,13 @@ def _scan_rule(
     return (*initial, *stacked)
 
 
+def _results(values: Sequence[Any]) -> Any:
+    """Several results as a tuple, a single one as it is."""
+    return tuple(values) if len(values) != 1 else values[0]
+
+
 def _cond_reference(predicate: Any, *operands: Any, regions: tuple[Function, ...]) -> Any:
-    return regions[0 if predicate else 1](operands, ())
+    return _results(regions[0 if predicate else 1](operands, ()))
 
 
 def _while_reference(
@@ -140,7 +145,7 @@ def _while_reference(
         0
     ]:
         state, count = body((*state, *captured), ()), count + 1
-    return tuple(state)
+    return _results(state)
 
 
 def _scan_reference(
@@ -161,20 +166,20 @@ def _scan_reference(
         empty = regions[0]((*state, *(np.zeros(s.shape[1:], s.dtype) for s in scanned), *captured), ())[
             states:
         ]
-        return (*state, *(np.zeros((0, *np.shape(y)), y.dtype) for y in empty))
+        return _results((*state, *(np.zeros((0, *np.shape(y)), y.dtype) for y in empty)))
     outputs = []
     for t in reversed(range(steps)) if reverse else range(steps):
         results = regions[0]((*state, *(s[t] for s in scanned), *captured), ())
         state = results[:states]
         outputs.append(results[states:])
     ordered = outputs[::-1] if reverse else outputs
-    return (*state, *(np.stack(values) for values in zip(*ordered, strict=True)))
+    return _results((*state, *(np.stack(values) for values in zip(*ordered, strict=True))))
 
 
 def _graph(name: str, function: Function, *types: TensorType) -> Graph:
     """A region for a sample."""
     builder = Builder(name)
-    results = function(*(builder.input(f"x{i}", type_) for i, type_ in enumerate(types)))
+    results = _tuple(function(*(builder.input(f"x{i}", type_) for i, type_ in enumerate(types))))
     return builder.graph([lift(result, builder) for result in results])
 
 
@@ -185,6 +190,8 @@ def _cond_samples(rng: np.random.Generator) -> Iterator[Sample]:
     for predicate in (True, False):
         operands = (np.asarray(predicate), rng.normal(size=(2, 3)), rng.normal(size=3))
         yield Sample(operands, regions=(then, otherwise))
+    single = _graph("body", elementwise.square, types[0])
+    yield Sample((np.asarray(True), rng.normal(size=(2, 3))), regions=(single, single))
 
 
 def _while_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -264,7 +271,7 @@ def _trace(name: str, function: Function, arguments: Sequence[Any], outer: Build
         raise ArgumentError(
             f"{name} gives a weight a new value, which a branch or loop cannot carry outside."
         )
-    leaves = tree.leaves(result)
+    leaves = _leaves(result)
     if any(isinstance(leaf, Symbolic) for leaf in leaves):
         raise ArgumentError(f"{name} uses a symbolic tensor from outside; pass it as an operand.")
     return _Body(builder, inputs, [lift(leaf, builder) for leaf in leaves], result)
@@ -285,13 +292,18 @@ def _close(*bodies: _Body) -> tuple[tuple[Graph, ...], list[Traced]]:
     return tuple(graphs), list(captured.values())
 
 
+def _leaves(structure: Any) -> list[Any]:
+    """The leaves of a structure in which None stands for nothing."""
+    return [leaf for leaf in tree.leaves(structure) if leaf is not None]
+
+
 def _tuple(result: Any) -> tuple[Any, ...]:
     return result if isinstance(result, tuple) else (result,)
 
 
 def _refilled(structure: Any, leaves: Sequence[Any]) -> Any:
     left = iter(leaves)
-    return tree.map_leaves(lambda _: next(left), structure)
+    return tree.map_leaves(lambda leaf: None if leaf is None else next(left), structure)
 
 
 def _is_symbolic(leaves: Sequence[Any]) -> bool:
@@ -308,7 +320,7 @@ def cond(pred: TensorLike, true_fn: Function, false_fn: Function, *operands: Any
 
         y = uf.ops.cond(uf.ops.greater(total, 0), lambda: x * 2, lambda: x)
     """
-    leaves = [pred, *tree.leaves(list(operands))]
+    leaves = [pred, *_leaves(list(operands))]
     if _is_symbolic(leaves):
         return record(cond, pred, true_fn, false_fn, *operands)
     builder = builder_of(leaves)
@@ -317,7 +329,7 @@ def cond(pred: TensorLike, true_fn: Function, false_fn: Function, *operands: Any
     then = _trace("true_fn", true_fn, operands, builder)
     otherwise = _trace("false_fn", false_fn, operands, builder)
     regions, captured = _close(then, otherwise)
-    results = bind(COND, pred, *tree.leaves(list(operands)), *captured, regions=regions)
+    results = bind(COND, pred, *_leaves(list(operands)), *captured, regions=regions)
     return _refilled(then.structure, _tuple(results))
 
 
@@ -334,7 +346,7 @@ def while_loop(
 
     JAX has no gradient of it; `scan` has one everywhere.
     """
-    leaves = tree.leaves(list(loop_vars))
+    leaves = _leaves(list(loop_vars))
     if _is_symbolic(leaves):
         return record(while_loop, cond, body, loop_vars, maximum_iterations)
     builder = builder_of(leaves)
@@ -369,14 +381,14 @@ def scan(
 
     Returns the last carry, and the ``y`` stacked along axis 0.
     """
-    sequences = [] if xs is None else tree.leaves(xs)
-    leaves = [*tree.leaves(init), *sequences]
+    sequences = [] if xs is None else _leaves(xs)
+    leaves = [*_leaves(init), *sequences]
     if _is_symbolic(leaves):
         return record(scan, f, init, xs, length, reverse)
     builder = builder_of(leaves)
     if builder is None:
         return _scan_now(f, init, xs, length, reverse)
-    initial = [lift(leaf, builder) for leaf in tree.leaves(init)]
+    initial = [lift(leaf, builder) for leaf in _leaves(init)]
     scanned = [lift(leaf, builder) for leaf in sequences]
     if any(tensor.rank == 0 for tensor in scanned):
         raise ShapeError("scan: a sequence needs an axis 0 to scan over; one is a scalar.")
@@ -408,7 +420,7 @@ def _scan_now(f: Function, init: Any, xs: Any, length: Any, reverse: bool) -> tu
     """`scan` on native arrays."""
     from unifront import ops
 
-    sequences = [] if xs is None else tree.leaves(xs)
+    sequences = [] if xs is None else _leaves(xs)
     steps = int(sequences[0].shape[0] if sequences else length or 0)
     if steps == 0:
         raise ArgumentError("scan: there are no steps to take; outside a graph it needs at least one.")
@@ -418,5 +430,5 @@ def _scan_now(f: Function, init: Any, xs: Any, length: Any, reverse: bool) -> tu
         carry, y = _pair(f(carry, x))
         outputs.append(y)
     ordered = outputs[::-1] if reverse else outputs
-    columns = zip(*(tree.leaves(y) for y in ordered), strict=True)
+    columns = zip(*(_leaves(y) for y in ordered), strict=True)
     return carry, _refilled(ordered[0], [ops.stack(list(column)) for column in columns])

@@ -137,6 +137,10 @@ class Builder:
         self.input_names.append(name)
         return Traced(value, self)
 
+    def within(self, other: Builder) -> bool:
+        """Whether this trace is ``other``, or is made inside it."""
+        return self is other or (self.outer is not None and self.outer.within(other))
+
     def capture(self, tensor: Traced) -> Traced:
         """``tensor``; if it belongs to a trace around this one, as an input, noted in ``captures``."""
         if tensor.builder is self:
@@ -222,8 +226,11 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
         outputs: tuple[Any, ...] = tuple(Symbolic(t, op.name, call, i) for i, t in enumerate(types))
         return outputs[0] if len(outputs) == 1 else outputs
     builder = builder_of(operands)
+    active = _active.get()
     if builder is None and any(isinstance(o, Variable) for o in operands):
-        builder = _active.get()
+        builder = active
+    elif builder is not None and active is not None and active.within(builder):
+        builder = active  # the body of a branch or loop keeps its work to itself
     if builder is not None:
         values = [None if o is None else lift(o, builder).value for o in operands]
         outputs = builder.add(op, values, attributes, regions)
@@ -250,11 +257,7 @@ def builder_of(operands: Sequence[Any]) -> Builder | None:
     if len(builders) <= 1:
         return next(iter(builders.values()), None)
     for builder in builders.values():
-        around, outer = {id(builder)}, builder.outer
-        while outer is not None:
-            around.add(id(outer))
-            outer = outer.outer
-        if builders.keys() <= around:
+        if all(builder.within(other) for other in builders.values()):
             return builder
     names = sorted(builder.name for builder in builders.values())
     raise ArgumentError(f"Tensors of different traces meet in one operation: {', '.join(names)}.")

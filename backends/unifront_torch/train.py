@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from operator import is_
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from unifront.backend import TrainPlan, TrainState, UpdateGroup
@@ -123,10 +124,11 @@ class TorchTrainStep:
         state.iteration += 1
 
     def run(
-        self, arrays: Sequence[torch.Tensor], indices: torch.Tensor, learning_rate: Sequence[float]
+        self, arrays: Sequence[torch.Tensor], indices: np.ndarray, learning_rate: Sequence[float]
     ) -> None:
         """Steps on batches taken from ``arrays`` on the device."""
-        for rows, rate in zip(indices.unbind(0), learning_rate, strict=True):
+        numbers = torch.as_tensor(indices, device=arrays[0].device)
+        for rows, rate in zip(numbers.unbind(0), learning_rate, strict=True):
             self([array.index_select(0, rows) for array in arrays], rate)
 
 

@@ -92,7 +92,7 @@ class TrainStep(Protocol):
     def __call__(self, batch: Sequence[Array], learning_rate: float) -> None:
         """One step on one batch."""
 
-    def run(self, arrays: Sequence[Array], indices: Array, learning_rate: Sequence[float]) -> None:
+    def run(self, arrays: Sequence[Array], indices: np.ndarray, learning_rate: Sequence[float]) -> None:
         """Steps on batches ``array[indices[i]]`` of arrays on the device; ``indices`` is [steps, batch]."""
 
 

@@ -123,7 +123,7 @@ def graph_of(spec: OpSpec, sample: Sample, operands: Sequence[Any], *, scalar: b
     if scalar:
         total: Any = None
         for i, output in enumerate(outputs):
-            if output.dtype.is_float:
+            if output.dtype.is_float and i not in spec.constant_results:
                 term = ops.sum(ops.multiply(output, builder.input(f"weight{i}", output.type)))
                 total = term if total is None else ops.add(total, term)
         outputs = [total]
@@ -166,7 +166,7 @@ def check_gradient(backend: str, spec: OpSpec, sample: Sample, dtype: str, devic
     wide = [_as(o, "float64") for o in operands]
     results = _reference(spec, sample, wide)
     rng = np.random.default_rng(7)
-    weights = {i: _as(rng.normal(size=np.shape(r)), dtype) for i, r in enumerate(results) if _is_float(r)}
+    weights = {i: _as(rng.normal(size=np.shape(r)), dtype) for i, r in enumerate(results) if _is_float(r) and i not in spec.constant_results}
     if not wrt or not weights:
         return
     graph = graph_of(spec, sample, operands, scalar=True)

@@ -19,26 +19,6 @@ def _batch_norm(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: i
     return tf.nn.batch_normalization(x, mean, variance, beta, gamma, epsilon)
 
 
-@tf.custom_gradient
-def _mean_of(x: Any, mean: Any, count: Any) -> Any:
-    """``mean``, which the fused kernel has computed of ``x``, with its gradient."""
-
-    def gradient(upstream: Any) -> Any:
-        return tf.broadcast_to(upstream / count, tf.shape(x)), None, None
-
-    return tf.identity(mean), gradient
-
-
-@tf.custom_gradient
-def _variance_of(x: Any, mean: Any, variance: Any, count: Any) -> Any:
-    """``variance`` likewise."""
-
-    def gradient(upstream: Any) -> Any:
-        return (x - mean) * (upstream * (2 / count)), None, None, None
-
-    return tf.identity(variance), gradient
-
-
 def _batch_norm_training(x: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:
     if axis == x.shape.rank - 1 and x.dtype == tf.float32 and x.shape[-1] is not None:
         return _fused(x, gamma, beta, epsilon)
@@ -49,7 +29,7 @@ def _batch_norm_training(x: Any, gamma: Any, beta: Any, axis: int, epsilon: floa
     scale = scale if gamma is None else scale * tf.reshape(gamma, shape)
     y = (x - mean) * scale
     y = y if beta is None else y + tf.reshape(beta, shape)
-    return y, tf.reshape(mean, (-1,)), tf.reshape(variance, (-1,))
+    return y, *(tf.stop_gradient(tf.reshape(one, (-1,))) for one in (mean, variance))
 
 
 def _fused(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
@@ -68,9 +48,8 @@ def _fused(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
     )
     y = found.y if x.shape.rank == 4 else tf.reshape(found.y, tf.shape(x))
     count = tf.cast(tf.size(x) // channels, x.dtype)
-    mean = tf.stop_gradient(found.batch_mean)
-    variance = tf.stop_gradient(found.batch_variance) * (tf.maximum(count - 1, 1) / count)
-    return y, _mean_of(x, mean, count), _variance_of(x, mean, variance, count)
+    unbiased = found.batch_variance * (tf.maximum(count - 1, 1) / count)
+    return y, tf.stop_gradient(found.batch_mean), tf.stop_gradient(unbiased)
 
 
 TABLE: dict[Op, Callable[..., Any]] = {

@@ -36,41 +36,13 @@ def _batch_norm(
     return back(F.batch_norm(image, mean, variance, gamma, beta, False, 0.0, epsilon))
 
 
-class _Statistics(torch.autograd.Function):
-    """Mean and variance that the fused kernel has computed of ``x``, with gradients for those who ask."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: torch.Tensor, mean: torch.Tensor, inverse: torch.Tensor, epsilon: float) -> Any:
-        variance = (inverse**-2 - epsilon).clamp_min_(0.0)
-        return mean.to(x.dtype, copy=True), variance.to(x.dtype)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(inputs[0], output[0])
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        x, mean = ctx.saved_tensors
-        to_mean, to_variance = gradients
-        shape = [1, -1, *[1] * (x.ndim - 2)]
-        count = x.numel() // x.shape[1]
-        total = torch.zeros_like(x)
-        if to_mean is not None:
-            total = total + (to_mean / count).view(shape)
-        if to_variance is not None:
-            total = total + (x - mean.view(shape)) * (to_variance * (2 / count)).view(shape)
-        return total, None, None, None
-
-
 def _batch_norm_training(
     x: torch.Tensor, gamma: torch.Tensor | None, beta: torch.Tensor | None, axis: int, epsilon: float
 ) -> tuple[torch.Tensor, ...]:
     image, back = _as_image(x, axis)
     y, mean, inverse = torch.native_batch_norm(image, gamma, beta, None, None, True, 0.0, epsilon)
-    return (back(y), *_Statistics.apply(image, mean, inverse, epsilon))
+    with torch.no_grad():
+        return back(y), mean.to(x.dtype, copy=True), (inverse**-2 - epsilon).clamp_min_(0.0).to(x.dtype)
 
 
 def _trailing(x: torch.Tensor, axes: Axes) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:

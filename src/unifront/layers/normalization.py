@@ -78,7 +78,7 @@ class BatchNormalization(Layer):
             y = ops.batch_norm(x, mean, variance, self.gamma, self.beta, **common)
         for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
             kept = ops.multiply(moving, self.momentum)
-            self.update(moving, ops.add(kept, ops.multiply(ops.stop_gradient(batch), 1 - self.momentum)))
+            self.update(moving, ops.add(kept, ops.multiply(batch, 1 - self.momentum)))
         return y
 
     @staticmethod

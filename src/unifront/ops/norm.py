@@ -170,7 +170,8 @@ def _training_decomposed(x: Any, gamma: Any, beta: Any, axis: int, epsilon: floa
     variance = reduce.mean(elementwise.square(centred), others)
     scale = _inverse(variance, epsilon)
     scale = scale if gamma is None else elementwise.multiply(scale, gamma)
-    return _scaled(centred, scale, beta, (axis,)), mean, variance
+    y = _scaled(centred, scale, beta, (axis,))
+    return y, elementwise.stop_gradient(mean), elementwise.stop_gradient(variance)
 
 
 def _training_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -192,6 +193,7 @@ BATCH_NORM_TRAINING = register(
         "Ioffe and Szegedy 2015; ONNX BatchNormalization-15, training",
         attributes={"axis": int, "epsilon": float},
         decomposition=_training_decomposed,
+        constant_results=(1, 2),
     )
 )
 
@@ -207,7 +209,7 @@ def batch_norm_training(
     """`batch_norm` with the statistics of ``x`` itself over all axes but ``axis``.
 
     Returns:
-        The result, the mean and the (biased) variance; gradients flow through all three.
+        The result, the mean and the (biased) variance. The statistics carry no gradient of their own.
     """
     position = axis_in(axis, type_of(x).rank)
     result: tuple[Any, Any, Any] = bind(

@@ -53,6 +53,7 @@ class OpSpec:
         differentiable: False for operations without a useful gradient (comparisons, argmax).
         random: True if the result depends on a key, so that backends agree in distribution only.
         variadic: True if it takes any number of operands.
+        constant_results: positions of results that carry no gradient (batch statistics).
     """
 
     name: str
@@ -65,6 +66,7 @@ class OpSpec:
     differentiable: bool = True
     random: bool = False
     variadic: bool = False
+    constant_results: tuple[int, ...] = ()
 
     def infer(
         self, *types: TensorType | None, regions: tuple[Graph, ...] = (), **attributes: Any

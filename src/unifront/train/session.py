@@ -99,7 +99,7 @@ class Session:
         step = self._take()
         first = self.iteration
         rates = [self.optimizer.rate(first + i) for i in range(len(indices))]
-        step.run(arrays, self.place.backend.array(indices, self.place.device), rates)
+        step.run(arrays, indices, rates)
         self.optimizer.iterations = step.state.iteration
 
     def step_on(self, batch: Sequence[Array]) -> None:

@@ -10,8 +10,8 @@ from unifront.ir.emit import Storage
 from unifront.ir.graph import Op
 
 FAMILIES = (
-    "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool", "norm",
-    "nn", "rnn", "attention", "control", "random", "optimize",
+    "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool",
+    "norm", "nn", "rnn", "attention", "control", "random", "optimize",
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}

@@ -17,6 +17,11 @@ def _signed(function: Callable[[Any], Any], of_unsigned: Callable[[Any], Any]) -
     return lambda x: of_unsigned(x) if x.dtype.is_unsigned else function(x)
 
 
+def _times_minus_one(x: Any) -> Any:
+    # Modulo 2**bits. TensorFlow's optimizer would turn ``0 - x`` into the negative, which has no kernel.
+    return x * tf.constant(x.dtype.max, x.dtype)
+
+
 def _of_floats(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """A rounding: integers are whole already."""
     return lambda x: tf.identity(x) if x.dtype.is_integer else function(x)
@@ -39,6 +44,8 @@ def _power(x: Any, y: Any) -> Any:
 
 
 def _gelu(x: Any, approximate: bool) -> Any:
+    if x.dtype.size == 2:  # 16-bit floats lose too much in the steps between
+        return tf.cast(_gelu(tf.cast(x, "float32"), approximate), x.dtype)
     # tf.nn.gelu rounds a constant to float32, also when x is float64.
     if approximate:
         return 0.5 * x * (1.0 + tf.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x * x * x)))
@@ -53,7 +60,7 @@ def _leaky_relu(x: Any, negative_slope: float) -> Any:
 
 
 TABLE: dict[Op, Callable[..., Any]] = {
-    ops.NEGATIVE: _signed(tf.negative, lambda x: tf.zeros_like(x) - x),
+    ops.NEGATIVE: _signed(tf.negative, _times_minus_one),
     ops.ABS: _signed(tf.abs, tf.identity),
     ops.SIGN: _signed(tf.sign, lambda x: tf.cast(tf.cast(x, "bool"), x.dtype)),
     ops.SQUARE: tf.square,

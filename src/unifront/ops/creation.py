@@ -183,5 +183,5 @@ def arange(
             f"arange: named dimensions go with ints and a positive step; given were {first}, {last} and {step}."
         )
     count = (last - first + step - 1) // step  # type: ignore[operator]  # dimensions and ints
-    positions = e.multiply(iota((count,), 0, kind, like=like), step)
+    positions = e.multiply(iota((count,), 0, kind, like=like), step)  # type: ignore[arg-type]  # the same
     return e.add(positions, full((), first, kind, like=like))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec
 
 import numpy as np
 
@@ -357,12 +357,15 @@ def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     return tree.map_leaves(lambda leaf: Symbolic(type_of(leaf), "", call, next(count)), result)
 
 
-def replayed(function: Callable[..., Any]) -> Callable[..., Any]:
+Arguments = ParamSpec("Arguments")
+
+
+def replayed(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
     """``function``, whose attributes come from shapes: on symbolic tensors the whole call is noted, so that
     they are computed anew when the model is traced with other sizes."""
 
     @functools.wraps(function)
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
+    def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
         if any(isinstance(leaf, Symbolic) for leaf in tree.leaves([args, kwargs])):
             return record(wrapped, *args, **kwargs)
         return function(*args, **kwargs)

@@ -7,8 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unifront import ops, testing
+from unifront import backend, ops, testing
+from unifront.backend import placement
+from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError, ShapeError
+from unifront.ir.dims import symbol
+from unifront.ir.types import TensorType
+from unifront.ops.tensor import Builder, type_of
 
 UNITS, FEATURES, BATCH, TIME = 4, 3, 5, 6
 GATES = {"lstm": 4, "gru": 3, "simple_rnn": 1}
@@ -124,3 +129,48 @@ def test_wrong_operands_are_named() -> None:
         ops.lstm(x, np.zeros((4, 6)), np.zeros((2, 8)))
     with pytest.raises(ArgumentError, match="activation is one of tanh, relu, not 'gelu'"):
         ops.simple_rnn(x, np.zeros((4, 2)), np.zeros((2, 2)), activation="gelu")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("backend_name", [name for name in backend.installed() if name != "numpy"])
+def test_a_mask_in_a_graph_of_free_sizes(backend_name: str, reverse: bool) -> None:
+    rng = np.random.default_rng(4)
+    weights = _weights("gru", rng)
+    builder = Builder("masked")
+    batch, time = symbol("batch"), symbol("time")
+    x = builder.input("x", TensorType(dtype_of("float64"), (batch, time, FEATURES)))
+    mask = builder.input("mask", TensorType(dtype_of("bool"), (batch, time)))
+    kernels = [builder.input(f"w{i}", type_of(weight)) for i, weight in enumerate(weights)]
+
+    def run(x: Any, lengths: Any) -> Any:
+        return ops.gru(x, *kernels, lengths=lengths, reverse=reverse)
+
+    sequence, h = ops.with_mask(run, x, mask, reverse=reverse)
+    graph = builder.graph([ops.sum(ops.add(ops.sum(ops.square(sequence)), ops.sum(h))), sequence, h])
+    place = placement(backend_name)
+    program = place.backend.value_and_grad(graph, ["x", "w1"])
+    values = _x(rng), rng.random((BATCH, TIME)) < 0.6
+    outputs = program([place.backend.array(value) for value in (*values, *weights)], [])
+    _, sequence, h, d_x, d_w = (place.backend.numpy(output) for output in outputs)
+    expected = placement("numpy").backend.compile(graph)([*values, *weights], [])
+    testing.assert_close(sequence, expected[1])
+    testing.assert_close(h, expected[2])
+    assert np.all(d_x[~values[1]] == 0)
+    assert np.all(np.isfinite(d_w))
+    assert np.any(d_x != 0)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+@pytest.mark.parametrize("backend_name", [name for name in backend.installed() if name != "numpy"])
+@pytest.mark.parametrize("name", ["lstm", "gru", "simple_rnn"])
+def test_half_precision(name: str, backend_name: str, dtype: str) -> None:
+    rng = np.random.default_rng(5)
+    operands = [np.asarray(o, dtype_of(dtype).numpy) for o in (_x(rng), *_weights(name, rng))]
+    lengths = np.array([6, 0, 3, 5, 2], np.int32)
+    place = placement(backend_name)
+    natives = [place.backend.array(o) for o in (*operands, lengths)]
+    found = getattr(ops, name)(*natives[:-1], lengths=natives[-1])
+    expected = getattr(ops, name)(*(o.astype("float64") for o in operands), lengths=lengths)
+    for a, e in zip(found, expected, strict=True):
+        # The state is rounded at each of the six steps.
+        testing.assert_close(place.backend.numpy(a), e, dtype=dtype, bounds={dtype: 0.06}, what=name)

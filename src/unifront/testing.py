@@ -166,7 +166,8 @@ def check_gradient(backend: str, spec: OpSpec, sample: Sample, dtype: str, devic
     wide = [_as(o, "float64") for o in operands]
     results = _reference(spec, sample, wide)
     rng = np.random.default_rng(7)
-    weights = {i: _as(rng.normal(size=np.shape(r)), dtype) for i, r in enumerate(results) if _is_float(r) and i not in spec.constant_results}
+    moving = [i for i, r in enumerate(results) if _is_float(r) and i not in spec.constant_results]
+    weights = {i: _as(rng.normal(size=np.shape(results[i])), dtype) for i in moving}
     if not wrt or not weights:
         return
     graph = graph_of(spec, sample, operands, scalar=True)

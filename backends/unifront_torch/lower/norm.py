@@ -42,7 +42,8 @@ def _batch_norm_training(
     image, back = _as_image(x, axis)
     y, mean, inverse = torch.native_batch_norm(image, gamma, beta, None, None, True, 0.0, epsilon)
     with torch.no_grad():
-        return back(y), mean.to(x.dtype, copy=True), (inverse**-2 - epsilon).clamp_min_(0.0).to(x.dtype)
+        statistics = mean.to(x.dtype, copy=True), (inverse**-2 - epsilon).clamp_min_(0.0).to(x.dtype)
+    return (back(y), *statistics)
 
 
 def _trailing(x: torch.Tensor, axes: Axes) -> tuple[torch.Tensor, Callable[[torch.Tensor], torch.Tensor]]:

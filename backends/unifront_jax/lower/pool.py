@@ -1,8 +1,13 @@
-"""Rows of pooling."""
+"""Rows of pooling.
+
+The gradient of XLA's own windowed maximum takes, on a CPU, up to 20 times as long as that of a few comparisons
+of shifted slices; so small windows are taken apart.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from math import prod
 from typing import Any
 
@@ -15,6 +20,8 @@ from unifront.ops.spec import OpSpec
 from unifront.ops.windows import Padding, explicit
 
 Axes = tuple[int, ...]
+LARGE = 16
+"""Sum of the window's sizes from which a maximum is left to XLA."""
 
 
 def _around(values: tuple[Any, ...], data_format: str, other: Any) -> tuple[Any, ...]:
@@ -29,10 +36,31 @@ def _pairs(x: Any, pool_size: Axes, strides: Axes, padding: Padding, data_format
 
 def _max_pool(x: Any, pool_size: Axes, strides: Axes, padding: Padding, data_format: str) -> Any:
     pairs = _pairs(x, pool_size, strides, padding, data_format)
-    return lax.reduce_window(
-        x, -np.inf, lax.max, _around(pool_size, data_format, 1), _around(strides, data_format, 1),
-        _around(pairs, data_format, (0, 0)),
-    )  # fmt: skip
+    if sum(pool_size) > LARGE:
+        return lax.reduce_window(
+            x, -np.inf, lax.max, _around(pool_size, data_format, 1), _around(strides, data_format, 1),
+            _around(pairs, data_format, (0, 0)),
+        )  # fmt: skip
+    if any(map(any, pairs)):
+        edges = _around(tuple((before, after, 0) for before, after in pairs), data_format, (0, 0, 0))
+        x = lax.pad(x, np.asarray(-np.inf, x.dtype), edges)
+    first = 1 if data_format == "channels_last" else 2
+    for axis in reversed(
+        range(len(pool_size))
+    ):  # the last first, so that of equal ones the first of all wins
+        x = reduce(_larger, _shifted(x, first + axis, pool_size[axis], strides[axis]))
+    return x
+
+
+def _shifted(x: Any, axis: int, size: int, stride: int) -> list[Any]:
+    """The first, the second, … element of every window along ``axis``."""
+    span = (x.shape[axis] - size) // stride * stride + 1
+    return [lax.slice_in_dim(x, i, i + span, stride, axis) for i in range(size)]
+
+
+def _larger(a: Any, b: Any) -> Any:
+    """The larger one, ``a`` of equal ones (`lax.max` would share the gradient); NaN if one is."""
+    return jnp.where((a >= b) | (a != a), a, b)
 
 
 def _average_pool(x: Any, pool_size: Axes, strides: Axes, padding: Padding, data_format: str) -> Any:

@@ -7,7 +7,7 @@
     tf.saved_model.save(net, "folder")
 
 Variables lie under the model's paths (``net.block1.conv.kernel``), in Keras's layouts.
-A SavedModel holds inference, as ``loaded(images)`` and as its serving signature, and training if it was called.
+A SavedModel holds inference (``loaded(images)`` and its serving signature), and training if it was called.
 """
 
 from __future__ import annotations

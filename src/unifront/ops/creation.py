@@ -180,7 +180,7 @@ def arange(
         return np.arange(first, last, step).astype(kind.numpy)
     if floats or not isinstance(step, int) or step < 1:
         raise ArgumentError(
-            f"arange: named dimensions go with ints and a positive step; given were {first}, {last} and {step}."
+            f"arange: named dimensions go with ints and a positive step, not with {first}, {last} and {step}."
         )
     count = (last - first + step - 1) // step  # type: ignore[operator]  # dimensions and ints
     positions = e.multiply(iota((count,), 0, kind, like=like), step)  # type: ignore[arg-type]  # the same

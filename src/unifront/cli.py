@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,26 @@ def options(
     """Options of every command."""
 
 
+def _load_quietly() -> None:
+    """Load every installed backend; what the frameworks print meanwhile is shown only if one fails to load.
+
+    TensorFlow writes to the process's standard error from C++ before any setting of it applies.
+    """
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as printed:
+        os.dup2(printed.fileno(), 2)
+        try:
+            for name in backends.installed():
+                backends.get_backend(name).devices()
+        except BaseException:
+            printed.seek(0)
+            os.write(kept, printed.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
 @app.command()
 def demo(
     folder: Annotated[Path | None, typer.Option(help="Keep digits.onnx and digits.uf in this folder.")] = None,
@@ -49,6 +70,8 @@ def demo(
 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+    with console.status("Loading the installed frameworks"):
+        _load_quietly()
     if not run(console, folder, epochs):
         raise typer.Exit(1)
 
@@ -56,15 +79,15 @@ def demo(
 @app.command("backends")
 def list_backends() -> None:
     """Show which backends are installed, their versions and devices, and what to type for the rest."""
+    _load_quietly()
     table = Table()
     for column in ("backend", "version", "devices", "to install"):
         table.add_column(column)
     for name in sorted(backends.names(), key=lambda name: name == "numpy"):
         if backends.is_installed(name):
-            with contextlib.suppress(UnifrontError):
-                found = backends.get_backend(name)
-                table.add_row(name, found.version(), ", ".join(found.devices()), "")
-                continue
+            found = backends.get_backend(name)
+            table.add_row(name, found.version(), ", ".join(found.devices()), "")
+            continue
         table.add_row(name, "", "", escape(f'pip install "unifront[{name}]"'))
     console.print(table)
     console.print(f"Default: {backends.default_name()} (set UNIFRONT_BACKEND, or uf.set_backend, to change it)")

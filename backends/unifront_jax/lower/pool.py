@@ -1,7 +1,7 @@
 """Rows of pooling.
 
-The gradient of XLA's own windowed maximum takes, on a CPU, up to 20 times as long as that of a few comparisons
-of shifted slices; so small windows are taken apart.
+The gradient of XLA's own windowed maximum takes, on a CPU, up to 20 times as long as that of a few
+comparisons of shifted slices; so small windows are taken apart.
 """
 
 from __future__ import annotations

@@ -35,7 +35,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
 ) -> None:
     """Options of every command."""
 
@@ -62,7 +64,7 @@ def _load_quietly() -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path | None, typer.Option(help="Keep digits.onnx and digits.uf in this folder.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Keep digits.onnx and digits.uf here.")] = None,
     epochs: Annotated[int, typer.Option(min=1, help="Epochs, shared among the backends.")] = 9,
 ) -> None:
     """Train one model on real digits with every installed backend, and show that they agree."""
@@ -90,7 +92,7 @@ def list_backends() -> None:
             continue
         table.add_row(name, "", "", escape(f'pip install "unifront[{name}]"'))
     console.print(table)
-    console.print(f"Default: {backends.default_name()} (set UNIFRONT_BACKEND, or uf.set_backend, to change it)")
+    console.print(f"Default: {backends.default_name()} (UNIFRONT_BACKEND or uf.set_backend change it)")
 
 
 @zoo_app.command("list")

@@ -1,6 +1,6 @@
 """``unifront demo``: one small CNN on real digits, trained by every installed backend in turn.
 
-    python -m unifront.demo digits.uf     evaluates a saved model and prints the numbers as JSON
+python -m unifront.demo digits.uf     evaluates a saved model and prints the numbers as JSON
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import unifront as uf
 from unifront import backend as backends
 from unifront.errors import BackendMissing, UnifrontError
 from unifront.model import Model
+from unifront.summary import summary_table
 from unifront.testing import difference
 
 EPOCHS = 8
@@ -33,7 +34,9 @@ def load_digits() -> Split:
     try:
         from sklearn.datasets import load_digits as load
     except ModuleNotFoundError as error:
-        raise BackendMissing('The demo\'s digits come with scikit-learn. Try: pip install "unifront[zoo]"') from error
+        raise BackendMissing(
+            'The digits of the demo come with scikit-learn. Try: pip install "unifront[zoo]"'
+        ) from error
     data = load()
     images = (data.images[..., None] / 16).astype(np.float32)
     labels = data.target.astype(np.int32)
@@ -69,8 +72,9 @@ def run(console: Console, folder: Path | None = None, epochs: int = EPOCHS) -> b
     model = build()
     trainable = [name for name in backends.installed() if name != "numpy"]
     console.rule("unifront: one model, every backend")
-    console.print(f"{len(x_train)} digits to train on, {len(x_test)} held out. Backends: {', '.join(trainable) or 'none'}.")
-    model.summary(console.print)
+    console.print(f"{len(x_train)} digits to train on, {len(x_test)} held out.")
+    console.print(f"Backends: {', '.join(trainable) or 'none'}.")
+    console.print(summary_table(model))
     if not trainable:
         return _without_frameworks(console, model, x_test)
     good = _train(console, model, x_train, y_train, trainable, epochs)
@@ -85,12 +89,12 @@ def run(console: Console, folder: Path | None = None, epochs: int = EPOCHS) -> b
 
 
 def _without_frameworks(console: Console, model: Model, x: np.ndarray) -> bool:
-    console.print("No framework is installed, so there is nothing to train with. To install one, type one of:")
+    console.print("No framework is installed, so there is nothing to train with. To install one, type:")
     for name in backends.names():
         if name != "numpy":
             console.print(f'    pip install "unifront[{name}]"', markup=False, highlight=False)
     outputs = model.predict(x[:8], backend="numpy")
-    console.print(f"Inference works on NumPy alone: {len(outputs)} images gave logits of shape {outputs.shape}.")
+    console.print(f"Inference works on NumPy alone: 8 images gave logits of shape {outputs.shape}.")
     return True
 
 
@@ -106,10 +110,11 @@ def _train(
         model.fit(x, y, batch_size=32, epochs=share, backend=name)
         steps = model.optimizer.iterations - before
         home = model.weights[0].home
+        took = time.perf_counter() - began
         console.print(
-            f"  {name}: steps {before} to {model.optimizer.iterations} in {time.perf_counter() - began:.1f} s; "
-            f"weights and Adam moments now live in {home}.", highlight=False,
-        )  # fmt: skip
+            f"  {name}: steps {before} to {model.optimizer.iterations} in {took:.1f} s.", highlight=False
+        )
+        console.print(f"  Weights and Adam moments now live in {home}.", highlight=False)
         good &= steps == share * -(-len(x) // 32) and home.startswith(name)
     return good
 
@@ -136,14 +141,15 @@ def _onnx(console: Console, model: Model, x: np.ndarray, path: Path) -> bool:
     session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
     (outputs,) = session.run(None, {session.get_inputs()[0].name: x})
     off = difference(outputs, model.predict(x, backend="numpy", batch_size=256))
-    console.print(f"  {path.name}: {path.stat().st_size:,} bytes; ONNX Runtime differs from NumPy by {off:.1e}.")
+    size = path.stat().st_size
+    console.print(f"  {path.name}: {size:,} bytes; ONNX Runtime differs from NumPy by {off:.1e}.")
     return off <= 1e-5
 
 
 def _save(console: Console, model: Model, found: dict[str, dict[str, float]], path: Path) -> bool:
     console.rule("4. save, load in a new process, evaluate again")
     model.save(path)
-    done = subprocess.run(  # noqa: S603  # our own interpreter and module
+    done = subprocess.run(
         [sys.executable, "-m", "unifront.demo", str(path)], capture_output=True, text=True, check=False
     )
     if done.returncode:
@@ -151,7 +157,8 @@ def _save(console: Console, model: Model, found: dict[str, dict[str, float]], pa
         return False
     again: dict[str, dict[str, float]] = json.loads(done.stdout.strip().splitlines()[-1])
     off = max(abs(again[name][key] - row[key]) for name, row in found.items() for key in ("loss", "accuracy"))
-    console.print(f"  {path.name}: {path.stat().st_size:,} bytes; loss and accuracy on {len(again)} backends differ by {off:.1e}.")
+    console.print(f"  {path.name}: {path.stat().st_size:,} bytes.")
+    console.print(f"  Loss and accuracy on {len(again)} backends differ by {off:.1e}.")
     return off <= 1e-6
 
 

@@ -9,17 +9,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from unifront import errors, layers, ops, zoo
-    from unifront.backend import set_backend
+    from unifront import errors as errors
+    from unifront import layers as layers
+    from unifront import onnx as onnx
+    from unifront import ops as ops
+    from unifront import testing as testing
+    from unifront import zoo as zoo
+    from unifront.backend import HostKey as random_key
+    from unifront.backend import set_backend as set_backend
     from unifront.backend import use_backend as backend
-    from unifront.dtypes import floatx, set_floatx
-    from unifront.layers import initializers, regularizers
-    from unifront.layers.layer import Layer
-    from unifront.model import Input, Model, Sequential
-    from unifront.comparison import parity
-    from unifront.saving import load
-    from unifront.trace import set_seed
-    from unifront.train import callbacks, losses, metrics, optimizers, schedules
+    from unifront.comparison import parity as parity
+    from unifront.dtypes import floatx as floatx
+    from unifront.dtypes import set_floatx as set_floatx
+    from unifront.layers import initializers as initializers
+    from unifront.layers import regularizers as regularizers
+    from unifront.layers.layer import Layer as Layer
+    from unifront.model import Input as Input
+    from unifront.model import Model as Model
+    from unifront.model import Sequential as Sequential
+    from unifront.saving import load as load
+    from unifront.trace import set_seed as set_seed
+    from unifront.train import callbacks as callbacks
+    from unifront.train import losses as losses
+    from unifront.train import metrics as metrics
+    from unifront.train import optimizers as optimizers
+    from unifront.train import schedules as schedules
+    from unifront.weights import Variable as Variable
 
 __version__ = "0.1.0"
 
@@ -43,6 +58,7 @@ _HOMES = {
     "Sequential": "unifront.model:Sequential",
     "Variable": "unifront.weights:Variable",
     "backend": "unifront.backend:use_backend",
+    "random_key": "unifront.backend:HostKey",
     "set_backend": "unifront.backend:set_backend",
     "floatx": "unifront.dtypes:floatx",
     "set_floatx": "unifront.dtypes:set_floatx",
@@ -50,7 +66,7 @@ _HOMES = {
     "load": "unifront.saving:load",
     "parity": "unifront.comparison:parity",
 }
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604  # the table is the list
+__all__ = [*_HOMES, "__version__"]  # the table is the list
 
 
 def __getattr__(name: str) -> Any:

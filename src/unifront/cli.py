@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import unifront as uf
-from unifront import backend as backends
+from unifront.backend import default_name, get_backend, installed, is_installed, names
 from unifront.errors import UnifrontError
 
 app = typer.Typer(
@@ -51,8 +51,8 @@ def _load_quietly() -> None:
     with tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
         try:
-            for name in backends.installed():
-                backends.get_backend(name).devices()
+            for name in installed():
+                get_backend(name).devices()
         except BaseException:
             printed.seek(0)
             os.write(kept, printed.read())
@@ -85,14 +85,14 @@ def list_backends() -> None:
     table = Table()
     for column in ("backend", "version", "devices", "to install"):
         table.add_column(column)
-    for name in sorted(backends.names(), key=lambda name: name == "numpy"):
-        if backends.is_installed(name):
-            found = backends.get_backend(name)
+    for name in sorted(names(), key=lambda name: name == "numpy"):
+        if is_installed(name):
+            found = get_backend(name)
             table.add_row(name, found.version(), ", ".join(found.devices()), "")
             continue
         table.add_row(name, "", "", escape(f'pip install "unifront[{name}]"'))
     console.print(table)
-    console.print(f"Default: {backends.default_name()} (UNIFRONT_BACKEND or uf.set_backend change it)")
+    console.print(f"Default: {default_name()} (UNIFRONT_BACKEND or uf.set_backend change it)")
 
 
 @zoo_app.command("list")

@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 import unifront as uf
-from unifront import backend as backends
+from unifront.backend import installed, names
 from unifront.errors import BackendMissing, UnifrontError
 from unifront.model import Model
 from unifront.summary import summary_table
@@ -58,7 +58,7 @@ def evaluate_everywhere(model: Model, x: np.ndarray, y: np.ndarray) -> dict[str,
     """Loss, accuracy and largest difference of the outputs from NumPy's, on every installed backend."""
     judge = model.predict(x, backend="numpy", batch_size=256)
     found = {}
-    for name in backends.installed():
+    for name in installed():
         numbers = model.evaluate(x, y, backend=name, batch_size=256, return_dict=True)
         outputs = model.predict(x, backend=name, batch_size=256)
         found[name] = {**numbers, "difference": difference(outputs, judge)}
@@ -70,7 +70,7 @@ def run(console: Console, folder: Path | None = None, epochs: int = EPOCHS) -> b
     uf.set_seed(0)
     (x_train, y_train), (x_test, y_test) = load_digits()
     model = build()
-    trainable = [name for name in backends.installed() if name != "numpy"]
+    trainable = [name for name in installed() if name != "numpy"]
     console.rule("unifront: one model, every backend")
     console.print(f"{len(x_train)} digits to train on, {len(x_test)} held out.")
     console.print(f"Backends: {', '.join(trainable) or 'none'}.")
@@ -90,7 +90,7 @@ def run(console: Console, folder: Path | None = None, epochs: int = EPOCHS) -> b
 
 def _without_frameworks(console: Console, model: Model, x: np.ndarray) -> bool:
     console.print("No framework is installed, so there is nothing to train with. To install one, type:")
-    for name in backends.names():
+    for name in names():
         if name != "numpy":
             console.print(f'    pip install "unifront[{name}]"', markup=False, highlight=False)
     outputs = model.predict(x[:8], backend="numpy")

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from unifront import ops as ops
     from unifront import testing as testing
     from unifront import zoo as zoo
-    from unifront.backend import HostKey as random_key
+    from unifront.backend import HostKey as random_key  # noqa: F401  # the façade
     from unifront.backend import set_backend as set_backend
-    from unifront.backend import use_backend as backend
+    from unifront.backend import use_backend as backend  # noqa: F401  # the façade
     from unifront.comparison import parity as parity
     from unifront.dtypes import floatx as floatx
     from unifront.dtypes import set_floatx as set_floatx

@@ -56,7 +56,9 @@ def _by_planes(plane: Callable[..., Any], x: Any, pool_size: Axes, strides: Axes
     y = tf.reshape(y, (sizes[0], sizes[1], -1, x.shape[-1]))
     pairs = depth if isinstance(depth, str) else (*depth, (0, 0))
     y = plane(y, (pool_size[0], 1), (strides[0], 1), pairs)
-    return tf.reshape(y, tf.concat([tf.shape(y)[:2], inner], 0))
+    y = tf.reshape(y, tf.concat([tf.shape(y)[:2], inner], 0))
+    y.set_shape((None, None, None, None, x.shape[-1]))  # whose size the next convolution must know
+    return y
 
 
 def _max(x: Any, pool_size: Axes, strides: Axes, padding: Padding, layout: str = "NHWC") -> Any:

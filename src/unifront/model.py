@@ -97,12 +97,16 @@ class Model(Layer):
                 raise ArgumentError(f"The inputs of a Model are uf.Input tensors, not {leaf!r}.")
         for leaf in tree.leaves(outputs):
             if not isinstance(leaf, Symbolic):
-                raise ArgumentError(f"The outputs of a Model are computed from its inputs by layers; not {leaf!r}.")
+                raise ArgumentError(
+                    f"The outputs of a Model are computed from its inputs by layers; not {leaf!r}."
+                )
         if isinstance(inputs, dict):
             for key, leaf in inputs.items():
                 leaf.name = leaf.name or key
         self._calls = list(_calls_below(tree.leaves(outputs), leaves))
-        layers = {id(call.function): call.function for call in self._calls if isinstance(call.function, Layer)}
+        layers = {
+            id(call.function): call.function for call in self._calls if isinstance(call.function, Layer)
+        }
         self._adopt(list(layers.values()))
         self._input_types = _named_types(leaves)
         self.input_structure = numbered(inputs)
@@ -113,11 +117,17 @@ class Model(Layer):
         """Name the layers uniquely and make them children."""
         taken = {layer._name for layer in self.layers}
         for layer in layers:
-            if layer._name is not None and layer._name in taken and all(layer is not own for own in self.layers):
+            if (
+                layer._name is not None
+                and layer._name in taken
+                and all(layer is not own for own in self.layers)
+            ):
                 raise ArgumentError(f"Two layers of the model {self.name!r} are called {layer._name!r}.")
             base = snake_case(type(layer).__name__)
             number = 0
-            while layer._name is None or (layer._name in taken and self._children.get(layer._name) is not layer):
+            while layer._name is None or (
+                layer._name in taken and self._children.get(layer._name) is not layer
+            ):
                 candidate = base if number == 0 else f"{base}_{number}"
                 number += 1
                 if candidate not in taken:
@@ -128,12 +138,16 @@ class Model(Layer):
     def call(self, *args: Any) -> Any:
         """Replay the calls of the functional API on the tensors given."""
         if self._inputs is None:
-            raise ArgumentError(f"{type(self).__name__} does not define call() and was not given inputs and outputs.")
+            raise ArgumentError(
+                f"{type(self).__name__} does not define call() and was not given inputs and outputs."
+            )
         given = _flatten_like(args[0] if len(args) == 1 else args, self._inputs)
         wanted = tree.leaves(self._inputs)
         if len(given) != len(wanted):
             raise ArgumentError(f"{self.name} takes {len(wanted)} inputs; {len(given)} were given.")
-        known: dict[tuple[int, int], Any] = {(id(leaf), 0): value for leaf, value in zip(wanted, given, strict=True)}
+        known: dict[tuple[int, int], Any] = {
+            (id(leaf), 0): value for leaf, value in zip(wanted, given, strict=True)
+        }
 
         def value(leaf: Any) -> Any:
             if not isinstance(leaf, Symbolic):
@@ -141,7 +155,9 @@ class Model(Layer):
             return known[(id(leaf), 0) if leaf.call is None else (id(leaf.call), leaf.index)]
 
         for call in self._calls:
-            result = call.function(*tree.map_leaves(value, call.args), **tree.map_leaves(value, dict(call.kwargs)))
+            result = call.function(
+                *tree.map_leaves(value, call.args), **tree.map_leaves(value, dict(call.kwargs))
+            )
             for index, leaf in enumerate(tree.leaves(result)):
                 known[id(call), index] = leaf
         return tree.map_leaves(value, self._outputs)
@@ -190,9 +206,14 @@ class Model(Layer):
         """Fix the inputs by the types of data (one, a list or a dict; the first axis is the batch) if not known yet."""
         if self._input_types is None:
             leaves = tree.leaves(types)
-            names = list(types) if isinstance(types, dict) else ["input", *(f"input_{i}" for i in range(1, len(leaves)))]
+            names = (
+                list(types)
+                if isinstance(types, dict)
+                else ["input", *(f"input_{i}" for i in range(1, len(leaves)))]
+            )
             self._input_types = {
-                name: type_.with_shape((BATCH, *type_.shape[1:])) for name, type_ in zip(names, leaves, strict=True)
+                name: type_.with_shape((BATCH, *type_.shape[1:]))
+                for name, type_ in zip(names, leaves, strict=True)
             }
             self.input_structure = numbered(types)
 
@@ -216,7 +237,9 @@ class Model(Layer):
         def call(*tensors: Any) -> Any:
             return self(tree.map_leaves(lambda number: tensors[number], self.input_structure))
 
-        traced = trace(call, self.input_types, training=training, name=self.name, output_names=self._output_names)
+        traced = trace(
+            call, self.input_types, training=training, name=self.name, output_names=self._output_names
+        )
         self.place("")
         return _renamed(traced, self.variable_paths())
 
@@ -272,7 +295,7 @@ class Model(Layer):
         weighted_metrics: Any = None,
         backend: str | None = None,
     ) -> None:
-        """Choose how the model trains; names and arguments as in Keras. See `unifront.train.compile_model`."""
+        """Choose how the model trains; names and arguments as in Keras. See `unifront.train.configure`."""
         from unifront.train import configure
 
         self._training = configure(self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend)
@@ -351,7 +374,9 @@ class Sequential(Model):
         name: the model's name.
     """
 
-    def __init__(self, layers: Sequence[Any] = (), *, name: str | None = None, trainable: bool = True) -> None:
+    def __init__(
+        self, layers: Sequence[Any] = (), *, name: str | None = None, trainable: bool = True
+    ) -> None:
         super().__init__(name=name, trainable=trainable)
         self._source: Symbolic | None = None
         for layer in layers:
@@ -380,6 +405,7 @@ class Sequential(Model):
 
     def _reconnect(self) -> None:
         self._tracings.clear()
+        self.programs.clear()
         if self._source is None:
             return
         x: Any = self._source
@@ -450,7 +476,9 @@ def _flatten_like(given: Any, structure: Any) -> list[Any]:
     """The leaves of ``given`` in the order of ``structure``; dicts are matched by key."""
     if isinstance(structure, dict) and isinstance(given, dict):
         if set(given) != set(structure):
-            raise DataError(f"The inputs are a dict with the keys {sorted(structure)}; given were {sorted(given)}.")
+            raise DataError(
+                f"The inputs are a dict with the keys {sorted(structure)}; given were {sorted(given)}."
+            )
         return [leaf for key, part in structure.items() for leaf in _flatten_like(given[key], part)]
     return tree.leaves(given)
 

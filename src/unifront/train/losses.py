@@ -14,12 +14,16 @@ EPSILON = 1e-7
 """Probabilities are kept this far from 0 and 1 before a logarithm (Keras's epsilon)."""
 
 
+REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", "mean_with_sample_weight")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """A function of targets and predictions that gives one number for each example, and how they are reduced.
 
     Args:
-        reduction: ``"sum_over_batch_size"`` (the mean), ``"sum"`` or ``"none"``.
+        reduction: ``"sum_over_batch_size"`` or ``"mean"`` (the mean), ``"sum"``, ``"none"``, or
+            ``"mean_with_sample_weight"`` (the sum divided by the sum of the weights).
         name: how logs call it.
     """
 
@@ -27,34 +31,59 @@ class Loss:
     name: str | None = None
 
     def __post_init__(self) -> None:
-        known = ("sum_over_batch_size", "mean", "sum", "none")
-        if self.reduction not in known:
-            raise UnknownName("reduction", self.reduction, known)
+        if self.reduction not in REDUCTIONS:
+            raise UnknownName("reduction", self.reduction, REDUCTIONS)
+        smoothing = getattr(self, "label_smoothing", 0.0)
+        if not 0 <= smoothing <= 1:
+            raise ArgumentError(
+                f"{type(self).__name__}: label_smoothing is a number in [0, 1], not {smoothing!r}."
+            )
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each example (or step): the last axis is reduced. Overridden by every loss."""
         raise ArgumentError(f"{type(self).__name__} does not define call().")
+
+    def counted(self, y_true: Any, y_pred: Any) -> Any:
+        """Which examples (or steps) count at all, as booleans; None for all."""
+        return None
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
         """The reduced loss.
 
         Args:
             sample_weight: ``[batch]`` or the shape of the unreduced loss; multiplies it.
-            mask: boolean, the shape of the unreduced loss; steps outside it do not count.
+            mask: boolean, the shape of the unreduced loss; steps outside it do not count, so that a mean is
+                one over the steps inside.
         """
         losses = self.call(y_true, y_pred)
-        if sample_weight is not None:
-            losses = ops.multiply(losses, _like(sample_weight, losses))
-        if mask is not None and self.reduction != "none":
-            weights = ops.cast(_like(mask, losses), type_of(losses).dtype)
-            total, count = (
-                ops.sum(ops.multiply(losses, weights)),
-                ops.sum(ops.multiply(ops.ones_like(losses), weights)),
-            )
-            return total if self.reduction == "sum" else ops.divide(total, ops.maximum(count, EPSILON))
+        dtype = type_of(losses).dtype
+
+        def factor(given: Any) -> Any:
+            return None if given is None else ops.cast(_like(given, losses), dtype)
+
+        kept = _product(factor(mask), factor(self.counted(y_true, y_pred)))
+        weights = _product(factor(sample_weight), kept)
+        if weights is not None:
+            losses = ops.multiply(losses, weights)
         if self.reduction == "none":
             return losses
-        return ops.sum(losses) if self.reduction == "sum" else ops.mean(losses)
+        total = ops.sum(losses)
+        if self.reduction == "sum":
+            return total
+        counted = weights if self.reduction == "mean_with_sample_weight" else kept
+        if counted is None:
+            return ops.mean(losses)
+        return _ratio(total, ops.sum(ops.multiply(ops.ones_like(losses), counted)))
+
+
+def _product(a: Any, b: Any) -> Any:
+    return a if b is None else b if a is None else ops.multiply(a, b)
+
+
+def _ratio(total: Any, count: Any) -> Any:
+    """``total / count``; 0 where nothing counts."""
+    nothing = ops.equal(count, 0.0)
+    return ops.where(nothing, 0.0, ops.divide(total, ops.where(nothing, 1.0, count)))
 
 
 def _like(weight: Any, losses: Any) -> Any:
@@ -138,11 +167,16 @@ class SparseCategoricalCrossentropy(Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         labels = labels_of(y_true, y_pred)
         logits = y_pred if self.from_logits else _log_probabilities(y_pred)
-        if self.ignore_class is None:
+        counted = self.counted(y_true, y_pred)
+        if counted is None:
             return ops.sparse_softmax_cross_entropy(logits, labels)
-        counted = ops.not_equal(labels, self.ignore_class)
         losses = ops.sparse_softmax_cross_entropy(logits, ops.where(counted, labels, 0))
         return ops.where(counted, losses, 0.0)
+
+    def counted(self, y_true: Any, y_pred: Any) -> Any:
+        if self.ignore_class is None:
+            return None
+        return ops.not_equal(labels_of(y_true, y_pred), self.ignore_class)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import tempfile
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +28,7 @@ from safetensors import SafetensorError
 
 from unifront import tree
 from unifront.errors import ArgumentError, FileFormatError, UnifrontError
+from unifront.files import write_beside
 from unifront.ir.dims import Dim, solve, symbol
 from unifront.ir.graph import Graph, concrete_attributes
 from unifront.ir.text import parse_graph, print_graph
@@ -194,28 +193,6 @@ def _write_zip(file: Any, entries: Mapping[str, bytes]) -> None:
         for name, content in entries.items():
             kind = zipfile.ZIP_STORED if name.endswith(".safetensors") else zipfile.ZIP_DEFLATED
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, kind)
-
-
-def write_beside(path: Path, write: Callable[[Any], None]) -> None:
-    """Let ``write`` fill a temporary file in the folder of ``path``, and rename it to ``path`` when it is whole."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise ArgumentError(f"Cannot write {path}: there is no folder {folder}.")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
-    try:
-        with os.fdopen(handle, "w+b") as file:
-            write(file)
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
 
 
 def _slots(model: Model, paths: Mapping[int, str]) -> dict[str, np.ndarray]:

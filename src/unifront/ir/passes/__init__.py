@@ -21,6 +21,7 @@ from unifront.ir.passes.common_subexpressions import common_subexpressions
 from unifront.ir.passes.dead_code import dead_code, unused_variables
 from unifront.ir.passes.fold_batch_norm import fold_batch_norm
 from unifront.ir.passes.fold_constants import Evaluate, fold_constants
+from unifront.ir.passes.fold_padding import fold_padding
 from unifront.ir.passes.simplify_layout import simplify_layout
 from unifront.ir.verify import verify
 
@@ -79,6 +80,7 @@ def registry(ops: Mapping[str, Op], evaluate: Evaluate) -> dict[str, Pass]:
         Pass("fold_constants", partial(fold_constants, ops=ops, evaluate=evaluate)),
         Pass("common_subexpressions", common_subexpressions),
         Pass("dead_code", dead_code),
+        Pass("fold_padding", fold_padding),
         Pass("channels_first", partial(channels_first, ops=ops)),
         Pass("unused_variables", unused_variables, frozenset({"variables"})),
     )
@@ -101,5 +103,5 @@ def run(graph: Graph, passes: Iterable[Pass]) -> Graph:
 
 __all__ = [
     "CONTRACT", "Evaluate", "Pass", "channels_first", "common_subexpressions", "dead_code", "fold_batch_norm",
-    "fold_constants", "registry", "run", "simplify_layout", "standard", "unused_variables",
+    "fold_constants", "fold_padding", "registry", "run", "simplify_layout", "standard", "unused_variables",
 ]  # fmt: skip

@@ -1,0 +1,103 @@
+"""Writing a traced model as an ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unifront.dtypes import DTypeLike, dtype_of
+from unifront.errors import ArgumentError, BackendMissing, DTypeError
+from unifront.files import write_beside
+
+if TYPE_CHECKING:
+    from unifront.trace import Tracing
+
+OPSETS = range(18, 26)
+DEFAULT_OPSET = 20
+INLINE_LIMIT = 2**31 - 2**20
+"""The most bytes of weights inside the file itself: Protocol Buffers end at 2 GiB."""
+
+
+def export(
+    tracing: Tracing,
+    path: str | Path,
+    *,
+    opset: int = DEFAULT_OPSET,
+    dtype: DTypeLike | None = None,
+    optimize: bool = True,
+    external_data: bool | None = None,
+) -> None:
+    """Write a traced graph and the values of its variables as an ONNX model.
+
+    Layers keep their names: a node is called ``layer/path/Operator``, an initializer as the weight is. Images
+    are channels first inside, with one transpose where the model's input is channels last; recurrent layers
+    are ``LSTM``, ``GRU`` and ``RNN`` nodes.
+
+    Args:
+        tracing: the graph and its live variables; ``Model.trace(False)``.
+        path: the file; it appears whole or not at all.
+        opset: the version of the ONNX operator set, 18 to 25.
+        dtype: a float dtype that takes the place of float32 in weights, inputs and outputs; None keeps it.
+        optimize: fold batch normalizations, constants and padding, and simplify transposes.
+        external_data: whether weights go to a second file, ``path`` + ``.data``; None: where they are too
+            large for one.
+
+    Raises `ExportError` naming the layer whose operation ONNX does not have, and `BackendMissing` where the
+    package ``onnx`` is not installed.
+
+        model.export("digits.onnx", dtype="float16")
+    """
+    path = Path(path)
+    model, weights = convert(tracing, opset=opset, dtype=dtype, optimize=optimize)
+    size = sum(len(proto.raw_data) for proto in weights)
+    if external_data or (external_data is None and size > INLINE_LIMIT):
+        _move_out(weights, path.with_name(path.name + ".data"))
+    content = model.SerializeToString()
+    write_beside(path, lambda file: file.write(content))
+
+
+def convert(
+    tracing: Tracing, *, opset: int = DEFAULT_OPSET, dtype: DTypeLike | None = None, optimize: bool = True
+) -> tuple[Any, Sequence[Any]]:
+    """The ``onnx.ModelProto`` of a traced graph, and its initializers; see `export`."""
+    if opset not in OPSETS:
+        raise ArgumentError(f"opset is an int from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
+    wanted = None if dtype is None else dtype_of(dtype)
+    if wanted is not None and not wanted.is_float:
+        raise DTypeError(f"A model is exported in a float dtype, not {wanted}.")
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise BackendMissing(
+            'The package "onnx" is not installed. Install it with: pip install "unifront[onnx]"'
+        ) from error
+    from unifront.onnx.lowering import prepare
+    from unifront.onnx.model import write_model
+    from unifront.onnx.rows import target
+
+    chosen = target(opset)
+    values = {
+        seen.name: live.numpy() for seen, live in zip(tracing.graph.variables, tracing.variables, strict=True)
+    }
+    graph, arrays = prepare(tracing.graph, values, chosen.table.keys(), dtype=wanted, optimize=optimize)
+    model = write_model(graph, arrays, chosen)
+    return model, model.graph.initializer
+
+
+def _move_out(weights: Sequence[Any], path: Path) -> None:
+    """Write the bytes of initializers to ``path``, page-aligned, and leave their places in the model."""
+    import onnx
+
+    def write(file: Any) -> None:
+        for proto in weights:
+            data = proto.raw_data
+            file.write(bytes(-file.tell() % 4096))
+            places = {"location": path.name, "offset": file.tell(), "length": len(data)}
+            file.write(data)
+            proto.ClearField("raw_data")
+            proto.data_location = onnx.TensorProto.EXTERNAL
+            for key, value in places.items():
+                proto.external_data.add(key=key, value=str(value))
+
+    write_beside(path, write)

@@ -1,0 +1,73 @@
+"""What is done to a graph before it is written as ONNX: passes only."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from unifront.dtypes import DType, dtype_of, float32
+from unifront.ir import passes
+from unifront.ir.graph import Graph, Literal, Node, Op, Value
+from unifront.ir.passes import Pass
+from unifront.ir.verify import verify
+from unifront.onnx.recurrent import time_major
+from unifront.ops.replay import expand
+from unifront.ops.spec import OPS
+from unifront.reference import evaluate
+
+Weights = Mapping[str, np.ndarray]
+
+
+def prepare(
+    graph: Graph, values: Weights, known: Container[Op], *, dtype: DType | None, optimize: bool
+) -> tuple[Graph, Weights]:
+    """The graph as it is written, and the values of its variables.
+
+    Args:
+        known: operations that have a row.
+        dtype: what float32 is to become; None leaves it.
+        optimize: whether to fold and simplify beyond what the layouts need.
+    """
+    if dtype is not None and dtype != float32:
+        graph, values = verify(_retyped(graph, dtype)), _retyped_values(values, dtype)
+    if optimize:
+        graph, values = passes.fold_batch_norm(graph, values)
+    # Operations without a row are written out before the layouts are chosen, which then see all.
+    graph = verify(expand(graph, [op for op in OPS.values() if op in known or op.decomposition is None]))
+    table = passes.registry(OPS, evaluate)
+    order = [table["channels_first"], Pass("time_major", time_major)]
+    if optimize:
+        order += [*passes.standard(OPS, evaluate), table["fold_padding"]]
+    return passes.run(graph, [*order, table["dead_code"], table["unused_variables"]]), values
+
+
+def _retyped(graph: Graph, dtype: DType) -> Graph:
+    """``graph`` with float32 become ``dtype``, in types, constants and attributes."""
+
+    def value_of(value: Value) -> Value:
+        return replace(value, type=value.type.with_dtype(dtype)) if value.type.dtype == float32 else value
+
+    def attribute_of(name: str, attribute: Any) -> Any:
+        if isinstance(attribute, Literal) and attribute.dtype == "float32":
+            return Literal.of(attribute.numpy().astype(dtype.numpy))
+        return dtype.name if (name, attribute) == ("dtype", "float32") else attribute
+
+    def node_of(node: Node) -> Node:
+        return replace(
+            node,
+            attributes={name: attribute_of(name, value) for name, value in node.attributes.items()},
+            regions=tuple(_retyped(region, dtype) for region in node.regions),
+        )
+
+    changed = graph.with_values(value_of)
+    return replace(changed, nodes=tuple(map(node_of, changed.nodes)))
+
+
+def _retyped_values(values: Weights, dtype: DType) -> Weights:
+    return {
+        name: array.astype(dtype.numpy) if dtype_of(array.dtype) == float32 else array
+        for name, array in values.items()
+    }

@@ -1,0 +1,95 @@
+"""A prepared graph as an ``onnx.ModelProto``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import onnx
+
+from unifront.ir.graph import Graph
+from unifront.onnx.writer import Ref, Target, Writer, value_info
+
+OPTIONAL_RESULTS = frozenset({"LSTM", "GRU", "RNN"})
+"""Operators that need not give every result."""
+
+
+def write_model(graph: Graph, values: Mapping[str, np.ndarray], target: Target) -> Any:
+    """The model; inputs, outputs and layers named as in ``graph``."""
+    writer = Writer(target)
+    inputs = [writer.input(name, v.type) for name, v in zip(graph.input_names, graph.inputs, strict=True)]
+    names = [writer.names.new(name) for name in graph.output_names]
+    variables = [Ref(v.name, v.value.type, values[v.name]) for v in graph.variables]
+    results = writer.graph(graph, inputs, variables)
+    outputs = _named(writer, results, names)
+    nodes = _alive(writer.nodes, set(outputs))
+    read = {name for node in nodes for name in _reads(node)}
+    proto = onnx.helper.make_graph(
+        nodes,
+        graph.name,
+        [value_info(ref.name, ref.type) for ref in inputs],
+        [value_info(name, value.type) for name, value in zip(outputs, graph.outputs, strict=True)],
+        [initializer for name, initializer in writer.initializers.items() if name in read],
+    )
+    opset = onnx.helper.make_opsetid("", target.opset)
+    return onnx.helper.make_model(
+        proto,
+        opset_imports=[opset],
+        ir_version=onnx.helper.find_min_ir_version_for([opset]),
+        producer_name="unifront",
+    )
+
+
+def _named(writer: Writer, results: list[Ref], names: list[str]) -> list[str]:
+    """Let the outputs have their names: their nodes are changed, or an Identity stands behind them."""
+    made = {name: (node, i) for node in writer.nodes for i, name in enumerate(node.output)}
+    renamed: dict[str, str] = {}
+    for ref, name in zip(results, names, strict=True):
+        if ref.array is None and ref.name in made and ref.name not in renamed:
+            renamed[ref.name] = name
+        else:
+            source = renamed.get(ref.name, ref.name) if ref.array is None else writer.write(ref)
+            writer.nodes.append(onnx.helper.make_node("Identity", [source], [name], f"{name}/Identity"))
+    for node in writer.nodes:
+        _rename(node, renamed)
+    return names
+
+
+def _rename(node: Any, renamed: Mapping[str, str]) -> None:
+    for field in (node.input, node.output):
+        for i, name in enumerate(field):
+            if name in renamed:
+                field[i] = renamed[name]
+    for body in _bodies(node):
+        for inner in body.node:
+            _rename(inner, renamed)
+
+
+def _alive(nodes: list[Any], wanted: set[str]) -> list[Any]:
+    """The nodes that somebody reads."""
+    kept = []
+    for node in reversed(nodes):
+        if wanted.isdisjoint(node.output):
+            continue
+        if node.op_type in OPTIONAL_RESULTS:
+            for i, name in enumerate(node.output):
+                if name not in wanted:
+                    node.output[i] = ""
+            while not node.output[-1]:
+                del node.output[-1]
+        wanted.update(_reads(node))
+        kept.append(node)
+    return kept[::-1]
+
+
+def _reads(node: Any) -> Iterator[str]:
+    """What a node reads, in its bodies too."""
+    yield from (name for name in node.input if name)
+    for body in _bodies(node):
+        for inner in body.node:
+            yield from _reads(inner)
+
+
+def _bodies(node: Any) -> Iterator[Any]:
+    return (item.g for item in node.attribute if item.type == onnx.AttributeProto.GRAPH)

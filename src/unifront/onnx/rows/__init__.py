@@ -1,0 +1,30 @@
+"""The rows: how each operation is written in ONNX, one file for each family of operations.
+
+A row is called ``row(writer, *operands, **attributes)`` and gives its result, or a tuple of them. Data with
+channels is channels first by then, and recurrent operations have the time first (`unifront.onnx.lowering`).
+"""
+
+from __future__ import annotations
+
+import importlib
+from functools import cache
+
+from unifront.onnx.writer import Row, Target
+from unifront.ops.spec import OpSpec
+
+FAMILIES = (
+    "elementwise", "activations", "reduce", "shape", "slicing", "creation", "index", "linalg", "nn", "conv",
+    "pool", "norm", "rnn", "control", "random",
+)  # fmt: skip
+
+
+@cache
+def target(opset: int) -> Target:
+    """Every row and every reason, for a version of the operator set."""
+    table: dict[OpSpec, Row] = {}
+    reasons: dict[OpSpec, str] = {}
+    for family in FAMILIES:
+        module = importlib.import_module(f"unifront.onnx.rows.{family}")
+        table.update(getattr(module, "TABLE", {}))
+        reasons.update(getattr(module, "UNSUPPORTED", {}))
+    return Target(opset, table, reasons)

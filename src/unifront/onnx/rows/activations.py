@@ -1,0 +1,83 @@
+"""Activations.
+
+Attributes of ONNX operators are float32. Where the operand is float64 and the number is none of float32, the
+activation is written out in its own dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from unifront.onnx.writer import Ref, Row, Writer
+from unifront.ops import elementwise as e
+from unifront.ops.spec import OpSpec
+
+
+def exact(value: float, x: Ref) -> bool:
+    """Whether an attribute holds ``value`` as precisely as the dtype of ``x`` does."""
+    return x.type.dtype.name != "float64" or float(np.float32(value)) == value
+
+
+def _relu(w: Writer, x: Ref) -> Any:
+    return w.op("Relu", x) if x.type.dtype.is_float else w.op("Max", x, w.number(0, x))
+
+
+def _curved(w: Writer, x: Ref, alpha: float) -> Any:
+    """``x`` above zero, ``alpha * expm1(x)`` below."""
+    below = w.op("Sub", w.op("Exp", w.op("Min", x, w.number(0, x))), w.number(1, x))
+    above = w.op("Max", x, w.number(0, x))
+    return w.op("Add", above, w.op("Mul", below, w.number(alpha, x)))
+
+
+def _elu(w: Writer, x: Ref, alpha: float) -> Any:
+    return w.op("Elu", x, alpha=alpha) if exact(alpha, x) else _curved(w, x, alpha)
+
+
+def _selu(w: Writer, x: Ref) -> Any:
+    alpha, scale = 1.6732632423543772, 1.0507009873554805
+    if exact(alpha, x):
+        return w.op("Selu", x, alpha=alpha, gamma=scale)
+    return w.op("Mul", _curved(w, x, alpha), w.number(scale, x))
+
+
+def _leaky_relu(w: Writer, x: Ref, negative_slope: float) -> Any:
+    if exact(negative_slope, x):
+        return w.op("LeakyRelu", x, alpha=negative_slope)
+    above, below = w.op("Max", x, w.number(0, x)), w.op("Min", x, w.number(0, x))
+    return w.op("Add", above, w.op("Mul", below, w.number(negative_slope, x)))
+
+
+def _hard_sigmoid(w: Writer, x: Ref) -> Any:
+    if exact(1 / 6, x):
+        return w.op("HardSigmoid", x, alpha=1 / 6, beta=0.5)
+    line = w.op("Add", w.op("Div", x, w.number(6, x)), w.number(0.5, x))
+    return w.op("Clip", line, w.number(0, x), w.number(1, x))
+
+
+def _gelu(w: Writer, x: Ref, approximate: bool) -> Any:
+    if w.opset >= 20:
+        return w.op("Gelu", x, approximate="tanh" if approximate else "none")
+    if approximate:
+        cube = w.op("Mul", w.op("Mul", x, w.op("Mul", x, x)), w.number(0.044715, x))
+        inner = w.op("Tanh", w.op("Mul", w.op("Add", x, cube), w.number(math.sqrt(2 / math.pi), x)))
+    else:
+        inner = w.op("Erf", w.op("Div", x, w.number(math.sqrt(2), x)))
+    half = w.op("Mul", x, w.number(0.5, x))
+    return w.op("Mul", half, w.op("Add", inner, w.number(1, x)))
+
+
+TABLE: dict[OpSpec, Row] = {
+    e.RELU: _relu,
+    e.SIGMOID: lambda w, x: w.op("Sigmoid", x),
+    e.SOFTPLUS: lambda w, x: w.op("Softplus", x),
+    e.SOFTSIGN: lambda w, x: w.op("Softsign", x),
+    e.SILU: lambda w, x: w.op("Mul", x, w.op("Sigmoid", x)),
+    e.SELU: _selu,
+    e.HARD_SIGMOID: _hard_sigmoid,
+    e.GELU: _gelu,
+    e.LEAKY_RELU: _leaky_relu,
+    e.ELU: _elu,
+}

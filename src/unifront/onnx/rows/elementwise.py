@@ -1,0 +1,64 @@
+"""Arithmetic, comparisons, casts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from unifront.onnx.writer import Ref, Row, Writer
+from unifront.ops import elementwise as e
+from unifront.ops.spec import OpSpec
+
+
+def _plain(kind: str) -> Row:
+    """The row of an operation that ONNX has as it is."""
+    return lambda w, *operands: w.op(kind, *operands)
+
+
+def _floats_only(kind: str) -> Row:
+    """As `_plain`; of integers it is the identity."""
+    return lambda w, x: w.op(kind, x) if x.type.dtype.is_float else x
+
+
+def _floor_divide(w: Writer, x: Ref, y: Ref) -> Any:
+    if x.type.dtype.is_float:
+        return w.op("Floor", w.op("Div", x, y))
+    # ONNX cuts the quotient of integers toward zero; the remainder of Mod has the sign of the divisor.
+    return w.op("Div", w.op("Sub", x, w.op("Mod", x, y)), y)
+
+
+def _remainder(w: Writer, x: Ref, y: Ref) -> Any:
+    if not x.type.dtype.is_float:
+        return w.op("Mod", x, y)
+    rest, zero = w.op("Mod", x, y, fmod=1), w.number(0, x)  # with the sign of x
+    differ = w.op("Xor", w.op("Less", rest, zero), w.op("Less", y, zero))
+    wrong = w.op("And", differ, w.op("Not", w.op("Equal", rest, zero)))
+    return w.op("Where", wrong, w.op("Add", rest, y), rest)
+
+
+def _clip(w: Writer, x: Ref, minimum: float, maximum: float) -> Any:
+    return w.op("Clip", x, w.number(minimum, x), w.number(maximum, x))
+
+
+_PLAIN = {
+    e.NEGATIVE: "Neg", e.ABS: "Abs", e.SIGN: "Sign", e.EXP: "Exp", e.LOG: "Log", e.SQRT: "Sqrt",
+    e.RECIPROCAL: "Reciprocal", e.SIN: "Sin", e.COS: "Cos", e.TAN: "Tan", e.TANH: "Tanh", e.ERF: "Erf",
+    e.ADD: "Add", e.SUBTRACT: "Sub", e.MULTIPLY: "Mul", e.DIVIDE: "Div", e.POWER: "Pow", e.MAXIMUM: "Max",
+    e.MINIMUM: "Min", e.EQUAL: "Equal", e.LESS: "Less", e.LESS_EQUAL: "LessOrEqual", e.GREATER: "Greater",
+    e.GREATER_EQUAL: "GreaterOrEqual", e.LOGICAL_AND: "And", e.LOGICAL_OR: "Or", e.LOGICAL_NOT: "Not",
+    e.WHERE: "Where",
+}  # fmt: skip
+
+TABLE: dict[OpSpec, Row] = {
+    **{spec: _plain(kind) for spec, kind in _PLAIN.items()},
+    **{spec: _floats_only(kind) for spec, kind in ((e.FLOOR, "Floor"), (e.CEIL, "Ceil"), (e.ROUND, "Round"))},
+    e.SQUARE: lambda w, x: w.op("Mul", x, x),
+    e.EXPM1: lambda w, x: w.op("Sub", w.op("Exp", x), w.number(1, x)),
+    e.LOG1P: lambda w, x: w.op("Log", w.op("Add", x, w.number(1, x))),
+    e.RSQRT: lambda w, x: w.op("Reciprocal", w.op("Sqrt", x)),
+    e.NOT_EQUAL: lambda w, x, y: w.op("Not", w.op("Equal", x, y)),
+    e.FLOOR_DIVIDE: _floor_divide,
+    e.REMAINDER: _remainder,
+    e.CAST: lambda w, x, dtype: w.cast(x, dtype),
+    e.CLIP: _clip,
+    e.STOP_GRADIENT: lambda w, x: x,
+}

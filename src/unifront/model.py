@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.layers.layer import Layer, snake_case
 from unifront.ops.tensor import Call, Symbolic, Tensor
-from unifront.trace import Tracing, trace
+from unifront.reference import simplified
+from unifront.trace import Tracing, renamed, trace
 from unifront.weights import Variable
 
 BATCH = symbol("batch")
@@ -241,7 +242,8 @@ class Model(Layer):
             call, self.input_types, training=training, name=self.name, output_names=self._output_names
         )
         self.place("")
-        return _renamed(traced, self.variable_paths())
+        named = renamed(traced, self.variable_paths())
+        return replace(named, graph=simplified(named.graph))
 
     def variable_paths(self) -> dict[int, str]:
         """The path of each variable (by its id) inside this model."""
@@ -481,20 +483,6 @@ def _flatten_like(given: Any, structure: Any) -> list[Any]:
             )
         return [leaf for key, part in structure.items() for leaf in _flatten_like(given[key], part)]
     return tree.leaves(given)
-
-
-def _renamed(traced: Tracing, paths: Mapping[int, str]) -> Tracing:
-    """``traced`` with its variables (and their updates) called by their paths in the model."""
-    variables = tuple(
-        replace(seen, name=paths.get(id(variable), variable.path))
-        for seen, variable in zip(traced.graph.variables, traced.variables, strict=True)
-    )
-    count = traced.output_count
-    news = tuple(f"new {paths.get(id(variable), variable.path)}" for variable in traced.updates)
-    graph = replace(
-        traced.graph, variables=variables, output_names=(*traced.graph.output_names[:count], *news)
-    )
-    return replace(traced, graph=graph)
 
 
 def find_variable(model: Model, path: str) -> Variable:

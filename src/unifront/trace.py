@@ -154,6 +154,25 @@ def finish(builder: Builder, outputs: list[Traced], names: tuple[str, ...], stru
     return Tracing(verify(replace(graph, variables=effective)), variables, tuple(updates), structure)
 
 
+def renamed(tracing: Tracing, paths: Mapping[int, str]) -> Tracing:
+    """``tracing`` with its variables (and their updates) called by ``paths``, which go by the variable's id."""
+
+    def path(variable: Variable) -> str:
+        return paths.get(id(variable), variable.path)
+
+    graph, count = tracing.graph, tracing.output_count
+    pairs = zip(graph.variables, tracing.variables, strict=True)
+    named = replace(
+        graph,
+        variables=tuple(replace(seen, name=path(variable)) for seen, variable in pairs),
+        output_names=(
+            *graph.output_names[:count],
+            *(f"new {path(variable)}" for variable in tracing.updates),
+        ),
+    )
+    return replace(tracing, graph=verify(named))
+
+
 def is_trainable(variable: Variable) -> bool:
     """Whether optimizers change ``variable``: it is trainable, and so is every layer around it."""
     return variable.trainable and all(layer.trainable for layer in variable.owners)

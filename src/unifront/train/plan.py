@@ -13,9 +13,9 @@ from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, GraphError, UnifrontError, UnknownName
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.ir.verify import verify
 from unifront.ops.tensor import Builder, Traced, building, lift, type_of
-from unifront.trace import CallContext, Tracing, call_context, finish
+from unifront.reference import simplified
+from unifront.trace import CallContext, Tracing, call_context, finish, renamed
 from unifront.train import losses, metrics, optimizers
 from unifront.train.losses import Loss
 from unifront.train.metrics import Metric
@@ -91,18 +91,19 @@ def build_step(
     with building(builder), call_context(context):
         structure = tree.map_leaves(lambda number: inputs[number], model.input_structure)
         outputs = [lift(leaf, builder) for leaf in tree.leaves(model(structure))]
-        loss, sums, found = _loss_and_metrics(training, context, outputs, wanted, list(targets), weight)
-        penalties = [*context.losses, *_penalties(builder)]
-        for penalty in penalties:
-            loss = ops.add(loss, ops.cast(penalty, type_of(loss).dtype))
         count = ops.full((), batch, dtype, like=inputs[0])
-        scalars = [ops.multiply(ops.stop_gradient(ops.cast(loss, dtype)), count), count]
-        scalars += [ops.cast(one, dtype) for one in sums]
+        loss, sums, found = _loss_and_metrics(training, context, outputs, wanted, list(targets), weight, count)
+        for penalty in [*context.losses, *_penalties(builder)]:
+            loss = ops.add(loss, ops.cast(penalty, type_of(loss).dtype))
+        scalars = [*_mean_sums(loss, count), *(ops.cast(one, dtype) for one in sums)]
         totals = builder.input("totals", TensorType(dtype, (len(scalars),)))
         new_totals = ops.add(totals, ops.stack(scalars))
     names = ("loss", "totals") if train else ("totals",)
     results = [loss, new_totals] if train else [new_totals]
-    tracing = _named(finish(builder, [lift(r, builder) for r in results], names, None), model)
+    tracing = renamed(
+        finish(builder, [lift(r, builder) for r in results], names, None), model.variable_paths()
+    )
+    tracing = replace(tracing, graph=simplified(tracing.graph))
     every = (Metric(name="loss"), *found)
     return Step(tracing, every, totals.type, _plan(tracing, training.optimizer) if train else None)
 
@@ -115,33 +116,54 @@ def _totals_dtype(model: Model) -> DType:
 
 def _loss_and_metrics(
     training: Training, context: CallContext, outputs: list[Traced], wanted: list[Traced], names: list[str],
-    weight: Traced | None,
+    weight: Traced | None, count: Any,
 ) -> tuple[Any, list[Any], list[Metric]]:  # fmt: skip
-    """The total loss, the sums of the metrics, and the metrics."""
+    """The total loss, the sums of the metrics, and the metrics; with several outputs, the loss of each comes first."""
     chosen = per_output(training.loss, names, "loss")
     factors = per_output(training.loss_weights, names, "loss_weights")
     several = len(outputs) > 1
     total: Any = None
     sums: list[Any] = []
     found: list[Metric] = []
+    losses_of: list[Any] = []
+    loss_metrics: list[Metric] = []
     by_output = {"metrics": None, "weighted_metrics": weight}
     for i, (output, true, name) in enumerate(zip(outputs, wanted, names, strict=True)):
         mask = context.mask_of(output)
         if chosen[i] is not None:
             function = losses.get(chosen[i])
             value = _scalar(_explain(function, name, true, output, weight, mask))
+            if several:
+                losses_of += _mean_sums(value, count)
+                loss_metrics.append(Metric(name=f"{name}_loss"))
             if factors[i] is not None:
                 value = ops.multiply(value, factors[i])
             total = value if total is None else ops.add(total, value)
         detached = ops.stop_gradient(output)
         for attribute, factor in by_output.items():
-            for metric in _listed(getattr(training, attribute), names, i):
-                made = metrics.get(metric, true.rank, output.shape, true.dtype.is_integer)
+            for metric in _listed(getattr(training, attribute), names, i, attribute):
+                made = metrics.get(metric, true.shape, output.shape)
                 sums += made.sums(true, detached, factor, mask)
-                found.append(replace(made, name=f"{name}_{made.name}") if several else made)
+                title = f"{name}_{made.name}" if several else made.name
+                found.append(replace(made, name=_free_name(title, attribute, [m.name for m in found])))
     if total is None:
         raise ArgumentError("The model was compiled without a loss; call compile(loss=...).")
-    return total, sums, found
+    return total, [*losses_of, *sums], [*loss_metrics, *found]
+
+
+def _mean_sums(loss: Any, count: Any) -> list[Any]:
+    """A batch's share in the mean of ``loss`` over examples."""
+    return [ops.multiply(ops.stop_gradient(ops.cast(loss, type_of(count).dtype)), count), count]
+
+
+def _free_name(name: str, attribute: str, taken: Sequence[str]) -> str:
+    """``name``, or as Keras calls a second metric of that name: ``weighted_NAME``, ``NAME_1`` …"""
+    if name in taken and attribute == "weighted_metrics":
+        name = f"weighted_{name}"
+    number = 0
+    while (candidate := f"{name}_{number}" if number else name) in taken:
+        number += 1
+    return candidate
 
 
 def _explain(function: Loss, name: str, true: Traced, output: Traced, weight: Any, mask: Any) -> Any:
@@ -156,13 +178,13 @@ def _scalar(value: Any) -> Any:
     return ops.mean(value) if type_of(value).rank else value
 
 
-def _listed(given: Any, names: list[str], i: int) -> list[Any]:
+def _listed(given: Any, names: list[str], i: int, what: str) -> list[Any]:
     """The metrics of output ``i``: a list for one output, or a list of lists, or a dict of lists."""
     if given is None:
         return []
     if len(names) == 1 and isinstance(given, list | tuple):
         return list(given)
-    one = per_output(given, names, "metrics")[i]
+    one = per_output(given, names, what)[i]
     return [] if one is None else list(one) if isinstance(one, list | tuple) else [one]
 
 
@@ -171,15 +193,6 @@ def _penalties(builder: Builder) -> list[Any]:
     return [
         v.regularizer(Traced(builder.variables[id(v)][1], builder)) for v in used if v.regularizer is not None
     ]
-
-
-def _named(tracing: Tracing, model: Model) -> Tracing:
-    paths = model.variable_paths()
-    seen = tuple(
-        replace(one, name=paths.get(id(variable), variable.path))
-        for one, variable in zip(tracing.graph.variables, tracing.variables, strict=True)
-    )
-    return replace(tracing, graph=verify(replace(tracing.graph, variables=seen)))
 
 
 def _plan(tracing: Tracing, optimizer: optimizers.Optimizer) -> TrainPlan:

@@ -121,14 +121,14 @@ NAMES: dict[str, Callable[[str], Metric]] = {
 _ACCURACIES = ("accuracy", "acc")
 
 
-def get(metric: Any, true_rank: int, pred_shape: Sequence[Any], integer_targets: bool) -> Metric:
+def get(metric: Any, true_shape: Sequence[Any], pred_shape: Sequence[Any]) -> Metric:
     """The metric meant by a name, a `Metric` or a function; ``"accuracy"`` by the form of targets and predictions."""
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, str) and metric in _ACCURACIES:
-        if pred_shape and pred_shape[-1] == 1:
+        if tuple(pred_shape[-1:]) == (1,):
             return BinaryAccuracy(name=metric)
-        sparse = true_rank < len(pred_shape) or integer_targets
+        sparse = len(true_shape) < len(pred_shape) or tuple(true_shape[-1:]) == (1,)
         return (SparseCategoricalAccuracy if sparse else CategoricalAccuracy)(name=metric)
     if isinstance(metric, str):
         if metric not in NAMES:

@@ -51,7 +51,7 @@ def _scan(
         return (t + 1, *new, *written)
 
     start = (tf.constant(0), *states, *outputs)
-    _, *values = tf.while_loop(lambda t, *_: t < steps, body, start, maximum_iterations=steps)
+    _, *values = tf.while_loop(lambda t, *_: t < steps, body, start)
     return values[:count], [array.stack() for array in values[count:]]
 
 

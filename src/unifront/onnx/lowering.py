@@ -38,10 +38,10 @@ def prepare(
     # Operations without a row are written out before the layouts are chosen, which then see all.
     graph = verify(expand(graph, [op for op in OPS.values() if op in known or op.decomposition is None]))
     table = passes.registry(OPS, evaluate)
-    order = [table["channels_first"], Pass("time_major", time_major)]
-    if optimize:
-        order += [*passes.standard(OPS, evaluate), table["fold_padding"]]
-    return passes.run(graph, [*order, table["dead_code"], table["unused_variables"]]), values
+    layouts = (table["channels_first"], Pass("time_major", time_major))
+    better = ((table["fold_padding"],), passes.standard(OPS, evaluate)) if optimize else ((), ())
+    order = (*better[0], *layouts, *better[1], table["dead_code"], table["unused_variables"])
+    return passes.run(graph, order), values
 
 
 def _retyped(graph: Graph, dtype: DType) -> Graph:

@@ -135,7 +135,7 @@ class Writer:
             return operand.name
         root, array = self.root, operand.array
         content = hashlib.blake2b(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
-        same = (array.dtype.name, array.shape, content.digest())
+        same = (operand.name, array.dtype.name, array.shape, content.digest())
         if same not in root._written:
             name = self.names.new(operand.name or f"{self.path or 'constant'}/constant")
             root._written[same] = name
@@ -173,7 +173,8 @@ class Writer:
         if x.array is not None:
             return self.known(np.take(x.array, indices, axis), x)
         result: Ref = self.op("Gather", x, np.asarray(indices, np.int64), axis=axis)
-        return result
+        shape = x.type.shape
+        return replace(result, type=x.type.with_shape((*shape[:axis], *indices.shape, *shape[axis + 1 :])))
 
     def expand_dims(self, x: Ref, axes: Sequence[int]) -> Ref:
         """``x`` with new axes of length 1."""
@@ -182,7 +183,9 @@ class Writer:
         if x.array is not None:
             return self.known(np.expand_dims(x.array, tuple(axes)), x)
         result: Ref = self.op("Unsqueeze", x, np.array(axes, np.int64))
-        return result
+        old = iter(x.type.shape)
+        shape = tuple(1 if i in axes else next(old) for i in range(x.type.rank + len(axes)))
+        return replace(result, type=x.type.with_shape(shape))
 
     def concat(self, xs: Sequence[Ref], axis: int) -> Ref:
         """Tensors one after the other."""
@@ -300,7 +303,7 @@ class Writer:
         if node.op.name == "constant":
             literal = node.attributes["value"]
             assert isinstance(literal, Literal)
-            return (self.known(literal.numpy(), Ref(f"{self.path}/constant" if self.path else "constant")),)
+            return (self.known(literal.numpy()),)
         row = self.target.table.get(node.op)
         if row is not None:
             extra = {"regions": node.regions} if node.regions else {}

@@ -1,7 +1,7 @@
 """Activations.
 
-Attributes of ONNX operators are float32. Where the operand is float64 and the number is none of float32, the
-activation is written out in its own dtype.
+Attributes of ONNX operators are float32, and ONNX Runtime lacks kernels of many activations in float64. There
+they are written out.
 """
 
 from __future__ import annotations
@@ -32,8 +32,25 @@ def _curved(w: Writer, x: Ref, alpha: float) -> Any:
     return w.op("Add", above, w.op("Mul", below, w.number(alpha, x)))
 
 
+def _is_double(x: Ref) -> bool:
+    return x.type.dtype.name == "float64"
+
+
 def _elu(w: Writer, x: Ref, alpha: float) -> Any:
-    return w.op("Elu", x, alpha=alpha) if exact(alpha, x) else _curved(w, x, alpha)
+    return _curved(w, x, alpha) if _is_double(x) else w.op("Elu", x, alpha=alpha)
+
+
+def _softplus(w: Writer, x: Ref) -> Any:
+    if not _is_double(x):
+        return w.op("Softplus", x)
+    small = w.op("Exp", w.op("Neg", w.op("Abs", x)))
+    return w.op("Add", w.op("Max", x, w.number(0, x)), w.op("Log", w.op("Add", small, w.number(1, x))))
+
+
+def _softsign(w: Writer, x: Ref) -> Any:
+    return (
+        w.op("Div", x, w.op("Add", w.op("Abs", x), w.number(1, x))) if _is_double(x) else w.op("Softsign", x)
+    )
 
 
 def _selu(w: Writer, x: Ref) -> Any:
@@ -58,7 +75,7 @@ def _hard_sigmoid(w: Writer, x: Ref) -> Any:
 
 
 def _gelu(w: Writer, x: Ref, approximate: bool) -> Any:
-    if w.opset >= 20:
+    if w.opset >= 20 and not _is_double(x):
         return w.op("Gelu", x, approximate="tanh" if approximate else "none")
     if approximate:
         cube = w.op("Mul", w.op("Mul", x, w.op("Mul", x, x)), w.number(0.044715, x))
@@ -72,8 +89,8 @@ def _gelu(w: Writer, x: Ref, approximate: bool) -> Any:
 TABLE: dict[OpSpec, Row] = {
     e.RELU: _relu,
     e.SIGMOID: lambda w, x: w.op("Sigmoid", x),
-    e.SOFTPLUS: lambda w, x: w.op("Softplus", x),
-    e.SOFTSIGN: lambda w, x: w.op("Softsign", x),
+    e.SOFTPLUS: _softplus,
+    e.SOFTSIGN: _softsign,
     e.SILU: lambda w, x: w.op("Mul", x, w.op("Sigmoid", x)),
     e.SELU: _selu,
     e.HARD_SIGMOID: _hard_sigmoid,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from unifront.dtypes import dtype_of
+from unifront.dtypes import dtype_of, int64
 from unifront.ir.dims import Dim, DimExpr
-from unifront.ir.types import Shape
+from unifront.ir.types import Shape, TensorType
 from unifront.onnx.writer import Ref, Row, Writer
 from unifront.ops import creation as c
 from unifront.ops.spec import OpSpec
@@ -29,8 +30,9 @@ def _fill(w: Writer, like: Ref, shape: Shape, value: Any, dtype: str) -> Any:
 
 def _iota(w: Writer, like: Ref, shape: Shape, axis: int, dtype: str) -> Any:
     positions = w.op("Range", np.array(0), _scalar(w, shape[axis]), np.array(1))
+    positions = replace(positions, type=TensorType(int64, (shape[axis],)))
     column = w.expand_dims(w.cast(positions, dtype), range(1, len(shape) - axis))
-    return w.op("Expand", column, w.sizes(shape)) if len(shape) > 1 else column
+    return w.expand(column, shape)
 
 
 TABLE: dict[OpSpec, Row] = {c.FILL: _fill, c.IOTA: _iota}

@@ -41,7 +41,7 @@ def _clip(w: Writer, x: Ref, minimum: float, maximum: float) -> Any:
 
 _PLAIN = {
     e.NEGATIVE: "Neg", e.ABS: "Abs", e.SIGN: "Sign", e.EXP: "Exp", e.LOG: "Log", e.SQRT: "Sqrt",
-    e.RECIPROCAL: "Reciprocal", e.SIN: "Sin", e.COS: "Cos", e.TAN: "Tan", e.TANH: "Tanh", e.ERF: "Erf",
+    e.RECIPROCAL: "Reciprocal", e.SIN: "Sin", e.COS: "Cos", e.TANH: "Tanh", e.ERF: "Erf",
     e.ADD: "Add", e.SUBTRACT: "Sub", e.MULTIPLY: "Mul", e.DIVIDE: "Div", e.POWER: "Pow", e.MAXIMUM: "Max",
     e.MINIMUM: "Min", e.EQUAL: "Equal", e.LESS: "Less", e.LESS_EQUAL: "LessOrEqual", e.GREATER: "Greater",
     e.GREATER_EQUAL: "GreaterOrEqual", e.LOGICAL_AND: "And", e.LOGICAL_OR: "Or", e.LOGICAL_NOT: "Not",
@@ -55,6 +55,7 @@ TABLE: dict[OpSpec, Row] = {
     e.EXPM1: lambda w, x: w.op("Sub", w.op("Exp", x), w.number(1, x)),
     e.LOG1P: lambda w, x: w.op("Log", w.op("Add", x, w.number(1, x))),
     e.RSQRT: lambda w, x: w.op("Reciprocal", w.op("Sqrt", x)),
+    e.TAN: lambda w, x: w.op("Div", w.op("Sin", x), w.op("Cos", x)),  # there is no Tan of float64
     e.NOT_EQUAL: lambda w, x, y: w.op("Not", w.op("Equal", x, y)),
     e.FLOOR_DIVIDE: _floor_divide,
     e.REMAINDER: _remainder,

@@ -14,7 +14,7 @@ from unifront.ops.spec import OpSpec
 def _sparse(w: Writer, logits: Ref, labels: Ref) -> Any:
     logarithms = w.op("LogSoftmax", logits, axis=-1)
     column = w.expand_dims(w.cast(labels, "int64"), (labels.type.rank,))
-    chosen = w.op("GatherElements", logarithms, column, axis=-1)
+    chosen = w.op("GatherElements", logarithms, column, axis=labels.type.rank)
     return w.op("Neg", w.op("Squeeze", chosen, np.array([-1])))
 
 

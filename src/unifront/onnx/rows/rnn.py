@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.dtypes import int32
 from unifront.onnx.recurrent import TIME_MAJOR
 from unifront.onnx.writer import Ref, Row, Writer
 from unifront.ops.rnn import GRU, LSTM, SIMPLE_RNN
@@ -37,6 +38,7 @@ def _node(
     bias: Ref | None, states: tuple[Ref | None, ...], lengths: Ref | None, reverse: bool, **attributes: Any,
 ) -> Any:  # fmt: skip
     """The node and its results, without the axis of directions."""
+    lengths = w.cast(lengths, int32) if lengths is not None and lengths.type.dtype != int32 else lengths
     if bias is not None:
         bias = w.expand_dims(bias, (0,))
     initial = [None if state is None else w.expand_dims(state, (0,)) for state in states]
@@ -46,9 +48,12 @@ def _node(
         outputs=1 + len(states), **attributes,
     )  # fmt: skip
     sequence, *last = results
-    return tuple(
-        w.op("Squeeze", result, np.array([axis])) for result, axis in ((sequence, 1), *((s, 0) for s in last))
-    )
+    final = [w.op("Squeeze", state, np.array([0])) for state in last]
+    if lengths is not None:  # a sequence of no steps keeps its state; ONNX Runtime gives zeros
+        none = w.op("Equal", w.expand_dims(lengths, (1,)), np.array(0, np.int32))
+        pairs = zip(states, final, strict=True)
+        final = [new if old is None else w.op("Where", none, old, new) for old, new in pairs]
+    return (w.op("Squeeze", sequence, np.array([1])), *final)
 
 
 def _two_biases(w: Writer, bias: Ref | None, order: tuple[int, ...]) -> Ref | None:
@@ -59,24 +64,12 @@ def _two_biases(w: Writer, bias: Ref | None, order: tuple[int, ...]) -> Ref | No
     return w.concat([_gates(w, bias, order), zeros], 0)
 
 
-def _lengths(w: Writer, lengths: Ref | None) -> Ref | None:
-    return (
-        None
-        if lengths is None
-        else w.cast(lengths, "int32")
-        if lengths.type.dtype.name != "int32"
-        else lengths
-    )
-
-
 def _lstm(
     w: Writer, x: Ref, kernel: Ref, recurrent_kernel: Ref, bias: Ref | None, h0: Ref | None, c0: Ref | None,
     lengths: Ref | None, reverse: bool,
 ) -> Any:  # fmt: skip
     both = _two_biases(w, bias, LSTM_GATES)
-    return _node(
-        w, "LSTM", LSTM_GATES, x, kernel, recurrent_kernel, both, (h0, c0), _lengths(w, lengths), reverse
-    )
+    return _node(w, "LSTM", LSTM_GATES, x, kernel, recurrent_kernel, both, (h0, c0), lengths, reverse)
 
 
 def _gru(
@@ -88,7 +81,7 @@ def _gru(
     else:
         both = _two_biases(w, bias, GRU_GATES)
     return _node(
-        w, "GRU", GRU_GATES, x, kernel, recurrent_kernel, both, (h0,), _lengths(w, lengths), reverse,
+        w, "GRU", GRU_GATES, x, kernel, recurrent_kernel, both, (h0,), lengths, reverse,
         linear_before_reset=int(reset_after),
     )  # fmt: skip
 
@@ -98,7 +91,7 @@ def _simple_rnn(
     lengths: Ref | None, reverse: bool, activation: str,
 ) -> Any:  # fmt: skip
     return _node(
-        w, "RNN", (0,), x, kernel, recurrent_kernel, _two_biases(w, bias, (0,)), (h0,), _lengths(w, lengths),
+        w, "RNN", (0,), x, kernel, recurrent_kernel, _two_biases(w, bias, (0,)), (h0,), lengths,
         reverse, activations=[activation.capitalize()],
     )  # fmt: skip
 

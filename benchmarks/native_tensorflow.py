@@ -1,0 +1,327 @@
+"""Hand-written TensorFlow: `tf.Variable`s, one `tf.function` for the step, gradients by `tf.GradientTape`.
+
+graph       TensorFlow's own kernels, Adam by the fused `ResourceApplyAdam`.
+plain_adam  The same with Adam in plain operations, which TensorFlow runs faster on small models.
+xla         The first with `jit_compile=True`.
+in_step     The first, the LSTM's and GRU's projection of the input in each step of the loop over time.
+
+The fastest of these, by trial in the same run, is the native column. The LSTM and GRU are a `tf.while_loop` over time;
+but for `in_step` the input is projected before it for all steps at once. TensorFlow's one fused recurrent kernel for
+the CPU, `BlockLSTMV2`, was tried and was slower; cuDNN's is not used here.
+
+Beside it, when asked for:
+
+concrete    `graph`, calling the concrete function of the one batch shape: saves the dispatch, some .15 ms.
+unrolled    `graph`, the loop over time unrolled: seconds more to build, for one length only; at most a fifth faster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+import rows
+from contender import Absent, Batches, Contender
+from rows import Row
+
+Tensor = tf.Tensor
+Parameters = dict[str, dict[str, tf.Variable]]
+
+
+@dataclass(frozen=True)
+class Variant:
+    jit_compile: bool | None = None
+    fused_adam: bool = True
+    in_step: bool = False
+    concrete: bool = False
+    unrolled: bool = False
+
+
+VARIANTS = {
+    "graph": Variant(),
+    "plain_adam": Variant(fused_adam=False),
+    "xla": Variant(jit_compile=True),
+    "in_step": Variant(in_step=True),
+    "concrete": Variant(concrete=True),
+    "unrolled": Variant(unrolled=True),
+}
+
+
+def dense(p: dict[str, tf.Variable], x: Tensor) -> Tensor:
+    return tf.nn.bias_add(tf.matmul(x, p["kernel"]), p["bias"])
+
+
+def conv(p: dict[str, tf.Variable], x: Tensor, stride: int = 1, padding: Any = "SAME") -> Tensor:
+    return tf.nn.bias_add(tf.nn.conv2d(x, p["kernel"], stride, padding), p["bias"])
+
+
+def dropout(x: Tensor, rate: float, train: bool) -> Tensor:
+    return tf.nn.dropout(x, rate) if train and rate else x
+
+
+def batch_norm(p: dict[str, tf.Variable], x: Tensor, train: bool) -> Tensor:
+    moving = p["moving_mean"], p["moving_variance"]
+    y, *statistics = tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=p["gamma"],
+        offset=p["beta"],
+        mean=tf.zeros([0]) if train else moving[0],
+        variance=tf.zeros([0]) if train else moving[1],
+        epsilon=rows.BATCH_NORM_EPSILON,
+        is_training=train,
+    )[:3]
+    if train:
+        for average, value in zip(moving, statistics, strict=True):
+            average.assign_sub((average - value) * (1 - rows.BATCH_NORM_MOMENTUM))
+    return y
+
+
+# ------------------------------------------------------------------ recurrent layers
+
+Cell = Callable[[Tensor, Sequence[Tensor]], tuple[Tensor, ...]]
+
+
+def while_loop(cell: Cell, sequence: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """All first states `[time, batch, units]`, and the last one."""
+    length = sequence.shape[0]
+    inputs = tf.TensorArray(tf.float32, length, element_shape=sequence.shape[1:]).unstack(sequence)
+    outputs = tf.TensorArray(tf.float32, length, element_shape=state[0].shape)
+
+    def body(time, outputs, *state):
+        state = cell(inputs.read(time), state)
+        return time + 1, outputs.write(time, state[0]), *state
+
+    _, outputs, last, *_ = tf.while_loop(
+        lambda time, *_: time < length, body, (0, outputs, *state), maximum_iterations=length
+    )
+    return outputs.stack(), last
+
+
+def unrolled(cell: Cell, sequence: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """As `while_loop`."""
+    outputs = []
+    for x in tf.unstack(sequence):
+        state = cell(x, state)
+        outputs.append(state[0])
+    return tf.stack(outputs), state[0]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Runs a cell over time, on the input projected for all steps at once or in each step."""
+
+    over: Callable[..., tuple[Tensor, Tensor]] = while_loop
+    in_step: bool = False
+
+    def __call__(
+        self, cell: Cell, x: Tensor, kernel: Tensor, bias: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor]:
+        if self.in_step:
+            return self.over(lambda x, state: cell(tf.nn.bias_add(x @ kernel, bias), state), x, state)
+        length, batch, features = x.shape
+        projected = tf.nn.bias_add(tf.reshape(x, [-1, features]) @ kernel, bias)
+        return self.over(cell, tf.reshape(projected, [length, batch, -1]), state)
+
+
+def lstm_layer(p: dict[str, tf.Variable], x: Tensor, loop: Loop) -> Tensor:
+    """`x` and the result are `[time, batch, features]`."""
+    kernel, recurrent_kernel, bias = (tf.convert_to_tensor(p[n]) for n in ("kernel", "recurrent_kernel", "bias"))
+
+    def cell(projected, state):
+        hidden, carry = state
+        i, f, c, o = tf.split(projected + hidden @ recurrent_kernel, 4, axis=-1)
+        carry = tf.sigmoid(f) * carry + tf.sigmoid(i) * tf.tanh(c)
+        return tf.sigmoid(o) * tf.tanh(carry), carry
+
+    start = tf.zeros([x.shape[1], recurrent_kernel.shape[0]])
+    return loop(cell, x, kernel, bias, (start, start))[0]
+
+
+def gru_layer(p: dict[str, tf.Variable], x: Tensor, loop: Loop) -> Tensor:
+    """The last state; `x` is `[time, batch, features]`."""
+    kernel, recurrent_kernel, biases = (tf.convert_to_tensor(p[n]) for n in ("kernel", "recurrent_kernel", "bias"))
+    bias, recurrent_bias = tf.unstack(biases)
+    units = recurrent_kernel.shape[0]
+
+    def cell(projected, state):
+        (hidden,) = state
+        recurrent = tf.nn.bias_add(hidden @ recurrent_kernel, recurrent_bias)
+        gates, candidate = tf.split(projected, [2 * units, units], axis=-1)
+        recurrent_gates, recurrent_candidate = tf.split(recurrent, [2 * units, units], axis=-1)
+        z, r = tf.split(tf.sigmoid(gates + recurrent_gates), 2, axis=-1)
+        candidate = tf.tanh(candidate + r * recurrent_candidate)
+        return (candidate + z * (hidden - candidate),)
+
+    return loop(cell, x, kernel, bias, (tf.zeros([x.shape[1], units]),))[1]
+
+
+# ------------------------------------------------------------------ the models
+
+
+def mlp(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    x = tf.nn.relu(dense(p["dense_1"], x))
+    x = tf.nn.relu(dense(p["dense_2"], x))
+    return dense(p["logits"], x)
+
+
+def cifar(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    first, second, third = row.dropout
+    x = tf.nn.relu(conv(p["conv_1"], x))
+    x = tf.nn.relu(conv(p["conv_2"], x))
+    x = dropout(tf.nn.max_pool2d(x, 2, 2, "VALID"), first, train)
+    x = tf.nn.relu(conv(p["conv_3"], x))
+    x = tf.nn.relu(conv(p["conv_4"], x))
+    x = dropout(tf.nn.max_pool2d(x, 2, 2, "VALID"), second, train)
+    x = tf.nn.relu(dense(p["dense"], tf.reshape(x, [-1, 6400])))
+    return dense(p["logits"], dropout(x, third, train))
+
+
+def gru(p: Parameters, words: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    # Turned to time-major as words: moving them is nothing beside moving their vectors.
+    vectors = tf.gather(p["embedding"]["embeddings"], tf.transpose(words))
+    return dense(p["logits"], gru_layer(p["gru"], vectors, loop))
+
+
+def lstm(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    x = tf.transpose(x, [1, 0, 2])
+    sequence = lstm_layer(p["lstm_2"], lstm_layer(p["lstm_1"], x, loop), loop)
+    return dense(p["logits"], sequence[-1])
+
+
+def resnet50(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    def normalized(name: str, x: Tensor, stride: int = 1, padding: Any = "SAME") -> Tensor:
+        return batch_norm(p[f"{name}_bn"], conv(p[f"{name}_conv"], x, stride, padding), train)
+
+    x = tf.nn.relu(normalized("conv1", x, 2, [[0, 0], [3, 3], [3, 3], [0, 0]]))
+    # XLA takes no explicit padding here; after the ReLU zeros pad as well as minus infinity.
+    x = tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
+    for block, _, _, stride, has_shortcut in rows.resnet50_blocks():
+        shortcut = normalized(f"{block}_0", x, stride) if has_shortcut else x
+        x = tf.nn.relu(normalized(f"{block}_1", x, stride))
+        x = tf.nn.relu(normalized(f"{block}_2", x))
+        x = tf.nn.relu(normalized(f"{block}_3", x) + shortcut)
+    return dense(p["predictions"], tf.reduce_mean(x, [1, 2]))
+
+
+MODELS: dict[str, Callable[..., Tensor]] = {
+    "mlp": mlp,
+    "cifar": cifar,
+    "gru": gru,
+    "lstm": lstm,
+    "resnet50": resnet50,
+}
+RECURRENT = ("gru", "lstm")
+
+
+# ------------------------------------------------------------------ the step
+
+
+class Adam:
+    """Adam on variables, with slots beside them; called inside a `tf.function`."""
+
+    def __init__(self, variables: list[tf.Variable]):
+        self.variables = variables
+        self.first = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
+        self.second = [tf.Variable(tf.zeros_like(variable)) for variable in variables]
+        self.step = tf.Variable(0.0)
+
+    def apply(self, gradients: list[Tensor], update: Callable[..., None]) -> None:
+        self.step.assign_add(1.0)
+        powers = rows.BETA_1**self.step, rows.BETA_2**self.step
+        slots = zip(self.variables, self.first, self.second, gradients, strict=True)
+        for variable, first, second, gradient in slots:
+            # The embedding's gradient comes as slices; Adam's moments decay everywhere, so it has to be whole.
+            update(variable, first, second, tf.convert_to_tensor(gradient), *powers)
+
+
+def fused_update(variable, first, second, gradient, power_1, power_2) -> None:
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=first.handle,
+        v=second.handle,
+        beta1_power=power_1,
+        beta2_power=power_2,
+        lr=rows.LEARNING_RATE,
+        beta1=rows.BETA_1,
+        beta2=rows.BETA_2,
+        epsilon=rows.EPSILON,
+        grad=gradient,
+    )
+
+
+def plain_update(variable, first, second, gradient, power_1, power_2) -> None:
+    rate = rows.LEARNING_RATE * tf.sqrt(1 - power_2) / (1 - power_1)
+    m = first.assign_add((gradient - first) * (1 - rows.BETA_1), read_value=True)
+    v = second.assign_add((gradient * gradient - second) * (1 - rows.BETA_2), read_value=True)
+    variable.assign_sub(rate * m / (tf.sqrt(v) + rows.EPSILON))
+
+
+def device_name() -> str:
+    gpus = tf.config.list_physical_devices("GPU")
+    return tf.config.experimental.get_device_details(gpus[0])["device_name"] if gpus else "cpu"
+
+
+class TensorflowContender(Contender):
+    def __init__(self, row: Row, variant: Variant):
+        model, loop = MODELS[row.name], Loop(unrolled if variant.unrolled else while_loop, variant.in_step)
+        values = row.values()
+        parameters: Parameters = {}
+        trained = []
+        for weight in row.weights:
+            layer, name = weight.name.split("/")
+            variable = tf.Variable(values[weight.name], trainable=weight.trainable)
+            parameters.setdefault(layer, {})[name] = variable
+            if weight.trainable:
+                trained.append(variable)
+        adam, update = Adam(trained), fused_update if variant.fused_adam else plain_update
+        self.parameter_count = sum(int(np.prod(variable.shape)) for variable in trained)
+
+        @tf.function(jit_compile=variant.jit_compile)
+        def train_step(x, y):
+            with tf.GradientTape() as tape:
+                logits = model(parameters, x, True, row, loop)
+                loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
+            adam.apply(tape.gradient(loss, trained), update)
+            return loss
+
+        @tf.function(jit_compile=variant.jit_compile)
+        def infer(x):
+            return model(parameters, x, False, row, loop)
+
+        data = [(tf.constant(x), tf.constant(y)) for x, y in row.data()]
+        self.train_batches: Batches[Tensor] = cycle(data)
+        self.infer_batches: Batches[Tensor] = cycle(data)
+        if variant.concrete:
+            train_step = train_step.get_concrete_function(*data[0])
+            infer = infer.get_concrete_function(data[0][0])
+        self._train_step, self._infer = train_step, infer
+        # The functions hold their variables weakly.
+        self._alive = parameters, adam
+
+    def train_step(self) -> None:
+        self.loss = self._train_step(*next(self.train_batches))
+
+    def infer(self) -> None:
+        x, _ = next(self.infer_batches)
+        self.logits = self._infer(x)
+
+    def synchronize(self) -> None:
+        tf.test.experimental.sync_devices()
+
+    def last_loss(self) -> float:
+        return float(self.loss)
+
+    def last_logits(self) -> np.ndarray:
+        return self.logits.numpy()
+
+
+def build(row: Row, backend: str, variant: str) -> Contender:
+    options = VARIANTS[variant]
+    if (options.in_step or options.unrolled) and row.name not in RECURRENT:
+        raise Absent("not a variant of this model")
+    return TensorflowContender(row, options)

@@ -43,10 +43,10 @@ class Optimizer:
         global_clipnorm: float | None = None,
         name: str | None = None,
     ) -> None:
-        if not callable(learning_rate) and not learning_rate >= 0:
-            raise ArgumentError(
-                f"{type(self).__name__}: the learning rate is a number >= 0, not {learning_rate!r}."
-            )
+        for what, value in (("the learning rate", learning_rate), ("weight_decay", weight_decay or 0.0)):
+            is_number = isinstance(value, int | float | np.number) and np.isfinite(value)
+            if not callable(value) and not (is_number and value >= 0):
+                raise ArgumentError(f"{type(self).__name__}: {what} is a number >= 0, not {value!r}.")
         given = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         chosen = {key: value for key, value in given.items() if value is not None}
         if len(chosen) > 1:

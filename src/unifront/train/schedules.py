@@ -13,6 +13,11 @@ from unifront.errors import ArgumentError
 class Schedule:
     """A learning rate that depends on the number of steps done."""
 
+    def __post_init__(self) -> None:
+        steps = getattr(self, "decay_steps", 1)
+        if not steps > 0:
+            raise ArgumentError(f"{type(self).__name__}: decay_steps is a positive number, not {steps!r}.")
+
     def __call__(self, step: int) -> float:
         """The rate for the step after ``step`` steps. Overridden by every schedule."""
         raise ArgumentError(f"{type(self).__name__} does not define __call__(step).")
@@ -31,6 +36,22 @@ class ExponentialDecay(Schedule):
         power = step / self.decay_steps
         return self.initial_learning_rate * self.decay_rate ** (
             math.floor(power) if self.staircase else power
+        )
+
+
+@dataclass(frozen=True)
+class InverseTimeDecay(Schedule):
+    """``initial / (1 + decay_rate * step / decay_steps)``, by whole periods if ``staircase``."""
+
+    initial_learning_rate: float
+    decay_steps: int
+    decay_rate: float
+    staircase: bool = False
+
+    def __call__(self, step: int) -> float:
+        periods = step / self.decay_steps
+        return self.initial_learning_rate / (
+            1 + self.decay_rate * (math.floor(periods) if self.staircase else periods)
         )
 
 
@@ -64,15 +85,21 @@ class CosineDecay(Schedule):
 
 @dataclass(frozen=True)
 class PolynomialDecay(Schedule):
-    """From the initial to the end rate by a polynomial of degree ``power``."""
+    """From the initial to the end rate by a polynomial of degree ``power``.
+
+    Args:
+        cycle: whether the rate rises again at the end, for a decay of twice, three times … ``decay_steps``.
+    """
 
     initial_learning_rate: float
     decay_steps: int
     end_learning_rate: float = 1e-4
     power: float = 1.0
+    cycle: bool = False
 
     def __call__(self, step: int) -> float:
-        left = 1 - min(step, self.decay_steps) / self.decay_steps
+        steps = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)
+        left = 1 - min(step, steps) / steps
         return (
             self.initial_learning_rate - self.end_learning_rate
         ) * left**self.power + self.end_learning_rate
@@ -86,6 +113,7 @@ class PiecewiseConstantDecay(Schedule):
     values: Sequence[float]
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if len(self.values) != len(self.boundaries) + 1:
             raise ArgumentError(
                 f"PiecewiseConstantDecay takes one value more than boundaries; given were {len(self.values)} "

@@ -1,0 +1,172 @@
+"""Optimizers over a hundred steps on every backend, and schedules, judged by Keras."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from tests.models import TRAINABLE
+from tests.train.keras_judge import keras, value
+from unifront import errors, layers
+from unifront.testing import assert_close
+
+STEPS = 100
+RATE = 2**-6
+"""Keras keeps the rate in float32 (and weight decay, on PyTorch), so these are powers of two."""
+RNG = np.random.default_rng(4)
+X, Y = RNG.normal(size=(12, 4)), 30 * RNG.normal(size=(12, 3))  # far away: at rest, rounding would decide
+KERNEL = RNG.normal(size=(4, 3))
+
+CASES: dict[str, tuple[str, dict[str, Any]]] = {
+    "sgd": ("SGD", {}),
+    "sgd-decay": ("SGD", {"weight_decay": 2**-6}),
+    "sgd-clipvalue": ("SGD", {"clipvalue": 2**-4}),
+    "momentum": ("SGD", {"momentum": 0.9}),
+    "momentum-clipnorm": ("SGD", {"momentum": 0.5, "clipnorm": 0.25}),
+    "nesterov": ("SGD", {"momentum": 0.9, "nesterov": True}),
+    "nesterov-decay-global": (
+        "SGD",
+        {"momentum": 0.9, "nesterov": True, "weight_decay": 2**-6, "global_clipnorm": 0.5},
+    ),
+    "adam": ("Adam", {}),
+    "adam-other": ("Adam", {"beta_1": 0.8, "beta_2": 0.95, "epsilon": 1e-3}),
+    "adam-decay-clipvalue": ("Adam", {"weight_decay": 2**-5, "clipvalue": 2**-3}),
+    "adamw": ("AdamW", {"weight_decay": 2**-8}),
+    "adamw-clipnorm": ("AdamW", {"weight_decay": 2**-3, "clipnorm": 0.25}),
+    "rmsprop": ("RMSprop", {}),
+    "rmsprop-other": ("RMSprop", {"rho": 0.5, "epsilon": 1e-2, "global_clipnorm": 0.5, "weight_decay": 2**-6}),
+}
+
+
+@cache
+def keras_trajectory(case: str) -> tuple[np.ndarray, np.ndarray]:
+    """Kernel and bias of a linear model after a hundred steps of Keras's optimizer on gradients of NumPy."""
+    name, arguments = CASES[case]
+    optimizer = getattr(keras.optimizers, name)(RATE, **arguments)
+    weights = [keras.Variable(KERNEL, dtype="float64"), keras.Variable(np.zeros(3), dtype="float64")]
+    for _ in range(STEPS):
+        kernel, bias = (value(weight.value) for weight in weights)
+        slope = 2 * (X @ kernel + bias - Y) / Y.size
+        gradients = [X.T @ slope, slope.sum(axis=0)]
+        optimizer.apply([keras.ops.convert_to_tensor(g, "float64") for g in gradients], weights)
+    return value(weights[0].value), value(weights[1].value)
+
+
+def linear(optimizer: uf.optimizers.Optimizer) -> uf.Model:
+    x = uf.Input((4,), dtype="float64")
+    model = uf.Model(x, layers.Dense(3)(x))
+    model.set_weights([KERNEL, np.zeros(3)])
+    model.compile(optimizer, "mse")
+    return model
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+@pytest.mark.parametrize("case", CASES)
+def test_a_hundred_steps_as_keras(case: str, backend: str) -> None:
+    name, arguments = CASES[case]
+    model = linear(getattr(uf.optimizers, name)(RATE, **arguments))
+    model.fit(X, Y, batch_size=12, epochs=STEPS, shuffle=False, verbose=0, backend=backend)
+    assert model.optimizer.iterations == STEPS
+    for found, expected in zip(model.get_weights(), keras_trajectory(case), strict=True):
+        assert_close(found, expected, bounds={"float64": 1e-8}, what=case)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "rmsprop", "Adam", "SGD"])
+def test_defaults_are_those_of_keras(name: str) -> None:
+    ours, judge = uf.optimizers.get(name), keras.optimizers.get(name)
+    shared = {key: found for key, found in ours.config().items() if key in judge.get_config()}
+    assert len(shared) >= 3
+    for key, found in shared.items():
+        expected = judge.get_config()[key]
+        assert found == (pytest.approx(expected) if isinstance(expected, float) else expected), key
+
+
+SCHEDULES: list[tuple[str, dict[str, Any]]] = [
+    ("ExponentialDecay", {"initial_learning_rate": 0.1, "decay_steps": 7, "decay_rate": 0.5}),
+    (
+        "ExponentialDecay",
+        {"initial_learning_rate": 0.1, "decay_steps": 7, "decay_rate": 0.5, "staircase": True},
+    ),
+    ("CosineDecay", {"initial_learning_rate": 0.1, "decay_steps": 20}),
+    ("CosineDecay", {"initial_learning_rate": 0.1, "decay_steps": 20, "alpha": 0.2}),
+    (
+        "CosineDecay",
+        {"initial_learning_rate": 0.0, "decay_steps": 20, "warmup_target": 0.3, "warmup_steps": 5},
+    ),
+    ("PolynomialDecay", {"initial_learning_rate": 0.1, "decay_steps": 20}),
+    (
+        "PolynomialDecay",
+        {"initial_learning_rate": 0.1, "decay_steps": 20, "end_learning_rate": 0.01, "power": 2.0},
+    ),
+    (
+        "PolynomialDecay",
+        {"initial_learning_rate": 0.1, "decay_steps": 6, "end_learning_rate": 0.01, "cycle": True},
+    ),
+    ("PiecewiseConstantDecay", {"boundaries": [3, 10], "values": [0.3, 0.2, 0.1]}),
+    ("InverseTimeDecay", {"initial_learning_rate": 0.1, "decay_steps": 7, "decay_rate": 0.5}),
+    (
+        "InverseTimeDecay",
+        {"initial_learning_rate": 0.1, "decay_steps": 7, "decay_rate": 0.5, "staircase": True},
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), SCHEDULES)
+def test_schedules_are_those_of_keras(name: str, arguments: dict[str, Any]) -> None:
+    ours = getattr(uf.schedules, name)(**arguments)
+    judge = getattr(keras.optimizers.schedules, name)(**arguments)
+    for step in range(30):
+        assert ours(step) == pytest.approx(float(value(judge(step))), rel=1e-5, abs=1e-8), step
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_a_schedule_governs_every_step(backend: str) -> None:
+    """Long enough that steps go to the device in blocks; the judge is NumPy."""
+    schedule = uf.schedules.ExponentialDecay(0.05, 10, 0.5)
+    model = linear(uf.optimizers.SGD(schedule))
+    x, y = np.tile(X, (10, 1)), np.tile(Y, (10, 1))
+    model.fit(x, y, batch_size=12, epochs=4, shuffle=False, verbose=0, backend=backend)
+    kernel, bias = KERNEL, np.zeros(3)
+    for step in range(40):
+        slope = 2 * (X @ kernel + bias - Y) / Y.size
+        kernel, bias = kernel - schedule(step) * X.T @ slope, bias - schedule(step) * slope.sum(axis=0)
+    assert_close(model.get_weights()[0], kernel, bounds={"float64": 1e-9})
+    assert_close(model.get_weights()[1], bias, bounds={"float64": 1e-9})
+
+
+def test_slots_are_called_after_the_weight() -> None:
+    model = linear(uf.optimizers.Adam())
+    model.fit(X, Y, verbose=0, backend=TRAINABLE[0])
+    assert [slot.path for slot in model.optimizer.variables] == [
+        "dense/kernel/momentum",
+        "dense/kernel/velocity",
+        "dense/bias/momentum",
+        "dense/bias/velocity",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: uf.optimizers.get("adamm"), errors.UnknownName, "Unknown optimizer 'adamm'.*Did you mean 'adam'"),
+        (lambda: uf.optimizers.get(0.1), errors.ArgumentError, r"An optimizer is a name.*not 0\.1"),
+        (lambda: uf.optimizers.get(uf.optimizers.Adam), errors.ArgumentError, "not <class"),
+        (lambda: uf.optimizers.SGD(-1.0), errors.ArgumentError, r"SGD: the learning rate is a number >= 0, not -1\.0"),
+        (lambda: uf.optimizers.SGD("fast"), errors.ArgumentError, "SGD: the learning rate is a number >= 0, not 'fast'"),
+        (lambda: uf.optimizers.SGD(float("nan")), errors.ArgumentError, "the learning rate is a number >= 0, not nan"),
+        (lambda: uf.optimizers.SGD(momentum=1.5), errors.ArgumentError, r"momentum is a number in \[0, 1\], not 1\.5"),
+        (lambda: uf.optimizers.Adam(beta_1=1.0), errors.ArgumentError, r"Adam: beta_1 is a number in \[0, 1\), not 1\.0"),
+        (lambda: uf.optimizers.Adam(clipnorm=0.0), errors.ArgumentError, r"clipping takes a positive number.*clipnorm"),
+        (lambda: uf.optimizers.Adam(weight_decay=-1.0), errors.ArgumentError, r"weight_decay is a number >= 0, not -1\.0"),
+        (lambda: uf.optimizers.Adam(clipnorm=1.0, clipvalue=1.0), errors.ArgumentError, "give one of clipnorm, clipvalue"),
+        (lambda: uf.schedules.PiecewiseConstantDecay([1], [1.0]), errors.ArgumentError, "one value more than boundaries"),
+        (lambda: uf.schedules.CosineDecay(0.1, 0), errors.ArgumentError, "CosineDecay: decay_steps is a positive number, not 0"),
+    ],
+)  # fmt: skip
+def test_what_is_refused(make: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        make()

@@ -30,7 +30,8 @@ from unifront.layers.pooling import (
     MaxPooling3D,
 )
 from unifront.layers.regularization import Dropout, SpatialDropout1D, SpatialDropout2D
-from unifront.layers.rnn import GRU, LSTM, Bidirectional, SimpleRNN, TimeDistributed
+from unifront.layers.rnn import GRU, LSTM, SimpleRNN
+from unifront.layers.wrappers import Bidirectional, TimeDistributed
 
 __all__ = [
     "ELU", "GRU", "LSTM", "Activation", "Add", "Average", "AveragePooling1D", "AveragePooling2D",

@@ -8,6 +8,7 @@ from typing import Any
 from unifront import ops
 from unifront.errors import ArgumentError, UnknownName
 from unifront.layers.layer import Layer
+from unifront.ops.tensor import type_of
 
 NAMES: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,
@@ -113,17 +114,21 @@ class ELU(Layer):
 
 
 class Softmax(Layer):
-    """Softmax along ``axis``; a boolean ``mask`` of the input's shape gives probability zero outside it."""
+    """Softmax along ``axis`` (one or several).
+
+    Call with ``mask``, booleans that broadcast to the input, to give probability zero where it is false.
+    """
 
     supports_masking = True
 
     def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
         super().__init__(**options)
-        if not isinstance(axis, int):
-            if len(axis) != 1:
-                raise ArgumentError(f"Softmax takes one axis, not {axis!r}.")
-            (axis,) = axis
-        self.axis = axis
+        self.axis = axis if isinstance(axis, int) else tuple(axis)
 
-    def call(self, x: Any) -> Any:
-        return ops.softmax(x, axis=self.axis)
+    def call(self, x: Any, mask: Any = None) -> Any:
+        if mask is not None:
+            far = -3e4 if type_of(x).dtype.bits == 16 else -1e9  # as Keras; in every dtype's range
+            x = ops.where(ops.cast(mask, "bool"), x, far)
+        if isinstance(self.axis, int):
+            return ops.softmax(x, axis=self.axis)
+        return ops.exp(ops.subtract(x, ops.logsumexp(x, axis=self.axis, keepdims=True)))

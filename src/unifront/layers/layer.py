@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cache
 from typing import Any
@@ -13,8 +13,9 @@ from zlib import crc32
 import numpy as np
 
 from unifront import ops, tree
+from unifront.backend import HostKey
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
-from unifront.errors import ArgumentError, DTypeError, NotBuiltError, ShapeError, UnifrontError
+from unifront.errors import ArgumentError, DTypeError, NotBuiltError, ShapeError, UnifrontError, UnknownName
 from unifront.ir.dims import DimExpr
 from unifront.ir.types import Shape, TensorType
 from unifront.layers import initializers, regularizers
@@ -34,13 +35,24 @@ class Layer:
         name: the layer's part of the paths of its weights and nodes; by default its attribute's or class's name.
         dtype: of its weights and computation; by default that of its first float input, else `floatx`.
         trainable: False keeps optimizers from changing its weights and its children's.
+        activity_regularizer: a name, or a callable from an output to a scalar, which is divided by the batch size
+            and added to the loss.
+
+    Raises `UnknownName` for another argument. Constraints are taken as None only.
     """
 
     supports_masking = False
 
     def __init__(
-        self, *, name: str | None = None, dtype: DTypeLike | None = None, trainable: bool = True
+        self,
+        *,
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+        trainable: bool = True,
+        activity_regularizer: Any = None,
+        **options: Any,
     ) -> None:
+        refuse(type(self), options)
         if name is not None and (not isinstance(name, str) or not name or "/" in name):
             raise ArgumentError(f"A layer's name is a non-empty string without '/', not {name!r}.")
         self._name = name
@@ -48,6 +60,7 @@ class Layer:
         self._weights: list[Variable] = []
         self._children: dict[str, Layer] = {}
         self.trainable = trainable
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.built = False
         self.placed = False
         self.output_types: Any = None
@@ -208,10 +221,12 @@ class Layer:
         if context is not None:
             context.losses.append(loss)
 
-    def random_key(self) -> Any:
-        """A fresh random key for this call."""
-        context = current_context()
-        return (context or CallContext()).random_key()
+    def random_key(self, seed: int | None = None) -> Any:
+        """A fresh random key for this call; a ``seed`` gives a stream of its own."""
+        key = (current_context() or CallContext()).random_key()
+        if seed is None:
+            return key
+        return key.fold_in(seed) if isinstance(key, HostKey) else ops.fold_in(key, seed)
 
     # ------------------------------------------------------------ calling
 
@@ -264,6 +279,8 @@ class Layer:
             if "mask" in takes and kwargs.get("mask") is None:
                 kwargs["mask"] = masks
             result = self.call(*args, **kwargs)
+            if self.activity_regularizer is not None:
+                self._add_activity_losses(self.activity_regularizer, result)
             if args:
                 mask = self.compute_mask(args[0], kwargs.get("mask", masks))
                 if mask is not None:
@@ -271,6 +288,14 @@ class Layer:
             context.depth -= 1
             self.output_types = tree.map_leaves(type_of, result)
             return result
+
+    def _add_activity_losses(self, regularizer: Callable[[Any], Any], result: Any) -> None:
+        for output in tree.leaves(result):
+            type_ = type_of(output)
+            loss = regularizer(output)
+            if type_.rank:
+                loss = ops.divide(loss, ops.full((), type_.shape[0], type_of(loss).dtype, like=output))
+            self.add_loss(loss)
 
     def _is_root(self) -> bool:
         """Whether this layer stands at the top, so that its name is not part of paths (models)."""
@@ -313,6 +338,35 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+
+AT_DEFAULT: dict[str, Any] = {
+    "autocast": True, "lora_alpha": None, "lora_rank": None, "quantization_config": None, "renorm": False,
+    "renorm_clipping": None, "renorm_momentum": 0.99, "synchronized": False, "weights": None,
+}  # fmt: skip
+"""Keras's arguments that layers take at Keras's default only, beside the constraints."""
+
+
+def refuse(cls: type[Layer], options: Mapping[str, Any]) -> None:
+    """Raise unless every one of ``options``, which no layer of the class knows, means what is done anyway."""
+    for name, value in options.items():
+        constraint = name.endswith("_constraint")
+        if not constraint and name not in AT_DEFAULT:
+            raise UnknownName(f"argument of {cls.__name__}", name, arguments_of(cls))
+        if value is not None and (constraint or value != AT_DEFAULT[name]):
+            raise ArgumentError(
+                f"{cls.__name__}: {name}={value!r} is not supported; leave it at {AT_DEFAULT.get(name)!r}."
+            )
+
+
+def arguments_of(cls: type[Layer]) -> list[str]:
+    """The names of the arguments that the constructors of a layer class take."""
+    found: dict[str, None] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base) and base is not object:
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            found.update({p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)})
+    return list(found)
 
 
 def _is_tensor(leaf: Any) -> bool:

@@ -22,14 +22,22 @@ class _Merge(Layer):
             raise ArgumentError(
                 f"{type(self).__name__} takes a list of at least 2 tensors; given was {shapes}."
             )
-        broadcast(*map(tuple, shapes))
+        rank = max(map(len, shapes))
+        broadcast(*((*shape[:1], *(1,) * (rank - len(shape)), *shape[1:]) for shape in shapes))
 
     def call(self, xs: Any) -> Any:
-        return reduce(type(self).join, xs)
+        """The inputs joined; those of fewer dimensions get axes of size one behind the batch, as in Keras."""
+        rank = max(type_of(x).rank for x in xs)
+        return reduce(type(self).join, [_widened(x, rank) for x in xs])
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         masks = [one for one in (mask or []) if one is not None]
-        return reduce(ops.logical_and, masks) if masks and len(masks) == len(inputs) else None
+        return reduce(ops.logical_or, masks) if masks and len(masks) == len(inputs) else None
+
+
+def _widened(x: Any, rank: int) -> Any:
+    missing = rank - type_of(x).rank
+    return ops.expand_dims(x, tuple(range(1, 1 + missing))) if missing else x
 
 
 class Add(_Merge):
@@ -104,7 +112,7 @@ class Concatenate(Layer):
         axis = axis_in(self.axis, rank)
         full = [self._full(x, one) for x, one in zip(inputs, masks, strict=True)]
         joined = ops.concatenate(full, axis=axis)
-        return ops.all(joined, axis=-1) if rank > 2 else joined
+        return ops.any(joined, axis=-1)
 
     @staticmethod
     def _full(x: Any, mask: Any) -> Any:

@@ -90,7 +90,7 @@ class BatchNormalization(Layer):
             weights = ops.expand_dims(weights, -1)
         others = tuple(i for i in range(type_.rank) if i != axis)
         wide = ops.multiply(ops.ones_like(x), weights)
-        count = ops.maximum(ops.sum(wide, axis=others, keepdims=True), 1e-7)
+        count = ops.add(ops.sum(wide, axis=others, keepdims=True), 1e-7)  # Keras's epsilon
         mean = ops.divide(ops.sum(ops.multiply(x, wide), axis=others, keepdims=True), count)
         squares = ops.multiply(ops.square(ops.subtract(x, mean)), wide)
         variance = ops.divide(ops.sum(squares, axis=others, keepdims=True), count)

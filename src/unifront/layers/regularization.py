@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from unifront import ops
-from unifront.backend import HostKey
 from unifront.layers.arguments import rate_of
 from unifront.layers.layer import Layer
 from unifront.ops.tensor import type_of
@@ -46,10 +45,7 @@ class Dropout(Layer):
     def call(self, x: Any, training: bool = False) -> Any:
         if not training or self.rate == 0:
             return x
-        key = self.random_key()
-        if self.seed is not None:
-            key = key.fold_in(self.seed) if isinstance(key, HostKey) else ops.fold_in(key, self.seed)
-        return ops.dropout(x, key, rate=self.rate, noise_shape=self.noise(x))
+        return ops.dropout(x, self.random_key(self.seed), rate=self.rate, noise_shape=self.noise(x))
 
 
 class SpatialDropout1D(Dropout):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from unifront import ops, tree
 from unifront.dtypes import DType
-from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.errors import ArgumentError, ShapeError
 from unifront.layers import activations, initializers
 from unifront.layers.arguments import positive, rate_of
 from unifront.layers.layer import Layer, feature_size
@@ -20,7 +19,7 @@ from unifront.ops.tensor import type_of
 States = tuple[Any, ...]
 
 
-class _Recurrent(Layer):
+class Recurrent(Layer):
     """What the recurrent layers share. A subclass says its ``gates``, its ``state_names``, `fused` and `step`."""
 
     gates: int
@@ -92,8 +91,11 @@ class _Recurrent(Layer):
         """``(sequence, *states)`` by the fused operation. Overridden."""
         raise ArgumentError(f"{type(self).__name__} does not define fused().")
 
-    def step(self, x: Any, states: States) -> States:
-        """The new states from one step's input ``x[batch, features]`` times nothing yet. Overridden."""
+    def step(self, x: Any, states: States, h: Any) -> States:
+        """The new states from one step's input ``x[batch, features]``. Overridden.
+
+        ``h`` is the first state as the gates see it, after recurrent dropout.
+        """
         raise ArgumentError(f"{type(self).__name__} does not define step().")
 
     def call(self, sequences: Any, initial_state: Any = None, training: bool = False, mask: Any = None) -> Any:
@@ -107,12 +109,17 @@ class _Recurrent(Layer):
         mask = next((one for one in tree.leaves(mask) if one is not None), None)
         if training and self.dropout:
             batch, _, size = type_of(x).shape
-            x = ops.dropout(x, self.random_key(), rate=self.dropout, noise_shape=(batch, 1, size))
+            x = ops.dropout(x, self.random_key(self.seed), rate=self.dropout, noise_shape=(batch, 1, size))
         run = self._fused if self.is_fused else partial(self._stepwise, training=training)
         sequence, *states = run(x, given, mask)
         if self.return_sequences and self.go_backwards and not self.keeps_positions:
             sequence = ops.flip(sequence, axis=1)  # Keras gives the outputs in the order they were made
-        output = sequence if self.return_sequences else states[0]
+        if self.return_sequences:
+            output = sequence
+        elif mask is not None and (given is not None or self.zero_output_for_mask):
+            output = sequence[:, 0 if self.go_backwards else -1]  # a masked last step shows no state
+        else:
+            output = states[0]
         return (output, *states) if self.return_state else output
 
     def _fused(self, x: Any, states: States | None, mask: Any) -> tuple[Any, ...]:
@@ -127,21 +134,18 @@ class _Recurrent(Layer):
 
     def _stepwise(self, x: Any, states: States | None, mask: Any, training: bool) -> tuple[Any, ...]:
         """The cell scanned over the steps: for activations that no fused operation has, and recurrent dropout."""
-        type_ = type_of(x)
-        batch = type_.shape[0]
-        zeros = ops.zeros_like(ops.broadcast_to(ops.sum(x, axis=(1, 2), keepdims=False)[:, None], (batch, self.units)))
+        zeros = ops.zeros((type_of(x).shape[0], self.units), type_of(x).dtype, like=x)
         first = states or (zeros,) * len(self.state_names)
         noise = None
         if training and self.recurrent_dropout:
-            noise = ops.dropout(ops.ones_like(zeros), self.random_key(), rate=self.recurrent_dropout)
+            noise = ops.dropout(ops.ones_like(zeros), self.random_key(self.seed), rate=self.recurrent_dropout)
         steps = [ops.transpose(x, (1, 0, 2))]
         if mask is not None:
             steps.append(ops.transpose(ops.cast(mask, "bool"), (1, 0)))
 
         def body(carry: States, step: States) -> tuple[States, Any]:
             old, shown = carry[:-1], carry[-1]
-            damped = old if noise is None else (ops.multiply(old[0], noise), *old[1:])
-            new = self.step(step[0], damped)
+            new = self.step(step[0], old, old[0] if noise is None else ops.multiply(old[0], noise))
             if mask is None:
                 return (*new, new[0]), new[0]
             keep = ops.expand_dims(step[1], -1)
@@ -155,12 +159,8 @@ class _Recurrent(Layer):
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         return super().compute_mask(inputs, mask) if self.return_sequences else None
 
-    def affine(self, x: Any, kernel: Any, bias: Any) -> Any:
-        """``x @ kernel + bias``."""
-        return ops.dense(x, kernel, bias)
 
-
-class SimpleRNN(_Recurrent):
+class SimpleRNN(Recurrent):
     """``h = activation(x @ kernel + h @ recurrent_kernel + bias)`` over ``[batch, time, features]`` (Elman 1990).
 
     Args:
@@ -187,12 +187,12 @@ class SimpleRNN(_Recurrent):
         )  # fmt: skip
         return found
 
-    def step(self, x: Any, states: States) -> States:
+    def step(self, x: Any, states: States, h: Any) -> States:
         inner = ops.dense(x, self.kernel, self.bias)
-        return (self.activation(ops.add(inner, ops.matmul(states[0], self.recurrent_kernel))),)
+        return (self.activation(ops.add(inner, ops.matmul(h, self.recurrent_kernel))),)
 
 
-class LSTM(_Recurrent):
+class LSTM(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber 1997); gates in the order i, f, c, o.
 
     Args:
@@ -227,8 +227,8 @@ class LSTM(_Recurrent):
         )
         return found
 
-    def step(self, x: Any, states: States) -> States:
-        h, c = states
+    def step(self, x: Any, states: States, h: Any) -> States:
+        c = states[1]
         sums = ops.add(ops.dense(x, self.kernel, self.bias), ops.matmul(h, self.recurrent_kernel))
         i, f, g, o = ops.split(sums, 4, axis=-1)
         inside = self.recurrent_activation
@@ -236,7 +236,7 @@ class LSTM(_Recurrent):
         return ops.multiply(inside(o), self.activation(c)), c
 
 
-class GRU(_Recurrent):
+class GRU(Recurrent):
     """Gated recurrent unit (Cho et al. 2014); gates in the order z, r, h.
 
     Args:
@@ -261,8 +261,7 @@ class GRU(_Recurrent):
         )  # fmt: skip
         return found
 
-    def step(self, x: Any, states: States) -> States:
-        (h,) = states
+    def step(self, x: Any, states: States, h: Any) -> States:
         input_bias = recurrent_bias = None
         if self.bias is not None:
             input_bias, recurrent_bias = ops.unstack(self.bias) if self.reset_after else (self.bias, None)
@@ -277,7 +276,7 @@ class GRU(_Recurrent):
             hz, hr = ops.split(ops.matmul(h, gates), 2, axis=-1)
             z, r = inside(ops.add(xz, hz)), inside(ops.add(xr, hr))
             new = self.activation(ops.add(xh, ops.matmul(ops.multiply(r, h), last)))
-        return (ops.add(ops.multiply(z, h), ops.multiply(ops.subtract(1.0, z), new)),)
+        return (ops.add(ops.multiply(z, states[0]), ops.multiply(ops.subtract(1.0, z), new)),)
 
 
 def _forget_bias(initializer: Any) -> Callable[..., np.ndarray]:
@@ -289,84 +288,3 @@ def _forget_bias(initializer: Any) -> Callable[..., np.ndarray]:
         return np.concatenate(parts)
 
     return initial
-
-
-class Bidirectional(Layer):
-    """A recurrent layer run forward, and a copy of it run backward.
-
-    Args:
-        layer: a recurrent layer that has no weights yet.
-        merge_mode: how the two outputs join: ``"concat"``, ``"sum"``, ``"mul"``, ``"ave"``, or None for a pair.
-        backward_layer: the layer to run backward, instead of a copy.
-    """
-
-    supports_masking = True
-    merges: dict[str, Callable[[Any, Any], Any]] = {
-        "concat": lambda a, b: ops.concatenate([a, b], axis=-1),
-        "sum": ops.add,
-        "mul": ops.multiply,
-        "ave": lambda a, b: ops.multiply(ops.add(a, b), 0.5),
-    }
-
-    def __init__(
-        self, layer: Layer, merge_mode: str | None = "concat", backward_layer: Layer | None = None, **options: Any
-    ) -> None:
-        super().__init__(**options)
-        if not isinstance(layer, _Recurrent) or layer.built:
-            raise ArgumentError(f"Bidirectional takes a new SimpleRNN, LSTM or GRU, not {layer!r}.")
-        if merge_mode is not None and merge_mode not in self.merges:
-            raise UnknownName("merge_mode", merge_mode, [*self.merges, None])
-        self.merge_mode = merge_mode
-        own = layer.name
-        forward, backward = copy.copy(layer), copy.copy(layer)
-        if backward_layer is not None:
-            if not isinstance(backward_layer, _Recurrent) or backward_layer.go_backwards == layer.go_backwards:
-                raise ArgumentError("Bidirectional: backward_layer is a recurrent layer that runs the other way.")
-            backward = backward_layer
-        else:
-            backward.go_backwards = not layer.go_backwards
-        for one, name in ((forward, f"forward_{own}"), (backward, f"backward_{own}")):
-            one._name, one._weights, one._children = name, [], {}
-            one.zero_output_for_mask = layer.return_sequences  # as Keras does
-            one.keeps_positions = one is backward
-        self.forward_layer, self.backward_layer = forward, backward
-        self.return_sequences, self.return_state = layer.return_sequences, layer.return_state
-
-    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
-        given = None if initial_state is None else tree.leaves(initial_state)
-        half = None if given is None else len(given) // 2
-        mask = next((one for one in tree.leaves(mask) if one is not None), None)
-        a = self.forward_layer(sequences, initial_state=None if given is None else given[:half], mask=mask)
-        b = self.backward_layer(sequences, initial_state=None if given is None else given[half:], mask=mask)
-        states: tuple[Any, ...] = ()
-        if self.return_state:
-            (a, *first), (b, *second) = a, b
-            states = (*first, *second)
-        output = (a, b) if self.merge_mode is None else (self.merges[self.merge_mode](a, b),)
-        return (*output, *states) if len(output) + len(states) > 1 else output[0]
-
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
-        return super().compute_mask(inputs, mask) if self.return_sequences else None
-
-
-class TimeDistributed(Layer):
-    """A layer applied to every step: ``[batch, time, ...]``. Batch and time are one axis while it runs."""
-
-    supports_masking = True
-
-    def __init__(self, layer: Layer, **options: Any) -> None:
-        super().__init__(**options)
-        if not isinstance(layer, Layer):
-            raise ArgumentError(f"TimeDistributed takes a layer, not {layer!r}.")
-        self.layer = layer
-
-    def call(self, x: Any) -> Any:
-        shape = type_of(x).shape
-        if len(shape) < 3:
-            raise ShapeError(f"{self.name}: TimeDistributed takes at least 3 dimensions; the input is {type_of(x)}.")
-        result = self.layer(ops.reshape(x, (shape[0] * shape[1], *shape[2:])))
-
-        def unfold(leaf: Any) -> Any:
-            return ops.reshape(leaf, (shape[0], shape[1], *type_of(leaf).shape[1:]))
-
-        return tree.map_leaves(unfold, result)

@@ -1,0 +1,106 @@
+"""Layers around layers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from unifront import ops, tree
+from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.layers.layer import Layer, call_parameters
+from unifront.layers.rnn import Recurrent
+from unifront.ops.tensor import type_of
+
+
+class Bidirectional(Layer):
+    """A recurrent layer run forward, and a copy of it run backward.
+
+    Args:
+        layer: a recurrent layer that has no weights yet.
+        merge_mode: how the two outputs join: ``"concat"``, ``"sum"``, ``"mul"``, ``"ave"``, or None for a pair.
+        backward_layer: the layer to run backward, instead of a copy.
+    """
+
+    supports_masking = True
+    merges: dict[str, Callable[[Any, Any], Any]] = {
+        "concat": lambda a, b: ops.concatenate([a, b], axis=-1),
+        "sum": ops.add,
+        "mul": ops.multiply,
+        "ave": lambda a, b: ops.multiply(ops.add(a, b), 0.5),
+    }
+
+    def __init__(
+        self, layer: Layer, merge_mode: str | None = "concat", backward_layer: Layer | None = None, **options: Any
+    ) -> None:
+        super().__init__(**options)
+        if not isinstance(layer, Recurrent) or layer.built:
+            raise ArgumentError(f"Bidirectional takes a new SimpleRNN, LSTM or GRU, not {layer!r}.")
+        if merge_mode is not None and merge_mode not in self.merges:
+            raise UnknownName("merge_mode", merge_mode, [*self.merges, None])
+        self.merge_mode = merge_mode
+        own = layer.name
+        forward, backward = copy.copy(layer), copy.copy(layer)
+        if backward_layer is not None:
+            if not isinstance(backward_layer, Recurrent) or backward_layer.go_backwards == layer.go_backwards:
+                raise ArgumentError("Bidirectional: backward_layer is a recurrent layer that runs the other way.")
+            backward = backward_layer
+        else:
+            backward.go_backwards = not layer.go_backwards
+        for one, name in ((forward, f"forward_{own}"), (backward, f"backward_{own}")):
+            one._name, one._weights, one._children = name, [], {}
+            one.zero_output_for_mask = layer.return_sequences  # as Keras does
+            one.keeps_positions = one is backward
+        self.forward_layer, self.backward_layer = forward, backward
+        self.return_sequences, self.return_state = layer.return_sequences, layer.return_state
+
+    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
+        given = None if initial_state is None else tree.leaves(initial_state)
+        half = None if given is None else len(given) // 2
+        mask = next((one for one in tree.leaves(mask) if one is not None), None)
+        a = self.forward_layer(sequences, initial_state=None if given is None else given[:half], mask=mask)
+        b = self.backward_layer(sequences, initial_state=None if given is None else given[half:], mask=mask)
+        states: tuple[Any, ...] = ()
+        if self.return_state:
+            (a, *first), (b, *second) = a, b
+            states = (*first, *second)
+        output = (a, b) if self.merge_mode is None else (self.merges[self.merge_mode](a, b),)
+        return (*output, *states) if len(output) + len(states) > 1 else output[0]
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return super().compute_mask(inputs, mask) if self.return_sequences else None
+
+
+class TimeDistributed(Layer):
+    """A layer applied to every step: ``[batch, time, ...]``. Batch and time are one axis while it runs.
+
+    The layer gets what a mask of more than ``[batch, time]`` says about its own input; a step counts for later
+    layers if any part of it does.
+    """
+
+    supports_masking = True
+
+    def __init__(self, layer: Layer, **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(layer, Layer):
+            raise ArgumentError(f"TimeDistributed takes a layer, not {layer!r}.")
+        self.layer = layer
+
+    def call(self, x: Any, mask: Any = None) -> Any:
+        shape = type_of(x).shape
+        if len(shape) < 3:
+            raise ShapeError(f"{self.name}: TimeDistributed takes at least 3 dimensions; the input is {type_of(x)}.")
+        options = {}
+        if mask is not None and "mask" in call_parameters(type(self.layer)) and type_of(mask).rank == len(shape) - 1:
+            options["mask"] = ops.reshape(mask, (shape[0] * shape[1], *type_of(mask).shape[2:]))
+        result = self.layer(ops.reshape(x, (shape[0] * shape[1], *shape[2:])), **options)
+
+        def unfold(leaf: Any) -> Any:
+            return ops.reshape(leaf, (shape[0], shape[1], *type_of(leaf).shape[1:]))
+
+        return tree.map_leaves(unfold, result)
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        mask = super().compute_mask(inputs, mask)
+        rank = 2 if mask is None else type_of(mask).rank
+        return ops.any(mask, axis=tuple(range(2, rank))) if rank > 2 else mask

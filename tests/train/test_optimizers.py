@@ -38,7 +38,10 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "adamw": ("AdamW", {"weight_decay": 2**-8}),
     "adamw-clipnorm": ("AdamW", {"weight_decay": 2**-3, "clipnorm": 0.25}),
     "rmsprop": ("RMSprop", {}),
-    "rmsprop-other": ("RMSprop", {"rho": 0.5, "epsilon": 1e-2, "global_clipnorm": 0.5, "weight_decay": 2**-6}),
+    "rmsprop-other": (
+        "RMSprop",
+        {"rho": 0.5, "epsilon": 1e-2, "global_clipnorm": 0.5, "weight_decay": 2**-6},
+    ),
 }
 
 

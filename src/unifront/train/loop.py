@@ -6,34 +6,27 @@ a number to print it. Arrays are moved to the device once.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unifront import tree
-from unifront.backend import Array, Placement, placement
-from unifront.errors import ArgumentError, DataError, NonFiniteLoss
+from unifront.backend import Placement, placement
+from unifront.errors import ArgumentError, DataError
 from unifront.trace import current_seed
 from unifront.train import data, metrics
 from unifront.train.callbacks import Callback, CallbackList, History, watches_batches
 from unifront.train.data import Arrays
 from unifront.train.plan import Step, Training, build_step
 from unifront.train.progress import EpochProgress
+from unifront.train.epochs import Run
 from unifront.train.session import Session, natives
 
 if TYPE_CHECKING:
     from unifront.model import Model
 
 Logs = dict[str, float]
-READ_EVERY = 0.25
-"""Seconds between two looks at the running sums."""
-BLOCK = 32
-"""Steps given to the device at a time, when a step is so short that the loop itself would count."""
-SHORT_STEP = 0.01
-"""Seconds under which a step counts as short."""
 
 
 def configure(
@@ -95,11 +88,13 @@ def fit(
     history = History()
     listeners = CallbackList([*callbacks, history], model)
     model.stop_training = False
-    first, stream = (source, None) if isinstance(source, Arrays) else _peek(source)
+    first, batches = (source, None) if isinstance(source, Arrays) else _peek(source)
     step = _step(model, training, first, train=True)
     session = Session(step, training.optimizer, place, current_seed())
     level = 1 if verbose == "auto" else int(verbose)
-    run = _Run(session, step, model, size, shuffle, [c for c in listeners.callbacks if watches_batches(c)])
+    run = Run(session, step, model, size, shuffle, [c for c in listeners.callbacks if watches_batches(c)])
+    if steps_per_epoch is not None:
+        _positive("steps_per_epoch", steps_per_epoch)
     try:
         with EpochProgress(level, epochs, place.name) as progress:
             listeners.each("on_train_begin", {})
@@ -108,9 +103,9 @@ def fit(
                 if isinstance(source, Arrays):
                     logs = run.arrays_epoch(source, epoch, progress, steps_per_epoch)
                 else:
-                    batches = stream if stream is not None else _stream(model, training, x, class_weight)
-                    stream = None
-                    logs = run.stream_epoch(batches, epoch, progress, steps_per_epoch)
+                    batches = batches or _stream(model, training, x, class_weight)
+                    logs, ended = run.stream_epoch(batches, epoch, progress, steps_per_epoch)
+                    batches = None if ended else batches
                 if validation_data is not None and (epoch + 1) % validation_freq == 0:
                     found = _validate(model, validation_data, validation_batch_size or size, place)
                     logs |= {f"val_{name}": value for name, value in found.items()}
@@ -122,86 +117,6 @@ def fit(
     finally:
         session.give_back()
     return history
-
-
-@dataclass
-class _Run:
-    """One call of `fit`: what its epochs share."""
-
-    session: Session
-    step: Step
-    model: Model
-    batch_size: int
-    shuffle: bool
-    watchers: Sequence[Callback]
-    _short: bool = False
-    _on_device: tuple[Arrays, tuple[Array, ...]] | None = None
-
-    def arrays_epoch(self, source: Arrays, epoch: int, progress: EpochProgress, limit: int | None) -> Logs:
-        """An epoch over arrays, which are kept on the device from the first epoch on."""
-        if self._on_device is None or self._on_device[0] is not source:
-            self._on_device = (source, tuple(map(self.session.put, source.all)))
-        order = np.arange(len(source), dtype=np.int32)
-        if self.shuffle:
-            np.random.default_rng([current_seed(), epoch, self.session.iteration]).shuffle(order)
-        blocks = _blocks(order, self.batch_size, limit)
-        steps = min(-(-len(order) // self.batch_size), limit or len(order))
-        progress.begin(epoch, steps)
-        return self._epoch(epoch, progress, self._device_steps(blocks, self._on_device[1]))
-
-    def _device_steps(self, blocks: Sequence[np.ndarray], arrays: tuple[Array, ...]) -> Iterator[int]:
-        for block in blocks:
-            done = 0
-            while done < len(block):
-                count = BLOCK if self._short and not self.watchers and len(block) - done >= BLOCK else 1
-                self.session.run(arrays, block[done : done + count])
-                done += count
-                yield count
-
-    def stream_epoch(
-        self, batches: Iterator[Arrays], epoch: int, progress: EpochProgress, limit: int | None
-    ) -> Logs:
-        """An epoch over batches as they come."""
-        progress.begin(epoch, limit)
-
-        def steps() -> Iterator[int]:
-            for number, batch in enumerate(batches):
-                if limit is not None and number >= limit:
-                    return
-                self.session.step_on([self.session.put(array) for array in batch.all])
-                yield 1
-
-        return self._epoch(epoch, progress, steps())
-
-    def _epoch(self, epoch: int, progress: EpochProgress, steps: Iterator[int]) -> Logs:
-        self.session.reset_totals()
-        began = last = time.perf_counter()
-        done = seen = 0
-        for count in steps:
-            done += count
-            now = time.perf_counter()
-            logs = None
-            if self.watchers or done <= 2 or now - last > READ_EVERY:
-                logs = self._read(epoch, done)
-                after = time.perf_counter()
-                self._short = done > 2 and (after - began) / (done - seen) < SHORT_STEP
-                began, last, seen = after, after, done
-                for callback in self.watchers:
-                    callback.on_train_batch_end(done - 1, dict(logs))
-            progress.advance(count, logs)
-        if not done:
-            raise DataError("The data gave no batch, so there is nothing to train on.")
-        return self._read(epoch, done)
-
-    def _read(self, epoch: int, done: int) -> Logs:
-        logs = metrics.results(self.step.metrics, self.session.read_totals())
-        if not np.isfinite(logs["loss"]):
-            raise NonFiniteLoss(
-                f"The loss of {self.model.name!r} is {logs['loss']} in epoch {epoch + 1}, within the first {done} steps, at "
-                f"the learning rate {self.session.optimizer.rate(self.session.iteration):g}. Try a smaller learning "
-                "rate or clipnorm=1.0, and look for NaN in the data."
-            )
-        return logs
 
 
 def evaluate(
@@ -390,14 +305,3 @@ def _program(model: Model, key: tuple[Any, ...], graph: Any, place: Placement) -
     if full not in model.programs:
         model.programs[full] = place.backend.compile(graph, place.device)
     return model.programs[full]
-
-
-def _blocks(order: np.ndarray, size: int, limit: int | None) -> list[np.ndarray]:
-    """``[steps, size]`` of whole batches, then the rest as one smaller batch."""
-    whole = len(order) // size
-    blocks = [order[: whole * size].reshape(whole, size)] if whole else []
-    if len(order) % size:
-        blocks.append(order[whole * size :][None])
-    if limit is not None:
-        blocks = [block[: max(0, limit - (whole if i and whole else 0))] for i, block in enumerate(blocks)]
-    return [block for block in blocks if len(block)]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -92,7 +93,9 @@ def build_step(
         structure = tree.map_leaves(lambda number: inputs[number], model.input_structure)
         outputs = [lift(leaf, builder) for leaf in tree.leaves(model(structure))]
         count = ops.full((), batch, dtype, like=inputs[0])
-        loss, sums, found = _loss_and_metrics(training, context, outputs, wanted, list(targets), weight, count)
+        loss, sums, found = _loss_and_metrics(
+            training, context, outputs, wanted, list(targets), weight, count
+        )
         for penalty in [*context.losses, *_penalties(builder)]:
             loss = ops.add(loss, ops.cast(penalty, type_of(loss).dtype))
         scalars = [*_mean_sums(loss, count), *(ops.cast(one, dtype) for one in sums)]
@@ -132,7 +135,8 @@ def _loss_and_metrics(
         mask = context.mask_of(output)
         if chosen[i] is not None:
             function = losses.get(chosen[i])
-            value = _scalar(_explain(function, name, true, output, weight, mask))
+            with _naming(f"Loss {type(function).__name__} of output {name!r}"):
+                value = _scalar(function(true, output, weight, mask))
             if several:
                 losses_of += _mean_sums(value, count)
                 loss_metrics.append(Metric(name=f"{name}_loss"))
@@ -143,7 +147,8 @@ def _loss_and_metrics(
         for attribute, factor in by_output.items():
             for metric in _listed(getattr(training, attribute), names, i, attribute):
                 made = metrics.get(metric, true.shape, output.shape)
-                sums += made.sums(true, detached, factor, mask)
+                with _naming(f"Metric {made.name!r} of output {name!r}"):
+                    sums += made.sums(true, detached, factor, mask)
                 title = f"{name}_{made.name}" if several else made.name
                 found.append(replace(made, name=_free_name(title, attribute, [m.name for m in found])))
     if total is None:
@@ -166,11 +171,13 @@ def _free_name(name: str, attribute: str, taken: Sequence[str]) -> str:
     return candidate
 
 
-def _explain(function: Loss, name: str, true: Traced, output: Traced, weight: Any, mask: Any) -> Any:
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """A block whose errors begin with ``what``."""
     try:
-        return function(true, output, weight, mask)
+        yield
     except UnifrontError as error:
-        error.args = (f"Loss {type(function).__name__} of output {name!r}: {error.args[0]}", *error.args[1:])
+        error.args = (f"{what}: {error.args[0]}", *error.args[1:])
         raise
 
 

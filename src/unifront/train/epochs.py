@@ -1,0 +1,145 @@
+"""The epochs of one call of `fit`: steps given to the device in blocks, running sums read now and then."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from unifront.backend import Array
+from unifront.errors import DataError, NonFiniteLoss
+from unifront.trace import current_seed
+from unifront.train import metrics
+from unifront.train.callbacks import Callback, Logs
+from unifront.train.data import Arrays
+from unifront.train.plan import Step
+from unifront.train.progress import EpochProgress
+from unifront.train.session import Session
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+READ_EVERY = 0.25
+"""Seconds between two looks at the running sums."""
+BLOCK = 32
+"""Steps given to the device at a time, when a step is so short that the loop itself would count."""
+SHORT_STEP = 0.01
+"""Seconds under which a step counts as short."""
+
+
+@dataclass
+class Run:
+    """One call of `fit`: what its epochs share."""
+
+    session: Session
+    step: Step
+    model: Model
+    batch_size: int
+    shuffle: bool
+    watchers: Sequence[Callback]
+    _short: bool = False
+    _on_device: tuple[Arrays, tuple[Array, ...]] | None = None
+    _left: list[np.ndarray] = field(default_factory=list)
+
+    def arrays_epoch(self, source: Arrays, epoch: int, progress: EpochProgress, limit: int | None) -> Logs:
+        """An epoch over arrays, which are kept on the device from the first epoch on.
+
+        An epoch of ``limit`` steps begins where the last one ended, and passes over the data as often as it needs.
+        """
+        if self._on_device is None or self._on_device[0] is not source:
+            self._on_device = (source, tuple(map(self.session.put, source.all)))
+        blocks = self._pass(source, epoch, 0) if limit is None else self._take(source, epoch, limit)
+        progress.begin(epoch, sum(map(len, blocks)))
+        return self._epoch(epoch, progress, self._device_steps(blocks, self._on_device[1]))
+
+    def _pass(self, source: Arrays, epoch: int, number: int) -> list[np.ndarray]:
+        """All indices in blocks: ``[steps, size]`` of whole batches, then the rest as one smaller batch."""
+        order = np.arange(len(source), dtype=np.int32)
+        if self.shuffle:
+            np.random.default_rng([current_seed(), epoch, self.session.iteration, number]).shuffle(order)
+        whole = len(order) // self.batch_size
+        parts = (
+            order[: whole * self.batch_size].reshape(whole, self.batch_size),
+            order[whole * self.batch_size :],
+        )
+        return [block for block in (parts[0], parts[1][None]) if block.size]
+
+    def _take(self, source: Arrays, epoch: int, limit: int) -> list[np.ndarray]:
+        taken: list[np.ndarray] = []
+        number = 0
+        while limit > 0:
+            if not self._left:
+                self._left = self._pass(source, epoch, number)
+                number += 1
+            block = self._left.pop(0)
+            if len(block) > limit:
+                self._left.insert(0, block[limit:])
+            taken.append(block[:limit])
+            limit -= len(taken[-1])
+        return taken
+
+    def _device_steps(self, blocks: Sequence[np.ndarray], arrays: tuple[Array, ...]) -> Iterator[int]:
+        for block in blocks:
+            done = 0
+            while done < len(block):
+                count = BLOCK if self._short and not self.watchers and len(block) - done >= BLOCK else 1
+                self.session.run(arrays, block[done : done + count])
+                done += count
+                yield count
+
+    def stream_epoch(
+        self, batches: Iterator[Arrays], epoch: int, progress: EpochProgress, limit: int | None
+    ) -> tuple[Logs, bool]:
+        """An epoch over batches as they come, ``limit`` of them; and whether they came to their end."""
+        progress.begin(epoch, limit)
+        ended = False
+
+        def steps() -> Iterator[int]:
+            nonlocal ended
+            number = 0
+            while limit is None or number < limit:
+                batch = next(batches, None)
+                if batch is None:
+                    ended = True
+                    return
+                self.session.step_on([self.session.put(array) for array in batch.all])
+                number += 1
+                yield 1
+
+        return self._epoch(epoch, progress, steps()), ended
+
+    def _epoch(self, epoch: int, progress: EpochProgress, steps: Iterator[int]) -> Logs:
+        self.session.reset_totals()
+        began = last = time.perf_counter()
+        done = seen = 0
+        for count in steps:
+            done += count
+            now = time.perf_counter()
+            logs = None
+            if self.watchers or done <= 2 or now - last > READ_EVERY:
+                logs = self._read(epoch, done)
+                after = time.perf_counter()
+                self._short = done > 2 and (after - began) / (done - seen) < SHORT_STEP
+                began, last, seen = after, after, done
+                for callback in self.watchers:
+                    callback.on_train_batch_end(done - 1, dict(logs))
+            progress.advance(count, logs)
+        if not done:
+            raise DataError(
+                "The data gave no batch, so there is nothing to train on. A generator is used up after one pass; "
+                "give steps_per_epoch, or an object that can be iterated again."
+            )
+        return self._read(epoch, done)
+
+    def _read(self, epoch: int, done: int) -> Logs:
+        logs = metrics.results(self.step.metrics, self.session.read_totals())
+        if not np.isfinite(logs["loss"]):
+            raise NonFiniteLoss(
+                f"The loss of {self.model.name!r} is {logs['loss']} in epoch {epoch + 1}, within the first {done} steps, "
+                f"at the learning rate {self.session.optimizer.rate(self.session.iteration):g}. Try a smaller learning "
+                "rate or clipnorm=1.0, and look for NaN in the data."
+            )
+        return logs

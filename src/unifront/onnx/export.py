@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifront.dtypes import DTypeLike, dtype_of
+from unifront.dtypes import DTypeLike, bfloat16, dtype_of
 from unifront.errors import ArgumentError, BackendMissing, DTypeError
 from unifront.files import write_beside
 
@@ -23,7 +24,7 @@ def export(
     tracing: Tracing,
     path: str | Path,
     *,
-    opset: int = DEFAULT_OPSET,
+    opset: int | None = None,
     dtype: DTypeLike | None = None,
     optimize: bool = True,
     external_data: bool | None = None,
@@ -37,9 +38,11 @@ def export(
     Args:
         tracing: the graph and its live variables; ``Model.trace(False)``.
         path: the file; it appears whole or not at all.
-        opset: the version of the ONNX operator set, 18 to 25.
+        opset: the version of the ONNX operator set, 18 to 25; None: 20, or 22 where there is bfloat16, which
+            many operators do not take before.
         dtype: a float dtype that takes the place of float32 in weights, inputs and outputs; None keeps it.
-        optimize: fold batch normalizations, constants and padding, and simplify transposes.
+        optimize: fold batch normalizations into convolutions, fold padding and constants, compute equal
+            things once.
         external_data: whether weights go to a second file, ``path`` + ``.data``; None: where they are too
             large for one.
 
@@ -58,10 +61,10 @@ def export(
 
 
 def convert(
-    tracing: Tracing, *, opset: int = DEFAULT_OPSET, dtype: DTypeLike | None = None, optimize: bool = True
+    tracing: Tracing, *, opset: int | None = None, dtype: DTypeLike | None = None, optimize: bool = True
 ) -> tuple[Any, Sequence[Any]]:
     """The ``onnx.ModelProto`` of a traced graph, and its initializers; see `export`."""
-    if opset not in OPSETS:
+    if opset is not None and opset not in OPSETS:
         raise ArgumentError(f"opset is an int from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
     wanted = None if dtype is None else dtype_of(dtype)
     if wanted is not None and not wanted.is_float:
@@ -76,11 +79,16 @@ def convert(
     from unifront.onnx.model import write_model
     from unifront.onnx.rows import target
 
-    chosen = target(opset)
+    narrow = bfloat16 in (wanted, *(value.type.dtype for value in tracing.graph.values()))
+    chosen = target(opset or (22 if narrow else DEFAULT_OPSET))
     values = {
         seen.name: live.numpy() for seen, live in zip(tracing.graph.variables, tracing.variables, strict=True)
     }
-    graph, arrays = prepare(tracing.graph, values, chosen.table.keys(), dtype=wanted, optimize=optimize)
+    count = tracing.output_count  # without new values of variables
+    graph = replace(
+        tracing.graph, outputs=tracing.graph.outputs[:count], output_names=tracing.graph.output_names[:count]
+    )
+    graph, arrays = prepare(graph, values, chosen.table.keys(), dtype=wanted, optimize=optimize)
     model = write_model(graph, arrays, chosen)
     return model, model.graph.initializer
 

@@ -29,7 +29,7 @@ def prepare(
     Args:
         known: operations that have a row.
         dtype: what float32 is to become; None leaves it.
-        optimize: whether to fold and simplify beyond what the layouts need.
+        optimize: whether to fold batch normalizations, padding and constants.
     """
     if dtype is not None and dtype != float32:
         graph, values = verify(_retyped(graph, dtype)), _retyped_values(values, dtype)
@@ -38,9 +38,9 @@ def prepare(
     # Operations without a row are written out before the layouts are chosen, which then see all.
     graph = verify(expand(graph, [op for op in OPS.values() if op in known or op.decomposition is None]))
     table = passes.registry(OPS, evaluate)
-    layouts = (table["channels_first"], Pass("time_major", time_major))
-    better = ((table["fold_padding"],), passes.standard(OPS, evaluate)) if optimize else ((), ())
-    order = (*better[0], *layouts, *better[1], table["dead_code"], table["unused_variables"])
+    layouts = (table["channels_first"], Pass("time_major", time_major), table["simplify_layout"])
+    before, after = ((table["fold_padding"],), passes.standard(OPS, evaluate)) if optimize else ((), ())
+    order = (*before, *layouts, *after, table["dead_code"], table["unused_variables"])
     return passes.run(graph, order), values
 
 

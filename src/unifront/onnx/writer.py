@@ -47,15 +47,6 @@ def value_info(name: str, type_: TensorType) -> Any:
     return onnx.helper.make_tensor_value_info(name, element_type(type_.dtype), shape)
 
 
-def tensor(array: np.ndarray, name: str = "") -> Any:
-    """An array as ONNX stores it."""
-    proto = onnx.TensorProto()
-    proto.name, proto.data_type = name, element_type(dtype_of(array.dtype))
-    proto.dims.extend(array.shape)
-    proto.raw_data = np.ascontiguousarray(array).tobytes()
-    return proto
-
-
 UNKNOWN = TensorType(dtype_of("float32"))
 """The type of what nobody asks for the type of."""
 
@@ -133,13 +124,15 @@ class Writer:
             operand = Ref("", array=operand)
         if operand.array is None:
             return operand.name
-        root, array = self.root, operand.array
-        content = hashlib.blake2b(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
-        same = (operand.name, array.dtype.name, array.shape, content.digest())
+        root, array, data = self.root, operand.array, operand.array.tobytes()
+        same = (operand.name, array.dtype.name, array.shape, hashlib.blake2b(data).digest())
         if same not in root._written:
             name = self.names.new(operand.name or f"{self.path or 'constant'}/constant")
+            kind = element_type(dtype_of(array.dtype))
             root._written[same] = name
-            root.initializers[name] = tensor(array, name)
+            root.initializers[name] = onnx.TensorProto(
+                name=name, data_type=kind, dims=array.shape, raw_data=data
+            )
         return root._written[same]
 
     def known(self, array: np.ndarray, like: Ref | None = None) -> Ref:
@@ -203,8 +196,9 @@ class Writer:
             zero = {"allowzero": 1} if 0 in static else {}
             result: Ref = self.op("Reshape", x, np.array(static, np.int64), **zero)
             return replace(result, type=x.type.with_shape(shape))
-        kept = [i for i, dim in enumerate(shape) if x.type.shape[i : i + 1] == (dim,)]
-        free = [i for i, dim in enumerate(shape) if not isinstance(dim, int) and i not in kept]
+        named = [i for i, dim in enumerate(shape) if not isinstance(dim, int)]
+        kept = [i for i in named if x.type.shape[i : i + 1] == (shape[i],)]
+        free = [i for i in named if i not in kept]
         if 0 not in static and len(free) <= 1:
             plain = [0 if i in kept else -1 if i in free else dim for i, dim in enumerate(shape)]
             if plain.count(-1) == 0 and plain.count(0) == 1:

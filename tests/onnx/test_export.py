@@ -1,0 +1,110 @@
+"""The file: names, options, what goes wrong."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+import unifront as uf
+from tests.onnx.runtimes import check, kinds, runtime
+from unifront import layers, ops
+from unifront.errors import ArgumentError, BackendMissing, DTypeError, ExportError, UnknownName
+from unifront.onnx.export import convert
+from unifront.testing import assert_close
+
+
+@pytest.fixture
+def model() -> uf.Model:
+    x = uf.Input((6, 6, 2), name="image")
+    y = layers.Conv2D(4, 3, activation="relu", name="stem")(x)
+    y = layers.Flatten()(y)
+    model = uf.Model(x, layers.Dense(3, name="head")(y), name="small")
+    model.trace(False)
+    return model
+
+
+def test_names_are_those_of_the_layers(model: uf.Model, tmp_path) -> None:
+    model.export(tmp_path / "small.onnx")
+    graph = onnx.load(tmp_path / "small.onnx").graph
+    assert graph.name == "small"
+    assert [value.name for value in graph.input] == ["image"]
+    names = [node.name for node in graph.node]
+    assert len(set(names)) == len(names)
+    assert {"stem/Conv", "stem/Relu", "head/Gemm"} <= set(names)
+    weights = {initializer.name for initializer in graph.initializer}
+    assert weights == {"stem/kernel", "stem/bias", "head/kernel", "head/bias"}
+
+
+def test_a_shared_layer_is_written_once() -> None:
+    a, b = uf.Input((4,), name="a"), uf.Input((4,), name="b")
+    shared = layers.Dense(3, name="shared")
+    exported, weights = convert(uf.Model([a, b], [shared(a), shared(b)], name="twins").trace(False))
+    check(exported)
+    assert sorted(proto.name for proto in weights) == ["shared/bias", "shared/kernel"]
+
+
+def test_outputs_that_no_node_makes() -> None:
+    x = uf.Input((3,), name="x")
+    doubled = ops.multiply(x, 2.0)
+    model = uf.Model(x, [x, doubled, doubled, ops.stop_gradient(x)], name="same")
+    exported, _ = convert(model.trace(False))
+    check(exported)
+    value = np.ones((2, 3), np.float32)
+    for result, wanted in zip(runtime(exported, [value]), (value, 2 * value, 2 * value, value), strict=True):
+        assert_close(result, wanted)
+
+
+def test_large_weights_go_to_a_second_file(model: uf.Model, tmp_path) -> None:
+    model.export(tmp_path / "small.onnx", external_data=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["small.onnx", "small.onnx.data"]
+    check(onnx.load(tmp_path / "small.onnx"))
+    x = np.random.default_rng(0).normal(size=(2, 6, 6, 2)).astype("float32")
+    (result,) = runtime(str(tmp_path / "small.onnx"), [x])
+    assert_close(result, model.predict(x, backend="numpy"))
+
+
+def test_the_graph_itself_is_left_alone(model: uf.Model, tmp_path) -> None:
+    before = str(model.trace(False).graph)
+    values = [variable.numpy() for variable in model.weights]
+    model.export(tmp_path / "small.onnx", dtype="float16")
+    assert str(model.trace(False).graph) == before
+    for variable, value in zip(model.weights, values, strict=True):
+        assert_close(variable.numpy(), value)
+
+
+def test_bad_options(model: uf.Model, tmp_path) -> None:
+    path = tmp_path / "small.onnx"
+    with pytest.raises(ArgumentError, match="opset is an int from 18 to 25, not 9"):
+        model.export(path, opset=9)
+    with pytest.raises(DTypeError, match="in a float dtype, not int32"):
+        model.export(path, dtype="int32")
+    with pytest.raises(UnknownName, match="export format 'onx'"):
+        model.export(path, format="onx")
+    with pytest.raises(ArgumentError, match="there is no folder"):
+        model.export(tmp_path / "nowhere" / "small.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_the_package_the_error_says_what_to_install(model: uf.Model, monkeypatch, tmp_path) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(BackendMissing, match=r'pip install "unifront\[onnx\]"'):
+        model.export(tmp_path / "small.onnx")
+
+
+def test_the_error_names_the_layer() -> None:
+    x = uf.Input((4,), name="x")
+    model = uf.Model(x, layers.Dropout(0.5, name="drop")(x), name="noisy")
+    with pytest.raises(
+        ExportError, match=r"drop: .* cannot be written as ONNX: it draws random numbers from a key"
+    ):
+        convert(model.trace(True))
+    assert kinds(convert(model.trace(False))[0]) == ["Identity"]
+
+
+def test_importing_the_exporter_loads_no_onnx() -> None:
+    code = "import sys, unifront.onnx; sys.exit('onnx' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

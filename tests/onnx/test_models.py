@@ -176,7 +176,21 @@ def test_flatten_reads_in_the_order_of_channels_last() -> None:
     image = uf.Input((5, 6, 3), name="image")
     y = layers.Conv2D(4, 2, activation="relu")(image)
     y = layers.Permute((2, 1, 3))(y)
-    _agrees(_shaken(uf.Model(image, layers.Dense(7)(layers.Flatten()(y)), name="flat")))
+    exported = _agrees(_shaken(uf.Model(image, layers.Dense(7)(layers.Flatten()(y)), name="flat")))
+    assert kinds(exported) == [
+        "Transpose",
+        "Conv",
+        "Relu",
+        "Flatten",
+        "Gemm",
+    ]  # the kernel's rows are reordered
+
+
+def test_flatten_that_others_read_is_transposed() -> None:
+    image = uf.Input((5, 6, 3), name="image")
+    flat = layers.Flatten()(layers.Conv2D(4, 2)(image))
+    exported = _agrees(_shaken(uf.Model(image, [layers.Dense(7)(flat), flat], name="flat")))
+    assert Counter(kinds(exported))["Transpose"] == 2
 
 
 def test_sizes_are_computed_where_one_number_does_not_say_them() -> None:

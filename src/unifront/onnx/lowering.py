@@ -13,6 +13,7 @@ from unifront.ir import passes
 from unifront.ir.graph import Graph, Literal, Node, Op, Value
 from unifront.ir.passes import Pass
 from unifront.ir.verify import verify
+from unifront.onnx.flatten import flatten_in_place
 from unifront.onnx.recurrent import time_major
 from unifront.ops.replay import expand
 from unifront.ops.spec import OPS
@@ -39,8 +40,12 @@ def prepare(
     graph = verify(expand(graph, [op for op in OPS.values() if op in known or op.decomposition is None]))
     table = passes.registry(OPS, evaluate)
     layouts = (table["channels_first"], Pass("time_major", time_major), table["simplify_layout"])
-    before, after = ((table["fold_padding"],), passes.standard(OPS, evaluate)) if optimize else ((), ())
-    order = (*before, *layouts, *after, table["dead_code"], table["unused_variables"])
+    before, after = (
+        (table["fold_padding"],),
+        (*passes.standard(OPS, evaluate), Pass("flatten", flatten_in_place)),
+    )
+    order = (*before, *layouts, *after) if optimize else layouts
+    order = (*order, table["dead_code"], table["unused_variables"])
     return passes.run(graph, order), values
 
 

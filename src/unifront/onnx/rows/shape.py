@@ -14,7 +14,7 @@ from unifront.ops.spec import OpSpec
 
 def _reshape(w: Writer, x: Ref, shape: Shape) -> Any:
     # What only joins the axes behind the first is ONNX's Flatten, whatever the sizes.
-    if len(shape) == 2 and x.type.rank > 1 and shape[0] == x.type.shape[0]:
+    if x.array is None and len(shape) == 2 and x.type.rank > 1 and shape[0] == x.type.shape[0]:
         return w.op("Flatten", x)
     return w.reshape(x, shape)
 

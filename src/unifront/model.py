@@ -36,13 +36,17 @@ def Input(  # noqa: N802  # Keras's name
     """A symbolic tensor to build a model from.
 
     Args:
-        shape: sizes without the batch axis. None or a name makes the size free: ``(None, 64)``, ``("time", 64)``;
-            a name that several inputs share is the same size in all of them.
+        shape: sizes without the batch axis. None or a name makes the size free: ``(None, 64)``,
+            ``("time", 64)``; a name that several inputs share is the same size in all of them.
         name: how data and errors call it; ``input``, ``input_1`` … unless given.
         dtype: `floatx` unless given.
         batch_size: a fixed batch size; free unless given.
 
-    Raises `ShapeError` for a negative size.
+    Raises `ShapeError` for a negative size, or what is no size, name or None.
+
+    Example::
+
+        words = uf.Input((None,), name="words", dtype="int32")  # int32[batch, words_1]
     """
     dims: list[Dim] = [BATCH if batch_size is None else batch_size]
     for axis, size in enumerate(shape, 1):
@@ -69,6 +73,11 @@ class Model(Layer):
         name: the model's name.
 
     Raises `ArgumentError` if an output does not come from the inputs.
+
+    Example::
+
+        image = uf.Input((8, 8, 1), name="image")
+        model = uf.Model(image, layers.Dense(10)(layers.Flatten()(image)), name="digits")
     """
 
     autocast = False
@@ -282,7 +291,7 @@ class Model(Layer):
     # ------------------------------------------------------------ using it
 
     def summary(self, print_fn: Any = None) -> None:
-        """Print the layers with their output types and numbers of weights."""
+        """Print the layers, their output types and numbers of weights, or give the text to ``print_fn``."""
         from unifront.summary import summarize
 
         summarize(self, print_fn)
@@ -297,25 +306,78 @@ class Model(Layer):
         weighted_metrics: Any = None,
         backend: str | None = None,
     ) -> None:
-        """Choose how the model trains; names and arguments as in Keras. See `unifront.train.configure`."""
+        """Choose how the model trains; names and arguments as in Keras.
+
+        Args:
+            optimizer: a name (``"sgd"``, ``"adam"``, ``"adamw"``, ``"rmsprop"``) or one of ``uf.optimizers``.
+            loss: a name, one of ``uf.losses``, or a function ``(y_true, y_pred) -> per-example losses`` in
+                ``uf.ops``; for several outputs a list, or a dict by the output's name.
+            metrics: a list of names, of ``uf.metrics`` or of functions; per output like ``loss``.
+            loss_weights: a factor for each output's loss.
+            weighted_metrics: metrics that heed ``sample_weight``.
+            backend: where `fit`, `evaluate` and `predict` run unless they are told otherwise.
+
+        Raises `UnknownName` for a name that is none, `BackendMissing` with what to type.
+
+        Example::
+
+            model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        """
         from unifront.train import configure
 
         self._training = configure(self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend)
 
     def fit(self, x: Any = None, y: Any = None, **options: Any) -> Any:
-        """Train; arguments and result as in Keras, and ``backend=``. See `unifront.train.fit`."""
+        """Train; arguments and result as in Keras, and ``backend``.
+
+        Args:
+            x: an array of any framework, a list or dict of them; or an iterable of ``(x, y[, weight])``.
+            y: targets likewise: integer labels ``[batch]``, or floats; not beside an iterable.
+            options: ``batch_size`` (32), ``epochs`` (1), ``verbose``, ``callbacks``, ``validation_split``,
+                ``validation_data``, ``shuffle``, ``class_weight``, ``sample_weight``, ``initial_epoch``,
+                ``steps_per_epoch``, ``validation_batch_size``, ``validation_freq``; and ``backend``
+                (``"jax"``, ``"torch:cpu"``), else that of `compile`, else the default. See `unifront.train.fit`.
+
+        Returns:
+            A `History`: its ``history`` maps each loss and metric to its values, one an epoch.
+
+        Raises `ArgumentError` before `compile`, `DataError` for data that does not fit the model,
+        `NonFiniteLoss` when the loss is no number any more.
+
+        Example::
+
+            history = model.fit(x_train, y_train, epochs=3, backend="torch")
+        """
         from unifront.train import fit
 
         return fit(self, x, y, **options)
 
     def evaluate(self, x: Any = None, y: Any = None, **options: Any) -> Any:
-        """Loss and metrics on data. See `unifront.train.evaluate`."""
+        """Loss and metrics on data; arguments as in Keras, and ``backend``.
+
+        Args:
+            x, y: as for `fit`.
+            options: ``batch_size`` (32), ``sample_weight``, ``steps``, ``return_dict``, ``backend``; see
+                `unifront.train.evaluate`.
+
+        Returns:
+            The loss; with metrics a list ``[loss, *metrics]``; with ``return_dict=True`` a dict of them.
+
+        Raises `ArgumentError` before `compile`, `DataError` for data that does not fit the model.
+        """
         from unifront.train import evaluate
 
         return evaluate(self, x, y, **options)
 
     def predict(self, x: Any, **options: Any) -> Any:
-        """Outputs as NumPy arrays, batch by batch. See `unifront.train.predict`."""
+        """Outputs as NumPy arrays, in the structure of the model's outputs. Needs no `compile`.
+
+        Args:
+            x: as for `fit`; an iterable gives batches of inputs.
+            options: ``batch_size`` (32), ``steps``, ``backend``; see `unifront.train.predict`.
+
+        Raises `DataError` for data that does not fit the model.
+        """
         from unifront.train import predict
 
         return predict(self, x, **options)
@@ -328,7 +390,10 @@ class Model(Layer):
         return self._training.optimizer
 
     def to(self, backend: str) -> Model:
-        """Move every weight to ``backend`` (``"jax"``, ``"torch:cuda:1"``), or to ``"host"``; gives the model back."""
+        """Move every weight to ``backend`` (``"torch:cuda:1"``) or ``"host"``; gives the model back.
+
+        Rarely needed: weights move by themselves to where they are used.
+        """
         for variable in self.weights:
             if backend == "host":
                 variable.assign(variable.numpy())
@@ -339,8 +404,18 @@ class Model(Layer):
     def lower(self, backend: str | None = None) -> Any:
         """The model in the framework's own form, with copies of the weights, yours to keep.
 
-        ``"torch"``: a ``torch.nn.Module``; ``"tensorflow"``: a ``tf.Module``; ``"jax"``: pure functions
-        ``apply(params, state, …)`` with their arrays; ``"numpy"``: a function.
+        Args:
+            backend: ``"torch"``: a ``torch.nn.Module``; ``"tensorflow"``: a ``tf.Module``; ``"jax"``: pure
+                functions ``apply(params, state, …)`` with their arrays; ``"numpy"``: a function. A device may
+                follow (``"torch:cuda:1"``); the default backend unless given.
+
+        Raises `NotBuiltError` before the inputs are known, `BackendMissing` with what to type,
+        `UnsupportedOp` naming the layer whose operation the backend lacks.
+
+        Example::
+
+            net = model.lower("torch")
+            logits = net(torch.from_numpy(x_train))
         """
         place: Placement = placement(backend)
         training, inference = self.trace(True), self.trace(False)
@@ -354,7 +429,16 @@ class Model(Layer):
         return place.backend.module(training.graph, inference.graph, values, updates, place.device)
 
     def export(self, path: str | Path, format: str = "onnx", **options: Any) -> None:
-        """Write the inference graph as ONNX. See `unifront.onnx.export`."""
+        """Write the inference graph as ONNX. No framework is traced, and none needs to be installed.
+
+        Args:
+            path: the file.
+            format: ``"onnx"``.
+            options: ``opset``, ``dtype``, ``optimize``, ``external_data``; see `unifront.onnx.export`.
+
+        Raises `ExportError` naming the layer whose operation ONNX does not have, `BackendMissing` without the
+        package ``onnx``.
+        """
         from unifront.onnx import export
 
         if format != "onnx":
@@ -362,7 +446,15 @@ class Model(Layer):
         export(self.trace(False), path, **options)
 
     def save(self, path: str | Path) -> None:
-        """Write the model, its weights and its training state to one ``.uf`` file. See `unifront.saving`."""
+        """Write the model, its weights and its training state to one ``.uf`` file; `uf.load` reads it.
+
+        Raises `ArgumentError` if there is no such folder, `NotBuiltError` before the inputs are known.
+
+        Example::
+
+            model.save("digits.uf")
+            again = uf.load("digits.uf")
+        """
         from unifront.saving import save
 
         save(self, path)
@@ -374,6 +466,12 @@ class Sequential(Model):
     Args:
         layers: layers; the first may be an `Input`. Without one the model is built at its first data.
         name: the model's name.
+
+    Raises `ArgumentError` for what is no layer, or a layer that is in the model already.
+
+    Example::
+
+        model = uf.Sequential([uf.Input((4,)), layers.Dense(8, activation="relu"), layers.Dense(3)])
     """
 
     def __init__(

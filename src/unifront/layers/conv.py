@@ -131,11 +131,20 @@ class Conv1D(_FullConv):
 
     Args:
         filters: output channels.
-        kernel_size, strides, dilation_rate: ints.
+        kernel_size, strides, dilation_rate: ints; strides and dilation_rate cannot both be above 1.
         padding: ``"valid"``, ``"same"`` or ``"causal"``.
         data_format: ``"channels_last"`` (default) or ``"channels_first"``.
         groups: the channels fall into so many groups that do not see each other.
-        activation, use_bias, initializers, regularizers: as for `Dense`. The kernel is ``[size, in/groups, filters]``.
+        activation, use_bias: as for `Dense`.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: as for `Dense`.
+
+    The weights are ``kernel[kernel_size, in/groups, filters]`` and ``bias[filters]``.
+
+    Raises `ShapeError` for an input of another rank, or channels that do not divide into the groups.
+
+    Example::
+
+        x = layers.Conv1D(8, 3, padding="causal")(uf.Input((None, 4)))
     """
 
     rank = 1
@@ -143,16 +152,34 @@ class Conv1D(_FullConv):
 
 
 class Conv2D(_FullConv):
-    """Convolution over two axes: ``[batch, height, width, in]`` → ``[batch, h, w, filters]``; see `Conv1D`.
+    """Convolution over two axes: ``[batch, height, width, in]`` → ``[batch, …, …, filters]``.
 
-    ``kernel_size``, ``strides`` and ``dilation_rate`` are ints or pairs; the kernel is ``[kh, kw, in/groups, filters]``.
+    Args:
+        filters: output channels.
+        kernel_size, strides, dilation_rate: ints or pairs; strides and dilation_rate cannot both be above 1.
+        padding: ``"valid"`` or ``"same"``.
+        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+        groups: the channels fall into so many groups that do not see each other.
+        activation, use_bias: as for `Dense`.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: as for `Dense`.
+
+    The weights are ``kernel[*kernel_size, in/groups, filters]`` and ``bias[filters]``.
+
+    Raises `ShapeError` for an input of another rank, or channels that do not divide into the groups.
+
+    Example::
+
+        x = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu")(uf.Input((8, 8, 1)))
     """
 
     rank = 2
 
 
 class Conv3D(_FullConv):
-    """Convolution over three axes; see `Conv2D`."""
+    """Convolution over three axes: ``[batch, depth, height, width, in]`` → ``[batch, …, filters]``.
+
+    Arguments as for `Conv2D`, sizes being ints or triples.
+    """
 
     rank = 3
 
@@ -194,13 +221,31 @@ class _DepthwiseConv(_Conv):
 
 
 class DepthwiseConv1D(_DepthwiseConv):
-    """Each channel convolved by itself with ``depth_multiplier`` kernels; see `Conv1D`."""
+    """Each channel by itself: ``[batch, steps, in]`` → ``[batch, new_steps, in * depth_multiplier]``.
+
+    Args:
+        depth_multiplier: kernels for each channel; the weight is ``[kernel_size, in, depth_multiplier]``.
+        depthwise_initializer, depthwise_regularizer: of that weight.
+
+    The other arguments are those of `Conv1D`; there is no causal padding.
+    """
 
     rank = 1
 
 
 class DepthwiseConv2D(_DepthwiseConv):
-    """Each channel convolved by itself with ``depth_multiplier`` kernels; see `Conv2D`."""
+    """Each channel by itself: ``[batch, height, width, in]`` → ``[batch, …, in * depth_multiplier]``.
+
+    Args:
+        depth_multiplier: kernels for each channel; the weight is ``[*kernel_size, in, depth_multiplier]``.
+        depthwise_initializer, depthwise_regularizer: of that weight.
+
+    The other arguments are those of `Conv2D`.
+
+    Example::
+
+        x = layers.DepthwiseConv2D(3, depth_multiplier=2)(uf.Input((8, 8, 3)))
+    """
 
     rank = 2
 
@@ -232,18 +277,33 @@ class _ZeroPadding(Layer):
 
 
 class ZeroPadding1D(_ZeroPadding):
-    """Zeros before and after the steps: ``padding`` is an int or ``(before, after)``."""
+    """Zeros before and after the steps of ``[batch, steps, channels]``.
+
+    Args:
+        padding: an int or ``(before, after)``.
+        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+    """
 
     rank = 1
 
 
 class ZeroPadding2D(_ZeroPadding):
-    """Zeros around an image: ``padding`` is an int, ``(rows, columns)`` or ``((top, bottom), (left, right))``."""
+    """Zeros around an image: ``[batch, height, width, channels]``, with the two sizes in the middle grown.
+
+    Args:
+        padding: an int, ``(rows, columns)`` or ``((top, bottom), (left, right))``.
+        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+    """
 
     rank = 2
 
 
 class ZeroPadding3D(_ZeroPadding):
-    """Zeros around a volume; see `ZeroPadding2D`."""
+    """Zeros around a volume.
+
+    Args:
+        padding: an int, or one int or pair for each of the three axes.
+        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+    """
 
     rank = 3

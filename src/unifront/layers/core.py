@@ -24,6 +24,10 @@ class Dense(Layer):
         kernel_regularizer, bias_regularizer, activity_regularizer: see `unifront.layers.regularizers`.
 
     Raises `NotBuiltError` if the size of the input's last axis is free.
+
+    Example::
+
+        hidden = layers.Dense(8, activation="relu")(uf.Input((4,)))  # float32[batch, 8]
     """
 
     supports_masking = True

@@ -20,9 +20,18 @@ class BatchNormalization(Layer):
 
     Args:
         axis: the channels' axis.
-        momentum: the share of the moving statistics kept at each step.
+        momentum: the share of the moving statistics kept at each step, in [0, 1].
         epsilon: added to the variance.
-        center, scale: whether there are ``beta`` and ``gamma``.
+        center, scale: whether there are ``beta[channels]`` and ``gamma[channels]``.
+        beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: see
+            `unifront.layers.initializers`.
+        beta_regularizer, gamma_regularizer: see `unifront.layers.regularizers`.
+
+    Raises `NotBuiltError` if the number of channels is free.
+
+    Example::
+
+        x = layers.BatchNormalization(momentum=0.9)(uf.Input((8, 8, 16)))
     """
 
     supports_masking = True

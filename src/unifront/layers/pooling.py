@@ -102,25 +102,39 @@ class _GlobalAverage(_GlobalPooling):
 
 
 class GlobalMaxPooling1D(_GlobalMax):
-    """The largest of all steps: ``[batch, steps, channels]`` → ``[batch, channels]``."""
+    """The largest of all steps: ``[batch, steps, channels]`` → ``[batch, channels]``.
+
+    Args:
+        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+        keepdims: keep the steps as an axis of size one.
+    """
 
     rank = 1
 
 
 class GlobalMaxPooling2D(_GlobalMax):
-    """The largest of all pixels: ``[batch, height, width, channels]`` → ``[batch, channels]``."""
+    """The largest of all pixels: ``[batch, height, width, channels]`` → ``[batch, channels]``.
+
+    Arguments as for `GlobalMaxPooling1D`.
+    """
 
     rank = 2
 
 
 class GlobalMaxPooling3D(_GlobalMax):
-    """The largest of all voxels."""
+    """The largest of all voxels: ``[batch, depth, height, width, channels]`` → ``[batch, channels]``.
+
+    Arguments as for `GlobalMaxPooling1D`.
+    """
 
     rank = 3
 
 
 class GlobalAveragePooling1D(_GlobalAverage):
-    """The mean of all steps, or of those inside the mask: ``[batch, steps, channels]`` → ``[batch, channels]``."""
+    """The mean of the steps inside the mask: ``[batch, steps, channels]`` → ``[batch, channels]``.
+
+    Arguments as for `GlobalMaxPooling1D`.
+    """
 
     rank = 1
     supports_masking = True
@@ -138,12 +152,18 @@ class GlobalAveragePooling1D(_GlobalAverage):
 
 
 class GlobalAveragePooling2D(_GlobalAverage):
-    """The mean of all pixels: ``[batch, height, width, channels]`` → ``[batch, channels]``."""
+    """The mean of all pixels: ``[batch, height, width, channels]`` → ``[batch, channels]``.
+
+    Arguments as for `GlobalMaxPooling1D`.
+    """
 
     rank = 2
 
 
 class GlobalAveragePooling3D(_GlobalAverage):
-    """The mean of all voxels."""
+    """The mean of all voxels: ``[batch, depth, height, width, channels]`` → ``[batch, channels]``.
+
+    Arguments as for `GlobalMaxPooling1D`.
+    """
 
     rank = 3

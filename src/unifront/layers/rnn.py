@@ -161,17 +161,29 @@ class Recurrent(Layer):
 
 
 class SimpleRNN(Recurrent):
-    """``h = activation(x @ kernel + h @ recurrent_kernel + bias)`` over ``[batch, time, features]`` (Elman 1990).
+    """``h = activation(x @ kernel + h @ recurrent_kernel + bias)`` at each step of time (Elman 1990).
+
+    ``[batch, time, features]`` → ``[batch, units]``.
 
     Args:
         units: size of the state and of the output.
+        activation: of the state; a name or callable.
+        use_bias: whether there is a bias.
         dropout: share of the input's features dropped while training, the same for all steps.
         recurrent_dropout: the same for the state (then the layer is not fused).
-        return_sequences: give every step's output, ``[batch, time, units]``, not the last one, ``[batch, units]``.
+        return_sequences: give every step's output, ``[batch, time, units]``, not only the last one.
         return_state: also give the final state.
         go_backwards: read from the end; outputs come in the order they are made.
         zero_output_for_mask: masked steps give zeros instead of the previous output.
-        initializers and regularizers: as for `Dense`.
+        kernel_initializer, recurrent_initializer, bias_initializer: see `unifront.layers.initializers`.
+        kernel_regularizer, recurrent_regularizer, bias_regularizer: see `unifront.layers.regularizers`.
+
+    Call with ``initial_state`` (``[batch, units]``) to begin from it. Steps outside the input's mask are
+    passed over. Raises `ArgumentError` for ``stateful=True``.
+
+    Example::
+
+        x = layers.SimpleRNN(8, return_sequences=True)(uf.Input((None, 4)))
     """
 
     gates = 1
@@ -196,8 +208,16 @@ class LSTM(Recurrent):
     """Long short-term memory (Hochreiter and Schmidhuber 1997); gates in the order i, f, c, o.
 
     Args:
+        units: size of the states ``h`` and ``c`` and of the output.
+        activation: of the cell and its output.
+        recurrent_activation: of the gates. With other functions than the defaults the layer is not fused.
         unit_forget_bias: start the forget gate's bias at one.
-        the rest: as for `SimpleRNN`; the states are ``h`` and ``c``.
+
+    The other arguments are those of `SimpleRNN`; ``initial_state`` is ``[h, c]``.
+
+    Example::
+
+        x, h, c = layers.LSTM(8, return_sequences=True, return_state=True)(uf.Input((None, 4)))
     """
 
     gates = 4
@@ -240,8 +260,14 @@ class GRU(Recurrent):
     """Gated recurrent unit (Cho et al. 2014); gates in the order z, r, h.
 
     Args:
+        units: size of the state and of the output.
         reset_after: apply the reset gate after the matrix product, as cuDNN does (default).
-        the rest: as for `SimpleRNN`.
+
+    The other arguments are those of `SimpleRNN`, and ``recurrent_activation`` as in `LSTM`.
+
+    Example::
+
+        x = layers.GRU(8)(uf.Input((None, 4)))  # float32[batch, 8]
     """
 
     gates = 3

@@ -1,4 +1,4 @@
-"""`Model.fit` judged by Keras's: the same weights, batches and options give the same history and the same weights."""
+"""`Model.fit` judged by Keras's: equal weights, batches and options give equal histories and weights."""
 
 from __future__ import annotations
 

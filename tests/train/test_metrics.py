@@ -88,8 +88,8 @@ def test_no_weight_at_all_is_zero() -> None:
 
 @pytest.mark.parametrize(
     ("true", "predicted"),
-    [((4,), (4, 1)), ((4, 1), (4, 1)), ((4,), (4, 3)), ((4, 1), (4, 3)), ((4, 3), (4, 3)), ((4, 5), (4, 5, 3)),
-     ((4, 5, 3), (4, 5, 3)), ((4, 5, 1), (4, 5, 1))],
+    [((4,), (4, 1)), ((4, 1), (4, 1)), ((4,), (4, 3)), ((4, 1), (4, 3)), ((4, 3), (4, 3)),
+     ((4, 5), (4, 5, 3)), ((4, 5, 3), (4, 5, 3)), ((4, 5, 1), (4, 5, 1))],
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["accuracy", "acc"])
 def test_accuracy_means_what_it_means_in_keras(
@@ -126,7 +126,7 @@ def test_a_function_is_a_metric() -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(errors.UnknownName, match="Unknown metric 'acuracy'.*Did you mean 'accuracy'"):
+    with pytest.raises(errors.UnknownName, match=r"Unknown metric 'acuracy'.*Did you mean 'accuracy'"):
         metrics.get("acuracy", (4,), (4, 3))
     with pytest.raises(errors.ArgumentError, match=r"A metric is a name.*not 3"):
         metrics.get(3, (4,), (4, 3))

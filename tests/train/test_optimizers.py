@@ -155,21 +155,65 @@ def test_slots_are_called_after_the_weight() -> None:
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        (lambda: uf.optimizers.get("adamm"), errors.UnknownName, "Unknown optimizer 'adamm'.*Did you mean 'adam'"),
+        (
+            lambda: uf.optimizers.get("adamm"),
+            errors.UnknownName,
+            "Unknown optimizer 'adamm'.*Did you mean 'adam'",
+        ),
         (lambda: uf.optimizers.get(0.1), errors.ArgumentError, r"An optimizer is a name.*not 0\.1"),
         (lambda: uf.optimizers.get(uf.optimizers.Adam), errors.ArgumentError, "not <class"),
-        (lambda: uf.optimizers.SGD(-1.0), errors.ArgumentError, r"SGD: the learning rate is a number >= 0, not -1\.0"),
-        (lambda: uf.optimizers.SGD("fast"), errors.ArgumentError, "SGD: the learning rate is a number >= 0, not 'fast'"),
-        (lambda: uf.optimizers.SGD(float("nan")), errors.ArgumentError, "the learning rate is a number >= 0, not nan"),
-        (lambda: uf.optimizers.SGD(momentum=1.5), errors.ArgumentError, r"momentum is a number in \[0, 1\], not 1\.5"),
-        (lambda: uf.optimizers.Adam(beta_1=1.0), errors.ArgumentError, r"Adam: beta_1 is a number in \[0, 1\), not 1\.0"),
-        (lambda: uf.optimizers.Adam(clipnorm=0.0), errors.ArgumentError, r"clipping takes a positive number.*clipnorm"),
-        (lambda: uf.optimizers.Adam(weight_decay=-1.0), errors.ArgumentError, r"weight_decay is a number >= 0, not -1\.0"),
-        (lambda: uf.optimizers.Adam(clipnorm=1.0, clipvalue=1.0), errors.ArgumentError, "give one of clipnorm, clipvalue"),
-        (lambda: uf.schedules.PiecewiseConstantDecay([1], [1.0]), errors.ArgumentError, "one value more than boundaries"),
-        (lambda: uf.schedules.CosineDecay(0.1, 0), errors.ArgumentError, "CosineDecay: decay_steps is a positive number, not 0"),
+        (
+            lambda: uf.optimizers.SGD(-1.0),
+            errors.ArgumentError,
+            r"SGD: the learning rate is a number >= 0, not -1\.0",
+        ),
+        (
+            lambda: uf.optimizers.SGD("fast"),
+            errors.ArgumentError,
+            "SGD: the learning rate is a number >= 0, not 'fast'",
+        ),
+        (
+            lambda: uf.optimizers.SGD(float("nan")),
+            errors.ArgumentError,
+            "the learning rate is a number >= 0, not nan",
+        ),
+        (
+            lambda: uf.optimizers.SGD(momentum=1.5),
+            errors.ArgumentError,
+            r"momentum is a number in \[0, 1\], not 1\.5",
+        ),
+        (
+            lambda: uf.optimizers.Adam(beta_1=1.0),
+            errors.ArgumentError,
+            r"Adam: beta_1 is a number in \[0, 1\), not 1\.0",
+        ),
+        (
+            lambda: uf.optimizers.Adam(clipnorm=0.0),
+            errors.ArgumentError,
+            r"clipping takes a positive number.*clipnorm",
+        ),
+        (
+            lambda: uf.optimizers.Adam(weight_decay=-1.0),
+            errors.ArgumentError,
+            r"weight_decay is a number >= 0, not -1\.0",
+        ),
+        (
+            lambda: uf.optimizers.Adam(clipnorm=1.0, clipvalue=1.0),
+            errors.ArgumentError,
+            "give one of clipnorm, clipvalue",
+        ),
+        (
+            lambda: uf.schedules.PiecewiseConstantDecay([1], [1.0]),
+            errors.ArgumentError,
+            "one value more than boundaries",
+        ),
+        (
+            lambda: uf.schedules.CosineDecay(0.1, 0),
+            errors.ArgumentError,
+            "CosineDecay: decay_steps is a positive number, not 0",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_refused(make: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         make()

@@ -16,7 +16,7 @@ Logs = dict[str, float]
 
 
 class Callback:
-    """Override what you need. ``self.model`` is the model; set ``self.model.stop_training = True`` to stop."""
+    """Override what you need. ``self.model`` is the model; its ``stop_training = True`` ends training."""
 
     model: Model
 
@@ -36,13 +36,20 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """After each epoch, with the losses and metrics of training and validation."""
 
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before each batch. Overriding this makes training wait for the device at every batch."""
+
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After each batch. Overriding this makes training wait for the device at every batch."""
 
 
 def watches_batches(callback: Callback) -> bool:
-    """Whether ``callback`` overrides `Callback.on_train_batch_end`."""
-    return type(callback).on_train_batch_end is not Callback.on_train_batch_end
+    """Whether ``callback`` overrides what happens at the ends of batches."""
+    own = type(callback)
+    return (own.on_train_batch_begin, own.on_train_batch_end) != (
+        Callback.on_train_batch_begin,
+        Callback.on_train_batch_end,
+    )
 
 
 class History(Callback):
@@ -117,7 +124,7 @@ class EarlyStopping(Callback):
 
 
 class ReduceLROnPlateau(Callback):
-    """Multiply the learning rate by ``factor`` when ``monitor`` has not got better for ``patience`` epochs."""
+    """Multiply the learning rate by ``factor`` after ``patience`` epochs without a better ``monitor``."""
 
     def __init__(
         self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, min_delta: float = 1e-4,

@@ -53,7 +53,7 @@ class Shapes:
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
-    """``value`` (array of any framework, list, number) as NumPy; `DataError` if it is ragged or not numeric."""
+    """``value`` (array of any framework, list, number) as NumPy; `DataError` if ragged or not numeric."""
     backend = backend_of(value)
     try:
         array = np.asarray(value if backend is None else backend.numpy(value))
@@ -172,7 +172,7 @@ def _chosen_loss(loss: Any, names: Sequence[str], i: int) -> Any:
 
 
 def _check_labels(loss: Any, labels: np.ndarray, output: TensorType, what: str) -> None:
-    """Labels out of range give silent nonsense on some frameworks and an abort on others: refuse them here."""
+    """Labels out of range give silent nonsense on some frameworks and an abort on others: refused here."""
     sparse = loss == "sparse_categorical_crossentropy" or isinstance(
         loss, losses.SparseCategoricalCrossentropy
     )
@@ -186,13 +186,15 @@ def _check_labels(loss: Any, labels: np.ndarray, output: TensorType, what: str) 
     low, high = counted.min(), counted.max()
     if low < 0 or high >= classes:
         raise DataError(
-            f"{what} holds labels from {low} to {high}; the output has {classes} classes, so labels run from 0 to "
-            f"{classes - 1}."
+            f"{what} holds labels from {low} to {high}; the output has {classes} classes, so labels run from "
+            f"0 to {classes - 1}."
         )
 
 
-def check_weights(weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray], dtype: DType,
-                  length: int) -> np.ndarray | None:  # fmt: skip
+def check_weights(
+    weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray], dtype: DType,
+    length: int,
+) -> np.ndarray | None:  # fmt: skip
     """Sample weights times class weights as one float vector, or None."""
     if weight is None and class_weight is None:
         return None
@@ -201,7 +203,7 @@ def check_weights(weight: Any, class_weight: Mapping[int, float] | None, targets
         array = to_numpy(weight, "sample_weight")
         if array.shape not in ((length,), (length, 1)):
             raise DataError(
-                f"sample_weight has the shape {array.shape}; one weight for each of {length} examples is needed."
+                f"sample_weight has the shape {array.shape}; one weight for each of {length} examples is due."
             )
         result = result * array.reshape(length).astype(dtype.numpy)
     if class_weight is not None:
@@ -229,7 +231,7 @@ def batches_of(source: Any) -> Iterator[tuple[Any, Any, Any]]:
             raise DataError(
                 f"A batch is (x, y) or (x, y, sample_weight); one of {len(parts)} parts was given."
             )
-        yield (*parts, None, None)[:3]  # type: ignore[misc]  # padded to three
+        yield (*parts, None, None)[:3]
 
 
 def is_stream(x: Any) -> bool:

@@ -47,7 +47,7 @@ class Run:
     def arrays_epoch(self, source: Arrays, epoch: int, progress: EpochProgress, limit: int | None) -> Logs:
         """An epoch over arrays, which are kept on the device from the first epoch on.
 
-        An epoch of ``limit`` steps begins where the last one ended, and passes over the data as often as it needs.
+        An epoch of ``limit`` steps begins where the last one ended, and passes over the data as need be.
         """
         if self._on_device is None or self._on_device[0] is not source:
             self._on_device = (source, tuple(map(self.session.put, source.all)))
@@ -81,14 +81,21 @@ class Run:
             limit -= len(taken[-1])
         return taken
 
+    def _begin_batch(self, number: int) -> None:
+        for callback in self.watchers:
+            callback.on_train_batch_begin(number, {})
+
     def _device_steps(self, blocks: Sequence[np.ndarray], arrays: tuple[Array, ...]) -> Iterator[int]:
+        before = 0
         for block in blocks:
             done = 0
             while done < len(block):
                 count = BLOCK if self._short and not self.watchers and len(block) - done >= BLOCK else 1
+                self._begin_batch(before + done)
                 self.session.run(arrays, block[done : done + count])
                 done += count
                 yield count
+            before += done
 
     def stream_epoch(
         self, batches: Iterator[Arrays], epoch: int, progress: EpochProgress, limit: int | None
@@ -105,6 +112,7 @@ class Run:
                 if batch is None:
                     ended = True
                     return
+                self._begin_batch(number)
                 self.session.step_on([self.session.put(array) for array in batch.all])
                 number += 1
                 yield 1
@@ -127,19 +135,22 @@ class Run:
                 for callback in self.watchers:
                     callback.on_train_batch_end(done - 1, dict(logs))
             progress.advance(count, logs)
+            if self.watchers and self.model.stop_training:
+                break
         if not done:
             raise DataError(
-                "The data gave no batch, so there is nothing to train on. A generator is used up after one pass; "
-                "give steps_per_epoch, or an object that can be iterated again."
+                "The data gave no batch, so there is nothing to train on. A generator is used up after one "
+                "pass: give steps_per_epoch, or an object that can be iterated again."
             )
         return self._read(epoch, done)
 
     def _read(self, epoch: int, done: int) -> Logs:
         logs = metrics.results(self.step.metrics, self.session.read_totals())
         if not np.isfinite(logs["loss"]):
+            rate = self.session.optimizer.rate(self.session.iteration)
             raise NonFiniteLoss(
-                f"The loss of {self.model.name!r} is {logs['loss']} in epoch {epoch + 1}, within the first {done} steps, "
-                f"at the learning rate {self.session.optimizer.rate(self.session.iteration):g}. Try a smaller learning "
-                "rate or clipnorm=1.0, and look for NaN in the data."
+                f"The loss of {self.model.name!r} is {logs['loss']} in epoch {epoch + 1}, within the first "
+                f"{done} steps, at the learning rate {rate:g}. Try a smaller learning rate or clipnorm=1.0, "
+                "and look for NaN in the data."
             )
         return logs

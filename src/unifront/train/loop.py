@@ -1,7 +1,7 @@
 """`fit`, `evaluate` and `predict`: one loop for every backend.
 
-The loop gives the device its work in blocks and reads the running sums a few times a second; it never waits for
-a number to print it. Arrays are moved to the device once.
+The loop gives the device its work in blocks and reads the running sums a few times a second; it never waits
+for a number to print it. Arrays are moved to the device once.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from unifront.trace import current_seed
 from unifront.train import data, metrics
 from unifront.train.callbacks import Callback, CallbackList, History, watches_batches
 from unifront.train.data import Arrays
+from unifront.train.epochs import Run
 from unifront.train.plan import Step, Training, build_step
 from unifront.train.progress import EpochProgress
-from unifront.train.epochs import Run
 from unifront.train.session import Session, natives
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ def fit(
     """Train ``model``; arguments as in Keras, and ``backend``.
 
     Args:
-        x: an array, a list or a dict of arrays (of any framework); or an iterable of ``(x, y[, sample_weight])``.
+        x: an array, a list or a dict of arrays (of any framework); or an iterable of ``(x, y[, weight])``.
         y: targets likewise: integer labels, or floats.
         batch_size: examples a step, 32 by default. The last batch of an epoch may be smaller.
         verbose: 1 (or "auto") a progress bar, 2 a line an epoch, 0 silence.
         backend: ``"torch"``, ``"jax"``, ``"tensorflow:gpu:0"`` …; else that of compile, else the default one.
 
-    Raises `DataError` for data that does not fit the model, `NonFiniteLoss` when the loss is no number any more.
+    Raises `DataError` for data that does not fit the model, `NonFiniteLoss` when the loss is not finite.
     """
     training = _compiled(model)
     place = placement(backend or training.backend)
@@ -134,7 +134,7 @@ def evaluate(
     """Loss and metrics of ``model`` on data; arguments as in Keras, and ``backend``.
 
     Returns:
-        The loss if there are no metrics; else a list ``[loss, *metrics]``, or a dict with ``return_dict=True``.
+        The loss if there are no metrics; else ``[loss, *metrics]``, or a dict with ``return_dict=True``.
     """
     training = _compiled(model)
     place = placement(backend or training.backend)
@@ -166,7 +166,7 @@ def _evaluate(
     program = _program(model, ("evaluate", id(step)), step.tracing.graph, place)
     variables = natives(step.tracing.variables, program.storage, place)
     put, device = place.backend.array, place.device
-    totals = put(np.zeros(tuple(map(int, step.totals.shape)), step.totals.dtype.numpy), device)
+    totals = put(step.no_totals(), device)
     for number, batch in enumerate(batches):
         if limit is not None and number >= limit:
             break

@@ -95,7 +95,7 @@ def _like(weight: Any, losses: Any) -> Any:
 
 
 def matched(y_true: Any, y_pred: Any) -> Any:
-    """``y_true`` as a float of the shape of ``y_pred``; a missing or extra last axis of size one is mended."""
+    """``y_true`` as a float of the shape of ``y_pred``; a last axis of size one may be missing."""
     true, pred = type_of(y_true), type_of(y_pred)
     y_true = ops.cast(y_true, pred.dtype)
     if true.rank == pred.rank - 1 and pred.shape[-1] == 1:
@@ -195,6 +195,8 @@ class CategoricalCrossentropy(Loss):
         targets = matched(y_true, y_pred)
         if self.label_smoothing:
             classes = type_of(y_pred).shape[-1]
+            if not isinstance(classes, int):
+                raise ShapeError(f"label_smoothing needs a fixed number of classes, not {classes}.")
             targets = ops.add(ops.multiply(targets, 1 - self.label_smoothing), self.label_smoothing / classes)
         if self.from_logits:
             return ops.softmax_cross_entropy(y_pred, targets)

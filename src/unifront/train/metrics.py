@@ -1,4 +1,4 @@
-"""Metrics, with Keras's names. A metric adds a few numbers for each batch and makes the result of their sums."""
+"""Metrics, with Keras's names. A metric adds up a few numbers batch by batch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Metric:
                 weights = ops.multiply(weights, ops.cast(losses._like(factor, values), type_of(values).dtype))
         return [ops.sum(ops.multiply(values, weights)), ops.sum(weights)]
 
-    def result(self, sums: Sequence[float]) -> float:
+    def result(self, sums: Sequence[float] | np.ndarray) -> float:
         """The metric from the sums over all batches."""
         return float(sums[0] / sums[1]) if sums[1] else 0.0
 
@@ -89,12 +89,12 @@ class LossMetric(Metric):
         return self.loss.call(y_true, y_pred)
 
 
-def MeanSquaredError(name: str = "mean_squared_error") -> LossMetric:  # noqa: N802  # Keras's class names
+def MeanSquaredError(name: str = "mean_squared_error") -> LossMetric:  # Keras's class names
     """The mean squared error."""
     return LossMetric(name=name, loss=losses.MeanSquaredError())
 
 
-def MeanAbsoluteError(name: str = "mean_absolute_error") -> LossMetric:  # noqa: N802  # Keras's class names
+def MeanAbsoluteError(name: str = "mean_absolute_error") -> LossMetric:  # Keras's class names
     """The mean absolute error."""
     return LossMetric(name=name, loss=losses.MeanAbsoluteError())
 
@@ -122,7 +122,7 @@ _ACCURACIES = ("accuracy", "acc")
 
 
 def get(metric: Any, true_shape: Sequence[Any], pred_shape: Sequence[Any]) -> Metric:
-    """The metric meant by a name, a `Metric` or a function; ``"accuracy"`` by the form of targets and predictions."""
+    """The metric meant by a name, a `Metric` or a function; ``"accuracy"`` by the shapes of both."""
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, str) and metric in _ACCURACIES:

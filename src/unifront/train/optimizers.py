@@ -1,4 +1,4 @@
-"""Optimizers, with Keras's names, arguments and formulas. What they do to a weight is an operation of `ops.optimize`.
+"""Optimizers, with Keras's names, arguments and formulas. What they do to a weight is in `ops.optimize`.
 
 An optimizer object keeps its slots (Adam's moments …) as variables beside the weights, so that they move with
 them from backend to backend.
@@ -127,8 +127,8 @@ class SGD(Optimizer):
     """Gradient descent, with momentum and Nesterov's form (Sutskever et al. 2013)."""
 
     def __init__(
-        self, learning_rate: float | Callable[[int], float] = 0.01, momentum: float = 0.0, nesterov: bool = False,
-        **options: Any,
+        self, learning_rate: float | Callable[[int], float] = 0.01, momentum: float = 0.0,
+        nesterov: bool = False, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
         if not 0 <= momentum <= 1:
@@ -152,8 +152,8 @@ class Adam(Optimizer):
     slot_names = ("momentum", "velocity")
 
     def __init__(
-        self, learning_rate: float | Callable[[int], float] = 0.001, beta_1: float = 0.9, beta_2: float = 0.999,
-        epsilon: float = 1e-7, **options: Any,
+        self, learning_rate: float | Callable[[int], float] = 0.001, beta_1: float = 0.9,
+        beta_2: float = 0.999, epsilon: float = 1e-7, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
         for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from unifront import ops, tree
 from unifront.backend import TrainPlan, UpdateGroup
 from unifront.dtypes import DType, float32, promote
@@ -18,7 +20,6 @@ from unifront.ops.tensor import Builder, Traced, building, lift, type_of
 from unifront.reference import simplified
 from unifront.trace import CallContext, Tracing, call_context, finish, renamed
 from unifront.train import losses, metrics, optimizers
-from unifront.train.losses import Loss
 from unifront.train.metrics import Metric
 from unifront.weights import Variable
 
@@ -53,6 +54,10 @@ class Step:
     metrics: tuple[Metric, ...]
     totals: TensorType
     plan: TrainPlan | None
+
+    def no_totals(self) -> np.ndarray:
+        """The running sums before the first batch."""
+        return np.zeros(2 * len(self.metrics), self.totals.dtype.numpy)
 
 
 def per_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
@@ -121,7 +126,7 @@ def _loss_and_metrics(
     training: Training, context: CallContext, outputs: list[Traced], wanted: list[Traced], names: list[str],
     weight: Traced | None, count: Any,
 ) -> tuple[Any, list[Any], list[Metric]]:  # fmt: skip
-    """The total loss, the sums of the metrics, and the metrics; with several outputs, the loss of each comes first."""
+    """The total loss, the sums of the metrics, and the metrics; of several outputs, each loss first."""
     chosen = per_output(training.loss, names, "loss")
     factors = per_output(training.loss_weights, names, "loss_weights")
     several = len(outputs) > 1

@@ -51,9 +51,10 @@ class EpochProgress:
             self._task = self._bar.add_task(name, total=steps, logs="")
 
     def advance(self, steps: int, logs: Logs | None) -> None:
-        """``steps`` more steps are given to the device; ``logs`` are the newest numbers, if they were read."""
+        """``steps`` more steps are given to the device; ``logs`` are the newest numbers, if read."""
         if self._bar is not None:
-            self._bar.update(self._task, advance=steps, **({"logs": show_logs(logs)} if logs else {}))
+            fields: dict[str, Any] = {"logs": show_logs(logs)} if logs else {}
+            self._bar.update(self._task, advance=steps, **fields)
 
     def end(self, epoch: int, logs: Logs) -> None:
         """The epoch is over."""

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: functions from the number of steps done to a rate, with Keras's names and formulas."""
+"""Learning-rate schedules: from the number of steps done to a rate, with Keras's names and formulas."""
 
 from __future__ import annotations
 

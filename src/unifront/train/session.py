@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 class Session:
     """Runs a training step on a backend. Between the first step and `give_back` it holds every value.
 
-    Anyone who reads a variable meanwhile (a callback, a save) makes the session give the values back; the next
-    step takes them again. So a value has one home at any time.
+    Anyone who reads a variable meanwhile (a callback, a save) makes the session give the values back; the
+    next step takes them again. So a value has one home at any time.
     """
 
     def __init__(self, step: Step, optimizer: Optimizer, place: Placement, seed: int) -> None:
@@ -74,8 +74,7 @@ class Session:
         self.optimizer.iterations = state.iteration
 
     def _totals(self) -> Array:
-        shape = tuple(int(n) for n in self.step.totals.shape)  # type: ignore[arg-type]  # static by construction
-        return self.place.backend.array(np.zeros(shape, self.step.totals.dtype.numpy), self.place.device)
+        return self.place.backend.array(self.step.no_totals(), self.place.device)
 
     def reset_totals(self) -> None:
         """Start the running sums again."""

@@ -1,0 +1,334 @@
+"""Callbacks, and what may happen in the middle of training: reading, stopping, interrupting."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from tests.models import MODELS, TRAINABLE, cross_entropy
+from unifront import errors, layers
+
+ANY = TRAINABLE[0]
+
+
+def compiled(name: str = "mlp", rate: float = 0.05, metrics: Any = None) -> tuple[uf.Model, Any, Any]:
+    uf.set_seed(1)
+    model, (x, y) = MODELS[name]("float64")
+    model.compile(uf.optimizers.SGD(rate), cross_entropy(), metrics=metrics)
+    return model, x, y
+
+
+class Recorder(uf.callbacks.Callback):
+    """The events, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[Any] = []
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.events.append("train begin")
+
+    def on_train_end(self, logs: Any = None) -> None:
+        self.events.append("train end")
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.events.append(f"epoch {epoch} begin")
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.events.append(f"epoch {epoch} end {sorted(logs)}")
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.events.append(f"batch {batch} begin")
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.events.append(f"batch {batch} end {sorted(logs)}")
+
+
+def test_the_order_of_events() -> None:
+    model, x, y = compiled(metrics=["accuracy"])
+    recorder = Recorder()
+    model.fit(
+        x, y, batch_size=20, epochs=1, verbose=0, callbacks=[recorder], backend=ANY, validation_split=0.5
+    )
+    assert recorder.events == [
+        "train begin",
+        "epoch 0 begin",
+        "batch 0 begin",
+        "batch 0 end ['accuracy', 'loss']",
+        "epoch 0 end ['accuracy', 'loss', 'val_accuracy', 'val_loss']",
+        "train end",
+    ]
+
+
+def test_lambda_callback() -> None:
+    model, x, y = compiled()
+    seen: list[Any] = []
+    callback = uf.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: seen.append(epoch),
+        on_epoch_end=lambda epoch, logs: seen.append(logs["loss"] > 0),
+    )
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[callback], backend=ANY)
+    assert seen == [0, True, 1, True]
+
+
+class Scripted(uf.callbacks.Callback):
+    """Puts chosen numbers into the logs, so that what other callbacks do is known."""
+
+    def __init__(self, name: str, values: list[float]) -> None:
+        self.name, self.values = name, values
+        self.weights: list[np.ndarray] = []
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs[self.name] = self.values[epoch]
+        self.weights.append(self.model.get_weights()[0])
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode", "values", "patience", "epochs", "best"),
+    [
+        ("val_loss", "auto", [3.0, 2.0, 2.5, 2.4, 1.0], 2, 4, 1),
+        ("val_accuracy", "auto", [0.3, 0.5, 0.4, 0.45, 0.9], 2, 4, 1),
+        ("score", "max", [0.3, 0.5, 0.4, 0.9, 0.9], 2, 5, 3),
+        ("val_loss", "min", [3.0, 2.0, 1.0, 0.5, 0.2], 1, 5, 4),
+        ("val_loss", "auto", [1.0, 2.0, 3.0, 4.0, 5.0], 0, 2, 0),
+        ("val_loss", "auto", [1.0, float("nan"), 3.0, 4.0, 5.0], 2, 3, 0),
+    ],
+)
+def test_early_stopping(
+    monitor: str, mode: str, values: list[float], patience: int, epochs: int, best: int
+) -> None:
+    model, x, y = compiled()
+    scripted = Scripted(monitor, values)
+    stopping = uf.callbacks.EarlyStopping(monitor, patience=patience, mode=mode, restore_best_weights=True)
+    history = model.fit(x, y, epochs=5, verbose=0, callbacks=[scripted, stopping], backend=ANY)
+    assert len(history.epoch) == epochs
+    assert stopping.best_epoch == best
+    np.testing.assert_array_equal(model.get_weights()[0], scripted.weights[best])
+    assert stopping.stopped_epoch == (epochs - 1 if epochs < 5 else 0)
+
+
+def test_early_stopping_as_in_keras() -> None:
+    keras = pytest.importorskip("keras")
+    judge = keras.callbacks.EarlyStopping("val_loss", min_delta=0.1, patience=1, mode="min")
+    ours = uf.callbacks.EarlyStopping("val_loss", min_delta=0.1, patience=1, mode="min")
+    values = [1.0, 0.95, 0.85, 0.84, 0.5]
+
+    class Model:
+        stop_training = False
+
+    stops = []
+    for callback in (judge, ours):
+        callback.set_model(model := Model())
+        callback.on_train_begin()
+        stops.append([])
+        for epoch, value in enumerate(values):
+            callback.on_epoch_end(epoch, {"val_loss": value})
+            stops[-1].append(model.stop_training)
+    assert stops[0] == stops[1]
+
+
+def test_reduce_lr_on_plateau() -> None:
+    model, x, y = compiled(rate=0.4)
+    scripted = Scripted("val_loss", [1.0, 1.0, 1.0, 0.5, 0.5, 0.5])
+    plateau = uf.callbacks.ReduceLROnPlateau(factor=0.5, patience=2, min_lr=0.15)
+    rates: list[float] = []
+    watch = uf.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: rates.append(model.optimizer.learning_rate)
+    )
+    model.fit(x, y, epochs=6, verbose=0, callbacks=[scripted, plateau, watch], backend=ANY)
+    assert rates == [0.4, 0.4, 0.2, 0.2, 0.2, 0.15]
+
+
+def test_a_learning_rate_set_in_a_callback_is_used() -> None:
+    model, x, y = compiled()
+    before = model.get_weights()
+
+    class Zero(uf.callbacks.Callback):
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.model.optimizer.learning_rate = 0.0
+
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[Zero()], backend=ANY)
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_reading_weights_in_the_middle_changes_nothing(backend: str) -> None:
+    class Reader(uf.callbacks.Callback):
+        seen: list[np.ndarray]
+
+        def on_train_begin(self, logs: Any = None) -> None:
+            self.seen = [self.model.get_weights()[0]]
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.seen.append(self.model.get_weights()[0])
+            assert self.model.predict(x[:2], backend="numpy").shape == (2, 3)
+
+    reader = Reader()
+    found = []
+    for callbacks in ([], [reader]):
+        model, x, y = compiled("cnn")
+        model.compile(uf.optimizers.Adam(0.01), cross_entropy())
+        history = model.fit(x, y, batch_size=10, epochs=2, verbose=0, callbacks=callbacks, backend=backend)
+        found.append((history.history["loss"], model.get_weights()))
+    assert len(reader.seen) == 9
+    assert all((a != b).any() for a, b in zip(reader.seen, reader.seen[1:], strict=False))
+    np.testing.assert_array_equal(reader.seen[-1], found[1][1][0])
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-12)
+    for a, b in zip(found[0][1], found[1][1], strict=True):
+        np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_weights_set_in_the_middle_are_trained_on(backend: str) -> None:
+    model, x, y = compiled()
+    start = model.get_weights()
+
+    class Reset(uf.callbacks.Callback):
+        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+            self.model.set_weights(start)
+
+    history = model.fit(x, y, batch_size=40, epochs=3, verbose=0, callbacks=[Reset()], backend=backend)
+    np.testing.assert_allclose(history.history["loss"], history.history["loss"][0], rtol=1e-12)
+
+
+def test_stop_training_ends_after_the_epoch() -> None:
+    model, x, y = compiled()
+
+    class Stop(uf.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            self.model.stop_training = epoch == 1
+
+    assert model.fit(x, y, epochs=5, verbose=0, callbacks=[Stop()], backend=ANY).epoch == [0, 1]
+    assert model.fit(x, y, epochs=1, verbose=0, backend=ANY).epoch == [0]
+
+
+def test_stop_training_in_a_batch_ends_the_epoch() -> None:
+    model, x, y = compiled()
+
+    class Stop(uf.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.model.stop_training = batch == 1
+
+    history = model.fit(x, y, batch_size=8, epochs=5, verbose=0, callbacks=[Stop()], backend=ANY)
+    assert model.optimizer.iterations == 2
+    assert history.epoch == [0]
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_interrupt_leaves_the_weights_readable(error: type[BaseException], backend: str) -> None:
+    model, x, y = compiled()
+    model.compile(uf.optimizers.Adam(0.01), cross_entropy())
+    start = model.get_weights()
+
+    class Interrupt(uf.callbacks.Callback):
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            if batch == 2:
+                raise error
+
+    with pytest.raises(error):
+        model.fit(x, y, batch_size=8, verbose=1, callbacks=[Interrupt()], backend=backend)
+    assert model.optimizer.iterations == 3
+    assert all(
+        np.isfinite(a).all() and (a != b).any() for a, b in zip(model.get_weights(), start, strict=True)
+    )
+    model.fit(x, y, batch_size=8, verbose=0, backend=backend)
+    assert model.optimizer.iterations == 8
+
+
+def test_frozen_layers_stay_and_thaw() -> None:
+    model, x, y = compiled()
+    frozen = model.layers[0]
+    start = model.get_weights()
+    frozen.trainable = False
+    model.compile(uf.optimizers.SGD(0.1), cross_entropy())
+    model.fit(x, y, epochs=2, verbose=0, backend=ANY)
+    now = model.get_weights()
+    assert [bool((a == b).all()) for a, b in zip(now, start, strict=True)] == [True, True, False, False]
+    frozen.trainable = True
+    model.fit(x, y, verbose=0, backend=ANY)
+    assert all((a != b).any() for a, b in zip(model.get_weights(), now, strict=True))
+
+
+def test_two_models_share_a_layer() -> None:
+    shared = layers.Dense(4, activation="tanh")
+    x1, x2 = uf.Input((5,), dtype="float64"), uf.Input((5,), dtype="float64")
+    first, second = uf.Model(x1, layers.Dense(3)(shared(x1))), uf.Model(x2, layers.Dense(2)(shared(x2)))
+    _, x, y = compiled()
+    for model, backend, targets in ((first, TRAINABLE[0], y), (second, TRAINABLE[-1], y % 2)):
+        model.compile("sgd", cross_entropy())
+        before = shared.get_weights()[0]
+        model.fit(x, targets, verbose=0, backend=backend)
+        assert (shared.get_weights()[0] != before).any()
+    kernel = shared.get_weights()[0]
+    for model in (first, second):
+        assert any(np.array_equal(weight, kernel) for weight in model.get_weights())
+
+
+def test_recompiling_starts_the_optimizer_anew_and_keeps_the_weights() -> None:
+    model, x, y = compiled()
+    model.fit(x, y, verbose=0, backend=ANY)
+    weights = model.get_weights()
+    model.compile("adam", cross_entropy(), metrics=["accuracy"])
+    assert model.optimizer.iterations == 0
+    for a, b in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert sorted(model.fit(x, y, verbose=0, backend=ANY).history) == ["accuracy", "loss"]
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_fitting_again_makes_nothing_new(backend: str) -> None:
+    import gc
+
+    model, x, y = compiled()
+    counts = []
+    for _ in range(4):
+        model.fit(x, y, batch_size=8, verbose=0, backend=backend, validation_split=0.2)
+        model.predict(x, backend=backend)
+        gc.collect()
+        counts.append(len(model.programs))
+    assert len(set(counts)) == 1
+
+
+@pytest.mark.skipif(len(TRAINABLE) < 2, reason="needs two frameworks")
+def test_two_backends_at_once_in_threads() -> None:
+    found: dict[str, Any] = {}
+
+    def train(backend: str) -> None:
+        uf.set_seed(1)
+        with uf.backend(backend):
+            model, (x, y) = MODELS["mlp"]("float64")
+            model.compile(uf.optimizers.SGD(0.1), cross_entropy())
+            history = model.fit(x, y, batch_size=8, epochs=10, shuffle=False, verbose=0)
+            found[backend] = (history.history["loss"], model.weights[0].home)
+
+    threads = [threading.Thread(target=train, args=(name,)) for name in TRAINABLE]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == sorted(TRAINABLE)
+    first = found[TRAINABLE[0]][0]
+    for name, (losses, home) in found.items():
+        assert home.startswith(name)
+        np.testing.assert_allclose(losses, first, rtol=1e-9)
+
+
+def test_what_is_refused() -> None:
+    model, x, y = compiled()
+    with pytest.raises(errors.UnknownName, match=r"Unknown log to monitor 'val_loss'.*loss"):
+        model.fit(x, y, verbose=0, callbacks=[uf.callbacks.EarlyStopping()], backend=ANY)
+    with pytest.raises(errors.ArgumentError, match=r"A callback is a uf\.callbacks\.Callback, not <function"):
+        model.fit(x, y, verbose=0, callbacks=[compiled], backend=ANY)
+    with pytest.raises(errors.ArgumentError, match="EarlyStopping: patience is >= 0, not -1"):
+        uf.callbacks.EarlyStopping(patience=-1)
+    with pytest.raises(errors.UnknownName, match="Unknown mode 'least'"):
+        uf.callbacks.EarlyStopping(mode="least")
+    model.compile(uf.optimizers.SGD(uf.schedules.CosineDecay(0.1, 10)), cross_entropy())
+    plateau = uf.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=100.0)
+    with pytest.raises(errors.ArgumentError, match="needs a constant learning rate"):
+        model.fit(x, y, epochs=3, verbose=0, callbacks=[plateau], backend=ANY)

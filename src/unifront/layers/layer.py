@@ -365,7 +365,9 @@ def arguments_of(cls: type[Layer]) -> list[str]:
     for base in cls.__mro__:
         if "__init__" in vars(base) and base is not object:
             parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-            found.update({p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)})
+            found.update(
+                {p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+            )
     return list(found)
 
 

@@ -67,7 +67,9 @@ class Recurrent(Layer):
         self.go_backwards, self.zero_output_for_mask = go_backwards, zero_output_for_mask
         self.keeps_positions = False
         if stateful:
-            raise ArgumentError(f"{kind}: stateful=True is not supported; pass initial_state and use return_state=True.")
+            raise ArgumentError(
+                f"{kind}: stateful=True is not supported; pass initial_state and use return_state=True."
+            )
 
     def bias_shape(self) -> tuple[int, ...]:
         """The shape of the bias."""
@@ -75,7 +77,9 @@ class Recurrent(Layer):
 
     def build(self, shape: Any) -> None:
         if len(shape) != 3:
-            raise ShapeError(f"{type(self).__name__} takes [batch, time, features]; the input has the shape {shape}.")
+            raise ShapeError(
+                f"{type(self).__name__} takes [batch, time, features]; the input has the shape {shape}."
+            )
         size = feature_size(shape)
         width = self.gates * self.units
         kernel, recurrent, bias = self._initializers
@@ -85,7 +89,9 @@ class Recurrent(Layer):
         )
         self.bias: Any = None
         if self.use_bias:
-            self.bias = self.add_weight(self.bias_shape(), bias, name="bias", regularizer=self._regularizers[2])
+            self.bias = self.add_weight(
+                self.bias_shape(), bias, name="bias", regularizer=self._regularizers[2]
+            )
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
         """``(sequence, *states)`` by the fused operation. Overridden."""
@@ -98,7 +104,9 @@ class Recurrent(Layer):
         """
         raise ArgumentError(f"{type(self).__name__} does not define step().")
 
-    def call(self, sequences: Any, initial_state: Any = None, training: bool = False, mask: Any = None) -> Any:
+    def call(
+        self, sequences: Any, initial_state: Any = None, training: bool = False, mask: Any = None
+    ) -> Any:
         x = sequences
         given = None if initial_state is None else tuple(tree.leaves(initial_state))
         if given is not None and len(given) != len(self.state_names):
@@ -189,7 +197,9 @@ class SimpleRNN(Recurrent):
     gates = 1
     fused_activations = (("tanh", None), ("relu", None))
 
-    def __init__(self, units: int, activation: Any = "tanh", use_bias: bool = True, *args: Any, **options: Any) -> None:
+    def __init__(
+        self, units: int, activation: Any = "tanh", use_bias: bool = True, *args: Any, **options: Any
+    ) -> None:
         super().__init__(units, activation, None, use_bias, *args, **options)
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
@@ -238,7 +248,14 @@ class LSTM(Recurrent):
     ) -> None:
         bias = _forget_bias(bias_initializer) if unit_forget_bias else bias_initializer
         super().__init__(
-            units, activation, recurrent_activation, use_bias, kernel_initializer, recurrent_initializer, bias, **options
+            units,
+            activation,
+            recurrent_activation,
+            use_bias,
+            kernel_initializer,
+            recurrent_initializer,
+            bias,
+            **options,
         )
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:

@@ -31,7 +31,11 @@ class Bidirectional(Layer):
     }
 
     def __init__(
-        self, layer: Layer, merge_mode: str | None = "concat", backward_layer: Layer | None = None, **options: Any
+        self,
+        layer: Layer,
+        merge_mode: str | None = "concat",
+        backward_layer: Layer | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         if not isinstance(layer, Recurrent) or layer.built:
@@ -43,7 +47,9 @@ class Bidirectional(Layer):
         forward, backward = copy.copy(layer), copy.copy(layer)
         if backward_layer is not None:
             if not isinstance(backward_layer, Recurrent) or backward_layer.go_backwards == layer.go_backwards:
-                raise ArgumentError("Bidirectional: backward_layer is a recurrent layer that runs the other way.")
+                raise ArgumentError(
+                    "Bidirectional: backward_layer is a recurrent layer that runs the other way."
+                )
             backward = backward_layer
         else:
             backward.go_backwards = not layer.go_backwards
@@ -89,9 +95,15 @@ class TimeDistributed(Layer):
     def call(self, x: Any, mask: Any = None) -> Any:
         shape = type_of(x).shape
         if len(shape) < 3:
-            raise ShapeError(f"{self.name}: TimeDistributed takes at least 3 dimensions; the input is {type_of(x)}.")
+            raise ShapeError(
+                f"{self.name}: TimeDistributed takes at least 3 dimensions; the input is {type_of(x)}."
+            )
         options = {}
-        if mask is not None and "mask" in call_parameters(type(self.layer)) and type_of(mask).rank == len(shape) - 1:
+        if (
+            mask is not None
+            and "mask" in call_parameters(type(self.layer))
+            and type_of(mask).rank == len(shape) - 1
+        ):
             options["mask"] = ops.reshape(mask, (shape[0] * shape[1], *type_of(mask).shape[2:]))
         result = self.layer(ops.reshape(x, (shape[0] * shape[1], *shape[2:])), **options)
 

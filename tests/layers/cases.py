@@ -1,0 +1,290 @@
+"""The tables: layers as text that both Keras and unifront understand, and their inputs."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+import numpy as np
+
+from tests.layers.judge import Case, Ints, Padded, case
+
+SINGLE = {"float64": 1e-7}
+"""Keras on TensorFlow keeps the constants of these functions in float32, or has no float64 for them on CPU."""
+
+L1, L2 = "regularizers.L1(0.25)", "regularizers.L2(0.5)"
+"""Numbers that float32 holds, in which Keras keeps them."""
+
+CORE = [
+    case("Dense(4)", (3, 5)),
+    case("Dense(4, activation='relu', use_bias=False)", (2, 3, 5)),
+    case("Dense(1, activation='sigmoid')", (2, 1)),
+    case(f"Dense(3, kernel_regularizer={L2}, bias_regularizer={L1})", (2, 4)),
+    case(f"Dense(3, activity_regularizer={L1})", (4, 2)),
+    case(f"Dense(3, activity_regularizer={L2}, activation='tanh')", (4, 2, 2)),
+    case("Embedding(7, 3)", Ints((2, 5), 7)),
+    case(f"Embedding(7, 3, embeddings_regularizer={L2}, activity_regularizer={L1})", Ints((2, 2, 2), 7)),
+    case("Embedding(7, 3)", np.array([[0.0, 1.9, 6.2]])),
+    case("Flatten()", (2, 3, 4)),
+    case("Flatten()", (3,)),
+    case("Flatten(data_format='channels_first')", (2, 3, 4, 5)),
+    case("Reshape((6, 2))", (2, 3, 4)),
+    case("Reshape((-1, 3))", (2, 3, 4)),
+    case("Permute((2, 1))", (2, 3, 4)),
+    case("Permute((3, 1, 2))", (2, 3, 4, 5)),
+    case("RepeatVector(3)", (2, 4)),
+    case("Masking()", Padded((3, 4, 2))),
+    case("Masking(mask_value=1.5)", np.array([[[1.5, 1.5], [1.5, 2.0]], [[0.0, 0.0], [1.5, 1.5]]])),
+]
+
+ACTIVATIONS = [
+    *(
+        case(f"Activation('{name}')", (3, 4))
+        for name in (
+            "linear", "relu", "relu6", "sigmoid", "tanh", "softmax", "log_softmax", "softplus", "softsign", "silu",
+            "swish", "elu", "selu", "hard_sigmoid", "exponential",
+        )
+    ),
+    case("Activation('gelu')", (3, 4), bounds=SINGLE),
+    case("Activation('leaky_relu')", (3, 4), bounds=SINGLE),
+    case("ReLU()", (3, 4)),
+    case("ReLU(max_value=0.5)", (3, 4)),
+    case("ReLU(max_value=0.9, negative_slope=0.2, threshold=0.3)", (3, 4), bounds=SINGLE),
+    case("ReLU(threshold=0.4)", (3, 4)),
+    case("LeakyReLU()", (3, 4), bounds=SINGLE),
+    case("LeakyReLU(negative_slope=0.05)", (3, 4), bounds=SINGLE),
+    case("ELU(alpha=0.7)", (3, 4)),
+    case("Softmax()", (3, 4)),
+    case("Softmax(axis=1)", (3, 4, 2)),
+    case("Softmax(axis=(1, 2))", (3, 4, 2)),
+    case(
+        "Softmax()", (2, 3), np.array([[True, False, True], [False, True, True]]), call="layer(x[0], mask=x[1])"
+    ),
+]  # fmt: skip
+
+CONVOLUTIONS = [
+    case("Conv1D(4, 3)", (2, 7, 3)),
+    case("Conv1D(4, 3, padding='same', strides=2)", (2, 8, 3)),
+    case("Conv1D(4, 2, padding='causal', activation='relu')", (2, 6, 3)),
+    case("Conv1D(4, 3, padding='causal', dilation_rate=2, use_bias=False)", (2, 6, 3)),
+    case("Conv1D(4, 3, padding='causal', strides=2)", (2, 7, 3)),
+    case("Conv1D(4, 3, groups=2)", (2, 6, 6)),
+    case(
+        "Conv1D(4, 2, data_format='channels_first')",
+        (2, 3, 6),
+        judge="Sequential([Permute((2, 1)), Conv1D(4, 2), Permute((2, 1))])",
+    ),
+    case("Conv2D(4, 3)", (2, 5, 6, 3)),
+    case("Conv2D(4, (2, 3), padding='same', activation='relu')", (2, 5, 6, 3)),
+    case("Conv2D(4, 3, strides=2, padding='same')", (2, 6, 7, 2)),
+    case("Conv2D(4, 3, strides=(2, 1), use_bias=False)", (1, 5, 6, 2)),
+    case("Conv2D(4, 2, dilation_rate=2, padding='same')", (1, 5, 6, 2)),
+    case("Conv2D(4, 3, groups=2, padding='same')", (1, 4, 4, 4)),
+    case(
+        "Conv2D(4, 3, data_format='channels_first', padding='same', strides=2)",
+        (1, 3, 5, 6),
+        judge="Sequential([Permute((2, 3, 1)), Conv2D(4, 3, padding='same', strides=2), Permute((3, 1, 2))])",
+    ),
+    case(
+        f"Conv2D(2, 3, kernel_regularizer={L2}, bias_regularizer={L1}, activity_regularizer={L2})",
+        (2, 4, 4, 2),
+    ),
+    case("Conv2D(2, 1)", (1, 1, 1, 1)),
+    case("Conv3D(3, 2)", (1, 3, 4, 3, 2)),
+    case("Conv3D(3, 2, padding='same', strides=2, data_format='channels_first')", (1, 2, 3, 4, 3)),
+    case("DepthwiseConv1D(3)", (2, 6, 3)),
+    case("DepthwiseConv1D(2, depth_multiplier=2, padding='same', strides=2)", (2, 6, 3)),
+    case("DepthwiseConv2D(3)", (1, 5, 6, 3)),
+    case("DepthwiseConv2D(3, depth_multiplier=2, padding='same', activation='relu')", (1, 5, 6, 3)),
+    case("DepthwiseConv2D(3, strides=2, padding='same', use_bias=False)", (1, 5, 6, 2)),
+    case("DepthwiseConv2D(2, dilation_rate=2, data_format='channels_first')", (1, 3, 5, 6)),
+    case(f"DepthwiseConv2D(2, depthwise_regularizer={L2})", (1, 3, 3, 2)),
+    case("ZeroPadding1D()", (2, 3, 2)),
+    case("ZeroPadding1D((0, 2))", (2, 3, 2)),
+    case("ZeroPadding2D(1)", (1, 2, 3, 2)),
+    case("ZeroPadding2D((1, 2))", (1, 2, 3, 2)),
+    case("ZeroPadding2D(((0, 1), (2, 0)), data_format='channels_first')", (1, 2, 3, 2)),
+    case("ZeroPadding3D((1, 0, 2))", (1, 2, 3, 2, 1)),
+]
+
+POOLING = [
+    *(
+        case(f"{kind}Pooling{rank}D({arguments})", (2, *(5, 6, 4)[:rank], 3))
+        for kind in ("Max", "Average")
+        for rank in (1, 2)
+        for arguments in ("2", "3, strides=2, padding='same'", "2, strides=1")
+    ),
+    case("MaxPooling1D(2, data_format='channels_first')", (2, 3, 5)),
+    case("AveragePooling1D(2, padding='same', data_format='channels_first')", (2, 3, 5)),
+    case("MaxPooling2D((2, 3), data_format='channels_first', padding='same')", (1, 3, 5, 6)),
+    case("AveragePooling2D((2, 1), strides=(1, 2), data_format='channels_first')", (1, 3, 5, 6)),
+    case("MaxPooling3D(2)", (1, 4, 3, 4, 2), judge_dtype="float32", bounds=SINGLE),
+    case("AveragePooling3D(2, padding='same')", (1, 3, 3, 4, 2), judge_dtype="float32", bounds=SINGLE),
+    *(
+        case(f"Global{kind}Pooling{rank}D({arguments})", (2, *(4, 3, 2)[:rank], 3))
+        for kind in ("Max", "Average")
+        for rank in (1, 2, 3)
+        for arguments in ("", "data_format='channels_first', keepdims=True")
+    ),
+]
+
+MERGES = [
+    *(
+        case(f"{name}()", (2, 3), (2, 3), (2, 3), call="layer(x)")
+        for name in ("Add", "Multiply", "Average", "Maximum", "Minimum")
+    ),
+    case("Subtract()", (2, 3), (2, 3), call="layer(x)"),
+    case("Add()", (2, 3, 4), (2, 1, 4), call="layer(x)"),
+    case("Multiply()", (2, 3, 4), (2, 4), call="layer(x)"),
+    case("Concatenate()", (2, 3), (2, 4), call="layer(x)"),
+    case("Concatenate(axis=1)", (2, 3, 2), (2, 1, 2), (2, 2, 2), call="layer(x)"),
+]
+
+NORMALIZATION = [
+    *(
+        case(f"BatchNormalization({arguments})", shape, training=training)
+        for arguments, shape in (
+            ("", (4, 3)),
+            ("", (3, 2, 2, 3)),
+            ("axis=1, momentum=0.8, epsilon=0.01", (3, 2, 4, 3)),
+            ("center=False, scale=False", (4, 3)),
+            ("scale=False", (4, 2, 3)),
+            (f"gamma_regularizer={L2}, beta_regularizer={L1}", (4, 3)),
+            ("trainable=False", (4, 3)),
+        )
+        for training in (False, True)
+    ),
+    case(
+        "Sequential([Masking(), BatchNormalization(momentum=0.7)])", Padded((4, 5, 2)), training=True
+    ),
+    case("LayerNormalization()", (3, 4)),
+    case("LayerNormalization(axis=(1, 2), epsilon=0.1)", (3, 4, 2)),
+    case("LayerNormalization(axis=1, center=False)", (3, 4, 2)),
+    case(f"LayerNormalization(scale=False, beta_regularizer={L2})", (3, 4, 2)),
+]  # fmt: skip
+
+DROPOUT = [case(f"{name}(0.5)", shape) for name, shape in (
+    ("Dropout", (3, 4)), ("SpatialDropout1D", (2, 3, 4)), ("SpatialDropout2D", (2, 3, 2, 4)),
+)] + [case("Dropout(0.0)", (3, 4), training=True)]  # fmt: skip
+
+RNNS = {
+    "SimpleRNN": ("", "activation='relu'", "activation='sigmoid'"),
+    "LSTM": ("", "unit_forget_bias=False, activation='relu', recurrent_activation='hard_sigmoid'"),
+    "GRU": ("", "reset_after=False", "activation='softsign', recurrent_activation='tanh'",
+            "reset_after=False, activation='linear'"),
+}  # fmt: skip
+STATES = {"SimpleRNN": 1, "GRU": 1, "LSTM": 2}
+
+
+def recurrent() -> list[Case]:
+    found = []
+    for name, variants in RNNS.items():
+        states = ((3, 4),) * STATES[name]
+        initial = "layer(x[0], initial_state=x[1:])"
+        for variant in variants:
+            first = f"4, {variant}" if variant else "4"
+            found += [
+                case(f"{name}({first})", (3, 5, 2)),
+                case(
+                    f"{name}({first}, return_sequences=True, return_state=True)",
+                    (3, 5, 2),
+                    *states,
+                    call=initial,
+                ),
+                case(f"{name}({first}, go_backwards=True, return_sequences=True, use_bias=False)", (3, 5, 2)),
+                case(f"Sequential([Masking(), {name}({first}, return_sequences=True)])", Padded((4, 6, 2))),
+            ]
+        found += [
+            case(f"{name}(4, go_backwards=True, return_state=True)", (3, 1, 2), *states, call=initial),
+            case(
+                f"{name}(3, kernel_regularizer={L2}, recurrent_regularizer={L1}, bias_regularizer={L2})", (2, 3, 2)
+            ),
+            case(f"Sequential([Masking(), {name}(4)])", Padded((4, 6, 2))),
+            case(f"Sequential([Masking(), {name}(4, zero_output_for_mask=True)])", Padded((4, 6, 2))),
+            case(
+                f"Sequential([Masking(), {name}(4, go_backwards=True, return_sequences=True, "
+                "zero_output_for_mask=True)])",
+                Padded((4, 6, 2)),
+            ),
+            case(
+                f"{name}(4, return_state=True)", (3, 3, 2), np.array([[True] * 3, [False] * 3, [True, False, False]]),
+                *states, call="layer(x[0], mask=x[1], initial_state=x[2:])",
+            ),
+        ]  # fmt: skip
+    found += [
+        case(f"{name}(2, activity_regularizer={L2}, return_state=True)", (2, 3, 2))
+        for name in ("LSTM", "GRU")
+    ]  # Keras's SimpleRNN forgets its activity_regularizer
+    return found
+
+
+WRAPPERS = [
+    *(
+        case(f"Bidirectional({name}(3, return_sequences={several}), merge_mode={mode!r})", (2, 4, 3))
+        for name, several, mode in (
+            ("LSTM", True, "concat"), ("LSTM", False, "sum"), ("GRU", True, "mul"), ("GRU", False, "ave"),
+            ("SimpleRNN", True, None), ("SimpleRNN", False, "concat"),
+        )
+    ),
+    case("Bidirectional(LSTM(3, return_sequences=True, return_state=True))", (2, 4, 3)),
+    case(
+        "Bidirectional(GRU(3, return_state=True))", (2, 4, 3), (2, 3), (2, 3),
+        call="layer(x[0], initial_state=x[1:])",
+    ),
+    case("Bidirectional(LSTM(3), backward_layer=LSTM(3, activation='relu', go_backwards=True))", (2, 4, 3)),
+    case("Sequential([Masking(), Bidirectional(LSTM(3, return_sequences=True))])", Padded((4, 5, 2))),
+    case("Sequential([Masking(), Bidirectional(GRU(3))])", Padded((4, 5, 2))),
+    case("TimeDistributed(Dense(3))", (2, 4, 5)),
+    case("TimeDistributed(Conv2D(2, 2))", (2, 3, 4, 4, 2)),
+    case("TimeDistributed(Flatten())", (2, 3, 2, 2)),
+    case("TimeDistributed(BatchNormalization())", (2, 3, 2)),
+    case("Sequential([Masking(), TimeDistributed(Dense(3))])", Padded((4, 5, 2))),
+]  # fmt: skip
+
+WORDS = Padded((4, 6), high=9)
+MASKED = [
+    case(f"Sequential([Embedding(9, 3, mask_zero=True), {rest}])", WORDS)
+    for rest in (
+        "LSTM(4), Dense(2)",
+        "GRU(4, return_sequences=True), SimpleRNN(3), Dense(2)",
+        "Bidirectional(LSTM(3, return_sequences=True)), GRU(2)",
+        "LSTM(3, return_sequences=True), TimeDistributed(Dense(2)), LSTM(2)",
+        "Dropout(0.5), LayerNormalization(), Activation('tanh'), LSTM(2)",
+        "SimpleRNN(3, return_sequences=True), Dense(2)",
+        "GRU(3, return_sequences=True, go_backwards=True), GRU(2)",
+        "Bidirectional(GRU(3, return_sequences=True), merge_mode='sum'), Bidirectional(GRU(2)), Dense(2)",
+    )
+] + [
+    case(
+        "Sequential([Embedding(9, 3, mask_zero=True), GlobalAveragePooling1D()])",
+        np.array([[1, 2, 0, 4], [5, 0, 0, 0]], np.int32),
+    ),
+    case(
+        "Sequential([Embedding(9, 3, mask_zero=True), LSTM(3, return_sequences=True), GlobalAveragePooling1D()])",
+        np.array([[1, 2, 0, 4], [0, 7, 7, 0]], np.int32),
+    ),
+    case("Sequential([Masking(), BatchNormalization(), SimpleRNN(3)])", Padded((4, 5, 2)), training=True),
+]
+
+ALL = list(
+    chain(
+        CORE,
+        ACTIVATIONS,
+        CONVOLUTIONS,
+        POOLING,
+        MERGES,
+        NORMALIZATION,
+        DROPOUT,
+        recurrent(),
+        WRAPPERS,
+        MASKED,
+    )
+)
+
+
+def layer_of(case: Case) -> str:
+    """The name of the layer that a case is about."""
+    return case.text.removeprefix("Sequential([Masking(), ").partition("(")[0]
+
+
+FIRST = [case for i, case in enumerate(ALL) if all(layer_of(case) != layer_of(other) for other in ALL[:i])]
+"""One case of every layer."""

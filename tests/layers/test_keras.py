@@ -1,0 +1,39 @@
+"""Every layer against Keras's, with copied weights: outputs, gradients, losses and new statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.layers import cases, judge
+
+SLOW_COMPILERS = {"jax"}
+"""Backends that take half a second to compile a graph: they get one case of every layer, the others when slow tests run."""
+
+
+def everywhere(found: list[judge.Case], brief: set[str]) -> list[Any]:
+    """Parameters: each case on each backend; on those in ``brief``, more than one of a layer is slow."""
+    return [
+        pytest.param(
+            case, backend, id=f"{backend}-{case}",
+            marks=[pytest.mark.slow] if backend in brief and case not in cases.FIRST + cases.MASKED else [],
+        )
+        for case in found
+        for backend in judge.BACKENDS
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [pytest.param(one, id=str(one)) for one in cases.ALL])
+def test_on_numpy(case: judge.Case) -> None:
+    judge.check_numpy(case)
+
+
+@pytest.mark.parametrize(("case", "backend"), everywhere(cases.FIRST, set()))
+def test_on_native_arrays_in_float32(case: judge.Case, backend: str) -> None:
+    judge.check_eager(case, backend)
+
+
+@pytest.mark.parametrize(("case", "backend"), everywhere(cases.ALL, SLOW_COMPILERS))
+def test_graph_and_gradients_in_float64(case: judge.Case, backend: str) -> None:
+    judge.check_graph(case, backend)

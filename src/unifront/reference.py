@@ -118,10 +118,16 @@ class NumPyBackend:
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
         device: str | None = None,
     ) -> Any:  # fmt: skip
-        """A function of the inputs, running ``inference`` with copies of ``values``."""
+        """A function of the inputs, running ``inference`` with copies of ``values``; one output comes bare."""
         compiled = self.compile(inference)
         variables = tuple(np.array(values[variable.name]) for variable in inference.variables)
-        return lambda *inputs: compiled(inputs, variables)
+        single = len(inference.outputs) == 1
+
+        def run(*inputs: Array) -> Any:
+            outputs = compiled(inputs, variables)
+            return outputs[0] if single else outputs
+
+        return run
 
 
 _NO_GRADIENT = (

@@ -21,9 +21,9 @@ from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import Shape, TensorType
 from unifront.onnx.naming import Names
 from unifront.ops.replay import expand
+from unifront.ops.shape import CONCATENATE
 from unifront.ops.spec import OpSpec
 
-Operand = "Ref | np.ndarray | None"
 Row = Callable[..., Any]
 
 ELEMENT_TYPES = {
@@ -47,23 +47,25 @@ def value_info(name: str, type_: TensorType) -> Any:
     return onnx.helper.make_tensor_value_info(name, element_type(type_.dtype), shape)
 
 
-UNKNOWN = TensorType(dtype_of("float32"))
-"""The type of what nobody asks for the type of."""
-
-
 @dataclass(frozen=True, eq=False)
 class Ref:
     """A tensor of the model.
 
     Args:
         name: its name; of a known array, the name it is to have if it is written.
-        type: dtype and shape where they are known: always those of a row's operands.
-        array: its value, if that is known.
+        known_type: its dtype and shape, if known: always those of a row's operands.
+        array: its value, if known.
     """
 
     name: str
-    type: TensorType = UNKNOWN
+    known_type: TensorType | None = None
     array: np.ndarray | None = None
+
+    @property
+    def type(self) -> TensorType:
+        """The dtype and shape, which must be known."""
+        assert self.known_type is not None, f"The type of {self.name} is not kept."
+        return self.known_type
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ class Writer:
         if x.array is not None:
             return self.known(x.array.astype(wanted.numpy), x)
         result: Ref = self.op("Cast", x, to=element_type(wanted))
-        return replace(result, type=x.type.with_dtype(wanted))
+        return replace(result, known_type=x.known_type and x.known_type.with_dtype(wanted))
 
     def transpose(self, x: Ref, axes: Sequence[int]) -> Ref:
         """``x`` with its axes in another order."""
@@ -159,7 +161,7 @@ class Writer:
         if x.array is not None:
             return self.known(x.array.transpose(axes), x)
         result: Ref = self.op("Transpose", x, perm=list(axes))
-        return replace(result, type=x.type.with_shape(tuple(x.type.shape[axis] for axis in axes)))
+        return replace(result, known_type=x.type.with_shape(tuple(x.type.shape[axis] for axis in axes)))
 
     def take(self, x: Ref, indices: np.ndarray, axis: int) -> Ref:
         """Parts of ``x`` at known positions."""
@@ -167,7 +169,9 @@ class Writer:
             return self.known(np.take(x.array, indices, axis), x)
         result: Ref = self.op("Gather", x, np.asarray(indices, np.int64), axis=axis)
         shape = x.type.shape
-        return replace(result, type=x.type.with_shape((*shape[:axis], *indices.shape, *shape[axis + 1 :])))
+        return replace(
+            result, known_type=x.type.with_shape((*shape[:axis], *indices.shape, *shape[axis + 1 :]))
+        )
 
     def expand_dims(self, x: Ref, axes: Sequence[int]) -> Ref:
         """``x`` with new axes of length 1."""
@@ -178,14 +182,17 @@ class Writer:
         result: Ref = self.op("Unsqueeze", x, np.array(axes, np.int64))
         old = iter(x.type.shape)
         shape = tuple(1 if i in axes else next(old) for i in range(x.type.rank + len(axes)))
-        return replace(result, type=x.type.with_shape(shape))
+        return replace(result, known_type=x.type.with_shape(shape))
 
     def concat(self, xs: Sequence[Ref], axis: int) -> Ref:
         """Tensors one after the other."""
         if all(x.array is not None for x in xs):
             return self.known(np.concatenate([x.array for x in xs if x.array is not None], axis), xs[0])
         result: Ref = self.op("Concat", *xs, axis=axis)
-        return result
+        types = [x.known_type for x in xs if x.known_type is not None]
+        if len(types) < len(xs):
+            return result
+        return replace(result, known_type=CONCATENATE.infer(*types, axis=axis)[0])
 
     def reshape(self, x: Ref, shape: Shape) -> Ref:
         """``x`` in another shape: in numbers where ONNX can solve it, else by sizes of the inputs."""
@@ -195,7 +202,7 @@ class Writer:
                 return self.known(x.array.reshape(static), x)
             zero = {"allowzero": 1} if 0 in static else {}
             result: Ref = self.op("Reshape", x, np.array(static, np.int64), **zero)
-            return replace(result, type=x.type.with_shape(shape))
+            return replace(result, known_type=x.type.with_shape(shape))
         named = [i for i, dim in enumerate(shape) if not isinstance(dim, int)]
         kept = [i for i in named if x.type.shape[i : i + 1] == (shape[i],)]
         free = [i for i in named if i not in kept]
@@ -206,7 +213,7 @@ class Writer:
             result = self.op("Reshape", x, np.array(plain, np.int64))
         else:
             result = self.op("Reshape", x, self.sizes(shape), allowzero=1)
-        return replace(result, type=x.type.with_shape(shape))
+        return replace(result, known_type=x.type.with_shape(shape))
 
     def expand(self, x: Ref, shape: Shape) -> Ref:
         """``x`` broadcast to ``shape``."""
@@ -289,7 +296,7 @@ class Writer:
             finally:
                 self.path = outer
             for value, result in zip(node.outputs, results, strict=True):
-                values[value] = replace(result, type=value.type)
+                values[value] = replace(result, known_type=value.type)
         return [values[value] for value in graph.outputs]
 
     def _results(self, node: Node, operands: list[Ref | None]) -> Sequence[Ref]:

@@ -30,7 +30,7 @@ def _fill(w: Writer, like: Ref, shape: Shape, value: Any, dtype: str) -> Any:
 
 def _iota(w: Writer, like: Ref, shape: Shape, axis: int, dtype: str) -> Any:
     positions = w.op("Range", np.array(0), _scalar(w, shape[axis]), np.array(1))
-    positions = replace(positions, type=TensorType(int64, (shape[axis],)))
+    positions = replace(positions, known_type=TensorType(int64, (shape[axis],)))
     column = w.expand_dims(w.cast(positions, dtype), range(1, len(shape) - axis))
     return w.expand(column, shape)
 

@@ -74,6 +74,8 @@ def _group_norm(
     axis: int,
     epsilon: float,
 ) -> torch.Tensor:
+    if gamma is None and beta is not None:  # PyTorch 2.13 has no gradient of a bias without a weight
+        gamma = torch.ones_like(beta)
     return F.group_norm(x.movedim(axis, 1), groups, gamma, beta, epsilon).movedim(1, axis)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from unifront.layers import initializers as initializers
     from unifront.layers import regularizers as regularizers
     from unifront.layers.layer import Layer as Layer
-    from unifront.model import Input as Input
+    from unifront.functional import Input as Input
     from unifront.model import Model as Model
     from unifront.model import Sequential as Sequential
     from unifront.saving import load as load
@@ -53,7 +53,7 @@ _HOMES = {
     "optimizers": "unifront.train.optimizers:",
     "schedules": "unifront.train.schedules:",
     "Layer": "unifront.layers.layer:Layer",
-    "Input": "unifront.model:Input",
+    "Input": "unifront.functional:Input",
     "Model": "unifront.model:Model",
     "Sequential": "unifront.model:Sequential",
     "Variable": "unifront.weights:Variable",

@@ -1,67 +1,23 @@
-"""`Input`, `Model` and `Sequential`: layers put together, and all that is done with the whole."""
+"""`Model` and `Sequential`: layers put together, and all that is done with the whole."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from unifront import tree
 from unifront.backend import Placement, placement
-from unifront.dtypes import DTypeLike, dtype_of, floatx
-from unifront.errors import ArgumentError, DataError, NotBuiltError, ShapeError, UnknownName
-from unifront.ir.dims import Dim, DimExpr, symbol
+from unifront.dtypes import DTypeLike
+from unifront.errors import ArgumentError, NotBuiltError, UnknownName
+from unifront.functional import BATCH, Input, calls_below, flatten_like, named_types, numbered
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.layers.layer import Layer, snake_case
-from unifront.ops.tensor import Call, Symbolic, Tensor
+from unifront.ops.tensor import Symbolic, Tensor
 from unifront.reference import simplified
 from unifront.trace import Tracing, renamed, trace
-from unifront.weights import Variable
-
-BATCH = symbol("batch")
-
-
-def Input(  # noqa: N802  # Keras's name
-    shape: Sequence[int | str | DimExpr | None],
-    *,
-    name: str | None = None,
-    dtype: DTypeLike | None = None,
-    batch_size: int | None = None,
-) -> Symbolic:
-    """A symbolic tensor to build a model from.
-
-    Args:
-        shape: sizes without the batch axis. None or a name makes the size free: ``(None, 64)``,
-            ``("time", 64)``; a name that several inputs share is the same size in all of them.
-        name: how data and errors call it; ``input``, ``input_1`` … unless given.
-        dtype: `floatx` unless given.
-        batch_size: a fixed batch size; free unless given.
-
-    Raises `ShapeError` for a negative size, or what is no size, name or None.
-
-    Example::
-
-        words = uf.Input((None,), name="words", dtype="int32")  # int32[batch, words_1]
-    """
-    dims: list[Dim] = [BATCH if batch_size is None else batch_size]
-    for axis, size in enumerate(shape, 1):
-        if isinstance(size, int | np.integer) and size < 0:
-            raise ShapeError(f"Input {name or ''}: the size {size} in {tuple(shape)} is negative.")
-        fresh = f"{snake_case(name or 'input').replace('-', '_')}_{axis}"
-        if not isinstance(size, int | np.integer | str | DimExpr | None):
-            raise ShapeError(f"Input {name or ''}: {size!r} in {tuple(shape)} is not a size, a name or None.")
-        dims.append(
-            size if isinstance(size, DimExpr)
-            else symbol(size) if isinstance(size, str)
-            else symbol(fresh) if size is None
-            else int(size)
-        )  # fmt: skip
-    return Symbolic(TensorType(dtype_of(dtype) if dtype else floatx(), tuple(dims)), name or "")
 
 
 class Model(Layer):
@@ -113,12 +69,12 @@ class Model(Layer):
         if isinstance(inputs, dict):
             for key, leaf in inputs.items():
                 leaf.name = leaf.name or key
-        self._calls = list(_calls_below(tree.leaves(outputs), leaves))
+        self._calls = list(calls_below(tree.leaves(outputs), leaves))
         layers = {
             id(call.function): call.function for call in self._calls if isinstance(call.function, Layer)
         }
         self._adopt(list(layers.values()))
-        self._input_types = _named_types(leaves)
+        self._input_types = named_types(leaves)
         self.input_structure = numbered(inputs)
         self.built = True
         self.place("")
@@ -151,7 +107,7 @@ class Model(Layer):
             raise ArgumentError(
                 f"{type(self).__name__} does not define call() and was not given inputs and outputs."
             )
-        given = _flatten_like(args[0] if len(args) == 1 else args, self._inputs)
+        given = flatten_like(args[0] if len(args) == 1 else args, self._inputs)
         wanted = tree.leaves(self._inputs)
         if len(given) != len(wanted):
             raise ArgumentError(f"{self.name} takes {len(wanted)} inputs; {len(given)} were given.")
@@ -213,7 +169,7 @@ class Model(Layer):
         return self._input_types
 
     def infer_inputs(self, types: Any) -> None:
-        """Fix the inputs by the types of data (one, a list or a dict; the first axis is the batch) if not known yet."""
+        """Fix the inputs by the types of data (one, a list or a dict; batch first) if not known yet."""
         if self._input_types is None:
             leaves = tree.leaves(types)
             names = (
@@ -283,7 +239,7 @@ class Model(Layer):
         """Nothing to make: the layers make their own weights."""
 
     def build_from(self, input_shape: Sequence[int | None], dtype: DTypeLike | None = None) -> None:
-        """Trace the model for one input of ``input_shape`` (batch first, None for free sizes), making its weights."""
+        """Make the weights for one input of ``input_shape`` (batch first, None for free sizes)."""
         source = Input(tuple(input_shape)[1:], name="input", dtype=dtype)
         self.infer_inputs(source.type)
         self.trace()
@@ -520,73 +476,3 @@ class Sequential(Model):
         for layer in self.layers:
             x = layer(x)
         return x
-
-
-def numbered(structure: Any) -> Any:
-    """The same structure with the leaves numbered 0, 1, 2 …"""
-    count = itertools.count()
-    return tree.map_leaves(lambda _: next(count), structure)
-
-
-def _calls_below(outputs: Sequence[Symbolic], inputs: Sequence[Symbolic]) -> Iterator[Call]:
-    """The calls that lead from the inputs to the outputs, each after those it needs; no recursion."""
-    done: set[int] = set()
-    allowed = {id(leaf) for leaf in inputs}
-    stack: list[tuple[Call, bool]] = []
-
-    def push(tensor: Symbolic) -> None:
-        if tensor.call is None:
-            if id(tensor) not in allowed:
-                raise ArgumentError(
-                    f"An output depends on the Input {tensor.name or tensor!r}, which is not among the model's inputs."
-                )
-        elif id(tensor.call) not in done:
-            stack.append((tensor.call, False))
-
-    for output in outputs:
-        push(output)
-        while stack:
-            call, ready = stack.pop()
-            if id(call) in done:
-                continue
-            if ready:
-                done.add(id(call))
-                yield call
-                continue
-            stack.append((call, True))
-            for leaf in reversed(tree.leaves([call.args, dict(call.kwargs)])):
-                if isinstance(leaf, Symbolic):
-                    push(leaf)
-
-
-def _named_types(inputs: Sequence[Symbolic]) -> dict[str, TensorType]:
-    types: dict[str, TensorType] = {}
-    for leaf in inputs:
-        name, number = leaf.name or "input", 0
-        while name in types:
-            if leaf.name:
-                raise ArgumentError(f"Two inputs are called {leaf.name!r}.")
-            number += 1
-            name = f"input_{number}"
-        types[name] = leaf.type
-    return types
-
-
-def _flatten_like(given: Any, structure: Any) -> list[Any]:
-    """The leaves of ``given`` in the order of ``structure``; dicts are matched by key."""
-    if isinstance(structure, dict) and isinstance(given, dict):
-        if set(given) != set(structure):
-            raise DataError(
-                f"The inputs are a dict with the keys {sorted(structure)}; given were {sorted(given)}."
-            )
-        return [leaf for key, part in structure.items() for leaf in _flatten_like(given[key], part)]
-    return tree.leaves(given)
-
-
-def find_variable(model: Model, path: str) -> Variable:
-    """The variable at ``path`` in ``model``; `UnknownName` if there is none."""
-    paths = model.variable_paths()
-    for variable in model.weights:
-        if paths[id(variable)] == path:
-            return variable
-    raise UnknownName(f"weight of {model.name}", path, paths.values())

@@ -118,7 +118,7 @@ class NumPyBackend:
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
         device: str | None = None,
     ) -> Any:  # fmt: skip
-        """A function of the inputs, running ``inference`` with copies of ``values``; one output comes bare."""
+        """A function of the inputs, running ``inference`` with copies of ``values``; one output is bare."""
         compiled = self.compile(inference)
         variables = tuple(np.array(values[variable.name]) for variable in inference.variables)
         single = len(inference.outputs) == 1

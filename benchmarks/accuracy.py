@@ -3,8 +3,8 @@
     python benchmarks/accuracy.py [--backend torch] [--seeds 5] [--epochs 15]
 
 The CNN is the zoo's ``digits_cnn``, the LSTM the zoo's ``lstm_classifier`` reading the rows of an image as a
-sequence. The hand-written models start from the same distributions (Glorot uniform kernels, orthogonal recurrent
-kernels, forget biases of one), drawn by PyTorch, and shuffle and drop by PyTorch's own generator.
+sequence. The hand-written models start from the same distributions (Glorot uniform kernels, orthogonal
+recurrent kernels, forget biases of one), drawn by PyTorch, and shuffle and drop by PyTorch's own generator.
 """
 
 from __future__ import annotations

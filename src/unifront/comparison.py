@@ -42,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Parity:
-    """What `parity` found: the layers' outputs, judged by NumPy, and the weights' gradients, judged by their median."""
+    """What `parity` found: layers' outputs, judged by NumPy, and weights' gradients, judged by their median."""
 
     model: str
     backends: tuple[str, ...]
@@ -61,7 +61,10 @@ class Parity:
 
     def print(self, console: Console | None = None) -> None:
         """Print the tables."""
-        for title, rows in (("forward, from NumPy", self.forward), ("gradients, from their median", self.gradients)):
+        for title, rows in (
+            ("forward, from NumPy", self.forward),
+            ("gradients, from their median", self.gradients),
+        ):
             if not rows:
                 continue
             table = Table(title=f"{self.model}: {title}", title_justify="left")
@@ -75,22 +78,22 @@ class Parity:
             (console or Console()).print(table)
 
 
-def parity(
-    model: Model, x: Any, *, backends: Sequence[str] | None = None, gradients: bool = False
-) -> Parity:
+def parity(model: Model, x: Any, *, backends: Sequence[str] | None = None, gradients: bool = False) -> Parity:
     """Compare backends on ``model``, each layer's output and each weight's gradient.
 
     Args:
         x: a batch of inputs, as for `Model.predict`.
         backends: which to compare; all installed ones with gradients by default.
-        gradients: also compare the gradient of the mean squared output with respect to every trainable weight.
+        gradients: also compare the gradients of the mean squared output to every trainable weight.
 
     Returns:
         A `Parity`; call its ``print()``. Differences are relative to the largest magnitude compared.
     """
     names = tuple(backends or (name for name in installed() if name != "numpy"))
     if not names:
-        raise ArgumentError("There is no backend to compare: install one, such as pip install \"unifront[torch]\".")
+        raise ArgumentError(
+            'There is no backend to compare: install one, such as pip install "unifront[torch]".'
+        )
     places = [placement(name) for name in names]
     inputs = data.check_inputs(model, x)
     traced = model.trace(False)
@@ -101,7 +104,9 @@ def parity(
     if not gradients:
         return Parity(model.name, names, forward)
     loss, wrt = _squared(traced)
-    slopes = {name: _gradients(loss, wrt, traced, inputs, place) for name, place in zip(names, places, strict=True)}
+    slopes = {
+        name: _gradients(loss, wrt, traced, inputs, place) for name, place in zip(names, places, strict=True)
+    }
     rows = []
     for i, path in enumerate(wrt):
         each = {name: slopes[name][i] for name in names}
@@ -130,7 +135,9 @@ def _run(graph: Graph, traced: Tracing, inputs: Sequence[np.ndarray], place: Pla
     return [place.backend.numpy(output) for output in outputs]
 
 
-def _operands(program: Any, traced: Tracing, inputs: Sequence[np.ndarray], place: Placement) -> tuple[Any, Any]:
+def _operands(
+    program: Any, traced: Tracing, inputs: Sequence[np.ndarray], place: Placement
+) -> tuple[Any, Any]:
     """Native inputs and variables; the variables are copies, so that nothing moves."""
     backend, device = place.backend, place.device
     values = []

@@ -34,11 +34,15 @@ def summary_table(model: Model) -> Table:
     for layer in model.layers:
         shown = ", ".join(str(leaf) for leaf in tree.leaves(layer.output_types) if leaf is not None)
         own = count(layer.weights)
-        table.add_row(escape(f"{layer.name} ({type(layer).__name__})"), escape(shown), f"{own:,}" if own else "")
+        table.add_row(
+            escape(f"{layer.name} ({type(layer).__name__})"), escape(shown), f"{own:,}" if own else ""
+        )
     total, trained = count(model.weights), count(model.trainable_weights)
     size = sum(int(np.prod(w.shape)) * w.dtype.bits // 8 for w in model.weights)
     table.caption_justify = "left"
-    table.caption = f"{total:,} weights ({size / 2**20:.2f} MiB), {trained:,} trainable, {total - trained:,} not"
+    table.caption = (
+        f"{total:,} weights ({size / 2**20:.2f} MiB), {trained:,} trainable, {total - trained:,} not"
+    )
     return table
 
 

@@ -5,7 +5,9 @@ from unifront import layers
 
 
 @uf.zoo.register("lenet5", source="LeCun et al. 1998, as commonly built today")
-def lenet5(input_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10, activation: str = "tanh") -> uf.Model:
+def lenet5(
+    input_shape: tuple[int, int, int] = (28, 28, 1), classes: int = 10, activation: str = "tanh"
+) -> uf.Model:
     """Two convolutions with average pooling, then 120, 84 and ``classes`` units: logits."""
     image = uf.Input(input_shape, name="image")
     x = layers.Conv2D(6, 5, padding="same", activation=activation)(image)

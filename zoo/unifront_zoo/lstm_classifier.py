@@ -14,7 +14,7 @@ def lstm_classifier(
     bidirectional: bool = False,
     dropout: float = 0.0,
 ) -> uf.Model:
-    """``depth`` LSTMs, the last one's final output, logits: ``[batch, length, features]`` → ``[batch, classes]``.
+    """``depth`` LSTMs, the last one's final output, logits: ``[batch, length, features]`` → classes.
 
     ``length=None`` leaves the length free.
     """

@@ -15,7 +15,9 @@ EPSILON = 1.001e-5
 
 
 def _conv_bn(x: Any, filters: int, size: int, name: str, *, strides: int = 1, relu: bool = True) -> Any:
-    x = layers.Conv2D(filters, size, strides=strides, padding="valid" if size == 1 else "same", name=f"{name}_conv")(x)
+    x = layers.Conv2D(
+        filters, size, strides=strides, padding="valid" if size == 1 else "same", name=f"{name}_conv"
+    )(x)
     x = layers.BatchNormalization(epsilon=EPSILON, name=f"{name}_bn")(x)
     return layers.Activation("relu", name=f"{name}_relu")(x) if relu else x
 
@@ -48,7 +50,8 @@ def basic(x: Any, filters: int, strides: int, project: bool, name: str) -> Any:
 
 
 def _resnet(
-    name: str, block: Callable[..., Any], depths: tuple[int, ...], input_shape: tuple[int | None, int | None, int],
+    name: str, block: Callable[..., Any], depths: tuple[int, ...],
+    input_shape: tuple[int | None, int | None, int],
     classes: int, logits: bool,
 ) -> uf.Model:  # fmt: skip
     image = uf.Input(input_shape, name="image")
@@ -80,14 +83,15 @@ def _define(name: str) -> None:
     block, depths = _MODELS[name]
 
     def build(
-        input_shape: tuple[int | None, int | None, int] = (224, 224, 3), classes: int = 1000, logits: bool = False
+        input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
+        classes: int = 1000,
+        logits: bool = False,
     ) -> uf.Model:
         return _resnet(name, block, depths, input_shape, classes, logits)
 
     build.__name__ = build.__qualname__ = name
-    build.__doc__ = (
-        f"ResNet-{name.removeprefix('resnet')}: images ``[batch, height, width, 3]`` → class probabilities, or logits."
-    )
+    number = name.removeprefix("resnet")
+    build.__doc__ = f"ResNet-{number}: images ``[batch, height, width, 3]`` → probabilities or logits."
     globals()[name] = uf.zoo.register(name, source="He et al. 2015; Keras Applications")(build)
 
 

@@ -6,7 +6,7 @@ from unifront import layers
 
 @uf.zoo.register("rosetta_cifar", source="Rosetta stone, CNN on CIFAR-10")
 def rosetta_cifar(classes: int = 10) -> uf.Model:
-    """Four 3×3 convolutions (50, 50, 100, 100), two poolings, dropout, 512 units: ``[batch, 32, 32, 3]`` → logits."""
+    """Four 3×3 convolutions, two poolings, dropout, 512 units: ``[batch, 32, 32, 3]`` → logits."""
     x = image = uf.Input((32, 32, 3), name="image")
     for filters in (50, 100):
         for _ in range(2):

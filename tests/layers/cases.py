@@ -53,6 +53,8 @@ ACTIVATIONS = [
     case("LeakyReLU()", (3, 4), bounds=SINGLE),
     case("LeakyReLU(negative_slope=0.05)", (3, 4), bounds=SINGLE),
     case("ELU(alpha=0.7)", (3, 4)),
+    case("PReLU(alpha_initializer='Ones')", (3, 4)),
+    case(f"PReLU(shared_axes=[1, 2], alpha_regularizer={L2})", (2, 3, 4, 2)),
     case("Softmax()", (3, 4)),
     case("Softmax(axis=1)", (3, 4, 2)),
     case("Softmax(axis=(1, 2))", (3, 4, 2)),
@@ -98,12 +100,25 @@ CONVOLUTIONS = [
     case("DepthwiseConv2D(3, strides=2, padding='same', use_bias=False)", (1, 5, 6, 2)),
     case("DepthwiseConv2D(2, dilation_rate=2, data_format='channels_first')", (1, 3, 5, 6)),
     case(f"DepthwiseConv2D(2, depthwise_regularizer={L2})", (1, 3, 3, 2)),
+    case("SeparableConv2D(4, 3)", (1, 5, 6, 3)),
+    case(
+        f"SeparableConv2D(4, 3, padding='same', strides=2, depth_multiplier=2, use_bias=False, "
+        f"pointwise_regularizer={L2}, depthwise_regularizer={L1})",
+        (1, 5, 6, 2),
+    ),
     case("ZeroPadding1D()", (2, 3, 2)),
     case("ZeroPadding1D((0, 2))", (2, 3, 2)),
     case("ZeroPadding2D(1)", (1, 2, 3, 2)),
     case("ZeroPadding2D((1, 2))", (1, 2, 3, 2)),
     case("ZeroPadding2D(((0, 1), (2, 0)), data_format='channels_first')", (1, 2, 3, 2)),
     case("ZeroPadding3D((1, 0, 2))", (1, 2, 3, 2, 1)),
+    case("Cropping1D()", (2, 5, 2)),
+    case("Cropping1D((0, 2))", (2, 5, 2)),
+    case("Cropping2D((1, 2))", (1, 4, 6, 2)),
+    case("Cropping2D(((0, 1), (2, 0)), data_format='channels_first')", (1, 2, 3, 4)),
+    case("UpSampling1D(3)", (2, 3, 2)),
+    case("UpSampling2D()", (1, 2, 3, 2)),
+    case("UpSampling2D((1, 3), data_format='channels_first')", (1, 2, 3, 2)),
 ]
 
 POOLING = [
@@ -136,6 +151,9 @@ MERGES = [
     case("Add()", (2, 3, 4), (2, 1, 4), call="layer(x)"),
     case("Multiply()", (2, 3, 4), (2, 4), call="layer(x)"),
     case("Concatenate()", (2, 3), (2, 4), call="layer(x)"),
+    case("Dot(axes=1)", (2, 3), (2, 3), call="layer(x)"),
+    case("Dot(axes=(2, 1), normalize=True)", (2, 3, 4), (2, 4, 5), call="layer(x)"),
+    case("Dot(axes=-1)", (2, 3, 4), (2, 4), call="layer(x)"),
     case("Concatenate(axis=1)", (2, 3, 2), (2, 1, 2), (2, 2, 2), call="layer(x)"),
 ]
 
@@ -156,11 +174,23 @@ NORMALIZATION = [
     case(
         "Sequential([Masking(), BatchNormalization(momentum=0.7)])", Padded((4, 5, 2)), training=True
     ),
+    case("GroupNormalization(groups=2)", (2, 3, 3, 4)),
+    case("GroupNormalization(groups=-1, axis=1, scale=False)", (2, 3, 4)),
+    case("RMSNormalization()", (2, 3, 4)),
+    case("RMSNormalization(axis=(1, 2), epsilon=0.1)", (2, 3, 4)),
     case("LayerNormalization()", (3, 4)),
     case("LayerNormalization(axis=(1, 2), epsilon=0.1)", (3, 4, 2)),
     case("LayerNormalization(axis=1, center=False)", (3, 4, 2)),
     case(f"LayerNormalization(scale=False, beta_regularizer={L2})", (3, 4, 2)),
 ]  # fmt: skip
+
+MASKS = [
+    case(text, Padded((4, 5), high=9), Padded((4, 5), high=7), call=call)
+    for text in ("LSTM(3)", "GlobalAveragePooling1D()")
+    for call in (
+        "layer(Add()([Embedding(9, 2, mask_zero=True)(x[0]), Embedding(9, 2, mask_zero=True)(x[1])]))",
+    )
+]
 
 DROPOUT = [case(f"{name}(0.5)", shape) for name, shape in (
     ("Dropout", (3, 4)), ("SpatialDropout1D", (2, 3, 4)), ("SpatialDropout2D", (2, 3, 2, 4)),

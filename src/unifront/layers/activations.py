@@ -7,7 +7,7 @@ from typing import Any
 
 from unifront import ops
 from unifront.errors import ArgumentError, UnknownName
-from unifront.layers.layer import Layer
+from unifront.layers.layer import Layer, feature_size
 from unifront.ops.tensor import type_of
 
 NAMES: dict[str, Callable[[Any], Any]] = {
@@ -98,6 +98,38 @@ class LeakyReLU(Layer):
 
     def call(self, x: Any) -> Any:
         return ops.leaky_relu(x, self.negative_slope)
+
+
+class PReLU(Layer):
+    """``x`` above zero, ``alpha * x`` below, with a learnt ``alpha`` for each feature (He et al. 2015).
+
+    Args:
+        shared_axes: axes (counted from 1) that share one ``alpha``: ``[1, 2]`` for one for each channel of images.
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        alpha_initializer: Any = "zeros",
+        alpha_regularizer: Any = None,
+        shared_axes: int | Sequence[int] | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.alpha_initializer, self.alpha_regularizer = alpha_initializer, alpha_regularizer
+        self.shared_axes = (shared_axes,) if isinstance(shared_axes, int) else tuple(shared_axes or ())
+
+    def build(self, shape: Any) -> None:
+        sizes = [
+            1 if axis in self.shared_axes else feature_size(shape, axis) for axis in range(1, len(shape))
+        ]
+        self.alpha = self.add_weight(
+            sizes, self.alpha_initializer, name="alpha", regularizer=self.alpha_regularizer
+        )
+
+    def call(self, x: Any) -> Any:
+        return ops.subtract(ops.relu(x), ops.multiply(self.alpha, ops.relu(ops.negative(x))))
 
 
 class ELU(Layer):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from unifront.errors import ArgumentError, UnknownName
+from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.ops.tensor import type_of
 
 DATA_FORMATS = ("channels_last", "channels_first")
 
@@ -39,3 +40,11 @@ def rate_of(layer: str, name: str, value: Any) -> float:
     if not isinstance(value, int | float) or not 0 <= value < 1:
         raise ArgumentError(f"{layer}: {name} is a number in [0, 1), not {value!r}.")
     return float(value)
+
+
+def check_rank(layer: Any, x: Any, rank: int) -> None:
+    """Raise `ShapeError` naming the layer unless ``x`` has ``rank`` dimensions."""
+    if type_of(x).rank != rank:
+        raise ShapeError(
+            f"{layer.name}: {type(layer).__name__} takes {rank} dimensions; the input is {type_of(x)}."
+        )

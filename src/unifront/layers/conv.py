@@ -250,60 +250,58 @@ class DepthwiseConv2D(_DepthwiseConv):
     rank = 2
 
 
-class _ZeroPadding(Layer):
-    rank: int
-
-    def __init__(self, padding: Any = 1, data_format: str | None = None, **options: Any) -> None:
-        super().__init__(**options)
-        self.data_format = data_format_of(data_format)
-        self.padding = self._pairs(padding)
-
-    def _pairs(self, padding: Any) -> tuple[tuple[int, int], ...]:
-        one = (padding,) * self.rank if isinstance(padding, int) else tuple(padding)
-        if self.rank == 1 and len(one) == 2 and all(isinstance(size, int) for size in one):
-            one = (one,)  # ZeroPadding1D takes (left, right)
-        pairs = tuple((side, side) if isinstance(side, int) else tuple(side) for side in one)
-        if len(pairs) != self.rank or any(len(p) != 2 or min(p) < 0 for p in pairs):
-            raise ArgumentError(
-                f"{type(self).__name__}: padding is an int >= 0, or one int or pair for each of {self.rank} axes; "
-                f"given was {padding!r}."
-            )
-        return pairs
-
-    def call(self, x: Any) -> Any:
-        none = ((0, 0),)
-        middle = (*none, *self.padding) if self.data_format == "channels_first" else (*self.padding, *none)
-        return ops.pad(x, (*none, *middle))
-
-
-class ZeroPadding1D(_ZeroPadding):
-    """Zeros before and after the steps of ``[batch, steps, channels]``.
+class SeparableConv2D(_Conv):
+    """Each channel convolved by itself, then the channels mixed by a 1×1 convolution (Chollet 2017); see `Conv2D`.
 
     Args:
-        padding: an int or ``(before, after)``.
-        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
-    """
-
-    rank = 1
-
-
-class ZeroPadding2D(_ZeroPadding):
-    """Zeros around an image: ``[batch, height, width, channels]``, with the two sizes in the middle grown.
-
-    Args:
-        padding: an int, ``(rows, columns)`` or ``((top, bottom), (left, right))``.
-        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+        depth_multiplier: how many kernels each channel has in the first step.
     """
 
     rank = 2
 
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | Sequence[int],
+        strides: int | Sequence[int] = 1,
+        padding: str = "valid",
+        data_format: str | None = None,
+        dilation_rate: int | Sequence[int] = 1,
+        depth_multiplier: int = 1,
+        activation: Any = None,
+        use_bias: bool = True,
+        depthwise_initializer: Any = "glorot_uniform",
+        pointwise_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        depthwise_regularizer: Any = None,
+        pointwise_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
+            bias_regularizer, **options,
+        )  # fmt: skip
+        self.filters = positive("SeparableConv2D", "filters", filters)
+        self.depth_multiplier = positive("SeparableConv2D", "depth_multiplier", depth_multiplier)
+        self._initializers = (depthwise_initializer, pointwise_initializer)
+        self._regularizers = (depthwise_regularizer, pointwise_regularizer)
 
-class ZeroPadding3D(_ZeroPadding):
-    """Zeros around a volume.
+    def build(self, shape: Any) -> None:
+        channels = self.channels(shape)
+        shapes = {
+            "depthwise_kernel": (*self.kernel_size, channels, self.depth_multiplier),
+            "pointwise_kernel": (1, 1, channels * self.depth_multiplier, self.filters),
+        }
+        self.depthwise_kernel, self.pointwise_kernel = (
+            self.add_weight(size, initializer, name=name, regularizer=regularizer)
+            for (name, size), initializer, regularizer in zip(
+                shapes.items(), self._initializers, self._regularizers, strict=True
+            )
+        )
+        self.add_bias(self.filters)
 
-    Args:
-        padding: an int, or one int or pair for each of the three axes.
-        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
-    """
-
-    rank = 3
+    def call(self, x: Any) -> Any:
+        each = ops.depthwise_conv(x, self.depthwise_kernel, **self.window)
+        mixed = ops.conv(each, self.pointwise_kernel, self.bias, data_format=self.data_format)
+        return self.activation(mixed)

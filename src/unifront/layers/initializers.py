@@ -175,13 +175,17 @@ NAMES: dict[str, Callable[[], Initializer]] = {
     "orthogonal": Orthogonal,
 }
 
+_CLASS_NAMES = {"".join(part.title() for part in name.split("_")): name for name in NAMES}
+"""``GlorotUniform`` → ``glorot_uniform``: Keras takes both."""
+
 
 def get(initializer: Any) -> Initializer:
     """The initializer meant by a name or a callable; `UnknownName` for another name."""
     if isinstance(initializer, str):
-        if initializer not in NAMES:
+        name = _CLASS_NAMES.get(initializer, initializer)
+        if name not in NAMES:
             raise UnknownName("initializer", initializer, NAMES)
-        return NAMES[initializer]()
+        return NAMES[name]()
     if not callable(initializer):
         raise ArgumentError(
             f"An initializer is a name or a callable (shape, dtype, rng), not {initializer!r}."

@@ -73,6 +73,9 @@ class Layer:
                 f"{type(self).__name__}.__init__ sets {key!r} before calling super().__init__()."
             )
         super().__setattr__(key, value)
+        if key == "trainable":  # as in Keras: what is inside is frozen too, so that batch norm stops learning
+            for child in self.__dict__.get("_children", {}).values():
+                child.trainable = value
 
     def place(self, path: str) -> None:
         """Settle the paths of the weights below this layer, the first time it becomes part of a model."""
@@ -89,6 +92,8 @@ class Layer:
                 if value._name is None:
                     value._name = key
                 self._children[key] = value
+                if not self.__dict__.get("trainable", True):
+                    value.trainable = False
             case list() | tuple():
                 for i, item in enumerate(value):
                     self._track(f"{key}_{i}", item)

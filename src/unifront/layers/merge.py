@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any
 
@@ -123,3 +123,45 @@ class Concatenate(Layer):
         for _ in range(type_of(x).rank - type_of(mask).rank):
             mask = ops.expand_dims(mask, -1)
         return ops.logical_and(ones, mask)
+
+
+class Dot(Layer):
+    """The inner products of two inputs, example by example, over one axis of each.
+
+    Args:
+        axes: the axis of both, or one of each; batch is axis 0.
+        normalize: divide both by their length first, which gives the cosine.
+    """
+
+    supports_masking = True
+
+    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **options: Any) -> None:
+        super().__init__(**options)
+        both = (axes, axes) if isinstance(axes, int) else tuple(axes)
+        if len(both) != 2 or 0 in both or not all(isinstance(axis, int) for axis in both):
+            raise ArgumentError(f"Dot: axes is an int other than 0, or two; not {axes!r}.")
+        self.axes, self.normalize = both, normalize
+
+    def build(self, shapes: Any) -> None:
+        if not isinstance(shapes, list) or len(shapes) != 2:
+            raise ArgumentError(f"Dot takes a list of 2 tensors; given was {shapes}.")
+        a, b = (shape[axis_in(axis, len(shape))] for shape, axis in zip(shapes, self.axes, strict=True))
+        if a != b:
+            raise ShapeError(f"Dot over the axes {self.axes} of {shapes}: the sizes {a} and {b} differ.")
+
+    def call(self, xs: Any) -> Any:
+        a, b = (ops.moveaxis(x, axis, -1) for x, axis in zip(xs, self.axes, strict=True))
+        if self.normalize:
+            a, b = (self._unit(x) for x in (a, b))
+        first, second = type_of(a).shape[1:-1], type_of(b).shape[1:-1]
+        rows, columns = (ops.reshape(x, (type_of(x).shape[0], -1, type_of(x).shape[-1])) for x in (a, b))
+        products = ops.matmul(rows, ops.transpose(columns, (0, 2, 1)))
+        return ops.reshape(products, (type_of(a).shape[0], *(first + second or (1,))))
+
+    @staticmethod
+    def _unit(x: Any) -> Any:
+        squared = ops.sum(ops.square(x), axis=-1, keepdims=True)
+        return ops.multiply(x, ops.rsqrt(ops.maximum(squared, 1e-12)))  # Keras's epsilon
+
+    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+        return None

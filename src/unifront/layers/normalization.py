@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from unifront import ops
-from unifront.errors import ArgumentError
+from unifront.errors import ArgumentError, ShapeError
+from unifront.layers.arguments import positive
 from unifront.layers.layer import Layer, feature_size
 from unifront.ops.rules import axes_in, axis_in
 from unifront.ops.tensor import type_of
@@ -148,3 +149,76 @@ class LayerNormalization(Layer):
 
     def call(self, x: Any) -> Any:
         return ops.layer_norm(x, self.gamma, self.beta, axis=self.axis, epsilon=self.epsilon)
+
+
+class GroupNormalization(Layer):
+    """Normalize each example over groups of channels, and learn each channel's scale and offset (Wu and He 2018).
+
+    Args:
+        groups: how many; it divides the channels. -1 for a group of each channel (instance normalization).
+        axis: the channels' axis.
+        epsilon: added to the variance.
+        center, scale: whether there are ``beta`` and ``gamma``.
+    """
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.groups = groups if groups == -1 else positive("GroupNormalization", "groups", groups)
+        self.axis, self.epsilon, self.center, self.scale = axis, float(epsilon), center, scale
+        self._initializers = (gamma_initializer, beta_initializer)
+        self._regularizers = (gamma_regularizer, beta_regularizer)
+
+    def build(self, shape: Any) -> None:
+        size = feature_size(shape, self.axis)
+        if self.groups == -1:
+            self.groups = size
+        if size % self.groups:
+            raise ShapeError(f"{size} channels of the input {shape} do not divide into {self.groups} groups.")
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(
+                (size,), self._initializers[0], name="gamma", regularizer=self._regularizers[0]
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                (size,), self._initializers[1], name="beta", regularizer=self._regularizers[1]
+            )
+
+    def call(self, x: Any) -> Any:
+        return ops.group_norm(
+            x, self.gamma, self.beta, groups=self.groups, axis=self.axis, epsilon=self.epsilon
+        )
+
+
+class RMSNormalization(Layer):
+    """Divide each example by the root of its mean square over ``axis``, and learn a scale (Zhang and Sennrich 2019).
+
+    Args:
+        axis: an int or several.
+        epsilon: added to the mean square.
+    """
+
+    def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **options: Any) -> None:
+        super().__init__(**options)
+        self.axis, self.epsilon = axis, float(epsilon)
+
+    def build(self, shape: Any) -> None:
+        sizes = [feature_size(shape, axis) for axis in axes_in(self.axis, len(shape))]
+        self.scale = self.add_weight(sizes, "ones", name="scale")
+
+    def call(self, x: Any) -> Any:
+        return ops.rms_norm(x, self.scale, axis=self.axis, epsilon=self.epsilon)

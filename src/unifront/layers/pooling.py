@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unifront import ops
-from unifront.errors import ShapeError, UnknownName
-from unifront.layers.arguments import axes_tuple, data_format_of
+from unifront.errors import UnknownName
+from unifront.layers.arguments import axes_tuple, check_rank, data_format_of
 from unifront.layers.layer import Layer
 from unifront.ops.tensor import type_of
 
@@ -41,14 +41,6 @@ class _Pooling(Layer):
             strides=self.strides,
             padding=self.padding,
             data_format=self.data_format,
-        )
-
-
-def check_rank(layer: Layer, x: Any, rank: int) -> None:
-    """Raise `ShapeError` naming the layer unless ``x`` has ``rank`` dimensions."""
-    if type_of(x).rank != rank:
-        raise ShapeError(
-            f"{layer.name}: {type(layer).__name__} takes {rank} dimensions; the input is {type_of(x)}."
         )
 
 

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from unifront import ops
+from unifront.errors import ArgumentError
 from unifront.layers.arguments import rate_of
 from unifront.layers.layer import Layer
+from unifront.layers.regularizers import L1L2
 from unifront.ops.tensor import type_of
 
 
@@ -65,3 +67,35 @@ class SpatialDropout2D(Dropout):
         super().__init__(
             rate, noise_shape=(None, None, 1, 1) if first else (None, 1, 1, None), seed=seed, **options
         )
+
+
+class GaussianNoise(Layer):
+    """While training, add noise with the standard deviation ``stddev``, in [0, 1]."""
+
+    supports_masking = True
+
+    def __init__(self, stddev: float, seed: int | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        if not isinstance(stddev, int | float) or not 0 <= stddev <= 1:
+            raise ArgumentError(f"GaussianNoise: stddev is a number in [0, 1], not {stddev!r}.")
+        self.stddev, self.seed = float(stddev), seed
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training or not self.stddev:
+            return x
+        type_ = type_of(x)
+        key = self.random_key(self.seed)
+        noise = ops.random_normal(key, type_.shape, stddev=self.stddev, dtype=type_.dtype, like=x)
+        return ops.add(x, noise)
+
+
+class ActivityRegularization(Layer):
+    """The input as it is, with a penalty on it added to the loss: ``(l1 * sum(|x|) + l2 * sum(x**2)) / batch``."""
+
+    supports_masking = True
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
+        super().__init__(activity_regularizer=L1L2(l1, l2), **options)
+
+    def call(self, x: Any) -> Any:
+        return x

@@ -28,12 +28,12 @@ class L1L2:
         return ops.add(*penalties) if len(penalties) == 2 else penalties[0] if penalties else 0.0
 
 
-def L1(l1: float = 0.01) -> L1L2:  # noqa: N802  # Keras's class names
+def L1(l1: float = 0.01) -> L1L2:  # Keras's class names
     """``l1 * sum(|w|)``."""
     return L1L2(l1=l1)
 
 
-def L2(l2: float = 0.01) -> L1L2:  # noqa: N802  # Keras's class names
+def L2(l2: float = 0.01) -> L1L2:  # Keras's class names
     """``l2 * sum(w**2)``."""
     return L1L2(l2=l2)
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import numpy as np
-
 from rows import Row
 
 Array = TypeVar("Array")
@@ -19,11 +18,18 @@ class Absent(Exception):
     """This contender cannot run here; the message is the reason that the table shows."""
 
 
+def reason_of_absence(error: Exception) -> str | None:
+    """Why there is nothing to measure here; None if the error is a failure."""
+    not_installed = isinstance(error, ModuleNotFoundError) and "." not in (error.name or "")
+    return str(error) if isinstance(error, Absent) or not_installed else None
+
+
 class Contender(Protocol):
     """One way to train and to run a row's model, on batches that lie on the device already.
 
-    A module of contenders offers `build(row, backend, variant) -> Contender`. The model starts from `row.values()`
-    and goes through `row.data()` in turn, from the first batch on, in training and in inference separately.
+    A module of contenders offers `build(row, backend, variant) -> Contender`. The model starts from
+    `row.values()` and goes through `row.data()` in turn, from the first batch on, in training and in
+    inference separately.
     """
 
     parameter_count: int
@@ -47,7 +53,8 @@ class Contender(Protocol):
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table. Of several variants the fastest, by a short trial in the same run, is the column."""
+    """A column of the table. Of several variants the fastest, by a short trial in the same run, is the
+    column."""
 
     name: str
     module: str

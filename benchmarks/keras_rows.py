@@ -1,10 +1,10 @@
 """Keras 3 on the backend that KERAS_BACKEND names, driven as `fit` and `predict` drive it.
 
 The compiled train and predict functions are called in a loop, without callbacks and on native arrays: what is
-measured is Keras's step, without the data pipeline and progress bar of `fit`. On JAX the state is taken out of the
-model once and handed from step to step, as `fit` does within an epoch. On TensorFlow the batches come from a Python
-iterator, as in `train_on_batch`; `fit`'s `tf.data` iterator puts a second `tf.function` around the same step, which
-made the smallest model's step half as long again.
+measured is Keras's step, without the data pipeline and progress bar of `fit`. On JAX the state is taken out
+of the model once and handed from step to step, as `fit` does within an epoch. On TensorFlow the batches come
+from a Python iterator, as in `train_on_batch`; `fit`'s `tf.data` iterator puts a second `tf.function` around
+the same step, which made the smallest model's step half as long again.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from __future__ import annotations
 from itertools import cycle
 from typing import Any
 
-import numpy as np
-
 import layer_models
+import numpy as np
 import rows
 from contender import Contender
 from rows import Row
@@ -112,7 +111,8 @@ class _OnTensorflow(_KerasContender):
 class _OnJax(_KerasContender):
     def __init__(self, row: Row):
         super().__init__(row)
-        # Trainable, other, optimizer's and metrics' variables; the steps donate them, so the model lets go of them.
+        # Trainable, other, optimizer's and metrics' variables; the steps donate them, so the model lets go of
+        # them.
         self.state = self.model._get_jax_state(
             trainable_variables=True,
             non_trainable_variables=True,

@@ -10,10 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from contender import COLUMNS, Absent, Column, Contender
+from contender import COLUMNS, Column, Contender, reason_of_absence
 from rows import Row
 
-MODES: dict[str, Callable[[Contender], None]] = {"train": lambda c: c.train_step(), "infer": lambda c: c.infer()}
+MODES: dict[str, Callable[[Contender], None]] = {
+    "train": lambda c: c.train_step(),
+    "infer": lambda c: c.infer(),
+}
 MOST_STEPS = 2000
 
 
@@ -45,10 +48,10 @@ def build(column: Column, row: Row, backend: str) -> Entry:
             for step in MODES.values():
                 step(contender)
             contender.synchronize()
-        except (Absent, ImportError) as error:
-            entry.absent = str(error)
         except Exception as error:  # noqa: BLE001  # one that breaks shall not take the others' figures along
-            entry.failed = f"{type(error).__name__}: {error}"
+            entry.absent = reason_of_absence(error)
+            if entry.absent is None:
+                entry.failed = f"{type(error).__name__}: {error}"
         else:
             entry.contenders[variant] = contender
     return entry
@@ -64,11 +67,17 @@ def block(contender: Contender, mode: str, steps: int) -> float:
     return (time.perf_counter() - begin) / steps * 1e3
 
 
-def warm_time(contender: Contender, mode: str, plan: Plan) -> float:
-    """The shortest of a few short blocks, after warming up."""
-    once = block(contender, mode, plan.warm_up)
-    steps = steps_for(once, plan.seconds / 4)
-    return min(block(contender, mode, steps) for _ in range(plan.trials))
+def trial(contenders: dict[str, Contender], mode: str, plan: Plan) -> dict[str, float]:
+    """The shortest of a few short blocks of each, which take turns, after warming up."""
+    steps = {
+        name: steps_for(block(contender, mode, plan.warm_up), plan.seconds / 4)
+        for name, contender in contenders.items()
+    }
+    rounds = [
+        {name: block(contender, mode, steps[name]) for name, contender in contenders.items()}
+        for _ in range(plan.trials)
+    ]
+    return {name: min(times[name] for times in rounds) for name in contenders}
 
 
 def steps_for(milliseconds: float, seconds: float) -> int:
@@ -79,7 +88,7 @@ def compare(entries: list[Entry], mode: str, plan: Plan) -> dict[str, Any]:
     """The times of every column, block by block in turn."""
     chosen: dict[str, tuple[str, Contender, float]] = {}
     for entry in entries:
-        times = {name: warm_time(contender, mode, plan) for name, contender in entry.contenders.items()}
+        times = trial(entry.contenders, mode, plan)
         if times:
             best = min(times, key=times.__getitem__)
             chosen[entry.column.name] = best, entry.contenders[best], times[best]
@@ -88,13 +97,15 @@ def compare(entries: list[Entry], mode: str, plan: Plan) -> dict[str, Any]:
         return {"mode": mode, "steps": 0, "columns": columns}
 
     steps = steps_for(min(expected for _, _, expected in chosen.values()), plan.seconds)
+    tried = {entry.column.name: list(entry.contenders) for entry in entries}
     measured: dict[str, list[float]] = {name: [] for name in chosen}
     gc.collect()
     for _ in range(plan.repeats):
         for name, (_, contender, _) in chosen.items():
             measured[name].append(block(contender, mode, steps))
     for name, (variant, _, _) in chosen.items():
-        columns[name] |= {"variant": variant, "ms": measured[name], **summary(measured[name])}
+        columns[name] |= {"variant": variant, "tried": tried[name], "ms": measured[name]}
+        columns[name] |= summary(measured[name])
     return {"mode": mode, "steps": steps, "columns": columns, "ratios": ratios(measured)}
 
 
@@ -134,7 +145,8 @@ def measure(row: Row, backend: str, columns: list[Column], plan: Plan) -> list[d
     device = device_of(backend)
     entries = [build(column, row, backend) for column in columns]
     return [
-        {"row": row.name, "backend": backend, "device": device, **compare(entries, mode, plan)} for mode in MODES
+        {"row": row.name, "backend": backend, "device": device, **compare(entries, mode, plan)}
+        for mode in MODES
     ]
 
 

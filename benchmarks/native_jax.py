@@ -1,11 +1,13 @@
 """Hand-written JAX: pure functions over `{layer: {variable: array}}`, one jitted step with its state donated.
 
-hoisted  The LSTM and GRU are `lax.scan` over time, with the input's projection done before it for all steps at once.
-in_step  The projection is done in each step: on a CPU XLA is often faster so, since the projections of all steps are
-         more than its caches hold.
+hoisted  The LSTM and GRU are `lax.scan` over time, with the input's projection done before it for all steps
+         at once.
+in_step  The projection is done in each step: on a CPU XLA is often faster so, since the projections of all
+         steps are more than its caches hold.
 cudnn    On a GPU, the LSTM from cuDNN through `jax.experimental.rnn`.
 
-The fastest of these, by trial in the same run, is the native column. Models without such layers have only the first.
+The fastest of these, by trial in the same run, is the native column. Models without such layers have only the
+first.
 
 JAX's default precision stands, which on recent GPUs is TF32.
 """
@@ -20,10 +22,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array, lax
-
 import rows
 from contender import Absent, Batches, Contender
+from jax import Array, lax
 from rows import Row
 
 Parameters = dict[str, dict[str, Array]]

@@ -5,14 +5,15 @@ plain_adam  The same with Adam in plain operations, which TensorFlow runs faster
 xla         The first with `jit_compile=True`.
 in_step     The first, the LSTM's and GRU's projection of the input in each step of the loop over time.
 
-The fastest of these, by trial in the same run, is the native column. The LSTM and GRU are a `tf.while_loop` over time;
-but for `in_step` the input is projected before it for all steps at once. TensorFlow's one fused recurrent kernel for
-the CPU, `BlockLSTMV2`, was tried and was slower; cuDNN's is not used here.
+The fastest of these, by trial in the same run, is the native column. The LSTM and GRU are a `tf.while_loop`
+over time; but for `in_step` the input is projected before it for all steps at once. TensorFlow's one fused
+recurrent kernel for the CPU, `BlockLSTMV2`, was tried and was slower; cuDNN's is not used here.
 
 Beside it, when asked for:
 
 concrete    `graph`, calling the concrete function of the one batch shape: saves the dispatch, some .15 ms.
-unrolled    `graph`, the loop over time unrolled: seconds more to build, for one length only; at most a fifth faster.
+unrolled    `graph`, the loop over time unrolled: seconds more to build, for one length only; at most a fifth
+            faster.
 """
 
 from __future__ import annotations
@@ -23,9 +24,8 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-
 import rows
+import tensorflow as tf
 from contender import Absent, Batches, Contender
 from rows import Row
 
@@ -130,7 +130,9 @@ class Loop:
 
 def lstm_layer(p: dict[str, tf.Variable], x: Tensor, loop: Loop) -> Tensor:
     """`x` and the result are `[time, batch, features]`."""
-    kernel, recurrent_kernel, bias = (tf.convert_to_tensor(p[n]) for n in ("kernel", "recurrent_kernel", "bias"))
+    kernel, recurrent_kernel, bias = (
+        tf.convert_to_tensor(p[n]) for n in ("kernel", "recurrent_kernel", "bias")
+    )
 
     def cell(projected, state):
         hidden, carry = state
@@ -144,7 +146,9 @@ def lstm_layer(p: dict[str, tf.Variable], x: Tensor, loop: Loop) -> Tensor:
 
 def gru_layer(p: dict[str, tf.Variable], x: Tensor, loop: Loop) -> Tensor:
     """The last state; `x` is `[time, batch, features]`."""
-    kernel, recurrent_kernel, biases = (tf.convert_to_tensor(p[n]) for n in ("kernel", "recurrent_kernel", "bias"))
+    kernel, recurrent_kernel, biases = (
+        tf.convert_to_tensor(p[n]) for n in ("kernel", "recurrent_kernel", "bias")
+    )
     bias, recurrent_bias = tf.unstack(biases)
     units = recurrent_kernel.shape[0]
 
@@ -235,7 +239,8 @@ class Adam:
         powers = rows.BETA_1**self.step, rows.BETA_2**self.step
         slots = zip(self.variables, self.first, self.second, gradients, strict=True)
         for variable, first, second, gradient in slots:
-            # The embedding's gradient comes as slices; Adam's moments decay everywhere, so it has to be whole.
+            # The embedding's gradient comes as slices; Adam's moments decay everywhere, so it has to be
+            # whole.
             update(variable, first, second, tf.convert_to_tensor(gradient), *powers)
 
 

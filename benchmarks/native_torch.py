@@ -14,13 +14,12 @@ from dataclasses import dataclass
 from itertools import cycle
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
-
 import rows
+import torch
 from contender import Batches, Contender
 from rows import Row
+from torch import Tensor, nn
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -232,7 +231,8 @@ class TorchContender(Contender):
         model = MODELS[row.name](row)
         load_weights(model, row)
         for name, parameter in model.named_parameters():
-            # nn.LSTM has a second bias, which adds nothing to the model; held at zero it is the row's model again.
+            # nn.LSTM has a second bias, which adds nothing to the model; held at zero it is the row's model
+            # again.
             if "lstm.bias_hh" in name:
                 parameter.requires_grad_(False)
         model = model.to(self.device)

@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from contender import COLUMNS
-
 Result = dict[str, Any]
 
 # What a training step of unifront is to reach.
@@ -27,11 +25,11 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def _time(column: Result, *, name_variant: bool) -> str:
+def _time(column: Result) -> str:
     if "median" not in column:
         return "failed" if "failed" in column else "absent"
     spread = column["spread"] / column["median"]
-    variant = f" {column['variant']}" if name_variant and column["variant"] else ""
+    variant = f" {column['variant']}" if len(column["tried"]) > 1 else ""
     return f"{_number(column['median'])} ±{spread:.0%}{variant}"
 
 
@@ -41,10 +39,6 @@ def _ratio(result: Result, name: str) -> str:
         return "–"
     missed = result["mode"] == "train" and name in TARGETS and ratio["median"] > TARGETS[name]
     return f"{ratio['median']:.2f} ±{ratio['spread']:.2f}{' ✗' if missed else ''}"
-
-
-def _several_variants(backend: str, column: str) -> bool:
-    return any(known.name == column and len(known.variants) > 1 for known in COLUMNS[backend])
 
 
 def header() -> list[str]:
@@ -58,11 +52,10 @@ def table_rows(results: list[Result], mode: str) -> Iterator[list[str]]:
         if result.get("mode") != mode:
             continue
         columns = result["columns"]
-        times = {
-            name: _time(column, name_variant=_several_variants(result["backend"], name))
-            for name, column in columns.items()
-        }
-        also = [f"{name} {time}" for name, time in times.items() if name not in MAIN_COLUMNS and time != "absent"]
+        times = {name: _time(column) for name, column in columns.items()}
+        also = [
+            f"{name} {time}" for name, time in times.items() if name not in MAIN_COLUMNS and time != "absent"
+        ]
         yield [
             result["row"],
             result["backend"],
@@ -75,7 +68,9 @@ def table_rows(results: list[Result], mode: str) -> Iterator[list[str]]:
 def _problems(result: Result) -> Iterator[str]:
     """What is missing in one result, and why."""
     who = f"{result['contender']} " if "contender" in result else ""
-    for word in ("problem", "absent", "failed"):
+    if "problem" in result:
+        yield result["problem"]
+    for word in ("absent", "failed"):
         if word in result:
             yield textwrap.shorten(f"{who}{word}: {result[word]}", LONGEST_REASON)
     for name, column in result.get("columns", {}).items():
@@ -100,7 +95,7 @@ def one_line(cell: list[Result]) -> str:
         if "agrees" in result:
             said.append(f"{result['contender']} {_verdict(result)}")
         elif "columns" in result:
-            medians = {name: _time(column, name_variant=False) for name, column in result["columns"].items()}
+            medians = {name: _time(column) for name, column in result["columns"].items()}
             said.append(f"{result['mode']} {', '.join(f'{name} {time}' for name, time in medians.items())}")
         else:
             said += _problems(result)
@@ -184,7 +179,9 @@ def file_name(information: Result, *, quick: bool) -> str:
     """Date and processor: `2026-11-21-amd-epyc-2-cores`."""
     described = information["machine"]
     on_gpu = described["gpus"] and information["options"]["device"] != "cpu"
-    processor = described["gpus"][0].partition(",")[0] if on_gpu else f"{described['cpu']} {described['cores']} cores"
+    processor = (
+        described["gpus"][0].partition(",")[0] if on_gpu else f"{described['cpu']} {described['cores']} cores"
+    )
     slug = re.sub(r"[^a-z0-9]+", "-", processor.lower()).strip("-")
     return f"{information['date'][:10]}-{slug}{'-quick' if quick else ''}"
 
@@ -198,19 +195,28 @@ def _markdown_table(names: list[str], rows: Rows) -> list[str]:
 def markdown(information: Result, results: list[Result]) -> str:
     described, options = information["machine"], information["options"]
     installed = [f"{name} {version}" for name, version in information["versions"].items() if version]
-    gpus = "; ".join(described["gpus"]) or "no GPU"
+    hardware = [
+        described["cpu"],
+        f"{described['cores']} cores",
+        f"{described['memory_gib']} GiB",
+        *(described["gpus"] or ["no GPU"]),
+        described["system"],
+    ]
+    explained = f"""\
+Times in ms: median of {options["repeats"]} blocks of about {options["seconds"]} s that took turns, ± half the
+distance between the quartiles; the name behind a time is the variant that was fastest. Ratios: medians over
+neighbouring blocks. ✗: over the target for a training step, {TARGETS["unifront/native"]:.2f} × native and
+{TARGETS["unifront/keras"]:.2f} × Keras. float32. benchmarks/run.py says what is measured,
+benchmarks/rows.py which models."""
     lines = [
         f"# Benchmarks, {information['date'][:10]}",
         "",
-        f"{described['cpu']}, {described['cores']} cores, {described['memory_gib']} GiB; {gpus}; {described['system']}. "
-        f"Load at the start {described['load_at_start']}. Ran on: {', '.join(_devices(results))}.",
+        f"{', '.join(hardware)}. Load at the start {described['load_at_start']}. "
+        f"Ran on: {', '.join(_devices(results))}.",
         "",
         f"Python {described['python']}, {', '.join(installed)}.",
         "",
-        f"Times in ms: median of {options['repeats']} blocks of about {options['seconds']} s that took turns, ± half "
-        "the distance between the quartiles. Ratios: medians over neighbouring blocks. ✗: over the target for a training "
-        f"step, {TARGETS['unifront/native']:.2f} × native and {TARGETS['unifront/keras']:.2f} × Keras. float32. "
-        "benchmarks/run.py says what is measured, benchmarks/rows.py which models.",
+        explained,
     ]
     for mode, title in MODES.items():
         rows = list(table_rows(results, mode))

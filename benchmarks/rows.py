@@ -1,19 +1,20 @@
 """The rows that are measured: model, batch, weights and data, told once and without any framework.
 
-Every contender (hand-written native code, unifront, Keras) builds the row's model from the same weights, which are
-named `layer/variable` and laid out as Keras lays them out: kernels `[in, out]` and `[height, width, in, out]`,
-recurrent ones `[in, gates * units]` with the gates i, f, c, o (LSTM) and z, r, h (GRU, `reset_after`).
+Every contender (hand-written native code, unifront, Keras) builds the row's model from the same weights,
+which are named `layer/variable` and laid out as Keras lays them out: kernels `[in, out]` and `[height, width,
+in, out]`, recurrent ones `[in, gates * units]` with the gates i, f, c, o (LSTM) and z, r, h (GRU,
+`reset_after`).
 
 mlp       64-128-128-10, ReLU.
-cifar     The CNN of the "deep-learning rosetta stone" (github.com/ilkarman/DeepLearningFrameworks, Keras_TF_CNN):
-          four 3×3 `same` convolutions of 50, 50, 100, 100 filters, each with ReLU; after the second and the fourth
-          2×2 max pooling and dropout .25; then dense 512 with ReLU, dropout .5 and the 10 logits: 3,441,592
-          parameters. Its PyTorch and Gluon notebooks write the ReLU behind the pooling, which computes the same;
-          here every contender keeps the order of the Keras notebook.
+cifar     The CNN of the "deep-learning rosetta stone" (github.com/ilkarman/DeepLearningFrameworks,
+          Keras_TF_CNN): four 3×3 `same` convolutions of 50, 50, 100, 100 filters, each with ReLU; after the
+          second and the fourth 2×2 max pooling and dropout .25; then dense 512 with ReLU, dropout .5 and the
+          10 logits: 3,441,592 parameters. Its PyTorch and Gluon notebooks write the ReLU behind the pooling,
+          which computes the same; here every contender keeps the order of the Keras notebook.
 gru       Its IMDB model (Tensorflow_RNN): 30,000 words of 125 numbers, length 150, one GRU of 100, 2 logits.
 lstm      Two LSTM of 256 over length 100 of 64 features, 10 logits from the last step.
-resnet50  ResNet-50 as Keras Applications defines it: v1, the stride in the first 1×1, biases in the convolutions,
-          batch norm with epsilon 1.001e-5 and momentum .99; 224×224, 1000 logits.
+resnet50  ResNet-50 as Keras Applications defines it: v1, the stride in the first 1×1, biases in the
+          convolutions, batch norm with epsilon 1.001e-5 and momentum .99; 224×224, 1000 logits.
 
 Adam everywhere, as Keras defines it (learning rate 1e-3, betas .9 and .999, epsilon 1e-7), on the mean sparse
 softmax cross-entropy of the logits, in float32.
@@ -54,7 +55,8 @@ class Row:
     weights: tuple[Weight, ...]
     dropout: tuple[float, ...] = ()
     vocabulary: int | None = None
-    # So many batches are gone through in turn: one alone is soon learned by heart, and denormal gradients are slow.
+    # So many batches are gone through in turn: one alone is soon learned by heart, and denormal gradients are
+    # slow.
     batches: int = 16
     optional: bool = False
 

@@ -5,14 +5,16 @@
     python benchmarks/run.py --rows mlp,lstm --backends torch,jax --quick
     python benchmarks/run.py --verify                 checks instead that all compute the same
 
-What is measured. A training step is one optimizer step on a batch that lies on the device as native arrays, called in
-a loop as a user of that framework writes it; the loss stays on the device. Inference is the logits of such a batch.
-A block is some steps in a row, waited for at its end. Each row runs on each backend in a process of its own, where the
-contenders take turns, block by block: native, unifront, Keras, native, … The figure is the median over the blocks; a
-ratio is the median of the ratios of neighbouring blocks. Nothing is tuned that a framework does not do by itself.
+What is measured. A training step is one optimizer step on a batch that lies on the device as native arrays,
+called in a loop as a user of that framework writes it; the loss stays on the device. Inference is the logits
+of such a batch. A block is some steps in a row, waited for at its end. Each row runs on each backend in a
+process of its own, where the contenders take turns, block by block: native, unifront, Keras, native, … The
+figure is the median over the blocks; a ratio is the median of the ratios of neighbouring blocks. Each
+framework's defaults stand (threads, precision, no search for cuDNN's fastest algorithm), but for what the
+native modules say.
 
-The table is printed, and written with every single time to benchmarks/results/ as Markdown and JSON. The exit status
-is 1 if a contender failed or, with --verify, disagreed; one that is not installed is shown as absent.
+The table is printed, and written with every single time to benchmarks/results/ as Markdown and JSON. The exit
+status is 1 if a contender failed or, with --verify, disagreed; one that is not installed is shown as absent.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ from measure import Plan
 from rows import ROWS
 
 HERE = Path(__file__).resolve().parent
-QUICK = Plan(repeats=3, seconds=0.1, trials=1)
+QUICK = Plan(repeats=3, seconds=0.1, trials=2)
 
 ENVIRONMENT = {
     "auto": {},
@@ -60,13 +62,23 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=description)
     usual = [row.name for row in ROWS.values() if not row.optional]
     parser.add_argument("--rows", type=names(ROWS), default=usual, help=f"of {', '.join(ROWS)}; with commas")
-    parser.add_argument("--backends", type=names(COLUMNS), default=list(COLUMNS), help=f"of {', '.join(COLUMNS)}")
+    parser.add_argument(
+        "--backends", type=names(COLUMNS), default=list(COLUMNS), help=f"of {', '.join(COLUMNS)}"
+    )
     parser.add_argument("--resnet", action="store_true", help="ResNet-50 too, which takes minutes")
     parser.add_argument("--quick", action="store_true", help="few and short blocks: to see that it runs")
-    parser.add_argument("--repeats", type=int, help=f"blocks per column ({Plan().repeats}; {QUICK.repeats} when quick)")
-    parser.add_argument("--device", choices=ENVIRONMENT, default="auto", help="auto: what each framework takes itself")
-    parser.add_argument("--extra", action="store_true", help="also the optional columns, such as torch.compile")
-    parser.add_argument("--verify", action="store_true", help="check that the contenders agree; measure nothing")
+    parser.add_argument(
+        "--repeats", type=int, help=f"blocks per column ({Plan().repeats}; {QUICK.repeats} when quick)"
+    )
+    parser.add_argument(
+        "--device", choices=ENVIRONMENT, default="auto", help="auto: what each framework takes itself"
+    )
+    parser.add_argument(
+        "--extra", action="store_true", help="also the optional columns, such as torch.compile"
+    )
+    parser.add_argument(
+        "--verify", action="store_true", help="check that the contenders agree; measure nothing"
+    )
     parser.add_argument("--output", type=Path, default=HERE / "results", help="the folder for the results")
     options = parser.parse_args()
     if options.resnet and "resnet50" not in options.rows:

@@ -1,7 +1,7 @@
 """unifront on any backend, driven as `fit` and `predict` drive it, on native arrays.
 
-The one place that knows how a unifront step is called from outside; change it here when that changes. As with Keras,
-what is measured is the step, without the data pipeline and progress bar of `fit`.
+The one place that knows how a unifront step is called from outside; change it here when that changes. As with
+Keras, what is measured is the step, without the data pipeline and progress bar of `fit`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from __future__ import annotations
 from itertools import cycle
 from typing import Any
 
-import numpy as np
-
 import layer_models
+import numpy as np
 import rows
 from contender import Contender
 from rows import Row

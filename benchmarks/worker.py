@@ -1,7 +1,8 @@
 """One row on one backend in a process of its own: `worker.py TASK RESULT`, started by run.py.
 
-TASK is JSON; the results are written to the file RESULT as JSON. A process of its own, because Keras's backend is
-fixed when it is imported, and because frameworks side by side would fight for the cores or the GPU's memory.
+TASK is JSON; the results are written to the file RESULT as JSON. A process of its own, because Keras's
+backend is fixed when it is imported, and because frameworks side by side would fight for the cores or the
+GPU's memory.
 """
 
 from __future__ import annotations

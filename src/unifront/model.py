@@ -100,6 +100,8 @@ class Model(Layer):
                     layer._name = candidate
             taken.add(layer._name)
             self._children[layer._name] = layer
+            if not self.trainable:
+                layer.trainable = False
 
     def call(self, *args: Any) -> Any:
         """Replay the calls of the functional API on the tensors given."""

@@ -254,6 +254,23 @@ def test_frozen_layers_stay_and_thaw() -> None:
     assert all((a != b).any() for a, b in zip(model.get_weights(), now, strict=True))
 
 
+def test_a_frozen_model_inside_another_keeps_its_statistics_too() -> None:
+    """Fine-tuning: Keras runs the batch norm of a frozen base for inference."""
+    image = uf.Input((6,), dtype="float64")
+    base = uf.Model(image, layers.BatchNormalization()(layers.Dense(4)(image)), name="base")
+    base.trainable = False
+    x = uf.Input((6,), dtype="float64")
+    model = uf.Model(x, layers.Dense(3, name="head")(base(x)))
+    model.compile("sgd", cross_entropy())
+    start = model.get_weights()
+    model.fit(np.random.default_rng(0).normal(3, 2, (32, 6)), np.arange(32) % 3, verbose=0, backend=ANY)
+    changed = [bool((a != b).any()) for a, b in zip(model.get_weights(), start, strict=True)]
+    assert [weight.path for weight in model.trainable_weights] == ["head/kernel", "head/bias"]
+    assert changed == [False] * 6 + [True] * 2
+    base.trainable = True
+    assert len(model.trainable_weights) == 6
+
+
 def test_two_models_share_a_layer() -> None:
     shared = layers.Dense(4, activation="tanh")
     x1, x2 = uf.Input((5,), dtype="float64"), uf.Input((5,), dtype="float64")

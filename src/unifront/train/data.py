@@ -57,8 +57,8 @@ def to_numpy(value: Any, what: str) -> np.ndarray:
     backend = backend_of(value)
     try:
         array = np.asarray(value if backend is None else backend.numpy(value))
-    except ValueError as error:
-        raise DataError(f"{what} cannot be made into an array: {error}.") from None
+    except (ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise DataError(f"{what} cannot be made into an array: {error}.") from error
     if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
         raise DataError(f"{what} has the dtype {array.dtype}; numbers are needed.")
     return array
@@ -183,6 +183,9 @@ def _check_labels(loss: Any, labels: np.ndarray, output: TensorType, what: str) 
     counted = labels[labels != ignored] if ignored is not None else labels
     if not counted.size:
         return
+    odd = counted[counted != np.floor(counted)] if counted.dtype.kind == "f" else counted[:0]
+    if odd.size:
+        raise DataError(f"{what} holds labels that are not whole numbers, such as {odd.flat[0]}.")
     low, high = counted.min(), counted.max()
     if low < 0 or high >= classes:
         raise DataError(
@@ -193,9 +196,9 @@ def _check_labels(loss: Any, labels: np.ndarray, output: TensorType, what: str) 
 
 def check_weights(
     weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray], dtype: DType,
-    length: int,
+    length: int, classes: Any = None,
 ) -> np.ndarray | None:  # fmt: skip
-    """Sample weights times class weights as one float vector, or None."""
+    """Sample weights times class weights as one float vector, or None; ``classes``: how many there are."""
     if weight is None and class_weight is None:
         return None
     result = np.ones(length, dtype.numpy)
@@ -207,10 +210,25 @@ def check_weights(
             )
         result = result * array.reshape(length).astype(dtype.numpy)
     if class_weight is not None:
-        labels = targets[0].reshape(length, -1)
-        classes = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
-        result = result * np.array([class_weight.get(int(label), 1.0) for label in classes], dtype.numpy)
+        result = result * _class_weights(class_weight, targets, classes).astype(dtype.numpy)
     return result
+
+
+def _class_weights(
+    class_weight: Mapping[int, float], targets: Sequence[np.ndarray], classes: Any
+) -> np.ndarray:
+    """The weight of each example by its label, or by where its one-hot target is largest."""
+    if len(targets) != 1:
+        raise ArgumentError(f"class_weight is for models of one output; this one has {len(targets)}.")
+    labels = targets[0].reshape(len(targets[0]), -1)
+    if targets[0].ndim > 2:
+        raise DataError(f"class_weight needs a label for each example; the target is {targets[0].shape}.")
+    known = max(classes, 2) if isinstance(classes, int) else None
+    for label in class_weight:
+        if known is not None and not 0 <= label < known:
+            raise DataError(f"class_weight names the class {label}; the output has {known} classes.")
+    numbers = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
+    return np.array([class_weight.get(int(number), 1.0) for number in numbers])
 
 
 def split(arrays: Arrays, share: float) -> tuple[Arrays, Arrays]:
@@ -236,11 +254,9 @@ def batches_of(source: Any) -> Iterator[tuple[Any, Any, Any]]:
 
 def is_stream(x: Any) -> bool:
     """Whether ``x`` gives batches one by one: an iterable that is no array, list, tuple or dict."""
-    return (
-        isinstance(x, Iterable)
-        and not isinstance(x, list | tuple | Mapping | np.ndarray | str)
-        and backend_of(x) is None
-    ) or type(x).__name__.endswith("Dataset")
+    return isinstance(x, Iterable) and not (
+        isinstance(x, list | tuple | Mapping | str) or hasattr(x, "shape")
+    )
 
 
 def target_types(targets: Sequence[np.ndarray], names: Sequence[str], batch: Any) -> dict[str, TensorType]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ class Run:
     batch_size: int
     shuffle: bool
     watchers: Sequence[Callback]
+    batches: Iterator[Arrays]
     _short: bool = False
     _on_device: tuple[Arrays, tuple[Array, ...]] | None = None
     _left: list[np.ndarray] = field(default_factory=list)
@@ -98,26 +99,26 @@ class Run:
             before += done
 
     def stream_epoch(
-        self, batches: Iterator[Arrays], epoch: int, progress: EpochProgress, limit: int | None
-    ) -> tuple[Logs, bool]:
-        """An epoch over batches as they come, ``limit`` of them; and whether they came to their end."""
+        self, again: Callable[[], Iterator[Arrays]], epoch: int, progress: EpochProgress, limit: int | None
+    ) -> Logs:
+        """An epoch over batches as they come: all, or ``limit`` of them; ``again`` begins anew."""
         progress.begin(epoch, limit)
-        ended = False
 
         def steps() -> Iterator[int]:
-            nonlocal ended
             number = 0
             while limit is None or number < limit:
-                batch = next(batches, None)
+                batch = next(self.batches, None)
+                if batch is None and (limit is not None or not number):
+                    self.batches = again()
+                    batch = next(self.batches, None)
                 if batch is None:
-                    ended = True
                     return
                 self._begin_batch(number)
                 self.session.step_on([self.session.put(array) for array in batch.all])
                 number += 1
                 yield 1
 
-        return self._epoch(epoch, progress, steps()), ended
+        return self._epoch(epoch, progress, steps())
 
     def _epoch(self, epoch: int, progress: EpochProgress, steps: Iterator[int]) -> Logs:
         self.session.reset_totals()

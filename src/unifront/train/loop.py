@@ -7,6 +7,7 @@ for a number to print it. Arrays are moved to the device once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +80,10 @@ def fit(
     training = _compiled(model)
     place = placement(backend or training.backend)
     size = _positive("batch_size", 32 if batch_size is None else batch_size)
+    if not isinstance(epochs, int | np.integer) or epochs < 0:
+        raise ArgumentError(f"epochs is an int >= 0, not {epochs!r}.")
+    if steps_per_epoch is not None:
+        _positive("steps_per_epoch", steps_per_epoch)
     source = _source(model, training, x, y, sample_weight, class_weight)
     if validation_split:
         if not isinstance(source, Arrays) or validation_data is not None:
@@ -88,13 +93,12 @@ def fit(
     history = History()
     listeners = CallbackList([*callbacks, history], model)
     model.stop_training = False
-    first, batches = (source, None) if isinstance(source, Arrays) else _peek(source)
+    first, batches = (source, iter(())) if isinstance(source, Arrays) else _peek(source)
     step = _step(model, training, first, train=True)
     session = Session(step, training.optimizer, place, current_seed())
     level = 1 if verbose == "auto" else int(verbose)
-    run = Run(session, step, model, size, shuffle, [c for c in listeners.callbacks if watches_batches(c)])
-    if steps_per_epoch is not None:
-        _positive("steps_per_epoch", steps_per_epoch)
+    watchers = [callback for callback in listeners.callbacks if watches_batches(callback)]
+    run = Run(session, step, model, size, shuffle, watchers, batches)
     try:
         with EpochProgress(level, epochs, place.name) as progress:
             listeners.each("on_train_begin", {})
@@ -103,9 +107,8 @@ def fit(
                 if isinstance(source, Arrays):
                     logs = run.arrays_epoch(source, epoch, progress, steps_per_epoch)
                 else:
-                    batches = batches or _stream(model, training, x, class_weight)
-                    logs, ended = run.stream_epoch(batches, epoch, progress, steps_per_epoch)
-                    batches = None if ended else batches
+                    again = partial(_stream, model, training, x, class_weight)
+                    logs = run.stream_epoch(again, epoch, progress, steps_per_epoch)
                 if validation_data is not None and (epoch + 1) % validation_freq == 0:
                     found = _validate(model, validation_data, validation_batch_size or size, place)
                     logs |= {f"val_{name}": value for name, value in found.items()}
@@ -263,10 +266,10 @@ def _checked(model: Model, training: Training, x: Any, y: Any, weight: Any, clas
     if not len(inputs[0]):
         raise DataError("The data is empty: the input has 0 examples.")
     targets = data.check_targets(model, y, training.loss, len(inputs[0]))
-    float_type = next(o.type.dtype for o in model.trace().graph.outputs)
-    return Arrays(
-        inputs, targets, data.check_weights(weight, class_weight, targets, float_type, len(inputs[0]))
-    )
+    output = model.trace().graph.outputs[0].type
+    classes = output.shape[-1] if output.rank else None
+    weights = data.check_weights(weight, class_weight, targets, output.dtype, len(inputs[0]), classes)
+    return Arrays(inputs, targets, weights)
 
 
 def _peek(batches: Iterator[Arrays]) -> tuple[Arrays, Iterator[Arrays]]:

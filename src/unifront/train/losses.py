@@ -118,7 +118,8 @@ def labels_of(y_true: Any, y_pred: Any) -> Any:
     if true.rank != pred.rank - 1:
         raise ShapeError(
             f"Integer labels of shape {true.shape} do not fit predictions of shape {pred.shape}: "
-            f"the labels have the predictions' shape without the last axis, {pred.shape[:-1]}."
+            f"the labels have the predictions' shape without the last axis, {pred.shape[:-1]}. For one-hot "
+            "targets use categorical_crossentropy."
         )
     return ops.cast(y_true, "int32")
 

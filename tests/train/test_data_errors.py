@@ -1,0 +1,384 @@
+"""Bad input: each is one clear error that says where, what was given, and what to try."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from tests.models import MODELS, TRAINABLE, cross_entropy
+from unifront import errors, layers
+
+ANY = TRAINABLE[0]
+X, Y = MODELS["mlp"]("float32")[1]
+
+
+def fitted(x: Any = X, y: Any = Y, **options: Any) -> Any:
+    model, _ = MODELS["mlp"]("float32")
+    model.compile("sgd", cross_entropy(), metrics=["accuracy"])
+    return model.fit(x, y, verbose=0, backend=ANY, **options)
+
+
+def ragged() -> list[list[float]]:
+    return [[1.0, 2.0], [3.0]]
+
+
+FIT: dict[str, tuple[Any, type[Exception], str]] = {
+    "wrong_rank": (
+        lambda: fitted(X[:, 0]),
+        errors.DataError,
+        r"input 'features' of the model 'mlp' has the shape \(40,\); the model takes float32\[batch, 5\]",
+    ),
+    "wrong_size": (
+        lambda: fitted(X[:, :4]),
+        errors.DataError,
+        r"input 'features' .* has the shape \(40, 4\); the model takes float32\[batch, 5\]",
+    ),
+    "ragged": (
+        lambda: fitted([*X.tolist(), [1.0]]),
+        errors.DataError,
+        "input 'features' of the model 'mlp' cannot be made into an array: .*inhomogeneous",
+    ),
+    "objects": (
+        lambda: fitted(X.astype(object)),
+        errors.DataError,
+        "input 'features' .* has the dtype object; numbers are needed",
+    ),
+    "strings": (
+        lambda: fitted(np.full((40, 5), "a")),
+        errors.DataError,
+        "input 'features' .* has the dtype <U1; numbers are needed",
+    ),
+    "complex": (
+        lambda: fitted(X.astype(complex)),
+        errors.DataError,
+        "input 'features' .* has the dtype complex128; numbers are needed",
+    ),
+    "none": (
+        lambda: fitted(None),
+        errors.DataError,
+        "input 'features' .* has the dtype object; numbers are needed",
+    ),
+    "lengths_differ": (
+        lambda: fitted(X, Y[:39]),
+        errors.DataError,
+        "target of output 'dense_1' has 39 examples; the input has 40",
+    ),
+    "empty": (
+        lambda: fitted(X[:0], Y[:0]),
+        errors.DataError,
+        "data is empty: the input has 0 examples",
+    ),
+    "no_targets": (lambda: fitted(X, None), errors.DataError, r"No targets were given: pass y"),
+    "label_too_large": (
+        lambda: fitted(X, Y + 1),
+        errors.DataError,
+        "target of output 'dense_1' holds labels from 1 to 3; the output has 3 classes, so labels run from 0",
+    ),
+    "label_negative": (
+        lambda: fitted(X, Y - 1),
+        errors.DataError,
+        "target of output 'dense_1' holds labels from -1 to 1; the output has 3 classes",
+    ),
+    "label_nan": (
+        lambda: fitted(X, np.where(Y == 0, np.nan, Y)),
+        errors.DataError,
+        "target of output 'dense_1' holds labels that are not whole numbers, such as nan",
+    ),
+    "label_fraction": (
+        lambda: fitted(X, Y + 0.5),
+        errors.DataError,
+        r"target of output 'dense_1' holds labels that are not whole numbers, such as \d\.5",
+    ),
+    "one_hot_for_sparse": (
+        lambda: fitted(X, np.eye(3, dtype=int)[Y]),
+        errors.ShapeError,
+        r"Loss SparseCategoricalCrossentropy of output 'dense_1': Integer labels of shape \(batch, 3\) do "
+        r"not fit predictions of shape \(batch, 3\).*categorical_crossentropy",
+    ),
+    "label_huge": (
+        lambda: fitted(X, np.full(40, 2**40)),
+        errors.DataError,
+        "target of output 'dense_1' holds",
+    ),
+    "two_inputs_for_one": (
+        lambda: fitted({"features": X, "more": X}),
+        errors.DataError,
+        r"The input has the keys \['features', 'more'\]; the model needs \['features'\]",
+    ),
+    "misnamed_input": (
+        lambda: fitted({"feature": X}),
+        errors.DataError,
+        r"The input has the keys \['feature'\]; the model needs \['features'\]",
+    ),
+    "misnamed_target": (
+        lambda: fitted(X, {"logits": Y}),
+        errors.DataError,
+        r"The target has the keys \['logits'\]; the model needs \['dense_1'\]",
+    ),
+    "weights_too_short": (
+        lambda: fitted(sample_weight=np.ones(39)),
+        errors.DataError,
+        r"sample_weight has the shape \(39,\); one weight for each of 40 examples",
+    ),
+    "class_weight_unknown": (
+        lambda: fitted(class_weight={0: 1.0, 7: 2.0}),
+        errors.DataError,
+        "class_weight names the class 7; the output has 3 classes",
+    ),
+    "batch_size": (lambda: fitted(batch_size=0), errors.ArgumentError, "batch_size is a positive int, not 0"),
+    "epochs": (lambda: fitted(epochs=-1), errors.ArgumentError, "epochs is an int >= 0, not -1"),
+    "steps": (
+        lambda: fitted(steps_per_epoch=0),
+        errors.ArgumentError,
+        "steps_per_epoch is a positive int, not 0",
+    ),
+    "split": (
+        lambda: fitted(validation_split=1.5),
+        errors.ArgumentError,
+        r"validation_split is a number between 0 and 1, not 1\.5",
+    ),
+    "split_empty": (
+        lambda: fitted(X[:1], Y[:1], validation_split=0.5),
+        errors.DataError,
+        r"validation_split=0\.5 of 1 examples leaves one part empty",
+    ),
+    "split_of_stream": (
+        lambda: fitted(iter([(X, Y)]), None, validation_split=0.5),
+        errors.ArgumentError,
+        "validation_split needs arrays",
+    ),
+    "validation_form": (
+        lambda: fitted(validation_data=X),
+        errors.ArgumentError,
+        r"validation_data is \(x, y\)",
+    ),
+    "validation_shape": (
+        lambda: fitted(validation_data=(X[:, :2], Y)),
+        errors.DataError,
+        r"input 'features' .* has the shape \(40, 2\)",
+    ),
+    "stream_empty": (lambda: fitted(iter([]), None), errors.DataError, "The data gave no batch"),
+    "stream_used_up": (
+        lambda: fitted(iter([(X, Y)]), None, epochs=2),
+        errors.DataError,
+        "The data gave no batch.*generator is used up after one pass",
+    ),
+    "stream_and_y": (
+        lambda: fitted(iter([(X, Y)]), Y),
+        errors.ArgumentError,
+        "An iterable x gives .* itself; pass neither y",
+    ),
+    "stream_of_four": (
+        lambda: fitted(iter([(X, Y, Y, Y)]), None),
+        errors.DataError,
+        r"A batch is \(x, y\) or \(x, y, sample_weight\); one of 4 parts was given",
+    ),
+    "stream_of_x": (lambda: fitted(iter([X]), None), errors.DataError, "No targets were given"),
+    "unknown_backend": (
+        lambda: MODELS["mlp"]("float32")[0].predict(X, backend="pytorch"),
+        errors.UnknownName,
+        r"Unknown backend 'pytorch'\. Did you mean 'torch'",
+    ),
+    "unknown_device": (
+        lambda: MODELS["mlp"]("float32")[0].predict(X, backend=f"{ANY}:cuda:99"),
+        errors.ArgumentError,
+        f"backend '{ANY}' has no device 'cuda:99' here; it has ",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", FIT)
+def test_bad_data_is_refused(case: str) -> None:
+    make, error, match = FIT[case]
+    with pytest.raises(error, match=match):
+        make()
+
+
+def compiled(loss: Any = "mse", optimizer: Any = "sgd", **options: Any) -> uf.Model:
+    x = uf.Input((2,), name="point")
+    model = uf.Model(x, layers.Dense(3, name="out")(x), name="line")
+    model.compile(optimizer, loss, **options)
+    return model
+
+
+def train(model: uf.Model, y: Any = None, **options: Any) -> Any:
+    targets = np.ones((4, 3)) if y is None else y
+    return model.fit(np.ones((4, 2)), targets, verbose=0, backend=ANY, **options)
+
+
+COMPILE: dict[str, tuple[Any, type[Exception], str]] = {
+    "loss": (lambda: compiled("mean_square"), errors.UnknownName, "Unknown loss 'mean_square'"),
+    "optimizer": (lambda: compiled(optimizer="sdg"), errors.UnknownName, "optimizer 'sdg'.*'sgd'"),
+    "metric": (
+        lambda: train(compiled(metrics=["acuracy"])),
+        errors.UnknownName,
+        "Unknown metric 'acuracy'.*Did you mean 'accuracy'",
+    ),
+    "backend": (lambda: compiled(backend="thorch"), errors.UnknownName, "Unknown backend 'thorch'"),
+    "no_loss": (lambda: train(compiled(None)), errors.ArgumentError, "compiled without a loss"),
+    "loss_output": (
+        lambda: train(compiled({"output": "mse"})),
+        errors.UnknownName,
+        r"Unknown output in loss 'output'.*Known: out",
+    ),
+    "losses": (
+        lambda: train(compiled(["mse", "mae"])),
+        errors.ArgumentError,
+        r"loss has 2 entries; the model has 1 outputs: \['out'\]",
+    ),
+    "target_shape": (
+        lambda: train(compiled(), np.ones((4, 2))),
+        errors.ShapeError,
+        r"Loss MeanSquaredError of output 'out': The targets have the shape \(batch, 2\), the predictions ",
+    ),
+    "metric_shape": (
+        lambda: train(compiled(metrics=["sparse_categorical_accuracy"])),
+        errors.ShapeError,
+        "Metric 'sparse_categorical_accuracy' of output 'out': Integer labels",
+    ),
+    "not_compiled": (
+        lambda: train(MODELS["mlp"]("float32")[0]),
+        errors.ArgumentError,
+        "The model 'mlp' is not compiled; call model.compile",
+    ),
+    "evaluate_not_compiled": (
+        lambda: MODELS["mlp"]("float32")[0].evaluate(X, Y),
+        errors.ArgumentError,
+        "The model 'mlp' is not compiled",
+    ),
+    "nothing_trains": (
+        lambda: train(frozen()),
+        errors.ArgumentError,
+        "line training step: no weight of the model is trainable",
+    ),
+    "zoo": (lambda: uf.zoo.create("resnet51"), errors.UnknownName, "model of the zoo 'resnet51'.*resnet50"),
+    "zoo_option": (
+        lambda: uf.zoo.create("mlp", clases=3),
+        errors.ArgumentError,
+        "mlp does not take 'clases'; it takes ",
+    ),
+    "layer": (
+        lambda: compiled().get_layer("dense"),
+        errors.UnknownName,
+        "Unknown layer of line 'dense'.*Known: out",
+    ),
+    "not_built": (
+        lambda: uf.Sequential([layers.Dense(2)], name="later").graph(),
+        errors.NotBuiltError,
+        "The model 'later' has not seen its input yet",
+    ),
+    "free_size": (
+        lambda: layers.Dense(2, name="wide")(uf.Input((None,))),
+        errors.NotBuiltError,
+        r"wide: The size of axis -1 of the input .* is not known; give Input a fixed size there",
+    ),
+    "layer_shape": (
+        lambda: uf.Sequential([uf.Input((4,)), layers.Conv2D(2, 3, name="conv")]),
+        errors.ShapeError,
+        r"conv: Conv2D takes 4 dimensions, .* the input has the shape \(batch, 4\)",
+    ),
+    "bare_summary": (
+        lambda: uf.Sequential([layers.Dense(2)], name="later").summary(),
+        errors.NotBuiltError,
+        "The model 'later' has not seen its input yet",
+    ),
+}
+
+
+def frozen() -> uf.Model:
+    model = compiled()
+    model.trainable = False
+    return model
+
+
+@pytest.mark.parametrize("case", COMPILE)
+def test_bad_models_and_names_are_refused(case: str) -> None:
+    make, error, match = COMPILE[case]
+    with pytest.raises(error, match=match):
+        make()
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+@pytest.mark.parametrize("where", ["data", "rate"])
+def test_a_loss_that_is_no_number(where: str, backend: str) -> None:
+    x = np.ones((64, 2))
+    model = compiled(optimizer=uf.optimizers.SGD(1e30 if where == "rate" else 0.1))
+    if where == "data":
+        x[5] = np.nan
+    with pytest.raises(
+        errors.NonFiniteLoss,
+        match=r"loss of 'line' is (nan|inf) in epoch 1, .* at the learning rate .*clipnorm",
+    ):
+        model.fit(x, np.ones((64, 3)), batch_size=8, verbose=0, backend=backend)
+    model.get_weights()  # readable all the same
+
+
+def test_floats_for_an_integer_input() -> None:
+    words = uf.Input((2,), name="words", dtype="int32")
+    model = uf.Model(words, layers.Embedding(5, 2)(words), name="texts")
+    with pytest.raises(
+        errors.DataError,
+        match=r"input 'words' of the model 'texts' is float64; int32 is needed.*astype\('int32'\)",
+    ):
+        model.predict(np.ones((3, 2)))
+    with pytest.raises(errors.DataError, match=r"input 'words' .* holds 1099511627776"):
+        model.predict(np.full((3, 2), 2**40))
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_without_any_framework() -> None:
+    """Each framework's import fails; NumPy serves, and the error says what to type."""
+    out = run(
+        """
+        import sys
+        for name in ("torch", "tensorflow", "jax", "jaxlib", "keras"):
+            sys.modules[name] = None
+        import numpy as np
+        import unifront as uf
+        from unifront import layers
+        x = uf.Input((3,))
+        model = uf.Model(x, layers.Dense(2, activation="softmax")(x))
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        print(model.predict(np.ones((4, 3)), backend="numpy").shape)
+        print(len(model.evaluate(np.ones((4, 3)), np.zeros(4, int), backend="numpy")))
+        for name in ("torch", "tensorflow", "jax"):
+            try:
+                model.fit(np.ones((4, 3)), np.zeros(4, int), backend=name)
+            except uf.errors.BackendMissing as error:
+                print(error)
+        from unifront import backend
+        print(backend.installed())
+        print(model.predict(np.ones((1, 3))).shape)
+        try:
+            model.fit(np.ones((4, 3)), np.zeros(4, int))
+        except uf.errors.UnifrontError as error:
+            print(type(error).__name__, error)
+        """
+    )
+    lines = out.splitlines()
+    assert lines[:2] == ["(4, 2)", "2"]
+    for name, line in zip(("torch", "tensorflow", "jax"), lines[2:5], strict=True):
+        assert line == (
+            f"The backend {name!r} needs the package {name!r}, which is not installed. "
+            f'Try: pip install "unifront[{name}]"'
+        )
+    assert lines[5] == "('numpy',)"
+    assert lines[6] == "(1, 2)"
+    assert lines[7].startswith("BackendMissing") or "numpy" in lines[7]

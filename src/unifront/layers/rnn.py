@@ -41,6 +41,7 @@ class Recurrent(Layer):
         bias_regularizer: Any = None,
         dropout: float = 0.0,
         recurrent_dropout: float = 0.0,
+        *,
         seed: int | None = None,
         return_sequences: bool = False,
         return_state: bool = False,
@@ -244,6 +245,8 @@ class LSTM(Recurrent):
         recurrent_initializer: Any = "orthogonal",
         bias_initializer: Any = "zeros",
         unit_forget_bias: bool = True,
+        *,
+        use_cudnn: bool | str = "auto",
         **options: Any,
     ) -> None:
         bias = _forget_bias(bias_initializer) if unit_forget_bias else bias_initializer
@@ -290,7 +293,9 @@ class GRU(Recurrent):
     gates = 3
     fused_activations = (("tanh", "sigmoid"),)
 
-    def __init__(self, units: int, *args: Any, reset_after: bool = True, **options: Any) -> None:
+    def __init__(
+        self, units: int, *args: Any, reset_after: bool = True, use_cudnn: bool | str = "auto", **options: Any
+    ) -> None:
         super().__init__(units, *args, **options)
         self.reset_after = reset_after
 

@@ -1,0 +1,218 @@
+"""Arguments: Keras's names, order and defaults; what is refused, and how."""
+
+from __future__ import annotations
+
+import inspect
+from inspect import Parameter
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from tests.layers.judge import KERAS
+from unifront import errors, layers
+from unifront.layers.layer import AT_DEFAULT
+
+LAYERS = [name for name in layers.__all__ if name != "Layer"]
+OWN = {"noise_shape", "trainable", "name", "dtype"}
+"""Arguments of a base class that Keras's subclass does not pass on; harmless."""
+INTERNAL = {"cell", "rank", "pool_dimensions", "pool_mode"}
+"""Arguments of Keras's base classes that its layers do not take."""
+
+
+def arguments(
+    cls: type, kinds: tuple[Any, ...] = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+) -> dict[str, Any]:
+    """Every argument of the constructors of a class with its default, those of the class itself first."""
+    found: dict[str, Any] = {}
+    for base in cls.__mro__:
+        if "__init__" not in vars(base) or base is object:
+            continue
+        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+        found.update({p.name: p.default for p in parameters if p.kind in kinds and p.name not in found})
+        if all(p.kind is not Parameter.VAR_KEYWORD for p in parameters):
+            break
+    return found
+
+
+def same(ours: Any, theirs: Any) -> bool:
+    """Equal defaults; 1 and (1, 1) mean the same."""
+    if theirs is Parameter.empty or isinstance(theirs, tuple):
+        return theirs is Parameter.empty or set(np.ravel(theirs)) == set(np.ravel(ours))
+    return bool(ours == theirs) or str(ours).lower() == str(theirs).lower()
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_arguments_and_defaults_are_keras(name: str) -> None:
+    ours, theirs = arguments(getattr(layers, name)), arguments(KERAS[name])
+    for argument, default in theirs.items():
+        if argument in INTERNAL or argument in AT_DEFAULT or argument.endswith("_constraint"):
+            continue
+        assert argument in ours, f"{name} does not take {argument}"
+        assert same(ours[argument], default), f"{name}: {argument} is {ours[argument]}, in Keras {default}"
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_arguments_stand_in_keras_order(name: str) -> None:
+    ours = arguments(getattr(layers, name), (Parameter.POSITIONAL_OR_KEYWORD,))
+    theirs = arguments(KERAS[name])
+    positional = [argument for argument in ours if argument in theirs and argument not in OWN]
+    assert positional == [argument for argument in theirs if argument in positional]
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_masks_pass_where_they_pass_in_keras(name: str) -> None:
+    required = [
+        argument
+        for argument, default in arguments(getattr(layers, name)).items()
+        if default is Parameter.empty
+    ]
+    values = {
+        "units": 2, "filters": 2, "kernel_size": 1, "rate": 0.5, "stddev": 0.5, "axes": 1, "n": 2, "dims": (1,), "input_dim": 2,
+        "output_dim": 2, "activation": "relu", "target_shape": (2,), "size": 2, "pool_size": 2,
+    }  # fmt: skip
+    if name in ("Bidirectional", "TimeDistributed"):
+        made = getattr(layers, name)(layers.LSTM(2)), KERAS[name](KERAS["LSTM"](2))
+    else:
+        given = {argument: values[argument] for argument in required}
+        if "AveragePooling" in name and "Global" not in name:
+            given["pool_size"] = 2
+        made = getattr(layers, name)(**given), KERAS[name](**given)
+    ours, theirs = made
+    passes = type(ours).compute_mask is not uf.Layer.compute_mask or ours.supports_masking
+    assert passes == theirs.supports_masking or name == "Embedding"
+
+
+X = np.ones((2, 5, 3), np.float32)
+IMAGE = np.ones((2, 5, 5, 3), np.float32)
+
+REFUSED = {
+    "unknown argument": (lambda: layers.Dense(3, activaton="relu"), errors.UnknownName,
+                         r"argument of Dense 'activaton'\. Did you mean 'activation'"),
+    "constraint": (lambda: layers.Dense(3, kernel_constraint="max_norm"), errors.ArgumentError,
+                   r"Dense: kernel_constraint='max_norm' is not supported; leave it at None"),
+    "lora": (lambda: layers.Conv2D(3, 2, lora_rank=4), errors.ArgumentError, "lora_rank=4 is not supported"),
+    "activation": (lambda: layers.Dense(3, "rellu"), errors.UnknownName, r"activation 'rellu'\. Did you mean 'relu'"),
+    "activation object": (lambda: layers.Activation(3), errors.ArgumentError, "name or a callable, not 3"),
+    "initializer": (lambda: layers.Dense(3, kernel_initializer="glorot")(X), errors.UnknownName,
+                    r"initializer 'glorot'\. Did you mean 'glorot_"),
+    "regularizer": (lambda: layers.Dense(3, kernel_regularizer="l3")(X), errors.UnknownName, "regularizer 'l3'"),
+    "units": (lambda: layers.Dense(-1), errors.ArgumentError, "Dense: units is a positive int, not -1"),
+    "units float": (lambda: layers.LSTM(2.5), errors.ArgumentError, r"LSTM: units is a positive int, not 2\.5"),
+    "filters": (lambda: layers.Conv1D(0, 3), errors.ArgumentError, "Conv1D: filters is a positive int, not 0"),
+    "kernel": (lambda: layers.Conv2D(4, (3, 0)), errors.ArgumentError, r"Conv2D: kernel_size .* not \(3, 0\)"),
+    "kernel rank": (lambda: layers.Conv2D(4, (3, 3, 3)), errors.ArgumentError, "or 2 of them"),
+    "padding": (lambda: layers.Conv2D(4, 3, padding="sam"), errors.UnknownName, r"padding of Conv2D 'sam'\. Did you mean 'same'"),
+    "causal 2d": (lambda: layers.Conv2D(4, 3, padding="causal"), errors.UnknownName, "padding of Conv2D 'causal'"),
+    "causal first": (lambda: layers.Conv1D(4, 3, padding="causal", data_format="channels_first"), errors.ArgumentError,
+                     "causal padding needs"),
+    "data format": (lambda: layers.MaxPooling2D(data_format="channel_last"), errors.UnknownName,
+                    r"data_format 'channel_last'\. Did you mean 'channels_last'"),
+    "groups": (lambda: layers.Conv2D(4, 3, groups=3), errors.ArgumentError, "4 filters do not divide into 3 groups"),
+    "strides and dilation": (lambda: layers.Conv2D(4, 3, strides=2, dilation_rate=2), errors.ArgumentError,
+                             "cannot both be above 1"),
+    "rate": (lambda: layers.Dropout(1.0), errors.ArgumentError, r"Dropout: rate is a number in \[0, 1\), not 1\.0"),
+    "noise": (lambda: layers.GaussianNoise(-1), errors.ArgumentError, "GaussianNoise: stddev is a number"),
+    "momentum": (lambda: layers.BatchNormalization(momentum=1.5), errors.ArgumentError, r"momentum .* not 1\.5"),
+    "permutation": (lambda: layers.Permute((1, 3)), errors.ArgumentError, r"dims is an order of 1 … 2, not \(1, 3\)"),
+    "zero padding": (lambda: layers.ZeroPadding2D((1, 2, 3)), errors.ArgumentError, r"given was \(1, 2, 3\)"),
+    "cropping": (lambda: layers.Cropping1D(3)(X), errors.ShapeError, r"nothing is left of axis 1 of \(2, 5, 3\)"),
+    "stateful": (lambda: layers.LSTM(3, stateful=True), errors.ArgumentError, "stateful=True is not supported"),
+    "merge mode": (lambda: layers.Bidirectional(layers.LSTM(2), merge_mode="cat"), errors.UnknownName, "merge_mode 'cat'"),
+    "wrapped": (lambda: layers.Bidirectional(layers.Dense(2)), errors.ArgumentError, "takes a new SimpleRNN, LSTM or GRU"),
+    "not a layer": (lambda: layers.TimeDistributed(3), errors.ArgumentError, "TimeDistributed takes a layer, not 3"),
+    "name": (lambda: layers.Dense(3, name="a/b"), errors.ArgumentError, "non-empty string without '/'"),
+    "dtype": (lambda: layers.Dense(3, dtype="float23"), errors.UnknownName, "dtype 'float23'"),
+    "one to merge": (lambda: layers.Add()([X]), errors.ArgumentError, "add: Add takes a list of at least 2"),
+    "merged shapes": (lambda: layers.Add()([X, X[:, :4]]), errors.ShapeError, r"add: .*\(2, 5, 3\) and \(2, 4, 3\)"),
+    "joined shapes": (lambda: layers.Concatenate(axis=1)([X, X[..., :2]]), errors.ShapeError, "differ elsewhere"),
+    "dot": (lambda: layers.Dot(axes=1)([X, X[:, :4]]), errors.ShapeError, "the sizes 5 and 4 differ"),
+    "states": (lambda: layers.LSTM(3)(X, initial_state=[X[:, 0]]), errors.ArgumentError,
+               "lstm: initial_state has 1 tensors; LSTM has the states h, c"),
+    "reshape": (lambda: layers.Reshape((4,))(X), errors.ShapeError, r"reshape: .*\(2, 5, 3\).*\(2, 4\)"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_refused(what: str) -> None:
+    make, error, message = REFUSED[what]
+    with pytest.raises(error, match=message):
+        make()
+
+
+WRONG_INPUT = {
+    "Conv2D rank": (
+        lambda: layers.Conv2D(2, 3),
+        X,
+        r"conv2d: Conv2D takes 4 dimensions, \(batch, \*spatial, channels\)",
+    ),
+    "LSTM rank": (lambda: layers.LSTM(2), IMAGE, r"lstm: LSTM takes \[batch, time, features\]"),
+    "pooling rank": (lambda: layers.MaxPooling2D(), X, r"max_pooling2d: MaxPooling2D takes 4 dimensions"),
+    "global rank": (lambda: layers.GlobalAveragePooling2D(), X, r"GlobalAveragePooling2D takes 4 dimensions"),
+    "groups": (
+        lambda: layers.Conv2D(4, 3, groups=2),
+        IMAGE,
+        "conv2d: 3 channels of the input .* into 2 groups",
+    ),
+    "axis": (lambda: layers.BatchNormalization(axis=4), IMAGE, "batch_normalization: .* has no axis 4"),
+    "group norm": (lambda: layers.GroupNormalization(2), IMAGE, "3 channels of the input .* into 2 groups"),
+    "window": (lambda: layers.MaxPooling2D(7), IMAGE, "max_pooling2d: "),
+}
+
+
+@pytest.mark.parametrize("what", WRONG_INPUT)
+def test_inputs_of_the_wrong_form(what: str) -> None:
+    make, x, message = WRONG_INPUT[what]
+    with pytest.raises(errors.ShapeError, match=message):
+        make()(x)
+    with pytest.raises(errors.ShapeError, match=message):
+        make()(uf.Input(x.shape[1:]))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (layers.Dense(4), (2, 3)), (layers.Conv2D(4, 3), (2, 5, 5, 3)), (layers.DepthwiseConv2D(3), (2, 5, 5, 3)),
+        (layers.LSTM(4), (2, 5, 3)), (layers.GRU(4), (2, 5, 3)), (layers.SimpleRNN(4), (2, 5, 3)),
+        (layers.BatchNormalization(), (2, 3)), (layers.LayerNormalization(), (2, 3)),
+        (layers.SeparableConv2D(4, 3), (2, 5, 5, 3)), (layers.Bidirectional(layers.LSTM(4)), (2, 5, 3)),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, uf.Layer) else None,
+)  # fmt: skip
+def test_another_number_of_channels_once_built(layer: uf.Layer, shape: tuple[int, ...]) -> None:
+    layer(np.ones(shape, np.float32))
+    with pytest.raises(errors.ShapeError, match=f"^{layer.name}.*: .*4"):
+        layer(np.ones((*shape[:-1], 4), np.float32))
+    with pytest.raises(errors.ShapeError, match=f"^{layer.name}.*: .*4"):
+        layer(uf.Input((*shape[1:-1], 4)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "axis"),
+    [
+        (layers.Dense(4), (None,), 1),
+        (layers.Conv2D(4, 3), (8, 8, None), 3),
+        (layers.LSTM(4), (5, None), 2),
+        (layers.BatchNormalization(), (3, None), 2),
+    ],
+    ids=str,
+)
+def test_a_size_that_weights_need_is_free(layer: uf.Layer, shape: tuple[Any, ...], axis: int) -> None:
+    with pytest.raises(
+        errors.NotBuiltError, match=rf"^{layer.name}: .*axis -?{axis}|^{layer.name}: .*axis -1"
+    ):
+        layer(uf.Input(shape))
+
+
+def test_an_integer_input_becomes_a_float_where_keras_makes_it_one() -> None:
+    x = np.arange(6, dtype=np.int32).reshape(2, 3)
+    assert layers.Dense(2)(x).dtype == np.float32
+    assert layers.LSTM(2)(x[:, :, None]).dtype == np.float32
+    assert layers.ReLU()(x).dtype == np.int32
+    assert layers.Flatten()(x).dtype == np.int32
+
+
+def test_indices_count_from_the_end_on_numpy_only_as_documented() -> None:
+    layer = layers.Embedding(3, 2)
+    assert np.array_equal(layer(np.array([[0.9, 2.1]])), layer(np.array([[0, 2]])))

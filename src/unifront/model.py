@@ -417,6 +417,18 @@ class Model(Layer):
 
         save(self, path)
 
+    def save_weights(self, path: str | Path) -> None:
+        """Write the weights by their paths as safetensors. See `unifront.saving.save_weights`."""
+        from unifront.saving import save_weights
+
+        save_weights(self, path)
+
+    def load_weights(self, path: str | Path) -> None:
+        """Take the weights of a file of `save_weights`. See `unifront.saving.load_weights`."""
+        from unifront.saving import load_weights
+
+        load_weights(self, path)
+
 
 class Sequential(Model):
     """Layers one after the other.

@@ -101,7 +101,7 @@ def build_step(
         loss, sums, found = _loss_and_metrics(
             training, context, outputs, wanted, list(targets), weight, count
         )
-        for penalty in [*context.losses, *_penalties(builder)]:
+        for penalty in [*context.losses, *penalties(builder)]:
             loss = ops.add(loss, ops.cast(penalty, type_of(loss).dtype))
         scalars = [*_mean_sums(loss, count), *(ops.cast(one, dtype) for one in sums)]
         totals = builder.input("totals", TensorType(dtype, (len(scalars),)))
@@ -200,7 +200,8 @@ def _listed(given: Any, names: list[str], i: int, what: str) -> list[Any]:
     return [] if one is None else list(one) if isinstance(one, list | tuple) else [one]
 
 
-def _penalties(builder: Builder) -> list[Any]:
+def penalties(builder: Builder) -> list[Any]:
+    """What the regularizers of the weights met so far add to the loss."""
     used = [variable for variable, _ in builder.variables.values()]
     return [
         v.regularizer(Traced(builder.variables[id(v)][1], builder)) for v in used if v.regularizer is not None

@@ -1,0 +1,21 @@
+"""The ``.uf`` file: a model's graphs, weights and training state in one zip.
+
+    manifest.json            what the file is, the inputs' structure, how the model was compiled
+    training.graph           the graphs as text (`unifront.ir.text`)
+    inference.graph
+    weights.safetensors      the weights by path, in Keras's layout
+    optimizer.safetensors    the optimizer's slots, ``PATH/SLOT``
+
+The graphs are complete, so that loading needs no class and runs no code: a model with custom layers loads,
+trains and exports without their source. Beside the model's outputs they give the masks of the outputs, the
+losses that layers add, and the new values of statistics. Everything read is taken as hostile: sizes are
+checked before anything is allocated, entries are read in memory and never unpacked to a folder, and all that
+is wrong with a file becomes a `FileFormatError` that names file and reason.
+"""
+
+from unifront.saving.loaded import LoadedModel
+from unifront.saving.read import load
+from unifront.saving.weights import load_weights, save_weights
+from unifront.saving.write import save
+
+__all__ = ["LoadedModel", "load", "load_weights", "save", "save_weights"]

@@ -145,13 +145,29 @@ def finish(builder: Builder, outputs: list[Traced], names: tuple[str, ...], stru
     """The tracing of what ``builder`` has written, its variables' updates as last outputs."""
     updates = [variable for variable, _ in builder.updates.values()]
     values = [new for _, new in builder.updates.values()]
-    graph = builder.graph([*outputs, *values], (*names, *(f"new {variable.path}" for variable in updates)))
     variables = tuple(variable for variable, _ in builder.variables.values())
+    paths = _unique([variable.path for variable in variables])
+    path = dict(zip(map(id, variables), paths, strict=True))
+    graph = builder.graph(
+        [*outputs, *values], (*names, *(f"new {path[id(variable)]}" for variable in updates))
+    )
     effective = tuple(
-        replace(seen, trainable=is_trainable(variable))
-        for seen, variable in zip(graph.variables, variables, strict=True)
+        replace(seen, name=name, trainable=is_trainable(variable))
+        for seen, name, variable in zip(graph.variables, paths, variables, strict=True)
     )
     return Tracing(verify(replace(graph, variables=effective)), variables, tuple(updates), structure)
+
+
+def _unique(paths: list[str]) -> list[str]:
+    """``paths`` with numbers behind the later of equal ones: layers of several models have met in one graph."""
+    taken: dict[str, None] = {}
+    for path in paths:
+        number, name = 0, path
+        while name in taken:
+            number += 1
+            name = f"{path}_{number}"
+        taken[name] = None
+    return list(taken)
 
 
 def renamed(tracing: Tracing, paths: Mapping[int, str]) -> Tracing:

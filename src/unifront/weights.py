@@ -86,9 +86,10 @@ class Variable:
         if self._initial is not None:
             value = self._initial() if callable(self._initial) else self._initial
             self._initial = None
-            self._value = self._checked(value)
+            self._value = self.checked(value)
 
-    def _checked(self, value: Any) -> np.ndarray:
+    def checked(self, value: Any) -> np.ndarray:
+        """``value`` as an array of the variable's dtype; `ShapeError` or `DTypeError` if it does not fit."""
         array = np.asarray(value)
         if array.shape != self.shape:
             raise ShapeError(
@@ -108,7 +109,7 @@ class Variable:
 
     def assign(self, value: Any) -> None:
         """Replace the value by an array of its shape, cast to its dtype. Its home becomes the host."""
-        checked = self._checked(value)
+        checked = self.checked(value)
         self._initial = None  # never made, when replaced before its first use
         self._settle()
         self._value, self._home, self._storage = checked, HOST, None

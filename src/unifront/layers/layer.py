@@ -34,7 +34,7 @@ class Layer:
     Args:
         name: the layer's part of the paths of its weights and nodes; by default its attribute's or class's name.
         dtype: of its weights and computation; by default that of its first float input, else `floatx`.
-        trainable: False keeps optimizers from changing its weights and its children's.
+        trainable: False keeps optimizers from changing its weights, and those of the layers inside.
         activity_regularizer: a name, or a callable from an output to a scalar, which is divided by the batch size
             and added to the loss.
 
@@ -209,7 +209,8 @@ class Layer:
         weights = self.weights
         if len(values) != len(weights):
             raise ArgumentError(f"{self.name} has {len(weights)} weights; {len(values)} values were given.")
-        for weight, value in zip(weights, values, strict=True):
+        checked = [weight.checked(value) for weight, value in zip(weights, values, strict=True)]
+        for weight, value in zip(weights, checked, strict=True):
             weight.assign(value)
 
     def count_params(self) -> int:
@@ -255,6 +256,8 @@ class Layer:
             args: tensors, or lists of them, as `call` takes them.
             training: whether dropout drops and batch norm learns; inherited from the call around, else False.
         """
+        if "_children" not in self.__dict__:
+            raise ArgumentError(f"{type(self).__name__}.__init__ does not call super().__init__().")
         given = [*args, *kwargs.values()]
         if any(isinstance(leaf, Symbolic) for leaf in tree.leaves(given)):
             extra = {} if training is None else {"training": training}

@@ -184,11 +184,18 @@ NORMALIZATION = [
     case(f"LayerNormalization(scale=False, beta_regularizer={L2})", (3, 4, 2)),
 ]  # fmt: skip
 
-MASKS = [
-    case(text, Padded((4, 5), high=9), Padded((4, 5), high=7), call=call)
-    for text in ("LSTM(3)", "GlobalAveragePooling1D()")
-    for call in (
-        "layer(Add()([Embedding(9, 2, mask_zero=True)(x[0]), Embedding(9, 2, mask_zero=True)(x[1])]))",
+TWO = (
+    "(lambda a, b: Model([a, b], {}([Embedding(9, 2, mask_zero=True)(a), Embedding(7, 2, mask_zero=True)(b)])))"
+    "(Input((5,), dtype='int32'), Input((5,), dtype='int32'))"
+)
+JOINED = [
+    case(TWO.format(f"(lambda both: {rest}({join}(both)))"), Padded((4, 5), high=9), Ints((4, 5), 7), call="layer(x)")
+    for join, rest in (
+        ("Add()", "LSTM(3)"),
+        ("Multiply()", "GRU(3, return_sequences=True)"),
+        ("Concatenate()", "SimpleRNN(3)"),
+        ("Concatenate(axis=1)", "LSTM(3)"),
+        ("Average()", "LSTM(3, return_sequences=True, zero_output_for_mask=True)"),
     )
 ]
 
@@ -280,6 +287,7 @@ MASKED = [
         "LSTM(3, return_sequences=True), TimeDistributed(Dense(2)), LSTM(2)",
         "Dropout(0.5), LayerNormalization(), Activation('tanh'), LSTM(2)",
         "SimpleRNN(3, return_sequences=True), Dense(2)",
+        "Conv1D(2, 2), LSTM(2)",
         "GRU(3, return_sequences=True, go_backwards=True), GRU(2)",
         "Bidirectional(GRU(3, return_sequences=True), merge_mode='sum'), Bidirectional(GRU(2)), Dense(2)",
     )
@@ -307,6 +315,7 @@ ALL = list(
         recurrent(),
         WRAPPERS,
         MASKED,
+        JOINED,
     )
 )
 

@@ -7,6 +7,7 @@ which alone it computes in float64, unless the environment says otherwise.
 from __future__ import annotations
 
 import os
+import warnings
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
@@ -29,8 +30,10 @@ from unifront.testing import FORWARD, GRADIENT, assert_close
 from unifront.trace import current_context, trace
 
 BACKENDS = [name for name in installed() if name != "numpy"]
-OURS = {**vars(layers), "Sequential": uf.Sequential, "regularizers": uf.regularizers}
-KERAS = {**vars(keras.layers), "Sequential": keras.Sequential, "regularizers": keras.regularizers}
+OURS = {**vars(layers), "Input": uf.Input, "Model": uf.Model, "Sequential": uf.Sequential,
+        "regularizers": uf.regularizers}  # fmt: skip
+KERAS = {**vars(keras.layers), "Input": keras.Input, "Model": keras.Model, "Sequential": keras.Sequential,
+         "regularizers": keras.regularizers}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,8 @@ def apply(text: str, layer: Any, x: Sequence[Any], **names: Any) -> Any:
 @cache
 def keras_verdict(case: Case) -> Verdict:
     """The judge's results, in float64."""
-    with floatx(case.judge_dtype):
+    with floatx(case.judge_dtype), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not support masking")
         layer = eval(case.judge or case.text, KERAS)
         given = [keras.ops.convert_to_tensor(_as(array, case.judge_dtype)) for array in case.arrays()]
         apply(case.call, layer, given)

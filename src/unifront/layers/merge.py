@@ -51,6 +51,21 @@ class Multiply(_Merge):
 
     join = staticmethod(ops.multiply)
 
+    def call(self, xs: Any, mask: Any = None) -> Any:
+        """The product; a masked step of one input does not count, and one masked in all is zero (as in Keras)."""
+        masks = [None if one is None else self._as(one, x) for x, one in zip(xs, mask or [None] * len(xs), strict=True)]
+        counted = [x if one is None else ops.where(one, x, 1.0) for x, one in zip(xs, masks, strict=True)]
+        product = super().call(counted)
+        if any(one is None for one in masks):
+            return product
+        return ops.where(reduce(ops.logical_or, masks), product, 0.0)
+
+    @staticmethod
+    def _as(mask: Any, x: Any) -> Any:
+        for _ in range(type_of(x).rank - type_of(mask).rank):
+            mask = ops.expand_dims(mask, -1)
+        return mask
+
 
 class Maximum(_Merge):
     """The largest of the inputs, element by element."""

@@ -41,7 +41,7 @@ def get(activation: Any) -> Callable[[Any], Any]:
         return NAMES[activation]
     if not callable(activation):
         raise ArgumentError(f"An activation is a name or a callable, not {activation!r}.")
-    return activation  # type: ignore[no-any-return]  # any callable of the right form
+    return activation
 
 
 class Activation(Layer):

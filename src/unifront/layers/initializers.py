@@ -190,4 +190,4 @@ def get(initializer: Any) -> Initializer:
         raise ArgumentError(
             f"An initializer is a name or a callable (shape, dtype, rng), not {initializer!r}."
         )
-    return initializer  # type: ignore[no-any-return]  # any callable of the right form
+    return initializer

@@ -200,6 +200,10 @@ class Layer:
             child._effective(found, trainable)
         return found
 
+    def named_weights(self) -> list[tuple[str, Variable]]:
+        """The weights of this layer without its children's, each with its path inside the layer."""
+        return [(weight.name, weight) for weight in self._weights]
+
     def get_weights(self) -> list[np.ndarray]:
         """The values of `weights` as NumPy arrays in Keras's layout."""
         return [weight.numpy() for weight in self.weights]
@@ -281,7 +285,7 @@ class Layer:
             self._build_once(args)
             masks = tree.map_leaves(context.mask_of, args[0]) if args else None
             args = tuple(self._cast(arg) for arg in args)
-            takes = call_parameters(type(self))
+            takes = call_parameters(type(self).call)
             if "training" in takes:
                 kwargs["training"] = context.training
             if "mask" in takes and kwargs.get("mask") is None:
@@ -384,9 +388,9 @@ def _is_tensor(leaf: Any) -> bool:
 
 
 @cache
-def call_parameters(cls: type[Layer]) -> frozenset[str]:
+def call_parameters(call: Callable[..., Any]) -> frozenset[str]:
     """The names of the parameters of a layer class's ``call``."""
-    return frozenset(inspect.signature(cls.call).parameters)
+    return frozenset(inspect.signature(call).parameters)
 
 
 def snake_case(name: str) -> str:

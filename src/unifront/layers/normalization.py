@@ -78,7 +78,7 @@ class BatchNormalization(Layer):
 
     def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
         axis = axis_in(self.axis, type_of(x).rank)
-        common = {"axis": axis, "epsilon": self.epsilon}
+        common: dict[str, Any] = {"axis": axis, "epsilon": self.epsilon}
         if not training or not self.trainable:
             return ops.batch_norm(x, self.moving_mean, self.moving_variance, self.gamma, self.beta, **common)
         if mask is None:

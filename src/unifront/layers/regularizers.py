@@ -48,7 +48,7 @@ NAMES: dict[str, Callable[[], Regularizer]] = {
 def get(regularizer: Any) -> Regularizer | None:
     """The regularizer meant by a name, a callable or None."""
     if regularizer is None or callable(regularizer):
-        return regularizer  # type: ignore[no-any-return]  # any callable of the right form
+        return regularizer
     if isinstance(regularizer, str) and regularizer in NAMES:
         return NAMES[regularizer]()
     if isinstance(regularizer, str):

@@ -25,7 +25,7 @@ class Recurrent(Layer):
     gates: int
     state_names: tuple[str, ...] = ("h",)
     supports_masking = True
-    fused_activations: tuple[tuple[str, ...], ...]
+    fused_activations: tuple[tuple[str | None, ...], ...]
 
     def __init__(
         self,
@@ -205,8 +205,8 @@ class SimpleRNN(Recurrent):
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
         found: tuple[Any, ...] = ops.simple_rnn(
-            x, self.kernel, self.recurrent_kernel, self.bias, *states, lengths, reverse=reverse,
-            activation=self.activation_name,
+            x, self.kernel, self.recurrent_kernel, self.bias, states[0], lengths,
+            reverse=reverse, activation=self.activation_name,
         )  # fmt: skip
         return found
 
@@ -262,8 +262,9 @@ class LSTM(Recurrent):
         )
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
+        h, c = states
         found: tuple[Any, ...] = ops.lstm(
-            x, self.kernel, self.recurrent_kernel, self.bias, *states, lengths, reverse=reverse
+            x, self.kernel, self.recurrent_kernel, self.bias, h, c, lengths, reverse=reverse
         )
         return found
 
@@ -304,8 +305,8 @@ class GRU(Recurrent):
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
         found: tuple[Any, ...] = ops.gru(
-            x, self.kernel, self.recurrent_kernel, self.bias, *states, lengths, reverse=reverse,
-            reset_after=self.reset_after,
+            x, self.kernel, self.recurrent_kernel, self.bias, states[0], lengths,
+            reverse=reverse, reset_after=self.reset_after,
         )  # fmt: skip
         return found
 

@@ -101,7 +101,7 @@ class TimeDistributed(Layer):
         options = {}
         if (
             mask is not None
-            and "mask" in call_parameters(type(self.layer))
+            and "mask" in call_parameters(type(self.layer).call)
             and type_of(mask).rank == len(shape) - 1
         ):
             options["mask"] = ops.reshape(mask, (shape[0] * shape[1], *type_of(mask).shape[2:]))

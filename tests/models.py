@@ -51,7 +51,12 @@ def masked(dtype: str = "float32") -> tuple[uf.Model, Data]:
     return uf.Model(x, layers.Dense(3, dtype=dtype)(y), name="masked"), (words, words.sum(axis=1) % 3)
 
 
-MODELS: dict[str, Callable[[str], tuple[uf.Model, Data]]] = {"mlp": mlp, "cnn": cnn, "rnn": rnn, "masked": masked}
+MODELS: dict[str, Callable[[str], tuple[uf.Model, Data]]] = {
+    "mlp": mlp,
+    "cnn": cnn,
+    "rnn": rnn,
+    "masked": masked,
+}
 
 
 def _data(shape: tuple[int, ...], classes: int, dtype: str) -> Data:

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from unifront.comparison import parity as parity
     from unifront.dtypes import floatx as floatx
     from unifront.dtypes import set_floatx as set_floatx
+    from unifront.functional import Input as Input
     from unifront.layers import initializers as initializers
     from unifront.layers import regularizers as regularizers
     from unifront.layers.layer import Layer as Layer
-    from unifront.functional import Input as Input
     from unifront.model import Model as Model
     from unifront.model import Sequential as Sequential
     from unifront.saving import load as load

@@ -42,7 +42,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Parity:
-    """What `parity` found: layers' outputs, judged by NumPy, and weights' gradients, judged by their median."""
+    """What `parity` found: layers' outputs judged by NumPy, weights' gradients judged by their median."""
 
     model: str
     backends: tuple[str, ...]

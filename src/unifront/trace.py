@@ -159,7 +159,7 @@ def finish(builder: Builder, outputs: list[Traced], names: tuple[str, ...], stru
 
 
 def _unique(paths: list[str]) -> list[str]:
-    """``paths`` with numbers behind the later of equal ones: layers of several models have met in one graph."""
+    """``paths`` with numbers behind the later of equal ones: layers of several models may meet in a graph."""
     taken: dict[str, None] = {}
     for path in paths:
         number, name = 0, path
@@ -171,7 +171,7 @@ def _unique(paths: list[str]) -> list[str]:
 
 
 def renamed(tracing: Tracing, paths: Mapping[int, str]) -> Tracing:
-    """``tracing`` with its variables (and their updates) called by ``paths``, which go by the variable's id."""
+    """``tracing`` with its variables (and their updates) called by ``paths``, keyed by the variable's id."""
 
     def path(variable: Variable) -> str:
         return paths.get(id(variable), variable.path)

@@ -1,6 +1,7 @@
 """The model zoo's registry: ``uf.zoo.list()``, ``uf.zoo.create("resnet50", classes=10)``.
 
-Packages of models are found through the entry-point group ``unifront.zoo``; importing one registers its models.
+Packages of models are found through the entry-point group ``unifront.zoo``; importing one registers its
+models.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ def register(name: str, *, source: str) -> Callable[[Callable[..., Model]], Call
         entry = Entry(name, builder, builder.__module__.rpartition(".")[2], source)
         known = _entries.setdefault(name, entry)
         if known is not entry and known.builder.__module__ != builder.__module__:
-            raise ArgumentError(f"The zoo has a model called {name!r} already, from {known.builder.__module__}.")
+            raise ArgumentError(
+                f"The zoo has a model called {name!r} already, from {known.builder.__module__}."
+            )
         _entries[name] = entry
         return builder
 

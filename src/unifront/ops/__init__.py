@@ -1,4 +1,4 @@
-"""Operations: ``uf.ops.NAME`` works on native arrays (runs at once) and on symbolic tensors (adds to the graph).
+"""Operations: ``uf.ops.NAME`` works on native arrays (runs at once) and symbolic tensors (adds to a graph).
 
 One file per family. Each operation is one `OpSpec` (in capitals) with its public function beside it.
 """
@@ -10,7 +10,10 @@ from typing import Any
 
 from unifront.ops.spec import OPS, OpSpec, Sample
 
-FAMILIES = ("elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "optimize", "rnn", "random", "control", "nn", "conv", "pool", "norm")
+FAMILIES = (
+    "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "optimize", "rnn", "random",
+    "control", "nn", "conv", "pool", "norm",
+)  # fmt: skip
 
 _functions: dict[str, Any] = {}
 for _family in FAMILIES:

@@ -91,7 +91,7 @@ class RandomUniform:
 
 @dataclass(frozen=True)
 class VarianceScaling:
-    """Variance ``scale / n``, n counted by ``mode`` (fan_in, fan_out, fan_avg); Glorot and Bengio 2010, He et al. 2015."""
+    """Variance ``scale / n``, n by ``mode`` (fan_in, fan_out, fan_avg); Glorot and Bengio 2010, He et al. 2015."""
 
     scale: float = 1.0
     mode: str = "fan_in"

@@ -9,7 +9,7 @@ import numpy as np
 from tests.layers.judge import Case, Ints, Padded, case
 
 SINGLE = {"float64": 1e-7}
-"""Keras on TensorFlow keeps the constants of these functions in float32, or has no float64 for them on CPU."""
+"""Keras on TensorFlow keeps constants of these functions in float32, or has no float64 for them on CPU."""
 
 L1, L2 = "regularizers.L1(0.25)", "regularizers.L2(0.5)"
 """Numbers that float32 holds, in which Keras keeps them."""
@@ -40,8 +40,21 @@ ACTIVATIONS = [
     *(
         case(f"Activation('{name}')", (3, 4))
         for name in (
-            "linear", "relu", "relu6", "sigmoid", "tanh", "softmax", "log_softmax", "softplus", "softsign", "silu",
-            "swish", "elu", "selu", "hard_sigmoid", "exponential",
+            "linear",
+            "relu",
+            "relu6",
+            "sigmoid",
+            "tanh",
+            "softmax",
+            "log_softmax",
+            "softplus",
+            "softsign",
+            "silu",
+            "swish",
+            "elu",
+            "selu",
+            "hard_sigmoid",
+            "exponential",
         )
     ),
     case("Activation('gelu')", (3, 4), bounds=SINGLE),
@@ -59,9 +72,12 @@ ACTIVATIONS = [
     case("Softmax(axis=1)", (3, 4, 2)),
     case("Softmax(axis=(1, 2))", (3, 4, 2)),
     case(
-        "Softmax()", (2, 3), np.array([[True, False, True], [False, True, True]]), call="layer(x[0], mask=x[1])"
+        "Softmax()",
+        (2, 3),
+        np.array([[True, False, True], [False, True, True]]),
+        call="layer(x[0], mask=x[1])",
     ),
-]  # fmt: skip
+]
 
 CONVOLUTIONS = [
     case("Conv1D(4, 3)", (2, 7, 3)),
@@ -171,9 +187,7 @@ NORMALIZATION = [
         )
         for training in (False, True)
     ),
-    case(
-        "Sequential([Masking(), BatchNormalization(momentum=0.7)])", Padded((4, 5, 2)), training=True
-    ),
+    case("Sequential([Masking(), BatchNormalization(momentum=0.7)])", Padded((4, 5, 2)), training=True),
     case("GroupNormalization(groups=2)", (2, 3, 3, 4)),
     case("GroupNormalization(groups=-1, axis=1, scale=False)", (2, 3, 4)),
     case("RMSNormalization()", (2, 3, 4)),
@@ -182,14 +196,19 @@ NORMALIZATION = [
     case("LayerNormalization(axis=(1, 2), epsilon=0.1)", (3, 4, 2)),
     case("LayerNormalization(axis=1, center=False)", (3, 4, 2)),
     case(f"LayerNormalization(scale=False, beta_regularizer={L2})", (3, 4, 2)),
-]  # fmt: skip
+]
 
 TWO = (
     "(lambda a, b: Model([a, b], {}([Embedding(9, 2, mask_zero=True)(a), Embedding(7, 2, mask_zero=True)(b)])))"
     "(Input((5,), dtype='int32'), Input((5,), dtype='int32'))"
 )
 JOINED = [
-    case(TWO.format(f"(lambda both: {rest}({join}(both)))"), Padded((4, 5), high=9), Ints((4, 5), 7), call="layer(x)")
+    case(
+        TWO.format(f"(lambda both: {rest}({join}(both)))"),
+        Padded((4, 5), high=9),
+        Ints((4, 5), 7),
+        call="layer(x)",
+    )
     for join, rest in (
         ("Add()", "LSTM(3)"),
         ("Multiply()", "GRU(3, return_sequences=True)"),
@@ -199,16 +218,25 @@ JOINED = [
     )
 ]
 
-DROPOUT = [case(f"{name}(0.5)", shape) for name, shape in (
-    ("Dropout", (3, 4)), ("SpatialDropout1D", (2, 3, 4)), ("SpatialDropout2D", (2, 3, 2, 4)),
-)] + [case("Dropout(0.0)", (3, 4), training=True)]  # fmt: skip
+DROPOUT = [
+    case(f"{name}(0.5)", shape)
+    for name, shape in (
+        ("Dropout", (3, 4)),
+        ("SpatialDropout1D", (2, 3, 4)),
+        ("SpatialDropout2D", (2, 3, 2, 4)),
+    )
+] + [case("Dropout(0.0)", (3, 4), training=True)]
 
 RNNS = {
     "SimpleRNN": ("", "activation='relu'", "activation='sigmoid'"),
     "LSTM": ("", "unit_forget_bias=False, activation='relu', recurrent_activation='hard_sigmoid'"),
-    "GRU": ("", "reset_after=False", "activation='softsign', recurrent_activation='tanh'",
-            "reset_after=False, activation='linear'"),
-}  # fmt: skip
+    "GRU": (
+        "",
+        "reset_after=False",
+        "activation='softsign', recurrent_activation='tanh'",
+        "reset_after=False, activation='linear'",
+    ),
+}
 STATES = {"SimpleRNN": 1, "GRU": 1, "LSTM": 2}
 
 
@@ -233,7 +261,8 @@ def recurrent() -> list[Case]:
         found += [
             case(f"{name}(4, go_backwards=True, return_state=True)", (3, 1, 2), *states, call=initial),
             case(
-                f"{name}(3, kernel_regularizer={L2}, recurrent_regularizer={L1}, bias_regularizer={L2})", (2, 3, 2)
+                f"{name}(3, kernel_regularizer={L2}, recurrent_regularizer={L1}, bias_regularizer={L2})",
+                (2, 3, 2),
             ),
             case(f"Sequential([Masking(), {name}(4)])", Padded((4, 6, 2))),
             case(f"Sequential([Masking(), {name}(4, zero_output_for_mask=True)])", Padded((4, 6, 2))),
@@ -243,10 +272,13 @@ def recurrent() -> list[Case]:
                 Padded((4, 6, 2)),
             ),
             case(
-                f"{name}(4, return_state=True)", (3, 3, 2), np.array([[True] * 3, [False] * 3, [True, False, False]]),
-                *states, call="layer(x[0], mask=x[1], initial_state=x[2:])",
+                f"{name}(4, return_state=True)",
+                (3, 3, 2),
+                np.array([[True] * 3, [False] * 3, [True, False, False]]),
+                *states,
+                call="layer(x[0], mask=x[1], initial_state=x[2:])",
             ),
-        ]  # fmt: skip
+        ]
     found += [
         case(f"{name}(2, activity_regularizer={L2}, return_state=True)", (2, 3, 2))
         for name in ("LSTM", "GRU")
@@ -258,13 +290,20 @@ WRAPPERS = [
     *(
         case(f"Bidirectional({name}(3, return_sequences={several}), merge_mode={mode!r})", (2, 4, 3))
         for name, several, mode in (
-            ("LSTM", True, "concat"), ("LSTM", False, "sum"), ("GRU", True, "mul"), ("GRU", False, "ave"),
-            ("SimpleRNN", True, None), ("SimpleRNN", False, "concat"),
+            ("LSTM", True, "concat"),
+            ("LSTM", False, "sum"),
+            ("GRU", True, "mul"),
+            ("GRU", False, "ave"),
+            ("SimpleRNN", True, None),
+            ("SimpleRNN", False, "concat"),
         )
     ),
     case("Bidirectional(LSTM(3, return_sequences=True, return_state=True))", (2, 4, 3)),
     case(
-        "Bidirectional(GRU(3, return_state=True))", (2, 4, 3), (2, 3), (2, 3),
+        "Bidirectional(GRU(3, return_state=True))",
+        (2, 4, 3),
+        (2, 3),
+        (2, 3),
         call="layer(x[0], initial_state=x[1:])",
     ),
     case("Bidirectional(LSTM(3), backward_layer=LSTM(3, activation='relu', go_backwards=True))", (2, 4, 3)),
@@ -275,7 +314,7 @@ WRAPPERS = [
     case("TimeDistributed(Flatten())", (2, 3, 2, 2)),
     case("TimeDistributed(BatchNormalization())", (2, 3, 2)),
     case("Sequential([Masking(), TimeDistributed(Dense(3))])", Padded((4, 5, 2))),
-]  # fmt: skip
+]
 
 WORDS = Padded((4, 6), high=9)
 MASKED = [

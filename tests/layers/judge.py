@@ -46,7 +46,7 @@ class Ints:
 
 @dataclass(frozen=True)
 class Padded:
-    """Sequences whose masked steps are zeros: a mask with holes, a full row, and a row that is masked whole."""
+    """Sequences whose masked steps are zeros: a row masked whole, holes, an end, and full rows."""
 
     shape: tuple[int, ...]
     high: int | None = None

@@ -69,9 +69,21 @@ def test_masks_pass_where_they_pass_in_keras(name: str) -> None:
         if default is Parameter.empty
     ]
     values = {
-        "units": 2, "filters": 2, "kernel_size": 1, "rate": 0.5, "stddev": 0.5, "axes": 1, "n": 2, "dims": (1,), "input_dim": 2,
-        "output_dim": 2, "activation": "relu", "target_shape": (2,), "size": 2, "pool_size": 2,
-    }  # fmt: skip
+        "units": 2,
+        "filters": 2,
+        "kernel_size": 1,
+        "rate": 0.5,
+        "stddev": 0.5,
+        "axes": 1,
+        "n": 2,
+        "dims": (1,),
+        "input_dim": 2,
+        "output_dim": 2,
+        "activation": "relu",
+        "target_shape": (2,),
+        "size": 2,
+        "pool_size": 2,
+    }
     if name in ("Bidirectional", "TimeDistributed"):
         made = getattr(layers, name)(layers.LSTM(2)), KERAS[name](KERAS["LSTM"](2))
     else:
@@ -88,50 +100,143 @@ X = np.ones((2, 5, 3), np.float32)
 IMAGE = np.ones((2, 5, 5, 3), np.float32)
 
 REFUSED = {
-    "unknown argument": (lambda: layers.Dense(3, activaton="relu"), errors.UnknownName,
-                         r"argument of Dense 'activaton'\. Did you mean 'activation'"),
-    "constraint": (lambda: layers.Dense(3, kernel_constraint="max_norm"), errors.ArgumentError,
-                   r"Dense: kernel_constraint='max_norm' is not supported; leave it at None"),
+    "unknown argument": (
+        lambda: layers.Dense(3, activaton="relu"),
+        errors.UnknownName,
+        r"argument of Dense 'activaton'\. Did you mean 'activation'",
+    ),
+    "constraint": (
+        lambda: layers.Dense(3, kernel_constraint="max_norm"),
+        errors.ArgumentError,
+        r"Dense: kernel_constraint='max_norm' is not supported; leave it at None",
+    ),
     "lora": (lambda: layers.Conv2D(3, 2, lora_rank=4), errors.ArgumentError, "lora_rank=4 is not supported"),
-    "activation": (lambda: layers.Dense(3, "rellu"), errors.UnknownName, r"activation 'rellu'\. Did you mean 'relu'"),
+    "activation": (
+        lambda: layers.Dense(3, "rellu"),
+        errors.UnknownName,
+        r"activation 'rellu'\. Did you mean 'relu'",
+    ),
     "activation object": (lambda: layers.Activation(3), errors.ArgumentError, "name or a callable, not 3"),
-    "initializer": (lambda: layers.Dense(3, kernel_initializer="glorot")(X), errors.UnknownName,
-                    r"initializer 'glorot'\. Did you mean 'glorot_"),
-    "regularizer": (lambda: layers.Dense(3, kernel_regularizer="l3")(X), errors.UnknownName, "regularizer 'l3'"),
+    "initializer": (
+        lambda: layers.Dense(3, kernel_initializer="glorot")(X),
+        errors.UnknownName,
+        r"initializer 'glorot'\. Did you mean 'glorot_",
+    ),
+    "regularizer": (
+        lambda: layers.Dense(3, kernel_regularizer="l3")(X),
+        errors.UnknownName,
+        "regularizer 'l3'",
+    ),
     "units": (lambda: layers.Dense(-1), errors.ArgumentError, "Dense: units is a positive int, not -1"),
-    "units float": (lambda: layers.LSTM(2.5), errors.ArgumentError, r"LSTM: units is a positive int, not 2\.5"),
-    "filters": (lambda: layers.Conv1D(0, 3), errors.ArgumentError, "Conv1D: filters is a positive int, not 0"),
-    "kernel": (lambda: layers.Conv2D(4, (3, 0)), errors.ArgumentError, r"Conv2D: kernel_size .* not \(3, 0\)"),
+    "units float": (
+        lambda: layers.LSTM(2.5),
+        errors.ArgumentError,
+        r"LSTM: units is a positive int, not 2\.5",
+    ),
+    "filters": (
+        lambda: layers.Conv1D(0, 3),
+        errors.ArgumentError,
+        "Conv1D: filters is a positive int, not 0",
+    ),
+    "kernel": (
+        lambda: layers.Conv2D(4, (3, 0)),
+        errors.ArgumentError,
+        r"Conv2D: kernel_size .* not \(3, 0\)",
+    ),
     "kernel rank": (lambda: layers.Conv2D(4, (3, 3, 3)), errors.ArgumentError, "or 2 of them"),
-    "padding": (lambda: layers.Conv2D(4, 3, padding="sam"), errors.UnknownName, r"padding of Conv2D 'sam'\. Did you mean 'same'"),
-    "causal 2d": (lambda: layers.Conv2D(4, 3, padding="causal"), errors.UnknownName, "padding of Conv2D 'causal'"),
-    "causal first": (lambda: layers.Conv1D(4, 3, padding="causal", data_format="channels_first"), errors.ArgumentError,
-                     "causal padding needs"),
-    "data format": (lambda: layers.MaxPooling2D(data_format="channel_last"), errors.UnknownName,
-                    r"data_format 'channel_last'\. Did you mean 'channels_last'"),
-    "groups": (lambda: layers.Conv2D(4, 3, groups=3), errors.ArgumentError, "4 filters do not divide into 3 groups"),
-    "strides and dilation": (lambda: layers.Conv2D(4, 3, strides=2, dilation_rate=2), errors.ArgumentError,
-                             "cannot both be above 1"),
-    "rate": (lambda: layers.Dropout(1.0), errors.ArgumentError, r"Dropout: rate is a number in \[0, 1\), not 1\.0"),
+    "padding": (
+        lambda: layers.Conv2D(4, 3, padding="sam"),
+        errors.UnknownName,
+        r"padding of Conv2D 'sam'\. Did you mean 'same'",
+    ),
+    "causal 2d": (
+        lambda: layers.Conv2D(4, 3, padding="causal"),
+        errors.UnknownName,
+        "padding of Conv2D 'causal'",
+    ),
+    "causal first": (
+        lambda: layers.Conv1D(4, 3, padding="causal", data_format="channels_first"),
+        errors.ArgumentError,
+        "causal padding needs",
+    ),
+    "data format": (
+        lambda: layers.MaxPooling2D(data_format="channel_last"),
+        errors.UnknownName,
+        r"data_format 'channel_last'\. Did you mean 'channels_last'",
+    ),
+    "groups": (
+        lambda: layers.Conv2D(4, 3, groups=3),
+        errors.ArgumentError,
+        "4 filters do not divide into 3 groups",
+    ),
+    "strides and dilation": (
+        lambda: layers.Conv2D(4, 3, strides=2, dilation_rate=2),
+        errors.ArgumentError,
+        "cannot both be above 1",
+    ),
+    "rate": (
+        lambda: layers.Dropout(1.0),
+        errors.ArgumentError,
+        r"Dropout: rate is a number in \[0, 1\), not 1\.0",
+    ),
     "noise": (lambda: layers.GaussianNoise(-1), errors.ArgumentError, "GaussianNoise: stddev is a number"),
-    "momentum": (lambda: layers.BatchNormalization(momentum=1.5), errors.ArgumentError, r"momentum .* not 1\.5"),
-    "permutation": (lambda: layers.Permute((1, 3)), errors.ArgumentError, r"dims is an order of 1 … 2, not \(1, 3\)"),
+    "momentum": (
+        lambda: layers.BatchNormalization(momentum=1.5),
+        errors.ArgumentError,
+        r"momentum .* not 1\.5",
+    ),
+    "permutation": (
+        lambda: layers.Permute((1, 3)),
+        errors.ArgumentError,
+        r"dims is an order of 1 … 2, not \(1, 3\)",
+    ),
     "zero padding": (lambda: layers.ZeroPadding2D((1, 2, 3)), errors.ArgumentError, r"given was \(1, 2, 3\)"),
-    "cropping": (lambda: layers.Cropping1D(3)(X), errors.ShapeError, r"nothing is left of axis 1 of \(2, 5, 3\)"),
-    "stateful": (lambda: layers.LSTM(3, stateful=True), errors.ArgumentError, "stateful=True is not supported"),
-    "merge mode": (lambda: layers.Bidirectional(layers.LSTM(2), merge_mode="cat"), errors.UnknownName, "merge_mode 'cat'"),
-    "wrapped": (lambda: layers.Bidirectional(layers.Dense(2)), errors.ArgumentError, "takes a new SimpleRNN, LSTM or GRU"),
-    "not a layer": (lambda: layers.TimeDistributed(3), errors.ArgumentError, "TimeDistributed takes a layer, not 3"),
+    "cropping": (
+        lambda: layers.Cropping1D(3)(X),
+        errors.ShapeError,
+        r"nothing is left of axis 1 of \(2, 5, 3\)",
+    ),
+    "stateful": (
+        lambda: layers.LSTM(3, stateful=True),
+        errors.ArgumentError,
+        "stateful=True is not supported",
+    ),
+    "merge mode": (
+        lambda: layers.Bidirectional(layers.LSTM(2), merge_mode="cat"),
+        errors.UnknownName,
+        "merge_mode 'cat'",
+    ),
+    "wrapped": (
+        lambda: layers.Bidirectional(layers.Dense(2)),
+        errors.ArgumentError,
+        "takes a new SimpleRNN, LSTM or GRU",
+    ),
+    "not a layer": (
+        lambda: layers.TimeDistributed(3),
+        errors.ArgumentError,
+        "TimeDistributed takes a layer, not 3",
+    ),
     "name": (lambda: layers.Dense(3, name="a/b"), errors.ArgumentError, "non-empty string without '/'"),
     "dtype": (lambda: layers.Dense(3, dtype="float23"), errors.UnknownName, "dtype 'float23'"),
     "one to merge": (lambda: layers.Add()([X]), errors.ArgumentError, "add: Add takes a list of at least 2"),
-    "merged shapes": (lambda: layers.Add()([X, X[:, :4]]), errors.ShapeError, r"add: .*\(2, 5, 3\) and \(2, 4, 3\)"),
-    "joined shapes": (lambda: layers.Concatenate(axis=1)([X, X[..., :2]]), errors.ShapeError, "differ elsewhere"),
+    "merged shapes": (
+        lambda: layers.Add()([X, X[:, :4]]),
+        errors.ShapeError,
+        r"add: .*\(2, 5, 3\) and \(2, 4, 3\)",
+    ),
+    "joined shapes": (
+        lambda: layers.Concatenate(axis=1)([X, X[..., :2]]),
+        errors.ShapeError,
+        "differ elsewhere",
+    ),
     "dot": (lambda: layers.Dot(axes=1)([X, X[:, :4]]), errors.ShapeError, "the sizes 5 and 4 differ"),
-    "states": (lambda: layers.LSTM(3)(X, initial_state=[X[:, 0]]), errors.ArgumentError,
-               "lstm: initial_state has 1 tensors; LSTM has the states h, c"),
+    "states": (
+        lambda: layers.LSTM(3)(X, initial_state=[X[:, 0]]),
+        errors.ArgumentError,
+        "lstm: initial_state has 1 tensors; LSTM has the states h, c",
+    ),
     "reshape": (lambda: layers.Reshape((4,))(X), errors.ShapeError, r"reshape: .*\(2, 5, 3\).*\(2, 4\)"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("what", REFUSED)
@@ -173,13 +278,19 @@ def test_inputs_of_the_wrong_form(what: str) -> None:
 @pytest.mark.parametrize(
     ("layer", "shape"),
     [
-        (layers.Dense(4), (2, 3)), (layers.Conv2D(4, 3), (2, 5, 5, 3)), (layers.DepthwiseConv2D(3), (2, 5, 5, 3)),
-        (layers.LSTM(4), (2, 5, 3)), (layers.GRU(4), (2, 5, 3)), (layers.SimpleRNN(4), (2, 5, 3)),
-        (layers.BatchNormalization(), (2, 3)), (layers.LayerNormalization(), (2, 3)),
-        (layers.SeparableConv2D(4, 3), (2, 5, 5, 3)), (layers.Bidirectional(layers.LSTM(4)), (2, 5, 3)),
+        (layers.Dense(4), (2, 3)),
+        (layers.Conv2D(4, 3), (2, 5, 5, 3)),
+        (layers.DepthwiseConv2D(3), (2, 5, 5, 3)),
+        (layers.LSTM(4), (2, 5, 3)),
+        (layers.GRU(4), (2, 5, 3)),
+        (layers.SimpleRNN(4), (2, 5, 3)),
+        (layers.BatchNormalization(), (2, 3)),
+        (layers.LayerNormalization(), (2, 3)),
+        (layers.SeparableConv2D(4, 3), (2, 5, 5, 3)),
+        (layers.Bidirectional(layers.LSTM(4)), (2, 5, 3)),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, uf.Layer) else None,
-)  # fmt: skip
+)
 def test_another_number_of_channels_once_built(layer: uf.Layer, shape: tuple[int, ...]) -> None:
     layer(np.ones(shape, np.float32))
     with pytest.raises(errors.ShapeError, match=f"^{layer.name}.*: .*4"):

@@ -9,7 +9,7 @@ import pytest
 from tests.layers import cases, judge
 
 SLOW_COMPILERS = {"jax"}
-"""Backends that take half a second to compile a graph: they get one case of every layer, the others when slow tests run."""
+"""Backends that compile a graph for half a second: one case of every layer, all of them in slow tests."""
 
 
 def everywhere(found: list[judge.Case], brief: set[str]) -> list[Any]:

@@ -250,9 +250,9 @@ def test_errors_inside_nested_layers_name_the_path() -> None:
                 x = layer(x)
             return x
 
-    with pytest.raises(errors.ShapeError, match="^outer/inner_1: Conv2D takes 4 dimensions"):
+    with pytest.raises(errors.ShapeError, match=r"^outer/inner_1: Conv2D takes 4 dimensions"):
         Outer()(X)
-    with pytest.raises(errors.ShapeError, match="^outer/inner_1: Conv2D takes 4 dimensions"):
+    with pytest.raises(errors.ShapeError, match=r"^outer/inner_1: Conv2D takes 4 dimensions"):
         Outer()(uf.Input((5,)))
 
 
@@ -277,7 +277,7 @@ def test_a_weight_needs_known_sizes() -> None:
         def call(self, x: Any) -> Any:
             return x
 
-    with pytest.raises(errors.NotBuiltError, match="^free: the weight 'weight' would have the shape"):
+    with pytest.raises(errors.NotBuiltError, match=r"^free: the weight 'weight' would have the shape"):
         Free()(uf.Input((None,)))
 
 

@@ -1,4 +1,4 @@
-"""`Model.lower`: a hand-written loop of each framework trains what it gives, and the losses are those of `fit`."""
+"""`Model.lower`: hand-written loops of each framework train what it gives, with the losses of `fit`."""
 
 from __future__ import annotations
 

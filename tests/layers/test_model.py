@@ -21,8 +21,12 @@ def test_layers_are_numbered_as_in_keras() -> None:
     model = uf.Model(x, layers.BatchNormalization()(y))
     assert [layer.name for layer in model.layers] == ["dense", "mine", "dense_1", "batch_normalization"]
     assert [weight.path for weight in model.weights][::2] == [
-        "dense/kernel", "mine/kernel", "dense_1/kernel", "batch_normalization/gamma", "batch_normalization/moving_mean",
-    ]  # fmt: skip
+        "dense/kernel",
+        "mine/kernel",
+        "dense_1/kernel",
+        "batch_normalization/gamma",
+        "batch_normalization/moving_mean",
+    ]
     assert model.get_layer("mine") is model.layers[1]
     with pytest.raises(errors.UnknownName, match=r"layer of .* 'mien'\. Did you mean 'mine'"):
         model.get_layer("mien")
@@ -45,10 +49,14 @@ def test_models_nest_and_their_paths_nest() -> None:
     x = uf.Input((5,))
     model = uf.Model(x, layers.Dense(1)(inner(x)), name="whole")
     assert [v.name for v in model.graph().variables] == [
-        "encoder/dense/kernel", "encoder/dense/bias", "encoder/dense_1/kernel", "encoder/dense_1/bias",
-        "dense/kernel", "dense/bias",
-    ]  # fmt: skip
-    assert [v.name for v in inner.graph().variables][0] == "dense/kernel"
+        "encoder/dense/kernel",
+        "encoder/dense/bias",
+        "encoder/dense_1/kernel",
+        "encoder/dense_1/bias",
+        "dense/kernel",
+        "dense/bias",
+    ]
+    assert inner.graph().variables[0].name == "dense/kernel"
     part = inner.predict(X, backend="numpy")
     whole = model.predict(X, backend="numpy")
     np.testing.assert_allclose(whole, part @ model.get_weights()[4], atol=1e-6)
@@ -134,9 +142,14 @@ def test_the_summary_names_layers_types_and_sizes() -> None:
     text = "\n".join(lines)
     total = 4 * 9 + 4 + 16 + 144 * 2 + 2
     for part in (
-        "small: Model", "image (Input)", "first (Conv2D)", "float32[batch, 6, 6, 4]", "batch_normalization",
-        f"{total} weights", f"{total - 8} trainable, 8 not",
-    ):  # fmt: skip
+        "small: Model",
+        "image (Input)",
+        "first (Conv2D)",
+        "float32[batch, 6, 6, 4]",
+        "batch_normalization",
+        f"{total} weights",
+        f"{total - 8} trainable, 8 not",
+    ):
         assert part in text, text
 
 
@@ -194,22 +207,56 @@ def wrong_count(*given: Any) -> Any:
 
 
 REFUSED = {
-    "a disconnected input": (free_variable, errors.ArgumentError, "depends on the Input 'other', which is not among"),
-    "duplicate layer names": (two_names, errors.ArgumentError, "Two layers of the model 'model' are called 'same'"),
+    "a disconnected input": (
+        free_variable,
+        errors.ArgumentError,
+        "depends on the Input 'other', which is not among",
+    ),
+    "duplicate layer names": (
+        two_names,
+        errors.ArgumentError,
+        "Two layers of the model 'model' are called 'same'",
+    ),
     "duplicate inputs": (two_inputs, errors.ArgumentError, "Two inputs are called 'same'"),
     "too few inputs": (lambda: wrong_count([X]), errors.ArgumentError, "pair takes 2 inputs; 1 were given"),
-    "too many inputs": (lambda: wrong_count([X, X, X]), errors.ArgumentError, "pair takes 2 inputs; 3 were given"),
-    "an input of another shape": (lambda: wrong_count([X, X[:, :3]]), errors.ShapeError, r"add: .*\(6, 5\) and \(6, 3\)"),
-    "an array as output": (lambda: uf.Model(uf.Input((5,)), X), errors.ArgumentError, "computed from its inputs"),
+    "too many inputs": (
+        lambda: wrong_count([X, X, X]),
+        errors.ArgumentError,
+        "pair takes 2 inputs; 3 were given",
+    ),
+    "an input of another shape": (
+        lambda: wrong_count([X, X[:, :3]]),
+        errors.ShapeError,
+        r"add: .*\(6, 5\) and \(6, 3\)",
+    ),
+    "an array as output": (
+        lambda: uf.Model(uf.Input((5,)), X),
+        errors.ArgumentError,
+        "computed from its inputs",
+    ),
     "a layer's result as input": (
-        lambda: uf.Model(layers.Dense(2)(uf.Input((5,))), layers.Dense(2)(uf.Input((5,)))), errors.ArgumentError,
-        "inputs of a Model are uf.Input tensors"),
-    "no call": (lambda: uf.Model()(X), errors.ArgumentError, r"Model does not define call\(\) and was not given inputs"),
+        lambda: uf.Model(layers.Dense(2)(uf.Input((5,))), layers.Dense(2)(uf.Input((5,)))),
+        errors.ArgumentError,
+        "inputs of a Model are uf.Input tensors",
+    ),
+    "no call": (
+        lambda: uf.Model()(X),
+        errors.ArgumentError,
+        r"Model does not define call\(\) and was not given inputs",
+    ),
     "negative size": (lambda: uf.Input((3, -1)), errors.ShapeError, "the size -1 in"),
-    "truth of a symbol": (lambda: bool(uf.Input((3,))), errors.ArgumentError, "has no truth value while a graph is traced"),
+    "truth of a symbol": (
+        lambda: bool(uf.Input((3,))),
+        errors.ArgumentError,
+        "has no truth value while a graph is traced",
+    ),
     "iterating a symbol": (lambda: list(uf.Input((3,))), errors.ArgumentError, "cannot be iterated"),
-    "not compiled": (lambda: uf.Sequential([layers.Dense(1)]).fit(X, X), errors.ArgumentError, "not compiled"),
-}  # fmt: skip
+    "not compiled": (
+        lambda: uf.Sequential([layers.Dense(1)]).fit(X, X),
+        errors.ArgumentError,
+        "not compiled",
+    ),
+}
 
 
 @pytest.mark.parametrize("what", REFUSED)

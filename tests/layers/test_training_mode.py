@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
@@ -92,7 +91,7 @@ def test_noise_has_its_standard_deviation(backend: str) -> None:
 
 
 @pytest.fixture
-def fixed_masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def fixed_masks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every dropout multiplies by the same numbers."""
 
     def dropout(x: Any, key: Any, *, rate: float, noise_shape: Any = None) -> Any:
@@ -100,7 +99,6 @@ def fixed_masks(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return ops.multiply(x, mask_of(tuple(shape)))
 
     monkeypatch.setattr(ops, "dropout", dropout)
-    yield
 
 
 def mask_of(shape: tuple[int, ...]) -> np.ndarray:

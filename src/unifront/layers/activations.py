@@ -104,7 +104,7 @@ class PReLU(Layer):
     """``x`` above zero, ``alpha * x`` below, with a learnt ``alpha`` for each feature (He et al. 2015).
 
     Args:
-        shared_axes: axes (counted from 1) that share one ``alpha``: ``[1, 2]`` for one for each channel of images.
+        shared_axes: axes (counted from 1) that share one ``alpha``: ``[1, 2]`` for one a channel of images.
     """
 
     supports_masking = True

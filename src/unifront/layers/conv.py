@@ -44,7 +44,8 @@ class _Conv(Layer):
             raise ArgumentError(f"{kind}: causal padding needs data_format='channels_last'.")
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
             raise ArgumentError(
-                f"{kind}: strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be above 1."
+                f"{kind}: strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be "
+                "above 1."
             )
         self.activation = activations.get(activation)
         self.use_bias = use_bias
@@ -60,7 +61,8 @@ class _Conv(Layer):
                 else "(batch, *spatial, channels)"
             )
             raise ShapeError(
-                f"{type(self).__name__} takes {self.rank + 2} dimensions, {form}; the input has the shape {shape}."
+                f"{type(self).__name__} takes {self.rank + 2} dimensions, {form}; "
+                f"the input has the shape {shape}."
             )
         return feature_size(shape, 1 if self.data_format == "channels_first" else -1)
 
@@ -117,8 +119,8 @@ class _FullConv(_Conv):
                 f"{channels} channels of the input {shape} do not divide into {self.groups} groups."
             )
         self.kernel = self.add_weight(
-            (*self.kernel_size, channels // self.groups, self.filters), self.kernel_initializer, name="kernel",
-            regularizer=self.kernel_regularizer,
+            (*self.kernel_size, channels // self.groups, self.filters), self.kernel_initializer,
+            name="kernel", regularizer=self.kernel_regularizer,
         )  # fmt: skip
         self.add_bias(self.filters)
 
@@ -251,7 +253,9 @@ class DepthwiseConv2D(_DepthwiseConv):
 
 
 class SeparableConv2D(_Conv):
-    """Each channel convolved by itself, then the channels mixed by a 1×1 convolution (Chollet 2017); see `Conv2D`.
+    """Each channel convolved by itself, then the channels mixed by a 1×1 convolution (Chollet 2017).
+
+    Arguments as for `Conv2D`, and:
 
     Args:
         depth_multiplier: how many kernels each channel has in the first step.

@@ -32,11 +32,11 @@ class Layer:
     arrays (``layer(torch_tensor)``) runs as ordinary Python; called on ``uf.Input`` tensors it joins a model.
 
     Args:
-        name: the layer's part of the paths of its weights and nodes; by default its attribute's or class's name.
+        name: the layer's part of the paths of its weights and nodes; else its attribute's or class's name.
         dtype: of its weights and computation; by default that of its first float input, else `floatx`.
         trainable: False keeps optimizers from changing its weights, and those of the layers inside.
-        activity_regularizer: a name, or a callable from an output to a scalar, which is divided by the batch size
-            and added to the loss.
+        activity_regularizer: a name, or a callable from an output to a scalar, which is divided by the batch
+            size and added to the loss.
 
     Raises `UnknownName` for another argument. Constraints are taken as None only.
     """
@@ -154,8 +154,8 @@ class Layer:
         """
         if any(not isinstance(size, int | np.integer) for size in shape):
             raise NotBuiltError(
-                f"{current_path() or self.name}: the weight {name!r} would have the shape {tuple(shape)}, of which "
-                "a size is not known. Give Input a fixed size there."
+                f"{current_path() or self.name}: the weight {name!r} would have the shape {tuple(shape)}, "
+                "of which a size is not known. Give Input a fixed size there."
             )
         draw = initializers.get(initializer)
         seed = current_seed()
@@ -241,14 +241,14 @@ class Layer:
     # ------------------------------------------------------------ calling
 
     def build(self, *shapes: Any) -> None:
-        """Make the weights, knowing the shapes of the tensors that `call` gets. Overridden by layers with weights."""
+        """Make the weights, knowing the shapes of the tensors that `call` gets. Overridden where there are any."""
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation. Overridden by every layer."""
         raise ArgumentError(f"{type(self).__name__} does not define call().")
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
-        """The mask of the output, given the mask of the input; by default it passes if ``supports_masking``."""
+        """The mask of the output, given the mask of the input, which passes if ``supports_masking``."""
         if not self.supports_masking:
             return None
         return next((one for one in tree.leaves(mask) if one is not None), None)

@@ -52,8 +52,9 @@ class Multiply(_Merge):
     join = staticmethod(ops.multiply)
 
     def call(self, xs: Any, mask: Any = None) -> Any:
-        """The product; a masked step of one input does not count, and one masked in all is zero (as in Keras)."""
-        masks = [None if one is None else self._as(one, x) for x, one in zip(xs, mask or [None] * len(xs), strict=True)]
+        """The product. As in Keras, a masked step of one input does not count; masked in all it is zero."""
+        given = mask or [None] * len(xs)
+        masks = [None if one is None else self._as(one, x) for x, one in zip(xs, given, strict=True)]
         counted = [x if one is None else ops.where(one, x, 1.0) for x, one in zip(xs, masks, strict=True)]
         product = super().call(counted)
         if any(one is None for one in masks):

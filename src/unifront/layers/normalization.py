@@ -152,7 +152,7 @@ class LayerNormalization(Layer):
 
 
 class GroupNormalization(Layer):
-    """Normalize each example over groups of channels, and learn each channel's scale and offset (Wu and He 2018).
+    """Normalize each example over groups of channels; learn each channel's scale and offset (Wu and He 2018).
 
     Args:
         groups: how many; it divides the channels. -1 for a group of each channel (instance normalization).
@@ -205,7 +205,9 @@ class GroupNormalization(Layer):
 
 
 class RMSNormalization(Layer):
-    """Divide each example by the root of its mean square over ``axis``, and learn a scale (Zhang and Sennrich 2019).
+    """Divide each example by the root of its mean square over ``axis``, and learn a scale.
+
+    Zhang and Sennrich 2019.
 
     Args:
         axis: an int or several.

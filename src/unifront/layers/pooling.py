@@ -50,7 +50,8 @@ def _define(kind: str, rank: int, pool: Callable[..., Any]) -> type[_Pooling]:
     doc = (
         f"The {what} of each window over {rank} spatial axes.\n\n"
         "    Args:\n"
-        "        pool_size, strides: an int or one for each spatial axis; strides are the pool_size unless given.\n"
+        "        pool_size: an int or one for each spatial axis.\n"
+        "        strides: the same; the pool_size unless given.\n"
         '        padding: "valid" or "same"; padding does not count toward a mean.\n'
         '        data_format: "channels_last" (default) or "channels_first".\n    '
     )

@@ -14,7 +14,9 @@ from unifront.ops.tensor import type_of
 
 
 class Dropout(Layer):
-    """While training, set a random share ``rate`` of the numbers to zero and scale up the rest (Srivastava et al. 2014).
+    """While training, set a random share ``rate`` of the numbers to zero and scale up the rest.
+
+    Srivastava et al. 2014.
 
     Args:
         rate: the share, in [0, 1).

@@ -1,4 +1,4 @@
-"""Weight penalties: functions from a weight to a scalar that is added to the training loss (Keras's names)."""
+"""Weight penalties, under Keras's names: functions from a weight to a scalar added to the training loss."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ class _Border(Layer):
         pairs = tuple((side, side) if isinstance(side, int) else tuple(side) for side in one)
         if len(pairs) != self.rank or any(len(p) != 2 or min(p) < 0 for p in pairs):
             raise ArgumentError(
-                f"{type(self).__name__}: {name} is an int >= 0, or one int or pair for each of {self.rank} axes; "
-                f"given was {given!r}."
+                f"{type(self).__name__}: {name} is an int >= 0, or one int or pair for each of "
+                f"{self.rank} axes; given was {given!r}."
             )
         return pairs
 

@@ -1,4 +1,4 @@
-"""Recurrent layers. With the default activations each is one fused operation; otherwise a scan of its cell."""
+"""Recurrent layers. With the usual activations each is one fused operation; otherwise a scan of its cell."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ States = tuple[Any, ...]
 
 
 class Recurrent(Layer):
-    """What the recurrent layers share. A subclass says its ``gates``, its ``state_names``, `fused` and `step`."""
+    """What the recurrent layers share. A subclass has ``gates``, ``state_names``, `fused` and `step`."""
 
     gates: int
     state_names: tuple[str, ...] = ("h",)
@@ -142,7 +142,7 @@ class Recurrent(Layer):
         return ops.with_mask(run, x, mask, reverse=self.go_backwards, zero_output=self.zero_output_for_mask)
 
     def _stepwise(self, x: Any, states: States | None, mask: Any, training: bool) -> tuple[Any, ...]:
-        """The cell scanned over the steps: for activations that no fused operation has, and recurrent dropout."""
+        """The cell scanned over the steps: for activations without a fused operation, and recurrent dropout."""
         zeros = ops.zeros((type_of(x).shape[0], self.units), type_of(x).dtype, like=x)
         first = states or (zeros,) * len(self.state_names)
         noise = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from unifront import ops, tree
 from unifront.errors import ArgumentError, ShapeError, UnknownName
@@ -18,12 +18,12 @@ class Bidirectional(Layer):
 
     Args:
         layer: a recurrent layer that has no weights yet.
-        merge_mode: how the two outputs join: ``"concat"``, ``"sum"``, ``"mul"``, ``"ave"``, or None for a pair.
+        merge_mode: how the two outputs join: "concat", "sum", "mul", "ave", or None for a pair.
         backward_layer: the layer to run backward, instead of a copy.
     """
 
     supports_masking = True
-    merges: dict[str, Callable[[Any, Any], Any]] = {
+    merges: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
         "concat": lambda a, b: ops.concatenate([a, b], axis=-1),
         "sum": ops.add,
         "mul": ops.multiply,
@@ -80,8 +80,8 @@ class Bidirectional(Layer):
 class TimeDistributed(Layer):
     """A layer applied to every step: ``[batch, time, ...]``. Batch and time are one axis while it runs.
 
-    The layer gets what a mask of more than ``[batch, time]`` says about its own input; a step counts for later
-    layers if any part of it does.
+    The layer gets what a mask of more than ``[batch, time]`` says about its own input; a step counts for
+    later layers if any part of it does.
     """
 
     supports_masking = True

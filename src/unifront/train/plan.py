@@ -18,7 +18,7 @@ from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ops.tensor import Builder, Traced, building, lift, type_of
 from unifront.reference import simplified
-from unifront.trace import CallContext, Tracing, call_context, finish, renamed
+from unifront.trace import CallContext, Tracing, call_context, finish, is_trainable, renamed
 from unifront.train import losses, metrics, optimizers
 from unifront.train.metrics import Metric
 from unifront.weights import Variable
@@ -202,9 +202,10 @@ def _listed(given: Any, names: list[str], i: int, what: str) -> list[Any]:
 
 def penalties(builder: Builder) -> list[Any]:
     """What the regularizers of the weights met so far add to the loss."""
-    used = [variable for variable, _ in builder.variables.values()]
     return [
-        v.regularizer(Traced(builder.variables[id(v)][1], builder)) for v in used if v.regularizer is not None
+        variable.regularizer(Traced(value, builder))
+        for variable, value in builder.variables.values()
+        if variable.regularizer is not None and is_trainable(variable)  # Keras too leaves out frozen weights
     ]
 
 

@@ -13,8 +13,10 @@ from unifront.ir.graph import Op
 from unifront_jax._wide import eager
 
 FAMILIES = (
-    "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool", "norm", "nn", "rnn",
-    "attention", "control", "random", "loss", "optimize",
+    "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index",
+    "linalg", "conv", "pool", "norm", "nn", "rnn",
+    "attention",
+    "control", "random", "loss", "optimize",
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}

@@ -11,8 +11,10 @@ from unifront.ir.emit import Storage
 from unifront.ir.graph import Op
 
 FAMILIES = (
-    "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool", "norm", "nn", "rnn", "control",
-    "random", "optimize",
+    "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg",
+    "conv", "pool", "norm", "nn", "rnn", "control",
+    "random",
+    "optimize",
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}

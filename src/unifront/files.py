@@ -16,6 +16,8 @@ def write_beside(path: Path, write: Callable[[Any], None]) -> None:
     folder = path.parent
     if not folder.is_dir():
         raise ArgumentError(f"Cannot write {path}: there is no folder {folder}.")
+    if path.is_dir():
+        raise ArgumentError(f"Cannot write {path}: it is a folder.")
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
     try:
         with os.fdopen(handle, "w+b") as file:

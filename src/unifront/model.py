@@ -217,8 +217,8 @@ class Model(Layer):
         found: dict[int, str] = {}
 
         def walk(layer: Layer, path: str) -> None:
-            for weight in layer._weights:
-                found.setdefault(id(weight), f"{path}{weight.name}")
+            for name, weight in layer.named_weights():
+                found.setdefault(id(weight), f"{path}{name}")
             for child in layer.children():
                 walk(child, f"{path}{child.name}/")
 

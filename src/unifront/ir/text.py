@@ -41,7 +41,10 @@ _NODE = re.compile(
 _OUTPUT = re.compile(rf"{_VALUE}: ({_TYPE})")
 _OPERAND = re.compile(rf"(none)|{_VALUE}")
 _RETURN = re.compile(rf"{_VALUE} ({_STRING})")
+_STRINGS = re.compile(rf"{_STRING}|'(?:[^'\\]|{_ESCAPE})*+'")
 MAX_NESTING = 32
+MAX_EXPRESSION = 100_000
+"""The most characters of attributes, strings aside: a syntax tree is a hundred times as large as its text."""
 _MAX_INTEGER = 2**64
 
 
@@ -233,6 +236,8 @@ class _Parser:
 
     def expression(self, text: str) -> ast.expr:
         """``text`` as a syntax tree, which runs nothing."""
+        if len(text) > MAX_EXPRESSION and len(_STRINGS.sub("", text)) > MAX_EXPRESSION:
+            raise self.fail("cannot be read, as it is too long")
         try:
             return ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -21,7 +21,10 @@ def _classes(module: Any, base: type) -> dict[str, type]:
     found = {
         name: one for name, one in vars(module).items() if isinstance(one, type) and issubclass(one, base)
     }
-    return {name: one for name, one in found.items() if one is not base and one.__module__ == module.__name__}
+    own = {name: one for name, one in found.items() if one is not base and one.__module__ == module.__name__}
+    return {
+        name: one for name, one in own.items() if "function" not in getattr(one, "__dataclass_fields__", ())
+    }
 
 
 KNOWN: dict[str, type] = {

@@ -82,9 +82,9 @@ class LoadedModel(Model):
         self._saved = dict(graphs)
         self.built = self.placed = True
 
-    def variable_paths(self) -> dict[int, str]:
-        """The path of each variable."""
-        return {id(variable): path for path, variable in self._by_path.items()}
+    def named_weights(self) -> list[tuple[str, Variable]]:
+        """Every weight with its path in the model that was saved."""
+        return list(self._by_path.items())
 
     def _variables(self, graph: Graph) -> tuple[Variable, ...]:
         return tuple(self._by_path[seen.name] for seen in graph.variables)
@@ -112,7 +112,10 @@ class LoadedModel(Model):
             self._fitting(name, wanted, given)
             for (name, wanted), given in zip(self.input_types.items(), inputs, strict=True)
         ]
-        operands = [*inputs, context.random_key()] if context.training else inputs
+        at_top = context.depth == 1 and context.key is not None  # then nobody else draws from the key
+        operands = list(inputs)
+        if context.training:
+            operands.append(context.key if at_top else context.random_key())
         results = iter(_replay(saved.graph, self._variables(saved.graph), operands, self.name))
         outputs = [next(results) for _ in range(saved.output_count)]
         for number in saved.masks:

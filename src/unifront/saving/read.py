@@ -30,9 +30,22 @@ LINES = 1_000_000
 """The most lines of a text entry."""
 _WEIGHTS = ("weights.safetensors", "optimizer.safetensors")
 BROKEN = (
-    ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError, OSError,
-    RuntimeError, SafetensorError, SyntaxError, TypeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SafetensorError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """All that reading a broken file may raise below; every error of unifront is one of them."""
 
 

@@ -12,7 +12,7 @@ from unifront import tree
 from unifront.backend import backend_of
 from unifront.dtypes import DType, dtype_of, int32
 from unifront.errors import ArgumentError, DataError
-from unifront.ir.dims import solve
+from unifront.ir.dims import DimExpr, solve
 from unifront.ir.types import TensorType
 from unifront.train import losses
 
@@ -107,6 +107,15 @@ def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
     return tuple(found)
 
 
+def sizes_of(model: Model, inputs: Sequence[np.ndarray]) -> dict[str, int]:
+    """What the free sizes of the model's inputs are in these arrays, but for the batch."""
+    sizes: dict[str, int] = {}
+    for type_, array in zip(model.input_types.values(), inputs, strict=True):
+        for dim, size in zip(type_.shape[1:], array.shape[1:], strict=True):
+            solve(dim, size, sizes)
+    return sizes
+
+
 def _holds_arrays(x: list[Any]) -> bool:
     return bool(x) and all(hasattr(item, "shape") for item in x)
 
@@ -140,7 +149,9 @@ def _same_length(arrays: Sequence[np.ndarray], names: Sequence[str]) -> int:
     return next(iter(lengths.values()))
 
 
-def check_targets(model: Model, y: Any, loss: Any, x_length: int) -> tuple[np.ndarray, ...]:
+def check_targets(
+    model: Model, y: Any, loss: Any, x_length: int, sizes: Mapping[str, int] | None = None
+) -> tuple[np.ndarray, ...]:
     """``y`` as one array for each output: integers as int32, floats in the output's dtype.
 
     Raises `DataError` for another length than the input's, and for integer labels outside the classes.
@@ -159,6 +170,13 @@ def check_targets(model: Model, y: Any, loss: Any, x_length: int) -> tuple[np.nd
         if len(array) != x_length:
             raise DataError(f"{what} has {len(array)} examples; the input has {x_length}.")
         output = traced.graph.outputs[i].type
+        known = dict(sizes or {})
+        for axis, (dim, size) in enumerate(zip(output.shape[1:], array.shape[1:], strict=False), 1):
+            if isinstance(dim, DimExpr) and not solve(dim, size, known):
+                raise DataError(
+                    f"{what} has the shape {array.shape}; the output is {output}, and for these inputs its "
+                    f"axis {axis} has the size {dim.evaluate(known)}."
+                )
         dtype = int32 if array.dtype.kind in "iub" and array.dtype.kind != "b" else output.dtype
         _check_labels(_chosen_loss(loss, names, i), array, output, what)
         found.append(_cast(array, dtype, what))
@@ -259,9 +277,14 @@ def is_stream(x: Any) -> bool:
     )
 
 
-def target_types(targets: Sequence[np.ndarray], names: Sequence[str], batch: Any) -> dict[str, TensorType]:
-    """The types of target arrays in the graph: the batch axis is the model's."""
-    return {
-        name: TensorType(dtype_of(array.dtype), (batch, *array.shape[1:]))
-        for name, array in zip(names, targets, strict=True)
-    }
+def target_types(
+    targets: Sequence[np.ndarray], outputs: Mapping[str, TensorType], batch: Any
+) -> dict[str, TensorType]:
+    """The types of target arrays in the graph: the batch axis is the model's, free sizes are the outputs'."""
+    found = {}
+    for (name, output), array in zip(outputs.items(), targets, strict=True):
+        free = [size if isinstance(size, DimExpr) else None for size in output.shape]
+        free += [None] * (array.ndim - len(free))
+        rest = (own or size for own, size in zip(free[1:], array.shape[1:], strict=False))
+        found[name] = TensorType(dtype_of(array.dtype), (batch, *rest))
+    return found

@@ -6,6 +6,7 @@ for a number to print it. Arrays are moved to the device once.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -265,7 +266,7 @@ def _checked(model: Model, training: Training, x: Any, y: Any, weight: Any, clas
     inputs = data.check_inputs(model, x)
     if not len(inputs[0]):
         raise DataError("The data is empty: the input has 0 examples.")
-    targets = data.check_targets(model, y, training.loss, len(inputs[0]))
+    targets = data.check_targets(model, y, training.loss, len(inputs[0]), data.sizes_of(model, inputs))
     output = model.trace().graph.outputs[0].type
     classes = output.shape[-1] if output.rank else None
     weights = data.check_weights(weight, class_weight, targets, output.dtype, len(inputs[0]), classes)
@@ -288,9 +289,10 @@ def _peek(batches: Iterator[Arrays]) -> tuple[Arrays, Iterator[Arrays]]:
 def _step(model: Model, training: Training, example: Arrays, *, train: bool) -> Step:
     """The traced step for data like ``example``; made once and kept."""
     traced = model.trace(False)
-    names = traced.graph.output_names[: traced.output_count]
+    pairs = zip(traced.graph.output_names, traced.graph.outputs, strict=True)
+    outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
     batch = next(iter(model.input_types.values())).shape[0]
-    targets = data.target_types(example.targets, names, batch)
+    targets = data.target_types(example.targets, outputs, batch)
     rule, attributes = training.optimizer.rule()
     key = (
         "step", train, tuple(targets.items()), example.weights is not None, model.trainable_state(),

@@ -85,14 +85,14 @@ def test_variables_are_parameters_and_buffers_under_their_paths() -> None:
     net = lowered()
     shapes = {name: tuple(parameter.shape) for name, parameter in net.named_parameters()}
     assert shapes == {
-        "net.one.kernel": (HIDDEN, SIZE),  # as torch.nn.Linear keeps it
+        "net.one.kernel": (SIZE, HIDDEN),
         "net.one.bias": (HIDDEN,),
-        "net.two.kernel": (CLASSES, HIDDEN),
+        "net.two.kernel": (HIDDEN, CLASSES),
         "net.forward_": (CLASSES,),  # nn.Module has a `forward` of its own
     }
     assert [name for name, _ in net.named_buffers()] == ["net.mean"]
     assert "net.mean" in net.state_dict()
-    assert "kernel=[5, 6]" in str(net)
+    assert "kernel=[6, 5]" in str(net)
 
 
 def test_a_hand_written_loop_trains_it_like_a_hand_written_module() -> None:

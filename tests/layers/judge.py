@@ -21,6 +21,9 @@ from typing import Any
 import keras
 import numpy as np
 
+if keras.backend.backend() != os.environ["KERAS_BACKEND"] or keras.backend.backend() != "tensorflow":
+    raise RuntimeError("These tests are judged by Keras on tensorflow; run them in a process of their own: make test.")
+
 import unifront as uf
 from unifront import layers, ops, tree
 from unifront.backend import installed, placement
@@ -185,7 +188,7 @@ def keras_verdict(case: Case) -> Verdict:
                     )
             return loss, losses, outputs
 
-        outputs, losses, gradients = GRADIENTS[keras.backend.backend()](total, given, layer.trainable_weights)
+        outputs, losses, gradients = _gradients(total, given, layer.trainable_weights)
         after = [keras.ops.convert_to_numpy(weight.value) for weight in layer.weights]
         floats = ["float" in str(one.dtype) for one in given]
         wanted = [*compress(given, floats), *layer.trainable_weights]
@@ -197,19 +200,7 @@ def keras_verdict(case: Case) -> Verdict:
         return Verdict(numbers, float(losses), slopes, names, before, [np.array(one) for one in after])
 
 
-def _torch_gradients(total: Any, given: list[Any], weights: list[Any]) -> tuple[Any, Any, list[Any]]:
-    import torch
-
-    floats = [one.requires_grad_() for one in given if one.is_floating_point()]
-    loss, losses, outputs = total(*given)
-    wrt = [*floats, *(weight.value for weight in weights)]
-    slopes = (
-        torch.autograd.grad(loss, wrt, allow_unused=True) if wrt and loss.requires_grad else [None] * len(wrt)
-    )
-    return [o.detach() for o in outputs], losses.detach(), list(slopes)
-
-
-def _tensorflow_gradients(total: Any, given: list[Any], weights: list[Any]) -> tuple[Any, Any, list[Any]]:
+def _gradients(total: Any, given: list[Any], weights: list[Any]) -> tuple[Any, Any, list[Any]]:
     import tensorflow as tf
 
     floats = [one for one in given if one.dtype.is_floating]
@@ -218,9 +209,6 @@ def _tensorflow_gradients(total: Any, given: list[Any], weights: list[Any]) -> t
         loss, losses, outputs = total(*given)
     slopes = tape.gradient(loss, [*floats, *(weight.value for weight in weights)])
     return outputs, losses, [None if s is None else tf.convert_to_tensor(s) for s in slopes]
-
-
-GRADIENTS = {"torch": _torch_gradients, "tensorflow": _tensorflow_gradients}
 
 
 def make(case: Case, dtype: str, weights: Sequence[np.ndarray] | None = None) -> tuple[Any, list[np.ndarray]]:

@@ -52,8 +52,15 @@ BROKEN = (
 def load(path: str | Path) -> LoadedModel:
     """The model in the ``.uf`` file at ``path``, ready to run, to train on and to export.
 
-    Raises `FileFormatError` naming file and reason for a file that is broken, hostile or from a newer
-    version. No code in it is run and nothing is written.
+    No code in it is run and nothing is written. A loss or metric that was a function of the user's is not in
+    the file: give it to ``compile`` again.
+
+    Raises `FileFormatError` naming file and reason for one that is broken, hostile or from a newer version.
+
+    Example::
+
+        model.save("digits.uf")
+        again = uf.load("digits.uf")
     """
     path = Path(path)
     if path.is_dir():

@@ -1,0 +1,86 @@
+"""`uf.parity`: a row for each layer and weight, and a wrong row in a backend's table is found where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import unifront as uf
+from tests.models import MODELS, TRAINABLE
+from unifront import errors, layers
+from unifront.backend import get_backend
+from unifront.ops.elementwise import RELU
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_backends_agree(name: str) -> None:
+    model, (x, _) = MODELS[name]("float64")
+    before = [weight.home for weight in model.weights]
+    found = uf.parity(model, x[:4], gradients=True)
+    assert found.backends == tuple(TRAINABLE)
+    assert found.worst_forward < 1e-12
+    assert found.worst_gradient < 1e-8
+    assert [weight.home for weight in model.weights] == before
+    paths = {row.path.partition("/")[0] for row in found.forward}
+    with_outputs = {layer.name for layer in model.layers if not isinstance(layer, layers.Flatten)}
+    assert with_outputs <= paths
+    assert [row.path for row in found.gradients] == [
+        seen.name for seen in model.graph().variables if seen.trainable
+    ]
+    assert all(row.size > 0 for row in found.forward)
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_a_wrong_row_is_found(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    native = get_backend(backend)
+    rows = getattr(native, "_compiled", native.rows()).table  # what JAX compiles has rows of its own
+    right = rows[RELU]
+    monkeypatch.setitem(rows, RELU, lambda x: right(x) * 1.001)
+    x = uf.Input((3,), name="x", dtype="float64")
+    y = layers.Dense(4, kernel_initializer="ones", name="first")(x)
+    y = layers.ReLU(name="rectifier")(y)
+    model = uf.Model(x, layers.Dense(2, name="last")(y), name="planted")
+    found = uf.parity(model, np.ones((2, 3)), backends=[backend])
+    off = {row.path: row.differences[backend] for row in found.forward}
+    assert off["first"] < 1e-12
+    assert off["rectifier"] == pytest.approx(1e-3, rel=1e-2)
+    assert off["last"] > 1e-6
+    assert found.worst_forward == pytest.approx(1e-3, rel=0.5)
+
+
+def test_printing() -> None:
+    model, (x, _) = MODELS["mlp"]("float32")
+    console = Console(record=True, width=120)
+    uf.parity(model, x[:2], backends=[TRAINABLE[0]], gradients=True).print(console)
+    text = console.export_text()
+    for part in (
+        "mlp: forward, from NumPy",
+        "gradients, from their median",
+        TRAINABLE[0],
+        "dense_1/kernel",
+        "largest",
+    ):
+        assert part in text
+    assert "e-" in text or "0.0e+00" in text
+
+
+def test_half_precision_and_integers_are_compared_too() -> None:
+    words = uf.Input((3,), dtype="int32")
+    model = uf.Model(words, layers.Embedding(5, 2)(words))
+    assert uf.parity(model, np.ones((2, 3), np.int32)).worst_forward == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"backends": ["thorch"]}, errors.UnknownName, "Unknown backend 'thorch'"),
+        ({"x": np.ones((2, 7))}, errors.DataError, r"input 'features' .* has the shape \(2, 7\)"),
+    ],
+)
+def test_what_is_refused(options: dict[str, Any], error: type[Exception], match: str) -> None:
+    model, (x, _) = MODELS["mlp"]("float32")
+    with pytest.raises(error, match=match):
+        uf.parity(model, **{"x": x, **options})

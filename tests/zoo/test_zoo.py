@@ -1,0 +1,118 @@
+"""Every model of the zoo: it builds, trains and reads back; ResNet is that of Keras Applications."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from tests.models import TRAINABLE
+from tests.train.keras_judge import keras
+from unifront import errors, zoo
+from unifront.ir.text import parse_graph, print_graph
+from unifront.ops.spec import OPS
+from unifront.testing import difference
+
+BIG = ("resnet34", "resnet50", "resnet101", "resnet152")
+SMALL = {name: {"input_shape": (32, 32, 3), "classes": 10} for name in uf.zoo.list("resnet*")}
+ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in BIG)) for name in uf.zoo.list()]
+
+
+def data_for(model: uf.Model, count: int) -> tuple[Any, np.ndarray]:
+    """Random inputs of the model's types (free sizes are 5), and labels for its last axis."""
+    rng = np.random.default_rng(0)
+    found = {}
+    for name, type_ in model.input_types.items():
+        shape = (count, *(size if isinstance(size, int) else 5 for size in type_.shape[1:]))
+        found[name] = rng.integers(0, 5, shape) if type_.dtype.is_integer else rng.normal(size=shape)
+    classes = model.graph().outputs[0].type.shape[-1]
+    x = {name: array.astype(model.input_types[name].dtype.numpy) for name, array in found.items()}
+    return x, rng.integers(0, classes, count)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_trains_two_steps(name: str) -> None:
+    uf.set_seed(0)
+    model = uf.zoo.create(name, **SMALL.get(name, {}))
+    x, y = data_for(model, 8)
+    model.compile(uf.optimizers.SGD(1e-3), uf.losses.SparseCategoricalCrossentropy(from_logits=True))
+    start = model.get_weights()
+    history = model.fit(x, y, batch_size=4, verbose=0, backend=TRAINABLE[-1])
+    assert np.isfinite(history.history["loss"]).all()
+    assert model.optimizer.iterations == 2
+    assert any((a != b).any() for a, b in zip(model.get_weights(), start, strict=True))
+    outputs = model.predict(x, backend=TRAINABLE[-1])
+    assert outputs.shape[0] == 8
+    assert np.isfinite(outputs).all()
+
+
+@pytest.mark.parametrize("name", uf.zoo.list())
+def test_entries_and_graphs(name: str) -> None:
+    entry = {one.name: one for one in zoo.entries()}[name]
+    assert entry.summary
+    assert entry.source
+    assert entry.family
+    model = uf.zoo.create(name)
+    assert model.count_params() > 0
+    graph = model.graph()
+    assert parse_graph(print_graph(graph), OPS) == graph.renumbered()
+    lines: list[str] = []
+    model.summary(lines.append)
+    assert model.name in "".join(lines)
+
+
+@pytest.mark.parametrize("name", ["ResNet50", "ResNet101", "ResNet152"])
+def test_resnets_have_the_weights_of_keras_applications(name: str) -> None:
+    judge = getattr(keras.applications, name)(weights=None)
+    model = uf.zoo.create(name.lower())
+    assert model.count_params() == judge.count_params()
+    ours = {layer.name: [w.shape for w in layer.weights] for layer in model.layers if layer.weights}
+    theirs = {layer.name: [tuple(w.shape) for w in layer.weights] for layer in judge.layers if layer.weights}
+    assert ours == theirs
+
+
+def test_resnet50_gives_what_keras_applications_gives() -> None:
+    """Weights and statistics copied by layer name, at 64×64."""
+    judge = keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10)
+    model = uf.zoo.create("resnet50", input_shape=(64, 64, 3), classes=10)
+    rng = np.random.default_rng(0)
+    for layer in judge.layers:
+        if layer.weights:
+            values = layer.get_weights()
+            if "bn" in layer.name:  # other statistics than at the start, so that they count
+                values = [value + 0.2 * rng.random(value.shape).astype("float32") for value in values]
+                layer.set_weights(values)
+            model.get_layer(layer.name).set_weights(values)
+    x = rng.normal(size=(2, 64, 64, 3)).astype("float32")
+    expected = judge.predict(x, verbose=0)
+    assert difference(model.predict(x, backend=TRAINABLE[-1]), expected) < 1e-4
+    logits = uf.zoo.create("resnet50", input_shape=(64, 64, 3), classes=10, logits=True)
+    logits.set_weights(model.get_weights())
+    raw = logits.predict(x, backend=TRAINABLE[-1])
+    assert difference(np.exp(raw) / np.exp(raw).sum(-1, keepdims=True), expected) < 1e-4
+
+
+@pytest.mark.parametrize(("name", "millions"), [("resnet18", 11.7), ("resnet34", 21.8)])
+def test_small_resnets_have_the_papers_size(name: str, millions: float) -> None:
+    assert uf.zoo.create(name).count_params() / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+def test_what_is_refused() -> None:
+    with pytest.raises(
+        errors.UnknownName, match=r"Unknown model of the zoo 'resnet51'.*Did you mean 'resnet"
+    ):
+        uf.zoo.create("resnet51")
+    with pytest.raises(errors.ArgumentError, match="mlp does not take 'clases'; it takes "):
+        uf.zoo.create("mlp", clases=3)
+    assert uf.zoo.list("nothing*") == ()
+
+    def mlp() -> uf.Model:
+        raise AssertionError
+
+    with pytest.raises(
+        errors.ArgumentError, match="The zoo has a model called 'mlp' already, from unifront_zoo"
+    ):
+        zoo.register("mlp", source="nobody")(mlp)
+    assert uf.zoo.create("mlp").name == "mlp"

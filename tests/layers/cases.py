@@ -6,7 +6,7 @@ from itertools import chain
 
 import numpy as np
 
-from tests.layers.judge import Case, Ints, Padded, case
+from tests.layers.case import Case, Ints, Padded, case
 
 SINGLE = {"float64": 1e-7}
 """Keras on TensorFlow keeps constants of these functions in float32, or has no float64 for them on CPU."""

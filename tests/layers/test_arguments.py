@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from inspect import Parameter
 from typing import Any
 
@@ -10,9 +9,11 @@ import numpy as np
 import pytest
 
 import unifront as uf
-from tests.layers.judge import KERAS
+from tests.layers.case import arguments
+from tests.layers.judge import OURS, ask_keras
+from tests.layers.keras_worker import keras_arguments, supports_masking
 from unifront import errors, layers
-from unifront.layers.layer import AT_DEFAULT
+from unifront.layers.arguments import AT_DEFAULT
 
 LAYERS = [name for name in layers.__all__ if name != "Layer"]
 OWN = {"noise_shape", "trainable", "name", "dtype"}
@@ -20,20 +21,11 @@ OWN = {"noise_shape", "trainable", "name", "dtype"}
 INTERNAL = {"cell", "rank", "pool_dimensions", "pool_mode"}
 """Arguments of Keras's base classes that its layers do not take."""
 
-
-def arguments(
-    cls: type, kinds: tuple[Any, ...] = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
-) -> dict[str, Any]:
-    """Every argument of the constructors of a class with its default, those of the class itself first."""
-    found: dict[str, Any] = {}
-    for base in cls.__mro__:
-        if "__init__" not in vars(base) or base is object:
-            continue
-        parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-        found.update({p.name: p.default for p in parameters if p.kind in kinds and p.name not in found})
-        if all(p.kind is not Parameter.VAR_KEYWORD for p in parameters):
-            break
-    return found
+REQUIRED = {
+    "units": 2, "filters": 2, "kernel_size": 1, "rate": 0.5, "stddev": 0.5, "axes": 1, "n": 2, "dims": (1,),
+    "input_dim": 2, "output_dim": 2, "activation": "relu", "target_shape": (2,), "size": 2, "pool_size": 2,
+}  # fmt: skip
+"""Arguments that have no default."""
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -45,7 +37,7 @@ def same(ours: Any, theirs: Any) -> bool:
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_arguments_and_defaults_are_keras(name: str) -> None:
-    ours, theirs = arguments(getattr(layers, name)), arguments(KERAS[name])
+    ours, theirs = arguments(getattr(layers, name)), ask_keras(keras_arguments, name)
     for argument, default in theirs.items():
         if argument in INTERNAL or argument in AT_DEFAULT or argument.endswith("_constraint"):
             continue
@@ -56,7 +48,7 @@ def test_arguments_and_defaults_are_keras(name: str) -> None:
 @pytest.mark.parametrize("name", LAYERS)
 def test_arguments_stand_in_keras_order(name: str) -> None:
     ours = arguments(getattr(layers, name), (Parameter.POSITIONAL_OR_KEYWORD,))
-    theirs = arguments(KERAS[name])
+    theirs = ask_keras(keras_arguments, name)
     positional = [argument for argument in ours if argument in theirs and argument not in OWN]
     assert positional == [argument for argument in theirs if argument in positional]
 
@@ -68,32 +60,13 @@ def test_masks_pass_where_they_pass_in_keras(name: str) -> None:
         for argument, default in arguments(getattr(layers, name)).items()
         if default is Parameter.empty
     ]
-    values = {
-        "units": 2,
-        "filters": 2,
-        "kernel_size": 1,
-        "rate": 0.5,
-        "stddev": 0.5,
-        "axes": 1,
-        "n": 2,
-        "dims": (1,),
-        "input_dim": 2,
-        "output_dim": 2,
-        "activation": "relu",
-        "target_shape": (2,),
-        "size": 2,
-        "pool_size": 2,
-    }
-    if name in ("Bidirectional", "TimeDistributed"):
-        made = getattr(layers, name)(layers.LSTM(2)), KERAS[name](KERAS["LSTM"](2))
-    else:
-        given = {argument: values[argument] for argument in required}
-        if "AveragePooling" in name and "Global" not in name:
-            given["pool_size"] = 2
-        made = getattr(layers, name)(**given), KERAS[name](**given)
-    ours, theirs = made
+    given = ", ".join(f"{argument}={REQUIRED.get(argument)!r}" for argument in required)
+    if name in ("AveragePooling1D", "AveragePooling2D", "AveragePooling3D"):
+        given = "pool_size=2"
+    text = f"{name}({'LSTM(2)' if name in ('Bidirectional', 'TimeDistributed') else given})"
+    ours = eval(text, OURS)
     passes = type(ours).compute_mask is not uf.Layer.compute_mask or ours.supports_masking
-    assert passes == theirs.supports_masking or name == "Embedding"
+    assert passes == ask_keras(supports_masking, text) or name == "Embedding"
 
 
 X = np.ones((2, 5, 3), np.float32)
@@ -324,6 +297,6 @@ def test_an_integer_input_becomes_a_float_where_keras_makes_it_one() -> None:
     assert layers.Flatten()(x).dtype == np.int32
 
 
-def test_indices_count_from_the_end_on_numpy_only_as_documented() -> None:
+def test_float_indices_are_cut_to_integers() -> None:
     layer = layers.Embedding(3, 2)
     assert np.array_equal(layer(np.array([[0.9, 2.1]])), layer(np.array([[0, 2]])))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
 
 import unifront as uf
-from tests.layers.judge import OURS, floatx
+from tests.layers.judge import OURS, ask_keras, floatx
+from tests.layers.keras_worker import recurrent_with_dropout
 from unifront import layers, ops
 from unifront.backend import HostKey, installed, placement
 from unifront.dtypes import float64, key
@@ -116,22 +116,11 @@ def test_recurrent_layers_drop_the_same_features_at_all_steps_as_in_keras(text: 
     x = np.random.default_rng(1).normal(size=(4, 5, 2))
     text = text.format(f"{share}, return_sequences=True")
     with floatx("float64"):
-        theirs, ours = eval(text, vars(keras.layers)), eval(text, OURS)
-        theirs(x)
+        ours = eval(text, OURS)
         ours(x)
-        weights = [np.random.default_rng(2).normal(size=w.shape) for w in theirs.weights]
-        theirs.set_weights(weights)
+        masks = {"dropout": mask_of((4, 2)), "recurrent_dropout": mask_of((4, 3))}
+        weights, expected = ask_keras(recurrent_with_dropout, text, x, masks)
         ours.set_weights(weights)
-        cell = theirs.cell
-        gates = {"SimpleRNN": None, "LSTM": 4, "GRU": 3}[type(theirs).__name__]
-        for name, size in (("dropout", 2), ("recurrent_dropout", 3)):
-            if not getattr(cell, name):
-                continue  # Keras's SimpleRNN would take the mask nevertheless
-            mask = keras.ops.convert_to_tensor(mask_of((4, size)))
-            setattr(
-                cell, f"_{name}_mask", mask if gates is None or cell.implementation == 2 else [mask] * gates
-            )
-        expected = keras.ops.convert_to_numpy(theirs(x, training=True))
         assert_close(ours(x, training=True), expected, what=text)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unifront.errors import ArgumentError, ShapeError, UnknownName
@@ -48,3 +49,34 @@ def check_rank(layer: Any, x: Any, rank: int) -> None:
         raise ShapeError(
             f"{layer.name}: {type(layer).__name__} takes {rank} dimensions; the input is {type_of(x)}."
         )
+
+
+AT_DEFAULT: dict[str, Any] = {
+    "autocast": True, "lora_alpha": None, "lora_rank": None, "quantization_config": None, "renorm": False,
+    "renorm_clipping": None, "renorm_momentum": 0.99, "synchronized": False, "weights": None,
+}  # fmt: skip
+"""Keras's arguments that layers take at Keras's default only, beside the constraints."""
+
+
+def refuse(cls: type, options: Mapping[str, Any]) -> None:
+    """Raise unless every one of ``options``, which no layer of the class knows, means what is done anyway."""
+    for name, value in options.items():
+        constraint = name.endswith("_constraint")
+        if not constraint and name not in AT_DEFAULT:
+            raise UnknownName(f"argument of {cls.__name__}", name, arguments_of(cls))
+        if value is not None and (constraint or value != AT_DEFAULT[name]):
+            raise ArgumentError(
+                f"{cls.__name__}: {name}={value!r} is not supported; leave it at {AT_DEFAULT.get(name)!r}."
+            )
+
+
+def arguments_of(cls: type) -> list[str]:
+    """The names of the arguments that the constructors of a layer class take."""
+    found: dict[str, None] = {}
+    for base in cls.__mro__:
+        if "__init__" in vars(base) and base is not object:
+            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
+            found.update(
+                {p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+            )
+    return list(found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cache
 from typing import Any
@@ -15,10 +15,11 @@ import numpy as np
 from unifront import ops, tree
 from unifront.backend import HostKey
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
-from unifront.errors import ArgumentError, DTypeError, NotBuiltError, ShapeError, UnifrontError, UnknownName
+from unifront.errors import ArgumentError, DTypeError, NotBuiltError, ShapeError, UnifrontError
 from unifront.ir.dims import DimExpr
 from unifront.ir.types import Shape, TensorType
 from unifront.layers import initializers, regularizers
+from unifront.layers.arguments import refuse
 from unifront.ops.tensor import Symbolic, current_path, record, scope, type_of
 from unifront.trace import CallContext, call_context, current_context, current_seed, update
 from unifront.weights import Variable
@@ -350,37 +351,6 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
-
-
-AT_DEFAULT: dict[str, Any] = {
-    "autocast": True, "lora_alpha": None, "lora_rank": None, "quantization_config": None, "renorm": False,
-    "renorm_clipping": None, "renorm_momentum": 0.99, "synchronized": False, "weights": None,
-}  # fmt: skip
-"""Keras's arguments that layers take at Keras's default only, beside the constraints."""
-
-
-def refuse(cls: type[Layer], options: Mapping[str, Any]) -> None:
-    """Raise unless every one of ``options``, which no layer of the class knows, means what is done anyway."""
-    for name, value in options.items():
-        constraint = name.endswith("_constraint")
-        if not constraint and name not in AT_DEFAULT:
-            raise UnknownName(f"argument of {cls.__name__}", name, arguments_of(cls))
-        if value is not None and (constraint or value != AT_DEFAULT[name]):
-            raise ArgumentError(
-                f"{cls.__name__}: {name}={value!r} is not supported; leave it at {AT_DEFAULT.get(name)!r}."
-            )
-
-
-def arguments_of(cls: type[Layer]) -> list[str]:
-    """The names of the arguments that the constructors of a layer class take."""
-    found: dict[str, None] = {}
-    for base in cls.__mro__:
-        if "__init__" in vars(base) and base is not object:
-            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-            found.update(
-                {p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-            )
-    return list(found)
 
 
 def _is_tensor(leaf: Any) -> bool:

@@ -1,0 +1,118 @@
+"""Keras's side of the comparison, which runs in a process of its own; nothing here imports Keras elsewhere."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from tests.layers.case import Case, Verdict, apply, arguments, random_weights, weighting, with_floats
+from unifront import tree
+
+
+def _keras() -> Any:
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    import keras
+
+    assert keras.backend.backend() == "tensorflow"
+    return keras
+
+
+def _names(keras: Any) -> dict[str, Any]:
+    return {
+        **vars(keras.layers), "Input": keras.Input, "Model": keras.Model, "Sequential": keras.Sequential,
+        "regularizers": keras.regularizers,
+    }  # fmt: skip
+
+
+@contextmanager
+def _floatx(keras: Any, dtype: str) -> Iterator[None]:
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx(dtype)
+    keras.config.set_dtype_policy(dtype)
+    try:
+        yield
+    finally:
+        keras.config.set_floatx(before[0])
+        keras.config.set_dtype_policy(before[1])
+
+
+def verdict(case: Case) -> Verdict:
+    """What Keras's layer gives, in float64."""
+    keras = _keras()
+    with _floatx(keras, case.judge_dtype), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not support masking")
+        layer = eval(case.judge or case.text, _names(keras))
+        given = [keras.ops.convert_to_tensor(with_floats(array, case.judge_dtype)) for array in case.arrays()]
+        apply(case.call, layer, given)
+        names = [weight.name for weight in layer.weights]
+        before = random_weights([(w.name, tuple(w.shape)) for w in layer.weights])
+        layer.set_weights(before)
+
+        def total(*tensors: Any) -> Any:
+            outputs = [o for o in tree.leaves(apply(case.call, case.bound(layer), tensors)) if o is not None]
+            losses = sum(layer.losses) if layer.losses else keras.ops.zeros(())
+            loss = losses
+            for output, weight in zip(outputs, weighting(outputs), strict=True):
+                if weight is not None:
+                    loss = loss + keras.ops.sum(
+                        output * keras.ops.convert_to_tensor(with_floats(weight, case.judge_dtype))
+                    )
+            return loss, losses, outputs
+
+        outputs, losses, gradients = _gradients(total, given, layer.trainable_weights)
+        after = [keras.ops.convert_to_numpy(weight.value) for weight in layer.weights]
+        floats = ["float" in str(one.dtype) for one in given]
+        wanted = [*compress(given, floats), *layer.trainable_weights]
+        slopes = [
+            np.zeros(tuple(at.shape)) if slope is None else keras.ops.convert_to_numpy(slope)
+            for slope, at in zip(gradients, wanted, strict=True)
+        ]
+        numbers = [np.array(keras.ops.convert_to_numpy(output)) for output in outputs]
+        return Verdict(numbers, float(losses), slopes, names, before, [np.array(one) for one in after])
+
+
+def _gradients(total: Any, given: list[Any], weights: list[Any]) -> tuple[Any, Any, list[Any]]:
+    import tensorflow as tf
+
+    floats = [one for one in given if one.dtype.is_floating]
+    with tf.GradientTape() as tape:
+        tape.watch(floats)
+        loss, losses, outputs = total(*given)
+    slopes = tape.gradient(loss, [*floats, *(weight.value for weight in weights)])
+    return outputs, losses, [None if s is None else tf.convert_to_tensor(s) for s in slopes]
+
+
+def recurrent_with_dropout(
+    text: str, x: np.ndarray, masks: dict[str, np.ndarray]
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """The weights of a recurrent layer, and its output while training with these dropout masks."""
+    keras = _keras()
+    with _floatx(keras, "float64"):
+        layer = eval(text, _names(keras))
+        layer(x)
+        weights = [np.random.default_rng(2).normal(size=w.shape) for w in layer.weights]
+        layer.set_weights(weights)
+        cell = layer.cell
+        gates = {"SimpleRNN": None, "LSTM": 4, "GRU": 3}[type(layer).__name__]
+        for name, numbers in masks.items():
+            if getattr(cell, name):  # Keras's SimpleRNN would take the mask nevertheless
+                mask = keras.ops.convert_to_tensor(numbers)
+                alone = gates is None or cell.implementation == 2
+                setattr(cell, f"_{name}_mask", mask if alone else [mask] * gates)
+        return weights, keras.ops.convert_to_numpy(layer(x, training=True))
+
+
+def keras_arguments(name: str) -> dict[str, Any]:
+    """The arguments of the layer ``name`` with their defaults."""
+    return arguments(getattr(_keras().layers, name))
+
+
+def supports_masking(text: str) -> bool:
+    """Whether masks pass through the layer."""
+    return bool(eval(text, _names(_keras())).supports_masking)

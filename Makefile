@@ -14,15 +14,7 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c c
 USER_READY := $(VENV)/.installed-all
 DEV_READY := $(VENV)/.installed-dev
 # One worker per core: more threads in each would only fight for the same cores.
-# Keras, which judges, is bound to one framework in a process: TensorFlow where it judges layers, in all of float64,
-# and PyTorch where it judges training, whose rates and sums TensorFlow keeps in float32. So there are two runs.
-TEST_RUNS := "tests --ignore tests/train" tests/train
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --timeout 300 --benchmark-disable
-
-# Exit status 5 is pytest's for no test selected, which is no failure of one run of several.
-define run_tests
-status=0; for run in $(TEST_RUNS); do $(PYTEST) $$run $(1) || { code=$$?; [ $$code -eq 5 ] || status=$$code; }; done; exit $$status
-endef
 
 .DEFAULT_GOAL := help
 .PHONY: help demo install test test-slow check format bench clean
@@ -43,10 +35,10 @@ demo: $(USER_READY)
 install: $(DEV_READY)
 
 test: $(DEV_READY)
-	@$(call run_tests,--durations 10 --durations-min 1 $(ARGS))
+	@$(PYTEST) --durations 10 --durations-min 1 $(ARGS)
 
 test-slow: $(DEV_READY)
-	@$(call run_tests,-m slow --timeout 3600 --durations 10 --durations-min 1 $(ARGS))
+	@$(PYTEST) -m slow --timeout 3600 --durations 10 --durations-min 1 $(ARGS)
 
 check: $(DEV_READY)
 	@$(BIN)/ruff format --check --output-format concise .

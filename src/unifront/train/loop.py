@@ -101,6 +101,7 @@ def fit(
     watchers = [callback for callback in listeners.callbacks if watches_batches(callback)]
     run = Run(session, step, model, size, shuffle, watchers, batches)
     try:
+        session.reset_totals()  # a backend that cannot train says so before a bar is drawn
         with EpochProgress(level, epochs, place.name) as progress:
             listeners.each("on_train_begin", {})
             for epoch in range(initial_epoch, epochs):

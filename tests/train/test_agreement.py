@@ -76,9 +76,10 @@ def test_evaluate_and_predict_agree_with_numpy(name: str, backend: str) -> None:
     uf.set_seed(3)
     model, (x, y) = MODELS[name]("float64")
     model.compile("sgd", loss=cross_entropy(), metrics=["accuracy"])
-    model.fit(x, y, verbose=0, backend=backend)
-    judge = model.evaluate(x, y, backend="numpy", batch_size=16)
-    np.testing.assert_allclose(model.evaluate(x, y, backend=backend, batch_size=16), judge, rtol=1e-12)
-    outputs, expected = model.predict(x, backend=backend), model.predict(x, backend="numpy")
+    options = {"batch_size": 20}  # one size, since JAX compiles for each
+    model.fit(x, y, verbose=0, backend=backend, **options)
+    judge = model.evaluate(x, y, backend="numpy", **options)
+    np.testing.assert_allclose(model.evaluate(x, y, backend=backend, **options), judge, rtol=1e-12)
+    outputs, expected = model.predict(x, backend=backend, **options), model.predict(x, backend="numpy")
     assert outputs.dtype == np.float64
     np.testing.assert_allclose(outputs, expected, rtol=0, atol=1e-12 * np.abs(expected).max())

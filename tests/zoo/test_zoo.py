@@ -15,8 +15,9 @@ from unifront.ir.text import parse_graph, print_graph
 from unifront.ops.spec import OPS
 from unifront.testing import difference
 
+SIZES = {"rosetta_imdb": {"words": 50, "length": 12}}
 BIG = ("resnet34", "resnet50", "resnet101", "resnet152")
-SMALL = {name: {"input_shape": (32, 32, 3), "classes": 10} for name in uf.zoo.list("resnet*")}
+SMALL = SIZES | {name: {"input_shape": (32, 32, 3), "classes": 10} for name in uf.zoo.list("resnet*")}
 ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in BIG)) for name in uf.zoo.list()]
 
 

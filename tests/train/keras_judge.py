@@ -12,7 +12,9 @@ import keras
 import numpy as np
 
 if keras.backend.backend() != os.environ["KERAS_BACKEND"] or keras.backend.backend() != "torch":
-    raise RuntimeError("These tests are judged by Keras on torch; run them in a process of their own: make test.")
+    raise RuntimeError(
+        "These tests are judged by Keras on torch; run them in a process of their own: make test."
+    )
 
 import unifront as uf
 

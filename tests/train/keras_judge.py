@@ -13,7 +13,7 @@ import numpy as np
 
 if keras.backend.backend() != os.environ["KERAS_BACKEND"] or keras.backend.backend() != "torch":
     raise RuntimeError(
-        "These tests are judged by Keras on torch; run them in a process of their own: make test."
+        "These tests are judged by Keras on torch; run them in a process of their own, as make test does."
     )
 
 import unifront as uf

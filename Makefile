@@ -14,9 +14,9 @@ PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c c
 USER_READY := $(VENV)/.installed-all
 DEV_READY := $(VENV)/.installed-dev
 # One worker per core: more threads in each would only fight for the same cores.
-# Keras, which judges, is bound to one framework in a process. There are two runs of tests: on PyTorch it judges training,
+# Keras, which judges, is bound to one framework in a process. There are two runs of tests: on PyTorch it judges training and the zoo,
 # whose rates and sums it keeps in float32 on TensorFlow; the rest it judges on TensorFlow, where it is best tested.
-TEST_RUNS := "tensorflow tests --ignore tests/train" "torch tests/train"
+TEST_RUNS := "tensorflow tests --ignore tests/train --ignore tests/zoo" "torch tests/train tests/zoo"
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist worksteal --timeout 300 --benchmark-disable
 
 # $$1 is Keras's framework. pytest ends with 5 when a run has no test that was asked for, which is no failure.

@@ -22,9 +22,6 @@ optax = pytest.importorskip("optax")
 BACKEND = placement("jax").backend
 SHAPES = {"dense/kernel": (3, 2), "dense/bias": (2,), "norm/mean": (2,)}
 BOUND = {"float64": 1e-12, "float32": 1e-5}
-needs_dropout = pytest.mark.skipif(
-    not hasattr(ops, "dropout"), reason="there is no random operation to test with"
-)
 
 
 def graph_of(dtype: str, *, training: bool, outputs: int = 1, noise: bool = False) -> Graph:
@@ -181,7 +178,6 @@ def test_errors_say_what_to_pass() -> None:
         net.apply({"dense/bias": net.params["dense/bias"]}, net.state, x)
 
 
-@needs_dropout
 def test_randomness_takes_a_key_typed_or_raw() -> None:
     net, (x, _) = module_of(noise=True), data_of()
     with pytest.raises(ArgumentError, match=r"key=jax\.random\.key"):

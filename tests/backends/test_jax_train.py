@@ -269,7 +269,6 @@ def test_an_array_that_stands_twice_in_the_state_trains() -> None:
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.skipif(not hasattr(ops, "dropout"), reason="there is no random operation to test with")
 def test_each_iteration_draws_from_its_own_key_and_a_seed_repeats() -> None:
     batch = [BACKEND.array(a) for a in data_of("float32")[0]]
 

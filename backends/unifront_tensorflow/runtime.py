@@ -20,6 +20,7 @@ from unifront.ir.types import TensorType
 from unifront.ops.replay import expand
 from unifront_tensorflow import lower
 from unifront_tensorflow.keys import Key, key_of
+from unifront_tensorflow.shapes import size
 from unifront_tensorflow.variables import Reference
 
 
@@ -44,12 +45,6 @@ def device_name(device: str | None) -> str | None:
         return None
     kind, _, number = device.partition(":")
     return f"/device:{kind.upper()}:{number or 0}"
-
-
-def size(array: Any, axis: int) -> Any:
-    """The size of an axis: an int where it is known while tracing, else a scalar tensor."""
-    static = array.shape[axis]
-    return tf.shape(array)[axis] if static is None else static
 
 
 def spec_of(type_: TensorType, name: str | None = None) -> tf.TensorSpec:

@@ -1,14 +1,13 @@
 """Recurrent networks in TensorFlow: a ``tf.while_loop`` over the steps, with a gradient of its own.
 
 Inside the loops features come first and the batch last, ``[features, batch]``: gates are then split and joined
-without copying, and each product is a weight matrix times a narrow one. Without oneDNN (which TensorFlow uses
-only where the processor has AVX-512 or AMX) that halves a step's product, and takes a third off the LSTM's
-training step (batch 32, 100 steps, 256 units, 2 cores); with it a tenth.
-
-The backward loop gives the gradient of the gates; those of inputs, kernels and biases are one product each
-after it, instead of sums over the steps. Multiplying the inputs step by step is quicker than doing it before
-the loop. ``BlockLSTMV2`` infers in the time of the loop that has the batch first, trains in 1.6 times that
-one's, and has no float64. A GPU runs the same loops, not cuDNN's.
+without copying, each product is a matrix of weights times a narrow one (half the time where TensorFlow does
+without oneDNN, which it uses on processors with AVX-512 VNNI or AMX), and turning a sequence from
+``[batch, time, features]`` is one plain transpose. A step of a sequence is a slice that shares its memory;
+``TensorArray.unstack`` copies it. The backward loop reads what the forward loop wrote, unstacked, and gives the
+gradient of the gates; those of inputs, kernels and biases are one product each after it, instead of sums over
+the steps. Multiplying the inputs step by step is quicker than doing it before the loop. ``BlockLSTMV2`` trains
+in twice this one's time, and has no float64. A GPU runs the same loops, not cuDNN's.
 """
 
 from __future__ import annotations
@@ -20,49 +19,60 @@ import tensorflow as tf
 
 from unifront.ops import rnn as ops
 from unifront.ops.spec import OpSpec
+from unifront_tensorflow.shapes import size
 
 Array = Any
-Step = Callable[[tuple[Array, ...], tuple[Array, ...]], tuple[tuple[Array, ...], tuple[Array, ...]]]
+Arrays = tuple[Array, ...]
+Step = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
 _SATURATED = 1e4
 """A sigmoid of this is exactly 1, and of its negative exactly 0, in every float dtype."""
 
 
 def _scan(
     step: Step,
-    states: Sequence[Array],
-    sequences: Sequence[Array],
+    states: Arrays,
+    steps: Array,
+    reads: Sequence[Callable[[Array], Array]],
     widths: Sequence[int],
     reverse: bool = False,
-) -> tuple[list[Array], list[Array]]:
-    """Run ``step(states, slices) -> (states, outputs)`` over axis 0; last states and stacked outputs.
+) -> tuple[list[Array], list[tf.TensorArray]]:
+    """Run ``step(states, slices) -> (states, outputs)``; the last states, and the outputs of all steps.
 
     Args:
-        states: each ``[width, batch]``, as are the slices and the outputs.
+        states: each ``[width, batch]``, as are slices and outputs.
+        steps: how many there are.
+        reads: what gives the slices of a step.
         widths: of the outputs.
+        reverse: whether to begin with the last step.
     """
-    dtype, count = states[0].dtype, len(states)
-    steps = tf.shape(sequences[0])[0]
-    arrays = [tf.TensorArray(s.dtype, size=steps, element_shape=s.shape[1:]).unstack(s) for s in sequences]
-    batch = sequences[0].shape[2]
-    outputs = [tf.TensorArray(dtype, size=steps, element_shape=(width, batch)) for width in widths]
+    count, dtype, batch = len(states), states[0].dtype, states[0].shape[1]
+    outputs = [
+        tf.TensorArray(dtype, size=steps, element_shape=(width, batch), clear_after_read=False)
+        for width in widths
+    ]
 
     def body(t: Array, *values: Any) -> tuple[Any, ...]:
         position = steps - 1 - t if reverse else t
         old = values[:count]
-        new, found = step(old, tuple(array.read(position) for array in arrays))
+        new, found = step(old, tuple(read(position) for read in reads))
         for after, before in zip(new, old, strict=True):
             after.set_shape(before.shape)
         written = (array.write(position, value) for array, value in zip(values[count:], found, strict=True))
         return (t + 1, *new, *written)
 
-    start = (tf.constant(0), *states, *outputs)
-    _, *values = tf.while_loop(lambda t, *_: t < steps, body, start)
-    return values[:count], [array.stack() for array in values[count:]]
+    _, *values = tf.while_loop(lambda t, *_: t < steps, body, (tf.constant(0), *states, *outputs))
+    return values[:count], values[count:]
 
 
-def _turned(array: Array) -> Array:
-    """The last two axes exchanged."""
-    return tf.linalg.matrix_transpose(array)
+def _reader(sequence: Array) -> Callable[[Array], Array]:
+    """Gives the steps ``[features, batch]`` of ``[batch, time, features]``."""
+    turned = tf.transpose(sequence, (1, 2, 0))
+    return lambda position: turned[position]
+
+
+def _stacked(array: tf.TensorArray) -> Array:
+    """``[batch, time, features]`` of steps ``[features, batch]``."""
+    return tf.transpose(array.stack(), (2, 0, 1))
 
 
 def _sigmoid_gradient(y: Array, d_y: Array) -> Array:
@@ -73,13 +83,13 @@ def _tanh_gradient(y: Array, d_y: Array) -> Array:
     return tf.raw_ops.TanhGrad(y=y, dy=d_y)
 
 
-def _before(sequence: Array, initial: Array) -> Array:
-    """For each step of a time-major sequence of states the state that was there before it."""
-    return tf.concat([initial[None], sequence[:-1]], 0)
+def _before(outputs: Array, initial: Array) -> Array:
+    """For each step of ``[batch, time, units]`` the state that was there before it."""
+    return tf.concat([initial[:, None], outputs[:, :-1]], 1)[:, : size(outputs, 1)]
 
 
 def _product(x: Array, y: Array) -> Array:
-    """The gradient of a kernel between two sequences ``[time, batch, …]``."""
+    """The gradient of a kernel between two sequences ``[batch, time, …]``."""
     flat = (tf.reshape(array, (-1, array.shape[-1])) for array in (x, y))
     return tf.matmul(*flat, transpose_a=True)
 
@@ -91,27 +101,28 @@ def _input_gradients(x: Array, kernel: Array, d_gates: Array) -> tuple[Array, Ar
 
 @tf.custom_gradient
 def _lstm_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Array, c0: Array) -> Any:
-    """Outputs ``[time, batch, units]`` and the last states, of ``x`` ``[time, batch, features]``."""
-    units = recurrent.shape[0]
-    of_x, of_h, column = _turned(kernel), _turned(recurrent), bias[:, None]
-    initial = _turned(c0)
+    """Outputs ``[batch, time, units]`` and the last states, of ``x`` ``[batch, time, features]``."""
+    units, steps = recurrent.shape[0], size(x, 1)
+    of_x, of_h, column = tf.transpose(kernel), tf.transpose(recurrent), bias[:, None]
 
-    def forward(state: tuple[Array, ...], x: tuple[Array, ...]) -> Any:
-        i, f, g, o = tf.split(tf.matmul(of_x, x[0]) + tf.matmul(of_h, state[0]) + column, 4)
+    def forward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
+        h, c_before = state
+        i, f, g, o = tf.split(tf.matmul(of_x, x[0]) + tf.matmul(of_h, h) + column, 4)
         i, f, g, o = tf.sigmoid(i), tf.sigmoid(f), tf.tanh(g), tf.sigmoid(o)
-        c = f * state[1] + i * g
-        h = o * tf.tanh(c)
-        return (h, c), (h, c, tf.concat([i, f, g, o], 0))
+        c = f * c_before + i * g
+        tanh = tf.tanh(c)
+        h = o * tanh
+        return (h, c), (h, tf.concat([i, f, g, o, tanh, c_before], 0))
 
-    start, widths = (_turned(h0), initial), (units, units, 4 * units)
-    (h, c), (outputs, cells, activations) = _scan(forward, start, (_turned(x),), widths)
-    outputs = _turned(outputs)
+    start = (tf.transpose(h0), tf.transpose(c0))
+    (h, c), (states, kept) = _scan(forward, start, steps, [_reader(x)], (units, 6 * units))
+    outputs = _stacked(states)
 
     def gradient(d_outputs: Array, d_h: Array, d_c: Array) -> tuple[Array, ...]:
-        def backward(state: tuple[Array, ...], x: tuple[Array, ...]) -> Any:
-            d_output, activations, c, c_before = x
-            i, f, g, o = tf.split(activations, 4)
-            d_h, tanh = state[0] + d_output, tf.tanh(c)
+        def backward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
+            d_output, kept = x
+            i, f, g, o, tanh, c_before = tf.split(kept, 6)
+            d_h = state[0] + d_output
             d_c = state[1] + _tanh_gradient(tanh, d_h * o)
             parts = [
                 _sigmoid_gradient(i, d_c * g),
@@ -122,64 +133,57 @@ def _lstm_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Array
             d_gates = tf.concat(parts, 0)
             return (tf.matmul(recurrent, d_gates), d_c * f), (d_gates,)
 
-        steps = (_turned(d_outputs), activations, cells, _before(cells, initial))
-        start = (_turned(d_h), _turned(d_c))
-        (d_h0, d_c0), (d_gates,) = _scan(backward, start, steps, (4 * units,), reverse=True)
-        d_gates = _turned(d_gates)
+        start, reads = (tf.transpose(d_h), tf.transpose(d_c)), [_reader(d_outputs), kept.read]
+        (d_h0, d_c0), (found,) = _scan(backward, start, steps, reads, (4 * units,), reverse=True)
+        d_gates = _stacked(found)
         d_x, d_kernel, d_bias = _input_gradients(x, kernel, d_gates)
         d_recurrent = _product(_before(outputs, h0), d_gates)
-        return d_x, d_kernel, d_recurrent, d_bias, _turned(d_h0), _turned(d_c0)
+        return d_x, d_kernel, d_recurrent, d_bias, tf.transpose(d_h0), tf.transpose(d_c0)
 
-    return (outputs, _turned(h), _turned(c)), gradient
+    return (outputs, tf.transpose(h), tf.transpose(c)), gradient
 
 
 @tf.custom_gradient
 def _gru_loop(x: Array, kernel: Array, recurrent: Array, outer: Array, inner: Array, h0: Array) -> Any:
-    """Outputs ``[time, batch, units]`` and the last state, of ``x`` ``[time, batch, features]``; two biases."""
-    units = recurrent.shape[0]
-    of_x, of_h, outer_column, inner_column = (
-        _turned(kernel),
-        _turned(recurrent),
-        outer[:, None],
-        inner[:, None],
-    )
-    initial = _turned(h0)
+    """Outputs ``[batch, time, units]`` and the last state, of ``x`` ``[batch, time, features]``; two biases."""
+    units, steps = recurrent.shape[0], size(x, 1)
+    of_x, of_h = tf.transpose(kernel), tf.transpose(recurrent)
+    outer_column, inner_column = outer[:, None], inner[:, None]
 
-    def forward(state: tuple[Array, ...], x: tuple[Array, ...]) -> Any:
-        (h,) = state
+    def forward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
+        (h_before,) = state
         x_gates, x_candidate = tf.split(tf.matmul(of_x, x[0]) + outer_column, (2 * units, units))
-        h_gates, h_candidate = tf.split(tf.matmul(of_h, h) + inner_column, (2 * units, units))
+        h_gates, h_candidate = tf.split(tf.matmul(of_h, h_before) + inner_column, (2 * units, units))
         gates = tf.sigmoid(x_gates + h_gates)
         z, r = tf.split(gates, 2)
         candidate = tf.tanh(x_candidate + r * h_candidate)
-        h = candidate + z * (h - candidate)
-        return (h,), (h, tf.concat([gates, candidate, h_candidate], 0))
+        h = candidate + z * (h_before - candidate)
+        return (h,), (h, tf.concat([gates, candidate, h_candidate, h_before], 0))
 
-    (h,), (states, activations) = _scan(forward, (initial,), (_turned(x),), (units, 4 * units))
-    outputs = _turned(states)
+    (h,), (states, kept) = _scan(forward, (tf.transpose(h0),), steps, [_reader(x)], (units, 5 * units))
+    outputs = _stacked(states)
 
     def gradient(d_outputs: Array, d_h: Array) -> tuple[Array, ...]:
-        def backward(state: tuple[Array, ...], x: tuple[Array, ...]) -> Any:
-            d_output, activations, h = x
-            z, r, candidate, h_candidate = tf.split(activations, 4)
+        def backward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
+            d_output, kept = x
+            z, r, candidate, h_candidate, h_before = tf.split(kept, 5)
             d_h = state[0] + d_output
             d_kept = d_h * z
             d_candidate = _tanh_gradient(candidate, d_h - d_kept)
-            d_z = _sigmoid_gradient(z, d_h * (h - candidate))
+            d_z = _sigmoid_gradient(z, d_h * (h_before - candidate))
             d_r = _sigmoid_gradient(r, d_candidate * h_candidate)
             d_inner = tf.concat([d_z, d_r, d_candidate * r], 0)
             return (d_kept + tf.matmul(recurrent, d_inner),), (d_candidate, d_inner)
 
-        steps = (_turned(d_outputs), activations, _before(states, initial))
-        widths = (units, 3 * units)
-        (d_h0,), (d_candidate, d_inner) = _scan(backward, (_turned(d_h),), steps, widths, reverse=True)
-        d_candidate, d_inner = _turned(d_candidate), _turned(d_inner)
+        start, reads, widths = (tf.transpose(d_h),), [_reader(d_outputs), kept.read], (units, 3 * units)
+        (d_h0,), found = _scan(backward, start, steps, reads, widths, reverse=True)
+        d_candidate, d_inner = map(_stacked, found)
         d_gates = tf.concat([d_inner[..., : 2 * units], d_candidate], -1)
         d_x, d_kernel, d_outer = _input_gradients(x, kernel, d_gates)
         d_recurrent = _product(_before(outputs, h0), d_inner)
-        return d_x, d_kernel, d_recurrent, d_outer, tf.reduce_sum(d_inner, (0, 1)), _turned(d_h0)
+        return d_x, d_kernel, d_recurrent, d_outer, tf.reduce_sum(d_inner, (0, 1)), tf.transpose(d_h0)
 
-    return (outputs, _turned(h)), gradient
+    return (outputs, tf.transpose(h)), gradient
 
 
 def _gru_reset_before_loop(
@@ -187,18 +191,18 @@ def _gru_reset_before_loop(
 ) -> tuple[Array, Array]:
     """As `_gru_loop`; its gradient is TensorFlow's own."""
     units = recurrent.shape[0]
-    of_x, column = _turned(kernel), bias[:, None]
-    gates_of_h, candidate_of_h = tf.split(_turned(recurrent), (2 * units, units))
+    of_x, column = tf.transpose(kernel), bias[:, None]
+    gates_of_h, candidate_of_h = tf.split(tf.transpose(recurrent), (2 * units, units))
 
-    def forward(state: tuple[Array, ...], x: tuple[Array, ...]) -> Any:
+    def forward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
         (h,) = state
         gates, candidate = tf.split(tf.matmul(of_x, x[0]) + column, (2 * units, units))
         z, r = tf.split(tf.sigmoid(gates + tf.matmul(gates_of_h, h)), 2)
         h = z * h + (1 - z) * tf.tanh(candidate + tf.matmul(candidate_of_h, r * h))
         return (h,), (h,)
 
-    (h,), (outputs,) = _scan(forward, (_turned(h0),), (_turned(x),), (units,))
-    return _turned(outputs), _turned(h)
+    (h,), (states,) = _scan(forward, (tf.transpose(h0),), size(x, 1), [_reader(x)], (units,))
+    return _stacked(states), tf.transpose(h)
 
 
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": tf.tanh, "relu": tf.nn.relu}
@@ -213,33 +217,35 @@ def _simple_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Arr
 
     @tf.custom_gradient
     def loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Array) -> Any:
-        of_x, of_h, column = _turned(kernel), _turned(recurrent), bias[:, None]
+        of_x, of_h, column = tf.transpose(kernel), tf.transpose(recurrent), bias[:, None]
+        steps = size(x, 1)
 
-        def forward(state: tuple[Array, ...], x: tuple[Array, ...]) -> Any:
+        def forward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
             h = _ACTIVATIONS[activation](tf.matmul(of_x, x[0]) + tf.matmul(of_h, state[0]) + column)
             return (h,), (h,)
 
-        (h,), (states,) = _scan(forward, (_turned(h0),), (_turned(x),), (units,))
-        outputs = _turned(states)
+        (h,), (states,) = _scan(forward, (tf.transpose(h0),), steps, [_reader(x)], (units,))
+        outputs = _stacked(states)
 
         def gradient(d_outputs: Array, d_h: Array) -> tuple[Array, ...]:
-            def backward(state: tuple[Array, ...], x: tuple[Array, ...]) -> Any:
-                d_gates = _ACTIVATION_GRADIENTS[activation](x[1], state[0] + x[0])
+            def backward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
+                d_output, h = x
+                d_gates = _ACTIVATION_GRADIENTS[activation](h, state[0] + d_output)
                 return (tf.matmul(recurrent, d_gates),), (d_gates,)
 
-            start, steps = (_turned(d_h),), (_turned(d_outputs), states)
-            (d_h0,), (d_gates,) = _scan(backward, start, steps, (units,), reverse=True)
-            d_gates = _turned(d_gates)
+            start, reads = (tf.transpose(d_h),), [_reader(d_outputs), states.read]
+            (d_h0,), (found,) = _scan(backward, start, steps, reads, (units,), reverse=True)
+            d_gates = _stacked(found)
             d_x, d_kernel, d_bias = _input_gradients(x, kernel, d_gates)
-            return d_x, d_kernel, _product(_before(outputs, h0), d_gates), d_bias, _turned(d_h0)
+            return d_x, d_kernel, _product(_before(outputs, h0), d_gates), d_bias, tf.transpose(d_h0)
 
-        return (outputs, _turned(h)), gradient
+        return (outputs, tf.transpose(h)), gradient
 
     return loop(x, kernel, recurrent, bias, h0)
 
 
 class _Reading:
-    """The steps of a batch in the order they are read, time-major in ``x``; `back` puts the outputs in place.
+    """The steps of a batch in the order they are read, in ``x``; `back` puts the outputs in place.
 
     The loops run over padding too; what they give there is replaced after.
     """
@@ -247,17 +253,16 @@ class _Reading:
     def __init__(self, x: Array, lengths: Array | None, reverse: bool) -> None:
         self.lengths, self.reverse = lengths, reverse
         if lengths is not None:
-            self.padding = tf.range(tf.shape(x)[1]) >= lengths[:, None]
-        self.x = tf.transpose(self._in_order(x), (1, 0, 2))
+            self.padding = tf.range(size(x, 1)) >= lengths[:, None]
+        self.x = self._in_order(x)
 
     def _in_order(self, x: Array) -> Array:
         if not self.reverse:
             return x
         return tf.reverse(x, [1]) if self.lengths is None else tf.reverse_sequence(x, self.lengths, 1, 0)
 
-    def back(self, outputs: Array, *states: Array, initial: Array) -> tuple[Array, ...]:
-        """Batch-major outputs in place, and the last states."""
-        sequence = tf.transpose(outputs, (1, 0, 2))
+    def back(self, sequence: Array, *states: Array, initial: Array) -> tuple[Array, ...]:
+        """Outputs in place, and the last states."""
         if self.lengths is None:
             return self._in_order(sequence), *states
         ends = tf.maximum(self.lengths - 1, 0)
@@ -269,8 +274,7 @@ class _Reading:
 def _initial(state: Array | None, x: Array, kernel: Array) -> Array:
     if state is not None:
         return state
-    batch = tf.shape(x)[0] if x.shape[0] is None else x.shape[0]
-    return tf.zeros((batch, kernel.shape[0]), x.dtype)
+    return tf.zeros((size(x, 0), kernel.shape[0]), x.dtype)
 
 
 def _bias(bias: Array | None, kernel: Array) -> Array:
@@ -287,7 +291,7 @@ def _lstm(
     if lengths is not None:
         # One more feature, set past the end, holds the cell state: forget gate open, input gate shut.
         hold = tf.repeat(tf.constant([-_SATURATED, _SATURATED, 0, 0], x.dtype), recurrent_kernel.shape[0])
-        padding = tf.cast(tf.transpose(reading.padding)[:, :, None], x.dtype)
+        padding = tf.cast(reading.padding[:, :, None], x.dtype)
         steps, kernel = tf.concat([steps, padding], -1), tf.concat([kernel, hold[None]], 0)
     outputs, h, c = _lstm_loop(steps, kernel, recurrent_kernel, bias, h0, c0)
     return reading.back(outputs, h, c, initial=h0)

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 import unifront as uf
-from tests.onnx.runtimes import check, kinds, runtime
-from unifront import layers, ops
+from tests.onnx.runtimes import check, kinds, reference, runtime
+from unifront import layers, ops, tree
 from unifront.onnx.export import convert
 from unifront.testing import assert_close
 
@@ -42,7 +44,7 @@ def _data(model: uf.Model, free: int = 0, batch: int = BATCH) -> list[np.ndarray
     return found
 
 
-def _agrees(model: uf.Model, *sizes: int, **options: object) -> object:
+def _agrees(model: uf.Model, *sizes: int, **options: object) -> Any:
     """Export; assert that ONNX Runtime gives what NumPy does for each size of the free axes."""
     exported, _ = convert(model.trace(False), **options)
     check(exported)
@@ -118,16 +120,146 @@ RECURRENT = {
 def test_recurrent_layers_are_nodes_at_every_length(name: str) -> None:
     exported = _agrees(_sequence(RECURRENT[name]), 1, 4, 13)
     kind = name.partition(",")[0]
-    assert Counter(kinds(exported))[kind] == (2 if "bidirectional" in name else 1)
+    (node,) = (node for node in exported.graph.node if node.op_type == kind)
+    way = "reverse" if "backwards" in name else "bidirectional" if "bidirectional" in name else "forward"
+    assert onnx.helper.get_node_attr_value(node, "direction") == way.encode()
 
 
-def test_stacked_recurrent_layers_have_one_transpose() -> None:
+def _pair(kind: str, free: str = "time", **options: Any) -> uf.Model:
+    x = uf.Input((free, 5), name="x")
+    layer = layers.Bidirectional(getattr(layers, kind)(4, **options), name="both")
+    return _shaken(uf.Model(x, layer(x), name="pair"))
+
+
+def _one_node_in_both_directions(exported: Any, kind: str, name: str = "both") -> None:
+    (node,) = (node for node in exported.graph.node if node.op_type in ("LSTM", "GRU", "RNN"))
+    assert (node.op_type, node.name) == (kind, f"{name}/{kind}")
+    assert onnx.helper.get_node_attr_value(node, "direction") == b"bidirectional"
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"return_sequences": True},
+        {"use_bias": False},
+        {"return_sequences": True, "return_state": True},
+        {"go_backwards": True, "return_sequences": True},
+    ],
+    ids=lambda options: ", ".join(options) or "last state",
+)
+def test_both_directions_are_one_node(kind: str, options: dict[str, bool]) -> None:
+    model = _pair(kind, **options)
+    exported, _ = convert(model.trace(False))
+    check(exported)
+    _one_node_in_both_directions(exported, kind.removeprefix("Simple"))
+    for length, batch in ((1, 1), (1, 4), (5, 3), (12, 2)):
+        inputs = _data(model, length, batch)
+        wanted = tree.leaves(model.predict(inputs[0], backend="numpy"))
+        for judge in (reference, runtime):
+            for result, one in zip(judge(exported, inputs), wanted, strict=True):
+                assert_close(result, one)
+
+
+def test_joined_directions_have_no_operations_of_their_own() -> None:
+    """Nothing is split, squeezed and concatenated where the layer's output is both directions joined."""
+    assert kinds(_agrees(_pair("LSTM"), 1, 3)) == ["Transpose", "LSTM", "Transpose", "Flatten"]
+    assert kinds(_agrees(_pair("GRU", return_sequences=True), 1, 3)) == [
+        "Transpose", "GRU", "Transpose", "Reshape", "Transpose",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["sum", "mul", "ave", None])
+def test_directions_that_are_not_concatenated_are_split(mode: str | None) -> None:
+    x = uf.Input(("time", 5), name="x")
+    layer = layers.Bidirectional(layers.LSTM(4, return_sequences=True), merge_mode=mode, name="both")
+    exported = _agrees(_shaken(uf.Model(x, layer(x), name="merged")), 1, 6)
+    _one_node_in_both_directions(exported, "LSTM", "both" if mode else "both/forward_lstm")
+    assert "Concat" not in kinds(exported)
+
+
+@pytest.mark.parametrize("kind", ["lstm", "gru", "simple_rnn"])
+@pytest.mark.parametrize("with_states", [False, True], ids=["from zeros", "from given states"])
+def test_both_directions_with_lengths(kind: str, with_states: bool) -> None:
+    """An operation of each direction, written by hand: some sequences are empty, some are whole."""
+    run, gates = {"lstm": (ops.lstm, 4), "gru": (ops.gru, 3), "simple_rnn": (ops.simple_rnn, 1)}[kind]
+    count = 1 + (kind == "lstm")
+
+    class Both(uf.Layer):
+        def build(self, x: Any, *others: Any) -> None:
+            self.matrices = [
+                (
+                    self.add_weight((5, 4 * gates), "glorot_uniform", name=f"kernel_{way}"),
+                    self.add_weight((4, 4 * gates), "orthogonal", name=f"recurrent_kernel_{way}"),
+                )
+                for way in ("ahead", "back")
+            ]
+
+        def call(self, x: Any, lengths: Any, *states: Any) -> Any:
+            half = len(states) // 2
+            results = []
+            for i, matrices in enumerate(self.matrices):
+                given = states[half * i : half * (i + 1)] or (None,) * count
+                results.append(run(x, *matrices, None, *given, lengths, reverse=bool(i)))
+            return [ops.concatenate(pair, -1) for pair in zip(*results, strict=True)]
+
+    x, lengths = uf.Input(("time", 5), name="x"), uf.Input((), name="lengths", dtype="int32")
+    states = [uf.Input((4,), name=f"state_{i}") for i in range(2 * count if with_states else 0)]
+    model = uf.Model([x, lengths, *states], Both(name="own")(x, lengths, *states), name="lengths")
+    exported, _ = convert(model.trace(False))
+    check(exported)
+    _one_node_in_both_directions(exported, {"simple_rnn": "RNN"}.get(kind, kind.upper()), "own")
+    rng = np.random.default_rng(0)
+    for length, ends in ((1, [0, 1]), (4, [4, 0, 2]), (7, [7, 7])):
+        given = [rng.normal(size=(len(ends), 4)).astype("float32") for _ in states]
+        sequence = rng.normal(size=(len(ends), length, 5)).astype("float32")
+        inputs = [sequence, np.array(ends, np.int32), *given]
+        wanted = model.predict(inputs, backend="numpy")
+        for result, one in zip(runtime(exported, inputs), wanted, strict=True):
+            assert_close(result, one)
+
+
+def test_directions_that_stay_two_nodes() -> None:
+    """Of two layers, of other sizes, on other inputs, or where the second begins as the first one ends."""
+    x, other = uf.Input(("time", 5), name="x"), uf.Input(("time", 5), name="other")
+    ahead = layers.LSTM(4, name="ahead", return_state=True)(x)
+    back = layers.LSTM(4, name="back", go_backwards=True)(x)
+    uneven = layers.Bidirectional(
+        layers.GRU(3), backward_layer=layers.GRU(2, go_backwards=True), name="uneven"
+    )(x)
+
+    class Chained(uf.Layer):
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self.first = layers.SimpleRNN(4, return_state=True)
+            self.second = layers.SimpleRNN(4, go_backwards=True)
+
+        def call(self, x: Any, y: Any) -> Any:
+            output, state = self.first(x)
+            return ops.concatenate([output, self.second(y, initial_state=state)], -1)
+
+    chained = Chained(name="chained")(x, x)
+    apart = Chained(name="apart")(x, other)
+    outputs = [ahead[0], back, uneven, chained, apart]
+    exported = _agrees(_shaken(uf.Model([x, other], outputs, name="two")), 1, 4)
+    found = [
+        (node.name.partition("/")[0], onnx.helper.get_node_attr_value(node, "direction"))
+        for node in exported.graph.node
+        if node.op_type in ("LSTM", "GRU", "RNN")
+    ]
+    pairs = [(name, way) for name in ("uneven", "chained", "apart") for way in (b"forward", b"reverse")]
+    assert sorted(found) == sorted([("ahead", b"forward"), ("back", b"reverse"), *pairs])
+
+
+def test_stacked_recurrent_layers_stay_time_major() -> None:
     x = uf.Input((None, 5), name="x")
     y = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(x)
     y = layers.LayerNormalization()(y)
     y = layers.GRU(3, return_sequences=True)(y)
     model = _shaken(uf.Model(x, layers.SimpleRNN(4)(y), name="stack"))
-    assert Counter(kinds(_agrees(model, 1, 6)))["Transpose"] == 1
+    # One at the input, and the one that brings the two directions side by side.
+    assert Counter(kinds(_agrees(model, 1, 6)))["Transpose"] == 2
 
 
 @pytest.mark.parametrize("layer", ["LSTM", "GRU", "SimpleRNN"])
@@ -138,7 +270,9 @@ def test_masked_words(layer: str, both: bool) -> None:
     wrap = layers.Bidirectional if both else lambda one: one
     y = wrap(getattr(layers, layer)(4, return_sequences=True))(y)
     y = wrap(getattr(layers, layer)(3))(y)
-    _agrees(_shaken(uf.Model(words, layers.Dense(2)(y), name="masked")), 1, 5, 12)
+    exported = _agrees(_shaken(uf.Model(words, layers.Dense(2)(y), name="masked")), 1, 5, 12)
+    found = Counter(kinds(exported))
+    assert found[layer.removeprefix("Simple")] == 2  # one for each layer, whatever its directions
 
 
 def test_several_inputs_and_outputs_keep_their_names() -> None:

@@ -30,8 +30,8 @@ def _exact_double(sample: Sample, dtype: str) -> bool:
     return dtype == "float64" and not sample.attributes.get("approximate", False)
 
 
-def _lengths_or_reverse(sample: Sample, dtype: str) -> bool:
-    return sample.operands[-1] is not None or sample.attributes["reverse"]
+def _lengths(sample: Sample, dtype: str) -> bool:
+    return sample.operands[-1] is not None
 
 
 # ONNX's reference evaluator, 1.23: what it cannot judge.
@@ -39,10 +39,10 @@ EXCUSED_FROM_REFERENCE: dict[str, Excuse] = {
     "erf": _double,  # computes it in float32
     "gelu": _exact_double,
     "softsign": lambda sample, dtype: sample.operands[0].ndim == 0,  # gives no array for a scalar
-    "lstm": _lengths_or_reverse,  # it takes no notice of sequence_lens and direction
-    "gru": _lengths_or_reverse,
+    "lstm": _lengths,  # it takes no notice of sequence_lens
+    "gru": _lengths,
     "simple_rnn": lambda sample, dtype: (
-        _lengths_or_reverse(sample, dtype) or sample.attributes["activation"] == "relu"
+        _lengths(sample, dtype) or sample.attributes["activation"] == "relu"  # it knows no Relu
     ),
     "scan": lambda sample, dtype: sample.attributes["reverse"],  # not implemented there
 }

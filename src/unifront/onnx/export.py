@@ -33,7 +33,7 @@ def export(
 
     Layers keep their names: a node is called ``layer/path/Operator``, an initializer as the weight is. Images
     are channels first inside, with one transpose where the model's input is channels last; recurrent layers
-    are ``LSTM``, ``GRU`` and ``RNN`` nodes.
+    are ``LSTM``, ``GRU`` and ``RNN`` nodes, one for both directions of a layer.
 
     Args:
         tracing: the graph and its live variables; ``Model.trace(False)``.
@@ -42,7 +42,7 @@ def export(
             many operators do not take before.
         dtype: a float dtype that takes the place of float32 in weights, inputs and outputs; None keeps it.
         optimize: fold batch normalizations into convolutions, fold padding and constants, compute equal
-            things once.
+            things once, read a sequence in both directions by one node.
         external_data: whether weights go to a second file, ``path`` + ``.data``; None: where they are too
             large for one.
 

@@ -14,7 +14,7 @@ from unifront.ir.graph import Graph, Literal, Node, Op, Value
 from unifront.ir.passes import Pass
 from unifront.ir.verify import verify
 from unifront.onnx.flatten import flatten_in_place
-from unifront.onnx.recurrent import time_major
+from unifront.onnx.recurrent import bidirectional, time_major
 from unifront.ops.replay import expand
 from unifront.ops.spec import OPS
 from unifront.reference import evaluate
@@ -42,7 +42,11 @@ def prepare(
     layouts = (table["channels_first"], Pass("time_major", time_major), table["simplify_layout"])
     before, after = (
         (table["fold_padding"],),
-        (*passes.standard(OPS, evaluate), Pass("flatten", flatten_in_place)),
+        (
+            *passes.standard(OPS, evaluate),
+            Pass("flatten", flatten_in_place),
+            Pass("bidirectional", bidirectional),
+        ),
     )
     order = (*before, *layouts, *after) if optimize else layouts
     order = (*order, table["dead_code"], table["unused_variables"])

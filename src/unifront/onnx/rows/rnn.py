@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from unifront.dtypes import int32
-from unifront.onnx.recurrent import TIME_MAJOR
+from unifront.onnx.recurrent import BIDIRECTIONAL, TIME_MAJOR
 from unifront.onnx.writer import Ref, Row, Writer
 from unifront.ops.rnn import GRU, LSTM, SIMPLE_RNN
 from unifront.ops.spec import OpSpec
@@ -29,75 +30,78 @@ def _gates(w: Writer, weight: Ref, order: tuple[int, ...]) -> Ref:
 
 
 def _weight(w: Writer, kernel: Ref, order: tuple[int, ...]) -> Ref:
-    """``[inputs, gates * units]`` as ``[1, gates * units, inputs]``."""
-    return w.expand_dims(w.transpose(_gates(w, kernel, order), (1, 0)), (0,))
+    """``[inputs, gates * units]`` as ``[gates * units, inputs]``."""
+    return w.transpose(_gates(w, kernel, order), (1, 0))
 
 
-def _node(
-    w: Writer, kind: str, order: tuple[int, ...], x: Ref, kernel: Ref, recurrent_kernel: Ref,
-    bias: Ref | None, states: tuple[Ref | None, ...], lengths: Ref | None, reverse: bool, **attributes: Any,
-) -> Any:  # fmt: skip
-    """The node and its results, without the axis of directions."""
-    lengths = w.cast(lengths, int32) if lengths is not None and lengths.type.dtype != int32 else lengths
-    if bias is not None:
-        bias = w.expand_dims(bias, (0,))
-    initial = [None if state is None else w.expand_dims(state, (0,)) for state in states]
-    results = w.op(
-        kind, x, _weight(w, kernel, order), _weight(w, recurrent_kernel, order), bias, lengths, *initial,
-        hidden_size=recurrent_kernel.type.shape[0], direction="reverse" if reverse else "forward",
-        outputs=1 + len(states), **attributes,
-    )  # fmt: skip
-    sequence, *last = results
-    final = [w.op("Squeeze", state, np.array([0])) for state in last]
-    if lengths is not None:  # a sequence of no steps keeps its state; ONNX Runtime gives zeros
-        none = w.op("Equal", w.expand_dims(lengths, (1,)), np.array(0, np.int32))
-        pairs = zip(states, final, strict=True)
-        final = [new if old is None else w.op("Where", none, old, new) for old, new in pairs]
-    return (w.op("Squeeze", sequence, np.array([1])), *final)
-
-
-def _two_biases(w: Writer, bias: Ref | None, order: tuple[int, ...]) -> Ref | None:
-    """The input's bias with zeros for the state's."""
+def _biases(w: Writer, bias: Ref | None, order: tuple[int, ...]) -> Ref | None:
+    """The input's bias and behind it the state's, which is zeros where there is one bias only."""
     if bias is None:
         return None
+    if bias.type.rank == 2:  # both, of a GRU, whose gates are in ONNX's order
+        return w.reshape(bias, (2 * bias.type.shape[1],))
     zeros = w.known(np.zeros(bias.type.shape, bias.type.dtype.numpy))  # type: ignore[arg-type]  # static
     return w.concat([_gates(w, bias, order), zeros], 0)
 
 
-def _lstm(
-    w: Writer, x: Ref, kernel: Ref, recurrent_kernel: Ref, bias: Ref | None, h0: Ref | None, c0: Ref | None,
-    lengths: Ref | None, reverse: bool,
-) -> Any:  # fmt: skip
-    both = _two_biases(w, bias, LSTM_GATES)
-    return _node(w, "LSTM", LSTM_GATES, x, kernel, recurrent_kernel, both, (h0, c0), lengths, reverse)
+def _stacked(w: Writer, operands: Sequence[Ref | None]) -> Ref | None:
+    """One operand of each direction with the axis of directions first."""
+    there = [w.expand_dims(operand, (0,)) for operand in operands if operand is not None]
+    return w.concat(there, 0) if len(there) > 1 else there[0] if there else None
 
 
-def _gru(
-    w: Writer, x: Ref, kernel: Ref, recurrent_kernel: Ref, bias: Ref | None, h0: Ref | None,
-    lengths: Ref | None, reverse: bool, reset_after: bool,
-) -> Any:  # fmt: skip
-    if bias is not None and reset_after:
-        both: Ref | None = w.reshape(bias, (2 * bias.type.shape[1],))
-    else:
-        both = _two_biases(w, bias, GRU_GATES)
-    return _node(
-        w, "GRU", GRU_GATES, x, kernel, recurrent_kernel, both, (h0,), lengths, reverse,
-        linear_before_reset=int(reset_after),
-    )  # fmt: skip
+def _row(kind: str, order: tuple[int, ...], own: Callable[..., dict[str, Any]], directions: int) -> Row:
+    """The row of one operation.
+
+    Args:
+        order: Keras's gates in ONNX's order.
+        own: the operator's attributes from the operation's.
+        directions: 1, or 2 whose operands follow each other between ``x`` and ``lengths``.
+    """
+
+    def row(w: Writer, x: Ref, *operands: Ref | None, reverse: bool | None = None, **attributes: Any) -> Any:
+        *given, lengths = operands
+        count = len(given) // directions
+        columns = []
+        for kernel, recurrent_kernel, bias, *states in (
+            given[i * count : (i + 1) * count] for i in range(directions)
+        ):
+            assert kernel is not None
+            assert recurrent_kernel is not None
+            hidden_size = recurrent_kernel.type.shape[0]
+            weights = (_weight(w, matrix, order) for matrix in (kernel, recurrent_kernel))
+            columns.append((*weights, _biases(w, bias, order), *states))
+        kernels, recurrent_kernels, biases, *initial = (
+            _stacked(w, one) for one in zip(*columns, strict=True)
+        )
+        if lengths is not None and lengths.type.dtype != int32:
+            lengths = w.cast(lengths, int32)
+        sequence, *final = w.op(
+            kind, x, kernels, recurrent_kernels, biases, lengths, *initial, outputs=1 + len(initial),
+            direction="bidirectional" if reverse is None else "reverse" if reverse else "forward",
+            hidden_size=hidden_size, **own(directions, **attributes),
+        )  # fmt: skip
+        if lengths is not None:  # a sequence of no steps keeps its state; ONNX Runtime gives zeros
+            none = w.op("Equal", w.expand_dims(lengths, (1,)), np.array(0, np.int32))
+            pairs = zip(initial, final, strict=True)
+            final = [new if old is None else w.op("Where", none, old, new) for old, new in pairs]
+        if directions > 1:
+            return (sequence, *final)
+        final = [w.op("Squeeze", state, np.array([0])) for state in final]
+        return (w.op("Squeeze", sequence, np.array([1])), *final)
+
+    return row
 
 
-def _simple_rnn(
-    w: Writer, x: Ref, kernel: Ref, recurrent_kernel: Ref, bias: Ref | None, h0: Ref | None,
-    lengths: Ref | None, reverse: bool, activation: str,
-) -> Any:  # fmt: skip
-    return _node(
-        w, "RNN", (0,), x, kernel, recurrent_kernel, _two_biases(w, bias, (0,)), (h0,), lengths,
-        reverse, activations=[activation.capitalize()],
-    )  # fmt: skip
-
+_KINDS: dict[OpSpec, tuple[str, tuple[int, ...], Callable[..., dict[str, Any]]]] = {
+    LSTM: ("LSTM", LSTM_GATES, lambda directions: {}),
+    GRU: ("GRU", GRU_GATES, lambda directions, reset_after: {"linear_before_reset": int(reset_after)}),
+    SIMPLE_RNN: (
+        "RNN", (0,), lambda directions, activation: {"activations": [activation.capitalize()] * directions}
+    ),
+}  # fmt: skip
 
 TABLE: dict[OpSpec, Row] = {
-    TIME_MAJOR[LSTM]: _lstm,
-    TIME_MAJOR[GRU]: _gru,
-    TIME_MAJOR[SIMPLE_RNN]: _simple_rnn,
+    **{TIME_MAJOR[spec]: _row(*kind, directions=1) for spec, kind in _KINDS.items()},
+    **{BIDIRECTIONAL[TIME_MAJOR[spec]]: _row(*kind, directions=2) for spec, kind in _KINDS.items()},
 }

@@ -11,7 +11,34 @@ from unifront.testing import assert_close
 
 TYPE = parse_type("float32[batch, time, 4]")
 TABLE = np.arange(12, dtype="float32").reshape(6, 2)
+
+
+def branch(x):
+    """A body that knows the size ``time`` only from around it."""
+    half = x[:, ::2]
+    return ops.cond(
+        ops.less(ops.sum(x), 0.0),
+        lambda: ops.reshape(ops.tanh(ops.flatten(half)), half.shape),
+        lambda: ops.negative(half),
+    )
+
+
+def steps(x):
+    """A body within a body, likewise."""
+
+    def step(total, row):
+        def fresh():
+            return ops.add(total, ops.full((), x.shape[0], "float32", like=row))
+
+        return ops.cond(ops.less(ops.sum(row), 0.0), fresh, lambda: total), ops.sum(row)
+
+    half = ops.reshape(x, (-1, 4))
+    return ops.scan(step, ops.zeros((), "float32", like=x), half)[1]
+
+
 FUNCTIONS = {
+    "cond": branch,
+    "scan": steps,
     "reshape": lambda x: ops.reshape(x, (x.shape[0], -1)),
     "reshape of a product": lambda x: ops.reshape(x, (-1, 2)),
     "flatten and back": lambda x: ops.reshape(ops.flatten(x), x.shape),

@@ -97,10 +97,10 @@ def emit(graph: Graph, rows: Rows, *, stored: Mapping[str, Storage | None] | Non
     if stored is not None:
         layouts = tuple(stored.get(v.name, own) for v, own in zip(graph.variables, layouts, strict=True))
     writer = _Writer(graph, rows, {v.value: s for v, s in zip(graph.variables, layouts, strict=True)})
-    source = writer.write()
-    code = compile(source, f"<unifront {rows.backend} {graph.name!a}>", "exec")
-    exec(code, writer.names)  # noqa: S102 the text is written just above, from checked names and numbers alone
-    return Program(writer.names["program"], source, layouts)
+    if writer.free:
+        missing = ", ".join(writer.free)
+        raise GraphError(f"Graph {graph.name!r}: no input has an axis of the size {missing} alone.")
+    return Program(*writer.program(), layouts)
 
 
 _SYMBOL = "D_"
@@ -110,7 +110,7 @@ _SYMBOL = "D_"
 class _Writer:
     def __init__(self, graph: Graph, rows: Rows, layouts: dict[Value, Storage | None]) -> None:
         self.graph, self.rows, self.layouts = graph, rows, layouts
-        self.names: dict[str, Any] = {"size": rows.size}
+        self.names: dict[str, Any] = {"size": rows.size, "partial": partial}
         self.lines: list[str] = []
         self.last_use: dict[Value, int] = {}
         for number, node in enumerate(graph.nodes):
@@ -119,44 +119,46 @@ class _Writer:
                     self.last_use[value] = number
         for value in (*graph.outputs, *(v.value for v in graph.variables)):
             self.last_use.pop(value, None)
+        self.regions = {
+            number: [_Writer(region, rows, {}) for region in node.regions]
+            for number, node in enumerate(graph.nodes)
+        }
+        used = self.used_symbols()
+        self.known: dict[str, tuple[Value, int]] = {}
+        for value in graph.inputs:
+            for axis, dim in enumerate(value.type.shape):
+                if isinstance(dim, DimExpr) and str(dim) in used:
+                    self.known.setdefault(str(dim), (value, axis))
+        self.free = sorted(used - self.known.keys())
+        """The symbols that no input has alone: those of a region are parameters of its function."""
+
+    def program(self) -> tuple[Callable[..., Any], str]:
+        """The function and its source text."""
+        source = self.write()
+        code = compile(source, f"<unifront {self.rows.backend} {self.graph.name!a}>", "exec")
+        exec(code, self.names)  # noqa: S102 the text is written just above, from checked names and numbers alone
+        return self.names["program"], source
 
     def write(self) -> str:
         graph = self.graph
         self.unpack(graph.inputs, "inputs")
         self.unpack([variable.value for variable in graph.variables], "variables")
-        self.sizes()
+        for name, (value, axis) in self.known.items():
+            self.lines.append(f"{_SYMBOL}{name} = size(v{value.id}, {axis})")
         for number, node in enumerate(graph.nodes):
             self.node(number, node)
         outputs = [self.operand(value, None) for value in graph.outputs]
         self.lines.append(f"return ({', '.join(outputs)},)" if outputs else "return ()")
         body = "\n".join(f"    {line}" for line in self.lines)
-        return f"def program(inputs, variables):\n{body}\n"
+        parameters = ", ".join(["inputs", "variables", *(_SYMBOL + name for name in self.free)])
+        return f"def program({parameters}):\n{body}\n"
 
     def unpack(self, values: Any, source: str) -> None:
         if values:
             self.lines.append(f"{', '.join(f'v{value.id}' for value in values)}, = {source}")
 
-    def sizes(self) -> None:
-        """Read every symbol of the graph's inputs from an axis that is that symbol alone."""
-        known: set[str] = set()
-        used = self.used_symbols()
-        for value in self.graph.inputs:
-            for axis, dim in enumerate(value.type.shape):
-                name = str(dim)
-                if (
-                    isinstance(dim, DimExpr)
-                    and name in used
-                    and name not in known
-                    and dim.symbols() == {name}
-                ):
-                    known.add(name)
-                    self.lines.append(f"{_SYMBOL}{name} = size(v{value.id}, {axis})")
-        if used - known:
-            missing = ", ".join(sorted(used - known))
-            raise GraphError(f"Graph {self.graph.name!r}: no input has an axis of the size {missing} alone.")
-
     def used_symbols(self) -> set[str]:
-        used: set[str] = set()
+        used = {name for regions in self.regions.values() for region in regions for name in region.free}
 
         def note(dim: Any) -> Any:
             used.update(dim.symbols())
@@ -177,8 +179,11 @@ class _Writer:
             raise UnsupportedOp(f"{node.where()}: the backend {self.rows.backend!r} cannot run it: {reason}.")
         fixed = {k: v for k, v in node.attributes.items() if not _has_symbols(v)}
         live = [f"{k}={_expression(v)}" for k, v in node.attributes.items() if _has_symbols(v)]
-        if node.regions:
-            fixed["regions"] = tuple(emit(region, self.rows).function for region in node.regions)
+        regions = self.regions[number]
+        if any(region.free for region in regions):
+            live.append(f"regions=({''.join(self.region(number, i, r) for i, r in enumerate(regions))})")
+        elif regions:
+            fixed["regions"] = tuple(region.program()[0] for region in regions)
         callee = f"{node.op.name}_{number}"
         row = self.rows.table[node.op]
         self.names[callee] = partial(row, **fixed) if fixed else row
@@ -195,6 +200,12 @@ class _Writer:
         dead = [name for name in dead if name not in self.names]
         if dead:
             self.lines.append(f"del {', '.join(dead)}")
+
+    def region(self, number: int, i: int, region: _Writer) -> str:
+        """The expression of the function of a region, which is given its free symbols."""
+        name = f"region_{number}_{i}"
+        self.names[name] = region.program()[0]
+        return f"partial({name}, {', '.join(f'{_SYMBOL}{s}={_SYMBOL}{s}' for s in region.free)}), "
 
     def operand(self, value: Value | None, wanted: Storage | None) -> str:
         """The expression of ``value`` in the layout ``wanted`` (None: the canonical one)."""

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from unifront.backend import HostKey
 from unifront.errors import ArgumentError
 from unifront.ir.emit import Program, Storage, emit, storage_of
 from unifront.ir.graph import Graph, Variable
@@ -43,7 +42,7 @@ class Scope(nn.Module):
 class GraphModule(Scope):
     """See `Model.lower`. In training mode a call writes the new values of fixed variables into their buffers.
 
-    Random layers draw their key from PyTorch's default generator, so ``torch.manual_seed`` governs them.
+    Random layers draw from PyTorch's default generator, so ``torch.manual_seed`` governs them.
     """
 
     def __init__(
@@ -61,10 +60,20 @@ class GraphModule(Scope):
             self._homes[variable.name] = self._register(
                 variable, layout.to_native(value) if layout else value
             )
-        self._random = programs.is_random
         floats = (v for v in programs.variables.values() if v.value.type.dtype.is_float)
         self._leader = next((v.name for v in floats), None)
-        programs.get(False, self._placed(()))  # so that an operation without a row shows now
+        self._emit()
+
+    def _emit(self) -> None:
+        """Write both programs now: an operation without a row shows, and ``torch.compile`` finds them made."""
+        for training in (True, False):
+            self._programs.get(training, self._placed(()))
+
+    def _apply(self, *args: Any, **options: Any) -> GraphModule:
+        """What ``.to()``, ``.half()``, ``.cuda()`` … call."""
+        super()._apply(*args, **options)
+        self._emit()
+        return self
 
     def _register(self, variable: Variable, value: torch.Tensor) -> tuple[nn.Module, str]:
         *path, leaf = (part.replace(".", "_") for part in variable.name.split("/") if part)
@@ -107,10 +116,7 @@ class GraphModule(Scope):
             )
         training = self.training
         program, wanted = self._programs.get(training, self._placed(inputs))
-        operands = inputs
-        if training:
-            seed = int(torch.randint(2**63 - 1, ())) if self._random else 0
-            operands = (*inputs, HostKey(seed))
+        operands = (*inputs, None) if training else inputs  # no key: PyTorch's default generator
         outputs = program(operands, tuple([self._value(name) for name in wanted]))
         if training and self._updates:
             with torch.no_grad():
@@ -140,8 +146,6 @@ class _Programs:
             ):
                 self.variables.setdefault(variable.name, variable)
                 self.layouts[variable.name] = self.layouts.get(variable.name) or layout
-        key = self._graphs[True].inputs[-1]
-        self.is_random = any(key in node.operands for node in self._graphs[True].nodes)
         floats = (v.value.type.dtype for v in self.variables.values() if v.value.type.dtype.is_float)
         self._dtype = next(floats, None)
 

@@ -14,12 +14,13 @@ from unifront.backend import HostKey, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir.emit import Program, Rows, emit, storage_of
-from unifront.ir.graph import Graph
+from unifront.ir.graph import Graph, Op
 from unifront.ir.types import TensorType
 from unifront.ops.replay import expand
 from unifront.ops.tensor import CONSTANT
 from unifront_torch.dtypes import UNIFRONT
 from unifront_torch.lower import STORAGE, TABLE, UNSUPPORTED
+from unifront_torch.lower.random import on as drawn_on
 
 Array = Any
 """A tensor, or a `HostKey`."""
@@ -112,7 +113,7 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
     def constant(value: np.ndarray) -> torch.Tensor:
         return backend.array(value, device)
 
-    table = {CONSTANT: lambda value: constant(value.numpy()), **TABLE}
+    table: dict[Op, Any] = {**TABLE, **drawn_on(device), CONSTANT: lambda value: constant(value.numpy())}
     return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED)
 
 

@@ -11,15 +11,15 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from unifront import ops  # noqa: E402  # torch may be missing
-from unifront.backend import HostKey, get_backend  # noqa: E402
+import unifront as uf  # noqa: E402  # torch may be missing
+from unifront import layers, ops  # noqa: E402
+from unifront.backend import get_backend  # noqa: E402
 from unifront.dtypes import float32  # noqa: E402
 from unifront.dtypes import key as key_dtype  # noqa: E402
 from unifront.ir.dims import symbol  # noqa: E402
 from unifront.ir.graph import Graph  # noqa: E402
 from unifront.ir.types import TensorType  # noqa: E402
-from unifront.ops.spec import OpSpec  # noqa: E402
-from unifront.ops.tensor import Builder, bind  # noqa: E402
+from unifront.ops.tensor import Builder  # noqa: E402
 from unifront.weights import Variable  # noqa: E402
 
 SIZE, HIDDEN, CLASSES = 6, 5, 3
@@ -121,26 +121,18 @@ def test_training_writes_the_buffer_in_place_and_evaluation_does_not() -> None:
     assert not buffer.requires_grad
 
 
-def test_torchs_seed_governs_random_layers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def row(key: HostKey, x: Any) -> Any:
-        return x + torch.rand(x.shape, generator=torch.Generator().manual_seed(int(key) >> 1))
-
-    spec = OpSpec("noise", lambda key, x: x, row, lambda rng: (), "none", random=True)
-    backend = get_backend("torch")
-    monkeypatch.setitem(backend.rows("cpu").table, spec, row)
-    graphs = []
-    for training in (True, False):
-        builder = Builder("noise")
-        x = builder.input("x", TensorType(float32, (3,)))
-        key = builder.input("key", TensorType(key_dtype)) if training else None
-        graphs.append(builder.graph([bind(spec, key, x) if training else ops.relu(x)]))
-    net, x = backend.module(*graphs, {}, [], "cpu"), torch.zeros(3)
+def test_torchs_seed_governs_random_layers() -> None:
+    x = uf.Input((20,))
+    y = layers.GaussianNoise(1.0)(
+        layers.SpatialDropout1D(0.5)(layers.Reshape((4, 5))(layers.Dropout(0.5)(x)))
+    )
+    net, ones = uf.Model(x, y).lower("torch:cpu"), torch.ones(2, 20)
     torch.manual_seed(1)
-    first, second = net(x), net(x)
+    first, second = net(ones), net(ones)
     torch.manual_seed(1)
-    assert torch.equal(net(x), first)
+    assert torch.equal(net(ones), first)
     assert not torch.equal(first, second)
-    assert torch.equal(net.eval()(x), x)
+    assert torch.equal(net.eval()(ones), ones.reshape(2, 4, 5))
 
 
 def test_two_calls_before_one_backward() -> None:
@@ -199,9 +191,90 @@ def test_functional_call_and_vmap_work() -> None:
     torch.testing.assert_close(rows["net.one.kernel"].sum(0), net.get_parameter("net.one.kernel").grad)
 
 
-def test_torchs_own_compiler_takes_it_in_one_piece() -> None:
-    net, (x, _) = lowered().eval(), data()
-    assert torch.equal(torch.compile(net, backend="eager", fullgraph=True)(x), net(x))
+def digits() -> uf.Model:
+    x = uf.Input((8, 8, 2))
+    y = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    y = layers.Flatten()(layers.Dropout(0.5)(layers.MaxPooling2D()(layers.BatchNormalization()(y))))
+    return uf.Model(x, layers.Dense(3)(y))
+
+
+def words() -> uf.Model:
+    x = uf.Input((None,), dtype="int32")
+    y = layers.Embedding(11, 5, mask_zero=True)(x)
+    y = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(y)
+    return uf.Model(x, layers.Dense(3)(layers.Dropout(0.5)(layers.GRU(4)(y))))
+
+
+MODELS = {
+    "digits": (digits, lambda: torch.randn(4, 8, 8, 2, generator=torch.Generator().manual_seed(0))),
+    "words": (words, lambda: torch.tensor([[1, 2, 3, 0], [4, 5, 0, 0], [1, 2, 3, 4], [1, 1, 1, 0]]).int()),
+}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_torchs_own_compiler_takes_it_in_one_piece(name: str) -> None:
+    torch.compiler.reset()
+    make, data = MODELS[name]
+    net, x = make().lower("torch:cpu").train(), data()
+    other = copy.deepcopy(net)
+    compiled = torch.compile(net, backend="aot_eager", fullgraph=True)
+    for call in (compiled, other):
+        torch.manual_seed(0)
+        call(x).square().sum().backward()
+    for one, wanted in zip(net.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, wanted.grad)
+    for one, wanted in zip(net.buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(one, wanted)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_exports_with_a_free_batch(name: str) -> None:
+    make, data = MODELS[name]
+    net, x = make().lower("torch:cpu").eval(), data()
+    free = (({0: torch.export.Dim("batch")},),)  # of `forward(*inputs)`
+    exported = torch.export.export(net, (x,), dynamic_shapes=free)
+    torch.testing.assert_close(exported.module()(x[:3]), net(x[:3]))
+    torch.export.export(net.train(), (x,))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
+@pytest.mark.parametrize("name", MODELS)
+def test_it_trains_in_the_dtype_it_is_moved_to(name: str, dtype: str) -> None:
+    make, data = MODELS[name]
+    net, x = make().lower("torch:cpu"), data()
+    expected = net.eval()(x).detach()
+    native = getattr(torch, dtype)
+    net.to(native)
+    moved = x.to(native) if x.is_floating_point() else x
+    torch.testing.assert_close(net(moved).float(), expected, rtol=0, atol=2e-2 * float(expected.abs().max()))
+    net.train()(moved).square().sum().backward()
+    for parameter in net.parameters():
+        assert parameter.grad.dtype == native
+        assert torch.isfinite(parameter.grad).all()
+
+
+def test_frozen_parameters_get_no_gradient() -> None:
+    net = digits().lower("torch:cpu").train()
+    net.requires_grad_(False)
+    net.dense.requires_grad_(True)
+    net(MODELS["digits"][1]()).sum().backward()
+    assert {name for name, p in net.named_parameters() if p.grad is not None} == {
+        "dense.kernel",
+        "dense.bias",
+    }
+
+
+def test_checkpointing_draws_the_same_numbers_again() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    x = MODELS["digits"][1]()
+    net = digits().lower("torch:cpu").train()
+    other = copy.deepcopy(net)
+    for call in (net, lambda x: checkpoint(other, x, use_reentrant=False)):
+        torch.manual_seed(0)
+        call(x).square().sum().backward()
+    for one, wanted in zip(net.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one.grad, wanted.grad)
 
 
 def test_the_number_of_inputs_is_checked() -> None:

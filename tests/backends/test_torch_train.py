@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -282,3 +283,14 @@ def test_kernels_see_gradients_in_the_layout_of_their_parameter(move: Callable[[
     assert found.stride() == param.stride()
     assert torch.equal(found, grad)
     assert _like(torch.zeros(4, 1), torch.zeros(1, 4).t()).stride() == (1, 1)
+
+
+def test_threads_draw_apart() -> None:
+    x, keys = torch.ones(20_000), [HostKey(number) for number in range(8)]
+
+    def drawn(key: HostKey) -> Any:
+        return torch.stack([ops.dropout(x, key.fold_in(i), rate=0.5) for i in range(20)])
+
+    expected = [drawn(key) for key in keys]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(map(torch.equal, pool.map(drawn, keys), expected))

@@ -22,8 +22,16 @@ def _take(x: torch.Tensor, indices: torch.Tensor, axis: int) -> torch.Tensor:
     return flat.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
 
 
+def _spread(x: torch.Tensor, other: torch.Tensor, axis: int) -> torch.Tensor:
+    """``x`` broadcast to ``other`` but for ``axis``."""
+    sizes = enumerate(zip(x.shape, other.shape, strict=True))
+    return x.expand([size if own == 1 and i != axis else -1 for i, (own, size) in sizes])
+
+
 def _take_along_axis(x: torch.Tensor, indices: torch.Tensor, axis: int) -> torch.Tensor:
-    return torch.take_along_dim(x, _from_front(indices, x.shape[axis]).long(), axis)
+    # torch.take_along_dim would fix the sizes it broadcasts when a program is exported with free ones.
+    index = _from_front(indices, x.shape[axis]).long()
+    return _spread(x, index, axis).gather(axis, _spread(index, x, axis))
 
 
 def _one_hot(indices: torch.Tensor, num_classes: int, axis: int, dtype: str) -> torch.Tensor:

@@ -1,64 +1,81 @@
-"""Randomness in PyTorch: one generator a device, seeded with the key before each use."""
+"""Randomness in PyTorch: one generator for each thread and device, seeded with the key before each use.
+
+In a lowered module there is no key: None stands for PyTorch's default generator, which `torch.compile`,
+`torch.export`, CUDA graphs and `torch.utils.checkpoint` know how to handle.
+"""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from functools import cache
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from unifront.backend import HostKey
 from unifront.ops import random as ops
 from unifront.ops.spec import OpSpec
 from unifront_torch.dtypes import TORCH
 
-_generators: dict[torch.device, torch.Generator] = {}
+
+class _Generators(threading.local):
+    def __init__(self) -> None:
+        self.of: dict[torch.device, torch.Generator] = {}
 
 
-def _generator(device: torch.device, key: HostKey) -> torch.Generator:
-    if device not in _generators:
-        _generators[device] = torch.Generator(device)
-    return _generators[device].manual_seed(int(key))
+_generators = _Generators()
 
 
-def _fold_in(key: HostKey, data: Tensor | None, number: int | None) -> HostKey:
+def _generator(device: torch.device, key: HostKey | None) -> torch.Generator | None:
+    if key is None:
+        return None
+    if device not in _generators.of:
+        _generators.of[device] = torch.Generator(device)
+    return _generators.of[device].manual_seed(int(key))
+
+
+def _fold_in(key: HostKey | None, data: Tensor | None, number: int | None) -> HostKey | None:
+    if key is None:
+        return None
     return key.fold_in(int(data) if number is None else number)  # type: ignore[arg-type]  # one of the two is given
 
 
-@cache
-def _default_device() -> torch.device:
-    kinds = (("cuda", torch.cuda.is_available()), ("mps", torch.backends.mps.is_available()))
-    return torch.device(next((f"{kind}:0" for kind, here in kinds if here), "cpu"))
-
-
-def _empty(like: Tensor | None, shape: tuple[int, ...], dtype: str) -> Tensor:
-    return torch.empty(shape, dtype=TORCH[dtype], device=_default_device() if like is None else like.device)
+def _empty(like: Tensor | None, shape: tuple[int, ...], dtype: str, device: str) -> Tensor:
+    return torch.empty(shape, dtype=TORCH[dtype], device=device if like is None else like.device)
 
 
 def _uniform(
-    key: HostKey, like: Tensor | None, shape: tuple[int, ...], minimum: float, maximum: float, dtype: str
-) -> Tensor:
-    values = _empty(like, shape, dtype)
+    key: HostKey | None, like: Tensor | None, shape: tuple[int, ...], minimum: float, maximum: float, dtype: str,
+    device: str,
+) -> Tensor:  # fmt: skip
+    values = _empty(like, shape, dtype, device)
     return values.uniform_(minimum, maximum, generator=_generator(values.device, key))
 
 
 def _normal(
-    key: HostKey, like: Tensor | None, shape: tuple[int, ...], mean: float, stddev: float, dtype: str
-) -> Tensor:
-    values = _empty(like, shape, dtype)
+    key: HostKey | None, like: Tensor | None, shape: tuple[int, ...], mean: float, stddev: float, dtype: str,
+    device: str,
+) -> Tensor:  # fmt: skip
+    values = _empty(like, shape, dtype, device)
     return values.normal_(mean, stddev, generator=_generator(values.device, key))
 
 
-def _dropout(x: Tensor, key: HostKey, rate: float, noise_shape: tuple[int, ...]) -> Tensor:
+def _dropout(x: Tensor, key: HostKey | None, rate: float, noise_shape: tuple[int, ...]) -> Tensor:
+    if key is None and tuple(noise_shape) == x.shape:
+        return F.dropout(x, rate)
     mask = x.new_empty(noise_shape).bernoulli_(1 - rate, generator=_generator(x.device, key))
     return x * mask.div_(1 - rate)
 
 
-TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.FOLD_IN: _fold_in,
-    ops.RANDOM_UNIFORM: _uniform,
-    ops.RANDOM_NORMAL: _normal,
-    ops.DROPOUT: _dropout,
-}
+def on(device: str) -> dict[OpSpec, Callable[..., Any]]:
+    """The rows of what is drawn on ``device`` unless an operand says where."""
+    return {
+        ops.RANDOM_UNIFORM: partial(_uniform, device=device),
+        ops.RANDOM_NORMAL: partial(_normal, device=device),
+    }
+
+
+TABLE: dict[OpSpec, Callable[..., Any]] = {ops.FOLD_IN: _fold_in, ops.DROPOUT: _dropout, **on("cpu")}

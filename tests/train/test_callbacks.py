@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import unifront as uf
 from tests.models import MODELS, TRAINABLE, cross_entropy
+from tests.train.keras_judge import keras
 from unifront import errors, layers
+from unifront.train.callbacks import watches_batches
 
 ANY = TRAINABLE[0]
 
@@ -63,6 +69,27 @@ def test_the_order_of_events() -> None:
     ]
 
 
+def test_what_callbacks_are_told() -> None:
+    model, x, y = compiled(metrics=["accuracy"])
+    callback = uf.callbacks.Callback()
+    options = {"verbose": 0, "callbacks": callback, "backend": ANY}
+    model.fit(x, y, batch_size=7, epochs=3, validation_split=0.5, **options)
+    directions = {"loss": None, "accuracy": "max", "val_loss": None, "val_accuracy": "max"}
+    assert callback.params == {"epochs": 3, "steps": 3, "verbose": 0, "metrics": directions}
+    assert callback.model is model
+    model.fit(iter([(x, y)]), **options)
+    assert callback.params["steps"] is None
+
+
+def test_what_a_callback_logs_is_in_the_history() -> None:
+    model, x, y = compiled()
+    scripted = Scripted("bonus", [1.0, 2.0])
+    plateau = uf.callbacks.ReduceLROnPlateau("bonus", mode="max")
+    history = model.fit(x, y, epochs=2, verbose=0, callbacks=[scripted, plateau], backend=ANY).history
+    assert history["bonus"] == [1.0, 2.0]
+    assert history["learning_rate"] == [0.05, 0.05]
+
+
 def test_lambda_callback() -> None:
     model, x, y = compiled()
     seen: list[Any] = []
@@ -72,6 +99,21 @@ def test_lambda_callback() -> None:
     )
     model.fit(x, y, epochs=2, verbose=0, callbacks=[callback], backend=ANY)
     assert seen == [0, True, 1, True]
+    assert not watches_batches(callback)
+
+
+def test_lambda_callback_at_every_event() -> None:
+    model, x, y = compiled()
+    seen: list[str] = []
+    events = list(inspect.signature(uf.callbacks.LambdaCallback).parameters)
+    assert events == [
+        name for name in inspect.signature(keras.callbacks.LambdaCallback).parameters if name != "kwargs"
+    ]
+    functions = {event: lambda *args, event=event: seen.append(event) for event in events}
+    model.fit(x, y, verbose=0, callbacks=uf.callbacks.LambdaCallback(**functions), backend=ANY, batch_size=40)
+    assert seen == [
+        "on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end", "on_epoch_end", "on_train_end"
+    ]  # fmt: skip
 
 
 class Scripted(uf.callbacks.Callback):
@@ -110,24 +152,143 @@ def test_early_stopping(
     assert stopping.stopped_epoch == (epochs - 1 if epochs < 5 else 0)
 
 
-def test_early_stopping_as_in_keras() -> None:
-    keras = pytest.importorskip("keras")
-    judge = keras.callbacks.EarlyStopping("val_loss", min_delta=0.1, patience=1, mode="min")
-    ours = uf.callbacks.EarlyStopping("val_loss", min_delta=0.1, patience=1, mode="min")
-    values = [1.0, 0.95, 0.85, 0.84, 0.5]
+EIGHTHS = st.integers(0, 8).map(lambda number: number / 8)  # exact, so that ties are ties
+MODES = st.sampled_from(["auto", "min", "max"])
+WAITS = st.integers(0, 3)
 
-    class Model:
-        stop_training = False
 
-    stops = []
-    for callback in (judge, ours):
-        callback.set_model(model := Model())
-        callback.on_train_begin()
-        stops.append([])
-        for epoch, value in enumerate(values):
-            callback.on_epoch_end(epoch, {"val_loss": value})
-            stops[-1].append(model.stop_training)
-    assert stops[0] == stops[1]
+class Stub:
+    """As much of a model as callbacks look at; its weights say which epoch it is."""
+
+    def __init__(self) -> None:
+        self.stop_training, self.epoch, self.restored = False, 0, None
+        self.optimizer = SimpleNamespace(learning_rate=1.0)
+
+    def get_weights(self) -> list[np.ndarray]:
+        return [np.array(self.epoch)]
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        self.restored = int(weights[0])
+
+
+def play(callback: Any, values: list[float | None]) -> list[Any]:
+    """What a callback of ours or of Keras does, epoch by epoch, when ``val_loss`` goes through ``values``."""
+    callback.set_model(model := Stub())
+    if isinstance(callback, uf.callbacks.Callback):
+        callback.set_params({"metrics": {"val_loss": "min"}})
+    callback.on_train_begin()
+    seen: list[Any] = []
+    for model.epoch, value in enumerate(values):
+        logs = {} if value is None else {"val_loss": value}
+        callback.on_epoch_end(model.epoch, logs)
+        seen.append((model.stop_training, model.optimizer.learning_rate, callback.best, sorted(logs)))
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return [
+        *seen,
+        model.restored,
+        *(getattr(callback, name, None) for name in ("best_epoch", "stopped_epoch")),
+    ]
+
+
+@given(
+    values=st.lists(EIGHTHS, min_size=1, max_size=12),
+    options=st.fixed_dictionaries(
+        {"min_delta": st.sampled_from([0.0, 0.125, -0.25]), "patience": WAITS, "mode": MODES},
+        optional={"baseline": EIGHTHS, "restore_best_weights": st.booleans(), "start_from_epoch": WAITS},
+    ),
+)
+def test_early_stopping_as_in_keras(values: list[float | None], options: dict[str, Any]) -> None:
+    ours, judge = uf.callbacks.EarlyStopping(**options), keras.callbacks.EarlyStopping(**options)
+    for _ in range(2):  # used again, it begins anew
+        assert play(ours, values) == play(judge, values)
+
+
+@given(
+    values=st.lists(EIGHTHS, min_size=1, max_size=16),
+    options=st.fixed_dictionaries(
+        {"factor": st.sampled_from([0.5, 0.25]), "patience": WAITS, "mode": MODES},
+        optional={
+            "min_delta": st.sampled_from([0.0, 0.125, 0.25]),
+            "cooldown": WAITS,
+            "min_lr": st.sampled_from([0.0, 0.0625, 0.1875, 2.0]),
+        },
+    ),
+)
+def test_reduce_lr_on_plateau_as_in_keras(values: list[float | None], options: dict[str, Any]) -> None:
+    ours, judge = uf.callbacks.ReduceLROnPlateau(**options), keras.callbacks.ReduceLROnPlateau(**options)
+    for _ in range(2):
+        assert play(ours, values) == play(judge, values)
+
+
+@pytest.mark.parametrize("name", ["EarlyStopping", "ReduceLROnPlateau"])
+def test_arguments_and_defaults_are_those_of_keras(name: str) -> None:
+    own, judge = (
+        {p.name: p.default for p in inspect.signature(getattr(kit.callbacks, name)).parameters.values()}
+        for kit in (uf, keras)
+    )
+    judge.pop("kwargs", None)
+    assert list(own.items()) == list(judge.items())
+
+
+@pytest.mark.parametrize("name", ["EarlyStopping", "ReduceLROnPlateau"])
+def test_nan_is_never_better(name: str) -> None:
+    """Keras takes a NaN that comes first for the best, and then nothing is better."""
+    callback = getattr(uf.callbacks, name)(patience=2)
+    play(callback, [float("nan"), 3.0, float("nan"), 2.0])
+    assert callback.best == 2.0
+
+
+def test_epochs_without_validation_are_passed_over() -> None:
+    model, x, y = compiled()
+    stopping = uf.callbacks.EarlyStopping(patience=1, min_delta=100.0)
+    options = {"validation_split": 0.5, "validation_freq": 2, "verbose": 0, "backend": ANY}
+    history = model.fit(x, y, epochs=9, callbacks=stopping, **options)
+    assert history.epoch == [0, 1, 2, 3]
+    assert len(history.history["val_loss"]) == 2
+
+
+def score(true: Any, predicted: Any) -> Any:
+    return uf.ops.mean(predicted, axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "monitor", "more"),
+    [
+        ("accuracy", "val_accuracy", True),
+        (uf.metrics.SparseCategoricalAccuracy(name="hits"), "hits", True),
+        (uf.metrics.MeanSquaredError(name="distance"), "distance", False),
+        (None, "val_loss", False),
+        (score, "score", None),
+    ],
+)
+def test_auto_mode_asks_the_metric(metric: Any, monitor: str, more: bool | None) -> None:
+    x = uf.Input((5,))
+    model = uf.Model(x, layers.Dense(1)(x))
+    model.compile("sgd", "mse", metrics=[metric] if metric else None)
+    stopping = uf.callbacks.EarlyStopping(monitor)
+    options = {"verbose": 0, "callbacks": [stopping], "validation_split": 0.5, "backend": ANY}
+    if more is None:
+        with pytest.raises(
+            errors.ArgumentError, match="EarlyStopping: whether less or more of 'score' is better"
+        ):
+            model.fit(np.ones((4, 5)), np.ones(4), **options)
+    else:
+        model.fit(np.ones((4, 5)), np.ones(4), **options)
+        assert stopping.better(2.0, 1.0) is more
+
+
+def test_verbose_says_what_was_done(capsys: pytest.CaptureFixture[str]) -> None:
+    model, x, y = compiled()
+    stopping = uf.callbacks.EarlyStopping("loss", 100.0, 1, 1, restore_best_weights=True)
+    plateau = uf.callbacks.ReduceLROnPlateau("loss", 0.5, 1, 1, min_delta=100.0)
+    model.fit(x, y, epochs=9, verbose=0, callbacks=[plateau, stopping], backend=ANY)
+    assert capsys.readouterr().out.splitlines() == [
+        "The learning rate is 0.025 after epoch 2.",
+        "Stopped after epoch 2.",
+        "The weights are those after epoch 1, the best.",
+    ]
 
 
 def test_reduce_lr_on_plateau() -> None:
@@ -337,15 +498,41 @@ def test_two_backends_at_once_in_threads() -> None:
 
 def test_what_is_refused() -> None:
     model, x, y = compiled()
-    with pytest.raises(errors.UnknownName, match=r"Unknown log to monitor 'val_loss'.*loss"):
+    with pytest.raises(
+        errors.UnknownName, match=r"Unknown log for EarlyStopping to monitor 'val_loss'.*Did you mean 'loss'"
+    ):
         model.fit(x, y, verbose=0, callbacks=[uf.callbacks.EarlyStopping()], backend=ANY)
-    with pytest.raises(errors.ArgumentError, match=r"A callback is a uf\.callbacks\.Callback, not <function"):
-        model.fit(x, y, verbose=0, callbacks=[compiled], backend=ANY)
-    with pytest.raises(errors.ArgumentError, match="EarlyStopping: patience is >= 0, not -1"):
-        uf.callbacks.EarlyStopping(patience=-1)
-    with pytest.raises(errors.UnknownName, match="Unknown mode 'least'"):
-        uf.callbacks.EarlyStopping(mode="least")
+    for wrong in (compiled, [compiled], uf.callbacks.EarlyStopping):
+        with pytest.raises(errors.ArgumentError, match=r"A callback is a uf\.callbacks\.Callback, not <"):
+            model.fit(x, y, verbose=0, callbacks=wrong, backend=ANY)
     model.compile(uf.optimizers.SGD(uf.schedules.CosineDecay(0.1, 10)), cross_entropy())
     plateau = uf.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=100.0)
     with pytest.raises(errors.ArgumentError, match="needs a constant learning rate"):
         model.fit(x, y, epochs=3, verbose=0, callbacks=[plateau], backend=ANY)
+
+
+STOP, PLATEAU, FUNCTIONS = (
+    uf.callbacks.EarlyStopping, uf.callbacks.ReduceLROnPlateau, uf.callbacks.LambdaCallback
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "match"),
+    [
+        (lambda: STOP(patience=-1), errors.ArgumentError, "EarlyStopping: patience is an int >= 0, not -1"),
+        (lambda: STOP(patience="2"), errors.ArgumentError, "EarlyStopping: patience is an int >= 0, not '2'"),
+        (lambda: STOP(mode="least"), errors.UnknownName, "Unknown mode of EarlyStopping 'least'.*Known: auto, max, min"),
+        (lambda: STOP(mode="mim"), errors.UnknownName, "Did you mean 'min'"),
+        (lambda: STOP(min_delta=float("nan")), errors.ArgumentError, "EarlyStopping: min_delta is a number .*not nan"),
+        (lambda: STOP(baseline="0.5"), errors.ArgumentError, "EarlyStopping: baseline is a number .*not '0.5'"),
+        (lambda: STOP(start_from_epoch=1.5), errors.ArgumentError, r"start_from_epoch is an int >= 0, not 1\.5"),
+        (lambda: STOP(verbose="yes"), errors.ArgumentError, "verbose is an int >= 0, not 'yes'"),
+        (lambda: PLATEAU(factor=1.0), errors.ArgumentError, r"ReduceLROnPlateau: factor is a number in \(0, 1\), not 1\.0"),
+        (lambda: PLATEAU(cooldown=-1), errors.ArgumentError, "ReduceLROnPlateau: cooldown is an int >= 0, not -1"),
+        (lambda: PLATEAU(min_lr=-1), errors.ArgumentError, r"min_lr is a number in \[0, inf\), not -1"),
+        (lambda: FUNCTIONS(on_epoch_end=3), errors.ArgumentError, "LambdaCallback: on_epoch_end is a function, not 3"),
+    ],
+)  # fmt: skip
+def test_arguments_that_are_refused(make: Any, error: type[Exception], match: str) -> None:
+    with pytest.raises(error, match=match):
+        make()

@@ -21,11 +21,7 @@ X, Y = MODELS["mlp"]("float32")[1]
 def fitted(x: Any = X, y: Any = Y, **options: Any) -> Any:
     model, _ = MODELS["mlp"]("float32")
     model.compile("sgd", cross_entropy(), metrics=["accuracy"])
-    return model.fit(x, y, verbose=0, backend=ANY, **options)
-
-
-def ragged() -> list[list[float]]:
-    return [[1.0, 2.0], [3.0]]
+    return model.fit(x, y, **{"verbose": 0, "backend": ANY, **options})
 
 
 FIT: dict[str, tuple[Any, type[Exception], str]] = {
@@ -131,6 +127,41 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
         errors.DataError,
         "class_weight names the class 7; the output has 3 classes",
     ),
+    "class_weight_list": (
+        lambda: fitted(class_weight=[1.0, 2.0]),
+        errors.ArgumentError,
+        r"class_weight is a dict from class to weight, not \[1\.0, 2\.0\]",
+    ),
+    "class_weight_name": (
+        lambda: fitted(class_weight={"cat": 1.0}),
+        errors.ArgumentError,
+        "class_weight names classes by int, not by 'cat'",
+    ),
+    "class_weight_nan": (
+        lambda: fitted(class_weight={1: float("nan")}),
+        errors.ArgumentError,
+        "class_weight of 1 is a number .*, not nan",
+    ),
+    "weights_nan": (
+        lambda: fitted(sample_weight=np.full(40, np.nan)),
+        errors.DataError,
+        "sample_weight holds numbers that are not finite",
+    ),
+    "target_strings": (
+        lambda: fitted(X, Y.astype(str)),
+        errors.DataError,
+        "target of output 'dense_1' has the dtype <U21; numbers are needed",
+    ),
+    "target_dates": (
+        lambda: fitted(X, Y.astype("datetime64[s]")),
+        errors.DataError,
+        "target of output 'dense_1' has the dtype datetime64",
+    ),
+    "amounts_huge": (
+        lambda: train(compiled(), np.full((4, 3), 2**40)),
+        errors.DataError,
+        r"target of output 'out' holds 1099511627776 .* int32 cannot\. Amounts, .*astype\('float32'\)",
+    ),
     "batch_size": (lambda: fitted(batch_size=0), errors.ArgumentError, "batch_size is a positive int, not 0"),
     "epochs": (lambda: fitted(epochs=-1), errors.ArgumentError, "epochs is an int >= 0, not -1"),
     "steps": (
@@ -138,10 +169,62 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
         errors.ArgumentError,
         "steps_per_epoch is a positive int, not 0",
     ),
+    "epochs_bool": (lambda: fitted(epochs=True), errors.ArgumentError, "epochs is an int >= 0, not True"),
+    "initial_epoch": (
+        lambda: fitted(initial_epoch=-1),
+        errors.ArgumentError,
+        "initial_epoch is an int >= 0, not -1",
+    ),
+    "verbose": (
+        lambda: fitted(verbose="loud"),
+        errors.ArgumentError,
+        "verbose is 'auto', 0, 1 or 2, not 'loud'",
+    ),
+    "shuffle": (lambda: fitted(shuffle="no"), errors.ArgumentError, "shuffle is True or False, not 'no'"),
+    "validation_freq": (
+        lambda: fitted(validation_freq=0),
+        errors.ArgumentError,
+        "validation_freq is a positive int, not 0",
+    ),
+    "validation_steps": (
+        lambda: fitted(validation_steps=0.5),
+        errors.ArgumentError,
+        r"validation_steps is a positive int, not 0\.5",
+    ),
+    "validation_batch_size": (
+        lambda: fitted(validation_batch_size=0),
+        errors.ArgumentError,
+        "validation_batch_size is a positive int, not 0",
+    ),
+    "evaluate_batch_size": (
+        lambda: compiled().evaluate(np.ones((4, 2)), np.ones((4, 3)), batch_size=0),
+        errors.ArgumentError,
+        "batch_size is a positive int, not 0",
+    ),
+    "evaluate_steps": (
+        lambda: compiled().evaluate(np.ones((4, 2)), np.ones((4, 3)), steps=0),
+        errors.ArgumentError,
+        "steps is a positive int, not 0",
+    ),
+    "predict_steps": (
+        lambda: compiled().predict(np.ones((4, 2)), steps="all"),
+        errors.ArgumentError,
+        "steps is a positive int, not 'all'",
+    ),
+    "split_word": (
+        lambda: fitted(validation_split="half"),
+        errors.ArgumentError,
+        r"validation_split is a number in \[0, 1\), not 'half'",
+    ),
+    "split_and_data": (
+        lambda: fitted(validation_split=0.5, validation_data=(X, Y)),
+        errors.ArgumentError,
+        "validation_split needs arrays, and no validation_data beside it",
+    ),
     "split": (
         lambda: fitted(validation_split=1.5),
         errors.ArgumentError,
-        r"validation_split is a number between 0 and 1, not 1\.5",
+        r"validation_split is a number in \[0, 1\), not 1\.5",
     ),
     "split_empty": (
         lambda: fitted(X[:1], Y[:1], validation_split=0.5),
@@ -207,6 +290,15 @@ def compiled(loss: Any = "mse", optimizer: Any = "sgd", **options: Any) -> uf.Mo
     return model
 
 
+class ThreeSums(uf.metrics.Metric):
+    def sums(self, *given: Any) -> list[Any]:
+        return [1.0, 2.0, 3.0]
+
+
+def wrong_shape(true: Any, predicted: Any) -> Any:
+    return uf.ops.reshape(predicted, (7, 11))
+
+
 def train(model: uf.Model, y: Any = None, **options: Any) -> Any:
     targets = np.ones((4, 3)) if y is None else y
     return model.fit(np.ones((4, 2)), targets, verbose=0, backend=ANY, **options)
@@ -219,6 +311,36 @@ COMPILE: dict[str, tuple[Any, type[Exception], str]] = {
         lambda: train(compiled(metrics=["acuracy"])),
         errors.UnknownName,
         "Unknown metric 'acuracy'.*Did you mean 'accuracy'",
+    ),
+    "metric_at_compile": (
+        lambda: compiled(weighted_metrics=[["acuracy"]]),
+        errors.UnknownName,
+        "Unknown metric 'acuracy'.*Did you mean 'accuracy'",
+    ),
+    "metric_class": (
+        lambda: compiled(metrics=[uf.metrics.MeanSquaredError]),
+        errors.ArgumentError,
+        "A metric is a name, .*, not <class '.*MeanSquaredError'>",
+    ),
+    "metric_sums": (
+        lambda: train(compiled(metrics=[ThreeSums(name="three")])),
+        errors.ArgumentError,
+        r"Metric 'three' of output 'out': sums\(\) gives two scalars, not 3",
+    ),
+    "loss_class": (
+        lambda: compiled(uf.losses.MeanSquaredError),
+        errors.ArgumentError,
+        "A loss is a name, .*, not <class '.*MeanSquaredError'>",
+    ),
+    "loss_weights": (
+        lambda: compiled(loss_weights=["much"]),
+        errors.ArgumentError,
+        "Each of loss_weights is a number .*, not 'much'",
+    ),
+    "function_loss": (
+        lambda: train(compiled(wrong_shape)),
+        errors.ShapeError,
+        "Loss wrong_shape of output 'out': ",
     ),
     "backend": (lambda: compiled(backend="thorch"), errors.UnknownName, "Unknown backend 'thorch'"),
     "no_loss": (lambda: train(compiled(None)), errors.ArgumentError, "compiled without a loss"),
@@ -382,3 +504,18 @@ def test_without_any_framework() -> None:
     assert lines[5] == "('numpy',)"
     assert lines[6] == "(1, 2)"
     assert lines[7].startswith("BackendMissing") or "numpy" in lines[7]
+
+
+def test_bad_validation_data_is_refused_before_the_first_epoch() -> None:
+    model = compiled()
+    with pytest.raises(errors.DataError, match=r"input 'point' .* has the shape \(4, 3\)"):
+        train(model, validation_data=(np.ones((4, 3)), np.ones((4, 3))))
+    assert model.optimizer.iterations == 0
+
+
+def test_validation_data_that_is_used_up() -> None:
+    stream = iter([(np.ones((4, 2)), np.ones((4, 3)))])
+    with pytest.raises(
+        errors.DataError, match=r"gave no batch, so there is nothing to evaluate\. A generator is used up"
+    ):
+        train(compiled(), validation_data=stream, epochs=2)

@@ -187,6 +187,22 @@ def test_a_function_is_a_loss() -> None:
             errors.ArgumentError,
             r"label_smoothing is a number in \[0, 1\], not 2\.0",
         ),
+        (
+            lambda: uf.losses.BinaryCrossentropy(label_smoothing="some"),
+            errors.ArgumentError,
+            r"BinaryCrossentropy: label_smoothing is a number in \[0, 1\], not 'some'",
+        ),
+        (lambda: uf.losses.Huber(delta=0), errors.ArgumentError, "Huber: delta is a number .* not 0"),
+        (
+            lambda: uf.losses.SparseCategoricalCrossentropy(ignore_class="pad"),
+            errors.ArgumentError,
+            "SparseCategoricalCrossentropy: ignore_class is an int, not 'pad'",
+        ),
+        (
+            lambda: uf.losses.get(uf.losses.Huber),
+            errors.ArgumentError,
+            "A loss is a name.*not <class '.*Huber'>",
+        ),
     ],
 )
 def test_what_is_refused(make: Any, error: type[Exception], match: str) -> None:

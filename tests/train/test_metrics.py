@@ -130,5 +130,7 @@ def test_what_is_refused() -> None:
         metrics.get("acuracy", (4,), (4, 3))
     with pytest.raises(errors.ArgumentError, match=r"A metric is a name.*not 3"):
         metrics.get(3, (4,), (4, 3))
+    with pytest.raises(errors.ArgumentError, match="BinaryAccuracy: threshold is a number .* not 'high'"):
+        uf.metrics.BinaryAccuracy(threshold="high")
     with pytest.raises(errors.ArgumentError, match=r"Metric does not define values\(\)"):
         metrics.Metric(name="nothing").values(1.0, 2.0)

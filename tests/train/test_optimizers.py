@@ -165,17 +165,17 @@ def test_slots_are_called_after_the_weight() -> None:
         (
             lambda: uf.optimizers.SGD(-1.0),
             errors.ArgumentError,
-            r"SGD: the learning rate is a number >= 0, not -1\.0",
+            r"SGD: learning_rate is a number in \[0, inf\), not -1\.0",
         ),
         (
             lambda: uf.optimizers.SGD("fast"),
             errors.ArgumentError,
-            "SGD: the learning rate is a number >= 0, not 'fast'",
+            r"SGD: learning_rate is a number in \[0, inf\), not 'fast'",
         ),
         (
             lambda: uf.optimizers.SGD(float("nan")),
             errors.ArgumentError,
-            "the learning rate is a number >= 0, not nan",
+            r"learning_rate is a number in \[0, inf\), not nan",
         ),
         (
             lambda: uf.optimizers.SGD(momentum=1.5),
@@ -190,17 +190,65 @@ def test_slots_are_called_after_the_weight() -> None:
         (
             lambda: uf.optimizers.Adam(clipnorm=0.0),
             errors.ArgumentError,
-            r"clipping takes a positive number.*clipnorm",
+            r"Adam: clipnorm is a number in \(0, inf\), not 0\.0",
         ),
         (
             lambda: uf.optimizers.Adam(weight_decay=-1.0),
             errors.ArgumentError,
-            r"weight_decay is a number >= 0, not -1\.0",
+            r"Adam: weight_decay is a number in \[0, inf\), not -1\.0",
         ),
         (
             lambda: uf.optimizers.Adam(clipnorm=1.0, clipvalue=1.0),
             errors.ArgumentError,
             "give one of clipnorm, clipvalue",
+        ),
+        (
+            lambda: uf.optimizers.SGD(lerning_rate=0.1),
+            errors.UnknownName,
+            "Unknown argument of SGD 'lerning_rate'. Did you mean 'learning_rate'",
+        ),
+        (
+            lambda: uf.optimizers.RMSprop(momentum=0.9),
+            errors.UnknownName,
+            "Unknown argument of RMSprop 'momentum'.*Known: clipnorm, .*rho",
+        ),
+        (lambda: uf.optimizers.SGD(momentum="0.9"), errors.ArgumentError, "SGD: momentum is .* not '0.9'"),
+        (lambda: uf.optimizers.SGD(True), errors.ArgumentError, "SGD: learning_rate is .* not True"),
+        (
+            lambda: uf.optimizers.SGD(uf.schedules.CosineDecay),
+            errors.ArgumentError,
+            "SGD: learning_rate is a number .* not <class '.*CosineDecay'>",
+        ),
+        (
+            lambda: setattr(uf.optimizers.SGD(), "learning_rate", -1),
+            errors.ArgumentError,
+            "SGD: learning_rate is .* not -1",
+        ),
+        (lambda: uf.optimizers.AdamW(epsilon=-1), errors.ArgumentError, "AdamW: epsilon is .* not -1"),
+        (
+            lambda: uf.optimizers.RMSprop(rho=1.5),
+            errors.ArgumentError,
+            r"RMSprop: rho is a number in \[0, 1\]",
+        ),
+        (
+            lambda: uf.schedules.PolynomialDecay("0.1", 10),
+            errors.ArgumentError,
+            "PolynomialDecay: initial_learning_rate is .* not '0.1'",
+        ),
+        (
+            lambda: uf.schedules.PiecewiseConstantDecay([3, 1], [1.0, 2.0, 3.0]),
+            errors.ArgumentError,
+            r"boundaries rise, unlike \[3, 1\]",
+        ),
+        (
+            lambda: uf.schedules.PiecewiseConstantDecay(3, [1.0, 2.0]),
+            errors.ArgumentError,
+            "PiecewiseConstantDecay: boundaries is a list of numbers, not 3",
+        ),
+        (
+            lambda: uf.schedules.PiecewiseConstantDecay([3], [1.0, "low"]),
+            errors.ArgumentError,
+            "PiecewiseConstantDecay: each of values is a number .* not 'low'",
         ),
         (
             lambda: uf.schedules.PiecewiseConstantDecay([1], [1.0]),
@@ -210,7 +258,7 @@ def test_slots_are_called_after_the_weight() -> None:
         (
             lambda: uf.schedules.CosineDecay(0.1, 0),
             errors.ArgumentError,
-            "CosineDecay: decay_steps is a positive number, not 0",
+            r"CosineDecay: decay_steps is a number in \(0, inf\), not 0",
         ),
     ],
 )

@@ -2,39 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from rich.console import Console
 
 from unifront.errors import ArgumentError, UnknownName
+from unifront.train.arguments import number, whole
 
 if TYPE_CHECKING:
     from unifront.model import Model
 
 Logs = dict[str, float]
+MODES = ("auto", "min", "max")
 
 
 class Callback:
-    """Override what you need. ``self.model`` is the model; its ``stop_training = True`` ends training."""
+    """Override what you need.
+
+    ``self.model`` is the model; its ``stop_training = True`` ends training. ``self.params`` holds ``epochs``,
+    ``steps`` (of an epoch; None where that is not known), ``verbose``, and ``metrics``, which maps the names of
+    the logs to ``"min"``, ``"max"`` or None: whether less is better, or more, or that is not known.
+    """
 
     model: Model
+    params: Mapping[str, Any] = MappingProxyType({})
 
     def set_model(self, model: Model) -> None:
         """Called once before training."""
         self.model = model
 
+    def set_params(self, params: Mapping[str, Any]) -> None:
+        """Called once before training."""
+        self.params = params
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Before the first epoch."""
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        """After the last epoch."""
+        """After the last epoch; not after an error or an interrupt."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Before each epoch, counted from 0."""
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """After each epoch, with the losses and metrics of training and validation."""
+        """After each epoch, with the losses and metrics of training and validation.
+
+        What is added to ``logs`` reaches the callbacks after this one, and the history.
+        """
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Before each batch. Overriding this makes training wait for the device at every batch."""
@@ -45,10 +62,10 @@ class Callback:
 
 def watches_batches(callback: Callback) -> bool:
     """Whether ``callback`` overrides what happens at the ends of batches."""
-    own = type(callback)
-    return (own.on_train_batch_begin, own.on_train_batch_end) != (
-        Callback.on_train_batch_begin,
-        Callback.on_train_batch_end,
+    events = ("on_train_batch_begin", "on_train_batch_end")
+    return any(
+        getattr(getattr(callback, event), "__func__", None) is not getattr(Callback, event)
+        for event in events
     )
 
 
@@ -66,106 +83,214 @@ class History(Callback):
 
 
 class LambdaCallback(Callback):
-    """A callback made of functions."""
+    """A callback made of functions, which take what the methods of `Callback` of these names take.
 
-    def __init__(
-        self, on_epoch_begin: Callable[..., Any] | None = None, on_epoch_end: Callable[..., Any] | None = None
-    ) -> None:
-        self._begin, self._end = on_epoch_begin, on_epoch_end
+    Example::
 
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        if self._begin:
-            self._begin(epoch, logs)
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if self._end:
-            self._end(epoch, logs)
-
-
-class EarlyStopping(Callback):
-    """Stop when ``monitor`` has not got better by ``min_delta`` for ``patience`` epochs.
-
-    Args:
-        monitor: a name in the logs, such as ``val_loss``.
-        mode: ``"min"``, ``"max"`` or ``"auto"`` (max for names that contain ``acc``).
-        restore_best_weights: put the weights of the best epoch back at the end.
+        uf.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
     """
 
     def __init__(
-        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, mode: str = "auto",
-        restore_best_weights: bool = False,
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+    ) -> None:
+        given = {event: function for event, function in locals().items() if event.startswith("on_")}
+        for event, function in given.items():
+            if function is not None:
+                if not callable(function):
+                    raise ArgumentError(f"LambdaCallback: {event} is a function, not {function!r}.")
+                setattr(self, event, function)
+
+
+class Monitor(Callback):
+    """Watches one of the logs get better.
+
+    Args:
+        monitor: a name in the logs, such as ``val_loss``.
+        mode: whether less is better (``"min"``) or more (``"max"``); ``"auto"``: as the metric says, else
+            by its name: less of a loss, more of an accuracy.
+        min_delta: what a change must exceed to be one; NaN is never better than anything.
+        patience: epochs without a better value after which something happens.
+        verbose: 1 to print what happens, 0 not to.
+
+    Raises `UnknownName` for a mode that is none, and for a log that does not come; `ArgumentError` where
+    ``"auto"`` cannot know.
+    """
+
+    def __init__(self, monitor: str, mode: str, min_delta: float, patience: int, verbose: int) -> None:
+        own = type(self).__name__
+        if mode not in MODES:
+            raise UnknownName(f"mode of {own}", mode, MODES)
+        self.monitor, self.mode, self.verbose = monitor, mode, whole(f"{own}: verbose", verbose, 0)
+        self.min_delta = abs(number(f"{own}: min_delta", min_delta, "(-inf, inf)"))
+        self.patience = whole(f"{own}: patience", patience, 0)
+        self.best: float | None = None
+        self.wait = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.best, self.wait = None, 0
+
+    def current(self, logs: Mapping[str, float]) -> float | None:
+        """The value to judge; None in an epoch without validation."""
+        if self.monitor not in logs and self.monitor not in self.params.get("metrics", {}):
+            raise UnknownName(f"log for {type(self).__name__} to monitor", self.monitor, logs)
+        return logs.get(self.monitor)
+
+    def better(self, value: float, reference: float | None) -> bool:
+        """Whether ``value`` is better than ``reference``; than None, every number is."""
+        more = self._more_is_better()
+        if reference is None:
+            return not np.isnan(value)
+        return value - self.min_delta > reference if more else value + self.min_delta < reference
+
+    def _more_is_better(self) -> bool:
+        mode = self.params.get("metrics", {}).get(self.monitor) if self.mode == "auto" else self.mode
+        if mode is None and ("loss" in self.monitor or "acc" in self.monitor):
+            mode = "min" if "loss" in self.monitor else "max"
+        if mode is None:
+            raise ArgumentError(
+                f"{type(self).__name__}: whether less or more of {self.monitor!r} is better is not known; say "
+                "mode='min' or mode='max'."
+            )
+        return bool(mode == "max")
+
+    def say(self, text: str) -> None:
+        """Print, if ``verbose``; above the progress bar."""
+        if self.verbose:
+            Console().print(text, highlight=False)
+
+
+class EarlyStopping(Monitor):
+    """Stop when ``monitor`` has not got better by ``min_delta`` for ``patience`` epochs; as in Keras.
+
+    Args:
+        monitor, min_delta, patience, verbose, mode: see `Monitor`.
+        baseline: only values better than this one end the wait.
+        restore_best_weights: put the weights of the best epoch back at the end, whether training was stopped
+            or not.
+        start_from_epoch: epochs before this one are not looked at.
+
+    Afterwards ``stopped_epoch`` is the epoch that was the last (0 if training was not stopped), and ``best``
+    and ``best_epoch`` are those of the best one.
+    """
+
+    def __init__(
+        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, verbose: int = 0,
+        mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
     ) -> None:  # fmt: skip
-        if mode not in ("auto", "min", "max"):
-            raise UnknownName("mode", mode, ("auto", "min", "max"))
-        if patience < 0:
-            raise ArgumentError(f"EarlyStopping: patience is >= 0, not {patience}.")
-        self.monitor, self.min_delta, self.patience = monitor, abs(min_delta), patience
-        self.sign = 1.0 if mode == "max" or (mode == "auto" and "acc" in monitor) else -1.0
-        self.restore_best_weights = restore_best_weights
-        self.best, self.best_epoch, self.stopped_epoch = -np.inf, 0, 0
+        super().__init__(monitor, mode, min_delta, patience, verbose)
+        if baseline is not None:
+            number("EarlyStopping: baseline", baseline, "(-inf, inf)")
+        self.baseline, self.restore_best_weights = baseline, restore_best_weights
+        self.start_from_epoch = whole("EarlyStopping: start_from_epoch", start_from_epoch, 0)
+        self.best_epoch, self.stopped_epoch = 0, 0
         self._weights: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self.best, self.best_epoch, self.stopped_epoch, self._weights = -np.inf, 0, 0, None
+        super().on_train_begin()
+        self.best_epoch, self.stopped_epoch, self._weights = 0, 0, None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        value = _monitored(self.monitor, logs or {})
-        if self.sign * value > self.best + self.min_delta:
-            self.best, self.best_epoch = self.sign * value, epoch
-            if self.restore_best_weights:
-                self._weights = self.model.get_weights()
-        elif epoch - self.best_epoch >= self.patience:
+        value = self.current(logs or {})
+        if value is None or epoch < self.start_from_epoch:
+            return
+        better = self.better(value, self.best)
+        if self.restore_best_weights and (better or self._weights is None):
+            self._weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        if better:
+            self.best, self.best_epoch = value, epoch
+            if self.baseline is None or self.better(value, self.baseline):
+                self.wait = 0
+        elif self.wait >= self.patience and epoch > 0:
             self.stopped_epoch = epoch
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
+        if self.stopped_epoch:
+            self.say(f"Stopped after epoch {self.stopped_epoch + 1}.")
         if self._weights is not None:
+            self.say(f"The weights are those after epoch {self.best_epoch + 1}, the best.")
             self.model.set_weights(self._weights)
 
 
-class ReduceLROnPlateau(Callback):
-    """Multiply the learning rate by ``factor`` after ``patience`` epochs without a better ``monitor``."""
+class ReduceLROnPlateau(Monitor):
+    """Multiply the learning rate by ``factor`` after ``patience`` epochs without a better ``monitor``.
+
+    As in Keras, but that a schedule is refused at the beginning. The rate of each epoch is put into the logs,
+    as ``learning_rate``.
+
+    Args:
+        factor: in (0, 1).
+        monitor, patience, verbose, mode, min_delta: see `Monitor`.
+        cooldown: epochs after a change that do not count.
+        min_lr: the rate is never made smaller than this.
+    """
 
     def __init__(
-        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, min_delta: float = 1e-4,
-        min_lr: float = 0.0,
+        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0,
+        mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
     ) -> None:  # fmt: skip
-        self.monitor, self.factor, self.patience = monitor, factor, patience
-        self.min_delta, self.min_lr = min_delta, min_lr
-        self.sign = 1.0 if "acc" in monitor else -1.0
-        self.best, self.waited = -np.inf, 0
+        super().__init__(monitor, mode, min_delta, patience, verbose)
+        self.factor = number("ReduceLROnPlateau: factor", factor, "(0, 1)")
+        self.cooldown = whole("ReduceLROnPlateau: cooldown", cooldown, 0)
+        self.min_lr = number("ReduceLROnPlateau: min_lr", min_lr, "[0, inf)")
+        self._cooling = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        super().on_train_begin()
+        self._cooling = 0
+        if callable(self.model.optimizer.learning_rate):
+            raise ArgumentError(
+                "ReduceLROnPlateau needs a constant learning rate; the optimizer has a schedule."
+            )
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        value = self.sign * _monitored(self.monitor, logs or {})
-        if value > self.best + self.min_delta:
-            self.best, self.waited = value, 0
+        logs = {} if logs is None else logs
+        optimizer = self.model.optimizer
+        logs["learning_rate"] = rate = float(optimizer.learning_rate)
+        value = self.current(logs)
+        if value is None:
             return
-        self.waited += 1
-        if self.waited >= self.patience:
-            optimizer = self.model.optimizer
-            if callable(optimizer.learning_rate):
-                raise ArgumentError(
-                    "ReduceLROnPlateau needs a constant learning rate; the optimizer has a schedule."
-                )
-            optimizer.learning_rate = max(optimizer.learning_rate * self.factor, self.min_lr)
-            self.waited = 0
+        self._cooling = max(0, self._cooling - 1)
+        if self.better(value, self.best):
+            self.best, self.wait = value, 0
+        elif self._cooling:
+            self.wait = 0
+        else:
+            self.wait += 1
+            if self.wait >= self.patience and rate > self.min_lr:
+                optimizer.learning_rate = max(rate * self.factor, self.min_lr)
+                self.say(f"The learning rate is {optimizer.learning_rate:g} after epoch {epoch + 1}.")
+                self._cooling, self.wait = self.cooldown, 0
 
 
-def _monitored(name: str, logs: Mapping[str, float]) -> float:
-    if name not in logs:
-        raise UnknownName("log to monitor", name, logs)
-    return logs[name]
+class CallbackList:
+    """The callbacks of one `fit`: ``given`` is one, several or None; ``more`` come after."""
 
-
-class CallbackList(Callback):
-    """Several callbacks as one."""
-
-    def __init__(self, callbacks: Sequence[Callback], model: Model) -> None:
-        self.callbacks = list(callbacks)
+    def __init__(self, given: Any, *more: Callback) -> None:
+        listed = given if isinstance(given, list | tuple) else [] if given is None else [given]
+        self.callbacks: list[Callback] = [*listed, *more]
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise ArgumentError(f"A callback is a uf.callbacks.Callback, not {callback!r}.")
+
+    def attach(self, model: Model, params: Mapping[str, Any]) -> None:
+        """Tell every callback what it belongs to."""
+        for callback in self.callbacks:
             callback.set_model(model)
+            callback.set_params(params)
+
+    @property
+    def watchers(self) -> list[Callback]:
+        """The callbacks that watch every batch."""
+        return [callback for callback in self.callbacks if watches_batches(callback)]
 
     def each(self, event: str, *args: Any) -> None:
         """Call ``event`` of every callback."""

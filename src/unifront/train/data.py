@@ -15,6 +15,7 @@ from unifront.errors import ArgumentError, DataError
 from unifront.ir.dims import DimExpr, solve
 from unifront.ir.types import TensorType
 from unifront.train import losses
+from unifront.train.arguments import number
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -130,13 +131,16 @@ def _input_type(array: np.ndarray) -> TensorType:
 
 
 def _cast(array: np.ndarray, dtype: DType, what: str) -> np.ndarray:
-    if array.dtype.kind == "f" and dtype.is_integer:
+    if array.dtype.kind not in "biu" and dtype.is_integer:
         raise DataError(f"{what} is {array.dtype}; {dtype} is needed. Convert it first: x.astype('{dtype}').")
     if array.dtype.kind in "iu" and dtype.is_integer and array.size:
         low, high = int(array.min()), int(array.max())
         info = np.iinfo(dtype.numpy)
         if low < info.min or high > info.max:
-            raise DataError(f"{what} holds {low} … {high}, which {dtype} cannot.")
+            raise DataError(
+                f"{what} holds {low} … {high}, which {dtype} cannot. Amounts, other than labels, are floats: "
+                "astype('float32')."
+            )
     return np.ascontiguousarray(array, dtype.numpy)
 
 
@@ -226,6 +230,8 @@ def check_weights(
             raise DataError(
                 f"sample_weight has the shape {array.shape}; one weight for each of {length} examples is due."
             )
+        if not np.isfinite(array).all():
+            raise DataError("sample_weight holds numbers that are not finite.")
         result = result * array.reshape(length).astype(dtype.numpy)
     if class_weight is not None:
         result = result * _class_weights(class_weight, targets, classes).astype(dtype.numpy)
@@ -236,23 +242,26 @@ def _class_weights(
     class_weight: Mapping[int, float], targets: Sequence[np.ndarray], classes: Any
 ) -> np.ndarray:
     """The weight of each example by its label, or by where its one-hot target is largest."""
+    if not isinstance(class_weight, Mapping):
+        raise ArgumentError(f"class_weight is a dict from class to weight, not {class_weight!r}.")
     if len(targets) != 1:
         raise ArgumentError(f"class_weight is for models of one output; this one has {len(targets)}.")
     labels = targets[0].reshape(len(targets[0]), -1)
     if targets[0].ndim > 2:
         raise DataError(f"class_weight needs a label for each example; the target is {targets[0].shape}.")
     known = max(classes, 2) if isinstance(classes, int) else None
-    for label in class_weight:
+    for label, weight in class_weight.items():
+        if not isinstance(label, int | np.integer):
+            raise ArgumentError(f"class_weight names classes by int, not by {label!r}.")
+        number(f"class_weight of {label}", weight, "(-inf, inf)")
         if known is not None and not 0 <= label < known:
             raise DataError(f"class_weight names the class {label}; the output has {known} classes.")
-    numbers = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
-    return np.array([class_weight.get(int(number), 1.0) for number in numbers])
+    chosen = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
+    return np.array([class_weight.get(int(label), 1.0) for label in chosen])
 
 
 def split(arrays: Arrays, share: float) -> tuple[Arrays, Arrays]:
     """The first part for training and the last ``share`` for validation, as Keras splits."""
-    if not 0 < share < 1:
-        raise ArgumentError(f"validation_split is a number between 0 and 1, not {share!r}.")
     cut = int(len(arrays) * (1 - share))
     if cut in (0, len(arrays)):
         raise DataError(f"validation_split={share} of {len(arrays)} examples leaves one part empty.")
@@ -268,6 +277,14 @@ def batches_of(source: Any) -> Iterator[tuple[Any, Any, Any]]:
                 f"A batch is (x, y) or (x, y, sample_weight); one of {len(parts)} parts was given."
             )
         yield (*parts, None, None)[:3]
+
+
+def no_batch(purpose: str) -> DataError:
+    """The error of an iterable that gives nothing to ``purpose``."""
+    return DataError(
+        f"The data gave no batch, so there is nothing to {purpose}. A generator is used up after one pass: give "
+        "a number of steps, or an object that can be iterated again."
+    )
 
 
 def is_stream(x: Any) -> bool:

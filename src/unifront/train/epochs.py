@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unifront.backend import Array
-from unifront.errors import DataError, NonFiniteLoss
+from unifront.errors import NonFiniteLoss
 from unifront.trace import current_seed
 from unifront.train import metrics
 from unifront.train.callbacks import Callback, Logs
-from unifront.train.data import Arrays
+from unifront.train.data import Arrays, no_batch
 from unifront.train.plan import Step
 from unifront.train.progress import EpochProgress
 from unifront.train.session import Session
@@ -32,31 +32,43 @@ SHORT_STEP = 0.01
 
 @dataclass
 class Run:
-    """One call of `fit`: what its epochs share."""
+    """One call of `fit`: what its epochs share.
+
+    Args:
+        source: arrays, which are kept on the device from the first epoch on; or what begins a pass over
+            batches.
+        batches: the pass under way.
+        limit: steps of an epoch, which then begins where the last one ended, and passes over the data as need
+            be; None for one pass.
+        watchers: the callbacks to call at every batch.
+    """
 
     session: Session
     step: Step
     model: Model
+    source: Arrays | Callable[[], Iterator[Arrays]]
+    batches: Iterator[Arrays]
     batch_size: int
+    limit: int | None
     shuffle: bool
     watchers: Sequence[Callback]
-    batches: Iterator[Arrays]
     _short: bool = False
-    _on_device: tuple[Arrays, tuple[Array, ...]] | None = None
+    _on_device: tuple[Array, ...] = ()
     _left: list[np.ndarray] = field(default_factory=list)
 
-    def arrays_epoch(self, source: Arrays, epoch: int, progress: EpochProgress, limit: int | None) -> Logs:
-        """An epoch over arrays, which are kept on the device from the first epoch on.
-
-        An epoch of ``limit`` steps begins where the last one ended, and passes over the data as need be.
-        """
-        if self._on_device is None or self._on_device[0] is not source:
-            self._on_device = (source, tuple(map(self.session.put, source.all)))
-        blocks = self._pass(source, epoch, 0) if limit is None else self._take(source, epoch, limit)
+    def epoch(self, epoch: int, progress: EpochProgress) -> Logs:
+        """One epoch; its losses and metrics. Raises `NonFiniteLoss`, and `DataError` if there is no batch."""
+        if not isinstance(self.source, Arrays):
+            progress.begin(epoch, self.limit)
+            return self._epoch(epoch, progress, self._stream_steps(self.source))
+        if not self._on_device:
+            self._on_device = tuple(map(self.session.put, self.source.all))
+        take = self._pass if self.limit is None else self._take
+        blocks = take(self.source, epoch)
         progress.begin(epoch, sum(map(len, blocks)))
-        return self._epoch(epoch, progress, self._device_steps(blocks, self._on_device[1]))
+        return self._epoch(epoch, progress, self._device_steps(blocks, self._on_device))
 
-    def _pass(self, source: Arrays, epoch: int, number: int) -> list[np.ndarray]:
+    def _pass(self, source: Arrays, epoch: int, number: int = 0) -> list[np.ndarray]:
         """All indices in blocks: ``[steps, size]`` of whole batches, then the rest as one smaller batch."""
         order = np.arange(len(source), dtype=np.int32)
         if self.shuffle:
@@ -68,9 +80,9 @@ class Run:
         )
         return [block for block in (parts[0], parts[1][None]) if block.size]
 
-    def _take(self, source: Arrays, epoch: int, limit: int) -> list[np.ndarray]:
+    def _take(self, source: Arrays, epoch: int) -> list[np.ndarray]:
         taken: list[np.ndarray] = []
-        number = 0
+        number, limit = 0, self.limit or 0
         while limit > 0:
             if not self._left:
                 self._left = self._pass(source, epoch, number)
@@ -98,27 +110,19 @@ class Run:
                 yield count
             before += done
 
-    def stream_epoch(
-        self, again: Callable[[], Iterator[Arrays]], epoch: int, progress: EpochProgress, limit: int | None
-    ) -> Logs:
-        """An epoch over batches as they come: all, or ``limit`` of them; ``again`` begins anew."""
-        progress.begin(epoch, limit)
-
-        def steps() -> Iterator[int]:
-            number = 0
-            while limit is None or number < limit:
+    def _stream_steps(self, again: Callable[[], Iterator[Arrays]]) -> Iterator[int]:
+        number = 0
+        while self.limit is None or number < self.limit:
+            batch = next(self.batches, None)
+            if batch is None and (self.limit is not None or not number):
+                self.batches = again()
                 batch = next(self.batches, None)
-                if batch is None and (limit is not None or not number):
-                    self.batches = again()
-                    batch = next(self.batches, None)
-                if batch is None:
-                    return
-                self._begin_batch(number)
-                self.session.step_on([self.session.put(array) for array in batch.all])
-                number += 1
-                yield 1
-
-        return self._epoch(epoch, progress, steps())
+            if batch is None:
+                return
+            self._begin_batch(number)
+            self.session.step_on([self.session.put(array) for array in batch.all])
+            number += 1
+            yield 1
 
     def _epoch(self, epoch: int, progress: EpochProgress, steps: Iterator[int]) -> Logs:
         self.session.reset_totals()
@@ -139,10 +143,7 @@ class Run:
             if self.watchers and self.model.stop_training:
                 break
         if not done:
-            raise DataError(
-                "The data gave no batch, so there is nothing to train on. A generator is used up after one "
-                "pass: give steps_per_epoch, or an object that can be iterated again."
-            )
+            raise no_batch("train on")
         return self._read(epoch, done)
 
     def _read(self, epoch: int, done: int) -> Logs:

@@ -7,7 +7,7 @@ for a number to print it. Arrays are moved to the device once.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,12 @@ from unifront import tree
 from unifront.backend import Placement, placement
 from unifront.errors import ArgumentError, DataError
 from unifront.trace import current_seed
-from unifront.train import data, metrics
-from unifront.train.callbacks import Callback, CallbackList, History, watches_batches
+from unifront.train import data, losses, metrics, optimizers
+from unifront.train.arguments import number, whole
+from unifront.train.callbacks import CallbackList, History
 from unifront.train.data import Arrays
 from unifront.train.epochs import Run
+from unifront.train.interrupts import Interrupts
 from unifront.train.plan import Step, Training, build_step
 from unifront.train.progress import EpochProgress
 from unifront.train.session import Session, natives
@@ -29,22 +31,29 @@ if TYPE_CHECKING:
     from unifront.model import Model
 
 Logs = dict[str, float]
+Source = Arrays | Callable[[], Iterator[Arrays]]
+"""Checked arrays; or what begins a pass over an iterable, and gives checked batches."""
+VERBOSE: dict[Any, int] = {"auto": 1, 0: 0, 1: 1, 2: 2}
 
 
 def configure(
-    model: Model, optimizer: Any, loss: Any, metrics: Any, loss_weights: Any, weighted_metrics: Any,
+    model: Model, optimizer: Any, loss: Any, wanted: Any, loss_weights: Any, weighted_metrics: Any,
     backend: str | None,
 ) -> Training:  # fmt: skip
-    """Check the arguments of `Model.compile` and keep them."""
-    from unifront.train import losses, optimizers
-
-    for one in tree.leaves(loss):
-        if one is not None:
-            losses.get(one)
+    """Check the arguments of `Model.compile` (``wanted`` is its ``metrics``) and keep them."""
+    checks: list[tuple[Any, Callable[[Any], Any]]] = [
+        (loss, losses.get),
+        ([wanted, weighted_metrics], lambda metric: metrics.get(metric, (), ())),
+        (loss_weights, lambda factor: number("Each of loss_weights", factor, "(-inf, inf)")),
+    ]
+    for given, check in checks:
+        for leaf in tree.leaves(given):
+            if leaf is not None:
+                check(leaf)
     if backend is not None:
         placement(backend)
     model.programs.clear()
-    return Training(optimizers.get(optimizer), loss, metrics, loss_weights, weighted_metrics, backend)
+    return Training(optimizers.get(optimizer), loss, wanted, loss_weights, weighted_metrics, backend)
 
 
 def fit(
@@ -55,7 +64,7 @@ def fit(
     batch_size: int | None = None,
     epochs: int = 1,
     verbose: int | str = "auto",
-    callbacks: Sequence[Callback] = (),
+    callbacks: Any = None,
     validation_split: float = 0.0,
     validation_data: Any = None,
     shuffle: bool = True,
@@ -63,6 +72,7 @@ def fit(
     sample_weight: Any = None,
     initial_epoch: int = 0,
     steps_per_epoch: int | None = None,
+    validation_steps: int | None = None,
     validation_batch_size: int | None = None,
     validation_freq: int = 1,
     backend: str | None = None,
@@ -74,53 +84,63 @@ def fit(
         y: targets likewise: integer labels, or floats.
         batch_size: examples a step, 32 by default. The last batch of an epoch may be smaller.
         verbose: 1 (or "auto") a progress bar, 2 a line an epoch, 0 silence.
+        callbacks: a `uf.callbacks.Callback` or several.
+        validation_steps: batches of a validation; None for all that ``validation_data`` gives.
         backend: ``"torch"``, ``"jax"``, ``"tensorflow:gpu:0"`` …; else that of compile, else the default one.
 
-    Raises `DataError` for data that does not fit the model, `NonFiniteLoss` when the loss is not finite.
+    Raises `ArgumentError` for an argument outside what it can be, `DataError` for data that does not fit the
+    model, `NonFiniteLoss` when the loss is not finite. After these, after Ctrl-C and after an error of a callback
+    or of the data, the model has the weights of the last whole step, and can go on.
     """
     training = _compiled(model)
     place = placement(backend or training.backend)
-    size = _positive("batch_size", 32 if batch_size is None else batch_size)
-    if not isinstance(epochs, int | np.integer) or epochs < 0:
-        raise ArgumentError(f"epochs is an int >= 0, not {epochs!r}.")
-    if steps_per_epoch is not None:
-        _positive("steps_per_epoch", steps_per_epoch)
+    size = _optional("batch_size", batch_size) or 32
+    validation_size = _optional("validation_batch_size", validation_batch_size) or size
+    limit = _optional("steps_per_epoch", steps_per_epoch)
+    validation_limit = _optional("validation_steps", validation_steps)
+    epochs, initial_epoch = whole("epochs", epochs, 0), whole("initial_epoch", initial_epoch, 0)
+    whole("validation_freq", validation_freq)
+    number("validation_split", validation_split, "[0, 1)")
+    if verbose not in VERBOSE:
+        raise ArgumentError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}.")
+    if shuffle not in (True, False):
+        raise ArgumentError(f"shuffle is True or False, not {shuffle!r}.")
     source = _source(model, training, x, y, sample_weight, class_weight)
+    held_out = _held_out(model, training, validation_data)
     if validation_split:
-        if not isinstance(source, Arrays) or validation_data is not None:
+        if not isinstance(source, Arrays) or held_out is not None:
             raise ArgumentError("validation_split needs arrays, and no validation_data beside it.")
         source, held_out = data.split(source, validation_split)
-        validation_data = held_out
-    history = History()
-    listeners = CallbackList([*callbacks, history], model)
-    model.stop_training = False
-    first, batches = (source, iter(())) if isinstance(source, Arrays) else _peek(source)
+    first, batches = _first(source, "train on")
     step = _step(model, training, first, train=True)
-    session = Session(step, training.optimizer, place, current_seed())
-    level = 1 if verbose == "auto" else int(verbose)
-    watchers = [callback for callback in listeners.callbacks if watches_batches(callback)]
-    run = Run(session, step, model, size, shuffle, watchers, batches)
-    try:
-        session.reset_totals()  # a backend that cannot train says so before a bar is drawn
-        with EpochProgress(level, epochs, place.name) as progress:
-            listeners.each("on_train_begin", {})
-            for epoch in range(initial_epoch, epochs):
-                listeners.each("on_epoch_begin", epoch, {})
-                if isinstance(source, Arrays):
-                    logs = run.arrays_epoch(source, epoch, progress, steps_per_epoch)
-                else:
-                    again = partial(_stream, model, training, x, class_weight)
-                    logs = run.stream_epoch(again, epoch, progress, steps_per_epoch)
-                if validation_data is not None and (epoch + 1) % validation_freq == 0:
-                    found = _validate(model, validation_data, validation_batch_size or size, place)
-                    logs |= {f"val_{name}": value for name, value in found.items()}
-                progress.end(epoch, logs)
-                listeners.each("on_epoch_end", epoch, logs)
-                if model.stop_training:
-                    break
-            listeners.each("on_train_end", {})
-    finally:
-        session.give_back()
+    history = History()
+    listeners = CallbackList(callbacks, history)
+    goals = {metric.name: metric.goal for metric in step.metrics}
+    if held_out is not None:
+        goals |= {f"val_{name}": goal for name, goal in goals.items()}
+    steps = limit or (-(-len(source) // size) if isinstance(source, Arrays) else None)
+    listeners.attach(model, {"epochs": epochs, "steps": steps, "verbose": VERBOSE[verbose], "metrics": goals})
+    model.stop_training = False
+    with Interrupts() as interrupts:
+        session = Session(step, training.optimizer, place, current_seed(), interrupts)
+        run = Run(session, step, model, source, batches, size, limit, bool(shuffle), listeners.watchers)
+        try:
+            session.reset_totals()  # a backend that cannot train says so before a bar is drawn
+            with EpochProgress(VERBOSE[verbose], epochs, place.name) as progress:
+                listeners.each("on_train_begin", {})
+                for epoch in range(initial_epoch, epochs):
+                    listeners.each("on_epoch_begin", epoch, {})
+                    logs = run.epoch(epoch, progress)
+                    if held_out is not None and (epoch + 1) % validation_freq == 0:
+                        found = _evaluate(model, training, held_out, validation_size, place, validation_limit)
+                        logs |= {f"val_{name}": value for name, value in found.items()}
+                    progress.end(epoch, logs)
+                    listeners.each("on_epoch_end", epoch, logs)
+                    if model.stop_training:
+                        break
+                listeners.each("on_train_end", {})
+        finally:
+            session.give_back()
     return history
 
 
@@ -138,55 +158,49 @@ def evaluate(
 ) -> Any:
     """Loss and metrics of ``model`` on data; arguments as in Keras, and ``backend``.
 
+    Args:
+        steps: batches to look at; None for all.
+        verbose: taken as Keras takes it; nothing is printed.
+
     Returns:
         The loss if there are no metrics; else ``[loss, *metrics]``, or a dict with ``return_dict=True``.
     """
     training = _compiled(model)
     place = placement(backend or training.backend)
-    logs = _evaluate(
-        model, training, x, y, sample_weight, _positive("batch_size", batch_size or 32), place, steps
-    )
+    size, limit = _optional("batch_size", batch_size) or 32, _optional("steps", steps)
+    source = _source(model, training, x, y, sample_weight, None)
+    logs = _evaluate(model, training, source, size, place, limit)
     if return_dict:
         return logs
     return list(logs.values()) if len(logs) > 1 else logs["loss"]
 
 
 def _evaluate(
-    model: Model,
-    training: Training,
-    x: Any,
-    y: Any,
-    weight: Any,
-    size: int,
-    place: Placement,
-    limit: int | None,
+    model: Model, training: Training, source: Source, size: int, place: Placement, limit: int | None
 ) -> Logs:
-    source = x if isinstance(x, Arrays) else _source(model, training, x, y, weight, None)
+    first, batches = _first(source, "evaluate")
     if isinstance(source, Arrays):
-        batches: Iterator[Arrays] = (source.take(slice(i, i + size)) for i in range(0, len(source), size))
-        first = source
-    else:
-        first, batches = _peek(source)
+        batches = (source.take(slice(i, i + size)) for i in range(0, len(source), size))
     step = _step(model, training, first, train=False)
     program = _program(model, ("evaluate", id(step)), step.tracing.graph, place)
     variables = natives(step.tracing.variables, program.storage, place)
     put, device = place.backend.array, place.device
     totals = put(step.no_totals(), device)
-    for number, batch in enumerate(batches):
-        if limit is not None and number >= limit:
-            break
+    for batch in itertools.islice(batches, limit):
         (totals,) = program([*(put(array, device) for array in batch.all), totals], variables)
     return metrics.results(step.metrics, place.backend.numpy(totals))
 
 
-def _validate(model: Model, given: Any, size: int, place: Placement) -> Logs:
-    training = _compiled(model)
-    if isinstance(given, Arrays) or data.is_stream(given):
-        return _evaluate(model, training, given, None, None, size, place, None)
+def _held_out(model: Model, training: Training, given: Any) -> Source | None:
+    """``validation_data`` checked, so that what does not fit is said before the first epoch."""
+    if given is None:
+        return None
+    if data.is_stream(given):
+        return _source(model, training, given, None, None, None)
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise ArgumentError("validation_data is (x, y) or (x, y, sample_weight), or an iterable of batches.")
     x, y, weight = (*given, None)[:3]
-    return _evaluate(model, training, x, y, weight, size, place, None)
+    return _source(model, training, x, y, weight, None)
 
 
 def predict(
@@ -201,11 +215,13 @@ def predict(
     """The outputs of ``model`` for ``x`` as NumPy arrays, in the structure of the model's outputs.
 
     Args:
-        x: as for `fit`; an iterable gives batches of inputs.
+        x: as for `fit`; an iterable gives batches of inputs, or ``(x, y[, weight])``, of which x counts.
+        steps: batches to predict; None for all.
+        verbose: taken as Keras takes it; nothing is printed.
         backend: where to run; NumPy serves too.
     """
     place = placement(backend or (model._training.backend if model._training else None))
-    size = _positive("batch_size", batch_size or 32)
+    size, limit = _optional("batch_size", batch_size) or 32, _optional("steps", steps)
     if data.is_stream(x):
         given: Iterator[tuple[np.ndarray, ...]] = (data.check_inputs(model, b[0]) for b in data.batches_of(x))
     else:
@@ -214,9 +230,7 @@ def predict(
         given = (tuple(array[i : i + size] for array in arrays) for i in starts)
     found: list[list[np.ndarray]] = []
     program = variables = None
-    for number, batch in enumerate(given):
-        if steps is not None and number >= steps:
-            break
+    for batch in itertools.islice(given, limit):
         traced = model.trace(False)
         if program is None:
             program = _program(model, ("predict", id(traced)), traced.graph, place)
@@ -224,12 +238,9 @@ def predict(
         outputs = program([place.backend.array(part, place.device) for part in batch], variables)
         found.append([place.backend.numpy(output) for output in outputs])
     if not found:
-        raise DataError("The data gave no batch, so there is nothing to predict.")
+        raise data.no_batch("predict")
     joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     return tree.map_leaves(lambda number: joined[number], model.trace(False).structure)
-
-
-# ---------------------------------------------------------------- what they share
 
 
 def _compiled(model: Model) -> Training:
@@ -242,21 +253,19 @@ def _compiled(model: Model) -> Training:
     return training
 
 
-def _positive(name: str, value: int) -> int:
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ArgumentError(f"{name} is a positive int, not {value!r}.")
-    return int(value)
+def _optional(name: str, value: Any) -> int | None:
+    return None if value is None else whole(name, value)
 
 
-def _source(model: Model, training: Training, x: Any, y: Any, weight: Any, class_weight: Any) -> Any:
-    """Checked arrays, or an iterator of checked batches."""
+def _source(model: Model, training: Training, x: Any, y: Any, weight: Any, class_weight: Any) -> Source:
+    """Checked arrays, or what begins an iterable of batches (each is checked as it comes)."""
     if not data.is_stream(x):
         return _checked(model, training, x, y, weight, class_weight)
     if y is not None or weight is not None:
         raise ArgumentError(
             "An iterable x gives (x, y) or (x, y, sample_weight) itself; pass neither y nor weights."
         )
-    return _stream(model, training, x, class_weight)
+    return partial(_stream, model, training, x, class_weight)
 
 
 def _stream(model: Model, training: Training, x: Any, class_weight: Any) -> Iterator[Arrays]:
@@ -274,17 +283,15 @@ def _checked(model: Model, training: Training, x: Any, y: Any, weight: Any, clas
     return Arrays(inputs, targets, weights)
 
 
-def _peek(batches: Iterator[Arrays]) -> tuple[Arrays, Iterator[Arrays]]:
-    """The first batch, and all of them."""
+def _first(source: Source, purpose: str) -> tuple[Arrays, Iterator[Arrays]]:
+    """An example of what ``source`` gives; of batches the first, and an iterator over all of them."""
+    if isinstance(source, Arrays):
+        return source, iter(())
+    batches = source()
     first = next(batches, None)
     if first is None:
-        raise DataError("The data gave no batch, so there is nothing to train on.")
-
-    def everything() -> Iterator[Arrays]:
-        yield first
-        yield from batches
-
-    return first, everything()
+        raise data.no_batch(purpose)
+    return first, itertools.chain([first], batches)
 
 
 def _step(model: Model, training: Training, example: Arrays, *, train: bool) -> Step:

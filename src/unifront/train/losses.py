@@ -6,9 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from unifront import ops
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.ops.tensor import type_of
+from unifront.train.arguments import number
 
 EPSILON = 1e-7
 """Probabilities are kept this far from 0 and 1 before a logarithm (Keras's epsilon)."""
@@ -24,7 +27,10 @@ class Loss:
     Args:
         reduction: ``"sum_over_batch_size"`` or ``"mean"`` (the mean), ``"sum"``, ``"none"``, or
             ``"mean_with_sample_weight"`` (the sum divided by the sum of the weights).
-        name: how logs call it.
+        name: how errors call it, instead of by its class.
+
+    Raises `UnknownName` for a reduction that is none, `ArgumentError` for a value outside its range. For a
+    loss of your own, write a function, or a subclass with a `call`.
     """
 
     reduction: str = "sum_over_batch_size"
@@ -33,11 +39,6 @@ class Loss:
     def __post_init__(self) -> None:
         if self.reduction not in REDUCTIONS:
             raise UnknownName("reduction", self.reduction, REDUCTIONS)
-        smoothing = getattr(self, "label_smoothing", 0.0)
-        if not 0 <= smoothing <= 1:
-            raise ArgumentError(
-                f"{type(self).__name__}: label_smoothing is a number in [0, 1], not {smoothing!r}."
-            )
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each example (or step): the last axis is reduced. Overridden by every loss."""
@@ -146,6 +147,10 @@ class Huber(Loss):
 
     delta: float = 1.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("Huber: delta", self.delta, "(0, inf)")
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         error = ops.abs(ops.subtract(y_pred, matched(y_true, y_pred)))
         quadratic = ops.multiply(ops.square(error), 0.5)
@@ -164,6 +169,13 @@ class SparseCategoricalCrossentropy(Loss):
 
     from_logits: bool = False
     ignore_class: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ignore_class is not None and not isinstance(self.ignore_class, int | np.integer):
+            raise ArgumentError(
+                f"SparseCategoricalCrossentropy: ignore_class is an int, not {self.ignore_class!r}."
+            )
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         labels = labels_of(y_true, y_pred)
@@ -192,6 +204,10 @@ class CategoricalCrossentropy(Loss):
     from_logits: bool = False
     label_smoothing: float = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("CategoricalCrossentropy: label_smoothing", self.label_smoothing, "[0, 1]")
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         targets = matched(y_true, y_pred)
         if self.label_smoothing:
@@ -215,6 +231,10 @@ class BinaryCrossentropy(Loss):
 
     from_logits: bool = False
     label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        number("BinaryCrossentropy: label_smoothing", self.label_smoothing, "[0, 1]")
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         targets = matched(y_true, y_pred)
@@ -256,13 +276,13 @@ NAMES: dict[str, Callable[[], Loss]] = {
 
 
 def get(loss: Any) -> Loss:
-    """The loss meant by a name, a `Loss` or a function."""
+    """The loss meant by a name, a `Loss` or a function; `UnknownName` or `ArgumentError` for anything else."""
     if isinstance(loss, Loss):
         return loss
     if isinstance(loss, str):
         if loss not in NAMES:
             raise UnknownName("loss", loss, NAMES)
         return NAMES[loss]()
-    if callable(loss):
+    if callable(loss) and not isinstance(loss, type):
         return FunctionLoss(function=loss, name=getattr(loss, "__name__", None))
     raise ArgumentError(f"A loss is a name, a uf.losses.Loss or a function (y_true, y_pred), not {loss!r}.")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from unifront import ops
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ops.tensor import type_of
 from unifront.train import losses
+from unifront.train.arguments import number
 from unifront.train.losses import labels_of, matched
 
 
@@ -21,16 +22,19 @@ class Metric:
 
     Args:
         name: how logs call it.
+
+    ``goal`` says to callbacks whether less (``"min"``) or more (``"max"``) is better; None: not known.
     """
 
     name: str
+    goal: ClassVar[str | None] = None
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         """One float for each example (or step). Overridden by every metric."""
         raise ArgumentError(f"{type(self).__name__} does not define values().")
 
     def sums(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> list[Any]:
-        """The scalars of one batch, to be added up: the weighted sum of the values, and of the weights."""
+        """Two scalars of one batch, to be added up: the weighted sum of the values, and of the weights."""
         values = self.values(y_true, y_pred)
         weights = ops.ones_like(values)
         for factor in (sample_weight, mask):
@@ -48,6 +52,7 @@ class SparseCategoricalAccuracy(Metric):
     """How often the largest prediction is the integer label's."""
 
     name: str = "sparse_categorical_accuracy"
+    goal = "max"
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         hit = ops.equal(labels_of(y_true, y_pred), ops.argmax(y_pred, axis=-1))
@@ -59,6 +64,7 @@ class CategoricalAccuracy(Metric):
     """How often the largest prediction is where the target is largest."""
 
     name: str = "categorical_accuracy"
+    goal = "max"
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         hit = ops.equal(ops.argmax(matched(y_true, y_pred), axis=-1), ops.argmax(y_pred, axis=-1))
@@ -71,6 +77,10 @@ class BinaryAccuracy(Metric):
 
     name: str = "binary_accuracy"
     threshold: float = 0.5
+    goal = "max"
+
+    def __post_init__(self) -> None:
+        number("BinaryAccuracy: threshold", self.threshold, "(-inf, inf)")
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         above = ops.cast(ops.greater(y_pred, self.threshold), type_of(y_pred).dtype)
@@ -84,19 +94,26 @@ class LossMetric(Metric):
 
     name: str
     loss: losses.Loss
+    goal = "min"
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         return self.loss.call(y_true, y_pred)
 
 
-def MeanSquaredError(name: str = "mean_squared_error") -> LossMetric:  # Keras's class names
+@dataclass(frozen=True, kw_only=True)
+class MeanSquaredError(LossMetric):
     """The mean squared error."""
-    return LossMetric(name=name, loss=losses.MeanSquaredError())
+
+    name: str = "mean_squared_error"
+    loss: losses.Loss = field(default_factory=losses.MeanSquaredError)
 
 
-def MeanAbsoluteError(name: str = "mean_absolute_error") -> LossMetric:  # Keras's class names
+@dataclass(frozen=True, kw_only=True)
+class MeanAbsoluteError(LossMetric):
     """The mean absolute error."""
-    return LossMetric(name=name, loss=losses.MeanAbsoluteError())
+
+    name: str = "mean_absolute_error"
+    loss: losses.Loss = field(default_factory=losses.MeanAbsoluteError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,10 +126,10 @@ class FunctionMetric(Metric):
         return self.function(y_true, y_pred)
 
 
-NAMES: dict[str, Callable[[str], Metric]] = {
-    "sparse_categorical_accuracy": lambda name: SparseCategoricalAccuracy(name=name),
-    "categorical_accuracy": lambda name: CategoricalAccuracy(name=name),
-    "binary_accuracy": lambda name: BinaryAccuracy(name=name),
+NAMES: dict[str, Callable[..., Metric]] = {
+    "sparse_categorical_accuracy": SparseCategoricalAccuracy,
+    "categorical_accuracy": CategoricalAccuracy,
+    "binary_accuracy": BinaryAccuracy,
     "mse": MeanSquaredError,
     "mean_squared_error": MeanSquaredError,
     "mae": MeanAbsoluteError,
@@ -133,8 +150,8 @@ def get(metric: Any, true_shape: Sequence[Any], pred_shape: Sequence[Any]) -> Me
     if isinstance(metric, str):
         if metric not in NAMES:
             raise UnknownName("metric", metric, [*NAMES, *_ACCURACIES])
-        return NAMES[metric](metric)
-    if callable(metric):
+        return NAMES[metric](name=metric)
+    if callable(metric) and not isinstance(metric, type):
         return FunctionMetric(name=getattr(metric, "__name__", "metric"), function=metric)
     raise ArgumentError(
         f"A metric is a name, a uf.metrics.Metric or a function (y_true, y_pred), not {metric!r}."

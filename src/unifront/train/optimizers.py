@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import ArgumentError, UnknownName
+from unifront.layers.arguments import arguments_of
 from unifront.ops.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, RMSPROP_UPDATE, SGD_UPDATE
 from unifront.ops.spec import OpSpec
+from unifront.train.arguments import number
 from unifront.train.schedules import Schedule
 from unifront.weights import Variable
 
@@ -28,7 +30,10 @@ class Optimizer:
         clipvalue: limits each element of the gradients.
         global_clipnorm: scales all gradients together to at most this norm.
 
-    ``iterations`` counts the steps done.
+    ``iterations`` counts the steps done. ``learning_rate`` may be set between steps.
+
+    Raises `UnknownName` for an argument that the optimizer does not take, `ArgumentError` for a value outside
+    its range.
     """
 
     slot_names: tuple[str, ...] = ()
@@ -42,21 +47,19 @@ class Optimizer:
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         name: str | None = None,
+        **unknown: Any,
     ) -> None:
-        for what, value in (("the learning rate", learning_rate), ("weight_decay", weight_decay or 0.0)):
-            is_number = isinstance(value, int | float | np.number) and np.isfinite(value)
-            if not callable(value) and not (is_number and value >= 0):
-                raise ArgumentError(f"{type(self).__name__}: {what} is a number >= 0, not {value!r}.")
+        own = type(self).__name__
+        for argument in unknown:
+            raise UnknownName(f"argument of {own}", argument, arguments_of(type(self)))
+        if weight_decay is not None:
+            number(f"{own}: weight_decay", weight_decay, "[0, inf)")
         given = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         chosen = {key: value for key, value in given.items() if value is not None}
         if len(chosen) > 1:
-            raise ArgumentError(
-                f"{type(self).__name__}: give one of {', '.join(given)}, not {', '.join(chosen)}."
-            )
-        if any(not value > 0 for value in chosen.values()):
-            raise ArgumentError(
-                f"{type(self).__name__}: clipping takes a positive number; given was {chosen}."
-            )
+            raise ArgumentError(f"{own}: give one of {', '.join(given)}, not {', '.join(chosen)}.")
+        for key, value in chosen.items():
+            number(f"{own}: {key}", value, "(0, inf)")
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clipping: tuple[str, float] | None = next(iter(chosen.items()), None)
@@ -64,6 +67,17 @@ class Optimizer:
         self.iterations = 0
         self._slots: dict[int, tuple[Variable, ...]] = {}
         self._of: dict[int, Variable] = {}
+
+    @property
+    def learning_rate(self) -> Any:
+        """A float, or a schedule ``step -> float``."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if isinstance(value, type) or not callable(value):
+            number(f"{type(self).__name__}: learning_rate", value, "[0, inf)")
+        self._learning_rate = value
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
         """The operation that updates one weight, and its attributes. Overridden by every optimizer."""
@@ -131,9 +145,7 @@ class SGD(Optimizer):
         nesterov: bool = False, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
-        if not 0 <= momentum <= 1:
-            raise ArgumentError(f"SGD: momentum is a number in [0, 1], not {momentum!r}.")
-        self.momentum, self.nesterov = float(momentum), bool(nesterov)
+        self.momentum, self.nesterov = number("SGD: momentum", momentum, "[0, 1]"), bool(nesterov)
         self.slot_names = ("momentum",) if momentum else ()
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
@@ -156,10 +168,10 @@ class Adam(Optimizer):
         beta_2: float = 0.999, epsilon: float = 1e-7, **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
-        for name, beta in (("beta_1", beta_1), ("beta_2", beta_2)):
-            if not 0 <= beta < 1:
-                raise ArgumentError(f"{type(self).__name__}: {name} is a number in [0, 1), not {beta!r}.")
-        self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)
+        own = type(self).__name__
+        self.beta_1 = number(f"{own}: beta_1", beta_1, "[0, 1)")
+        self.beta_2 = number(f"{own}: beta_2", beta_2, "[0, 1)")
+        self.epsilon = number(f"{own}: epsilon", epsilon, "[0, inf)")
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
         return ADAM_UPDATE, {**self.own_config(), "weight_decay": float(self.weight_decay or 0.0)}
@@ -190,7 +202,8 @@ class RMSprop(Optimizer):
         **options: Any,
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
-        self.rho, self.epsilon = float(rho), float(epsilon)
+        self.rho = number("RMSprop: rho", rho, "[0, 1]")
+        self.epsilon = number("RMSprop: epsilon", epsilon, "[0, inf)")
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
         return RMSPROP_UPDATE, {**self.own_config(), "weight_decay": float(self.weight_decay or 0.0)}

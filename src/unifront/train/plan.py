@@ -140,7 +140,7 @@ def _loss_and_metrics(
         mask = context.mask_of(output)
         if chosen[i] is not None:
             function = losses.get(chosen[i])
-            with _naming(f"Loss {type(function).__name__} of output {name!r}"):
+            with _naming(f"Loss {function.name or type(function).__name__} of output {name!r}"):
                 value = _scalar(function(true, output, weight, mask))
             if several:
                 losses_of += _mean_sums(value, count)
@@ -153,7 +153,10 @@ def _loss_and_metrics(
             for metric in _listed(getattr(training, attribute), names, i, attribute):
                 made = metrics.get(metric, true.shape, output.shape)
                 with _naming(f"Metric {made.name!r} of output {name!r}"):
-                    sums += made.sums(true, detached, factor, mask)
+                    own = made.sums(true, detached, factor, mask)
+                    if len(own) != 2:
+                        raise ArgumentError(f"sums() gives two scalars, not {len(own)}.")
+                    sums += own
                 title = f"{name}_{made.name}" if several else made.name
                 found.append(replace(made, name=_free_name(title, attribute, [m.name for m in found])))
     if total is None:

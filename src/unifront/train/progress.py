@@ -13,7 +13,8 @@ Logs = dict[str, float]
 def show_logs(logs: Logs) -> str:
     """``loss 0.1234  accuracy 0.9876``."""
     return "  ".join(
-        f"{name} {value:.4f}" if abs(value) >= 1e-3 else f"{name} {value:.2e}" for name, value in logs.items()
+        f"{name} {value:.2e}" if 0 < abs(value) < 1e-3 else f"{name} {value:.4f}"
+        for name, value in logs.items()
     )
 
 
@@ -59,7 +60,9 @@ class EpochProgress:
     def end(self, epoch: int, logs: Logs) -> None:
         """The epoch is over."""
         if self._bar is not None:
-            total = self._bar.tasks[self._task].completed
-            self._bar.update(self._task, total=total, logs=show_logs(logs))
+            (task,) = self._bar.tasks
+            self._bar.update(task.id, total=task.completed, logs=show_logs(logs))
+            self._bar.print(self._bar.make_tasks_table([task]))  # stays above; what is redrawn is one line
+            self._bar.remove_task(task.id)
         elif self.verbose == 2:
             self.console.print(f"{self.title} epoch {epoch + 1}/{self.epochs}: {show_logs(logs)}")

@@ -8,15 +8,31 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from unifront.errors import ArgumentError
+from unifront.train.arguments import number
+
+INTERVALS = {
+    "initial_learning_rate": "[0, inf)",
+    "end_learning_rate": "[0, inf)",
+    "warmup_target": "[0, inf)",
+    "warmup_steps": "[0, inf)",
+    "decay_steps": "(0, inf)",
+    "decay_rate": "[0, inf)",
+    "alpha": "[0, inf)",
+    "power": "[0, inf)",
+}
+"""Where the arguments of schedules lie."""
 
 
 class Schedule:
-    """A learning rate that depends on the number of steps done."""
+    """A learning rate that depends on the number of steps done.
+
+    Raises `ArgumentError` for an argument outside its interval.
+    """
 
     def __post_init__(self) -> None:
-        steps = getattr(self, "decay_steps", 1)
-        if not steps > 0:
-            raise ArgumentError(f"{type(self).__name__}: decay_steps is a positive number, not {steps!r}.")
+        for name, interval in INTERVALS.items():
+            if (value := getattr(self, name, None)) is not None:
+                number(f"{type(self).__name__}: {name}", value, interval)
 
     def __call__(self, step: int) -> float:
         """The rate for the step after ``step`` steps. Overridden by every schedule."""
@@ -107,13 +123,19 @@ class PolynomialDecay(Schedule):
 
 @dataclass(frozen=True)
 class PiecewiseConstantDecay(Schedule):
-    """``values[i]`` up to and including step ``boundaries[i]``."""
+    """``values[i]`` up to and including step ``boundaries[i]``; the boundaries rise."""
 
     boundaries: Sequence[int]
     values: Sequence[float]
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        for name, given in (("boundaries", self.boundaries), ("values", self.values)):
+            if not isinstance(given, Sequence):
+                raise ArgumentError(f"PiecewiseConstantDecay: {name} is a list of numbers, not {given!r}.")
+            for value in given:
+                number(f"PiecewiseConstantDecay: each of {name}", value, "[0, inf)")
+        if list(self.boundaries) != sorted(self.boundaries):
+            raise ArgumentError(f"PiecewiseConstantDecay: boundaries rise, unlike {self.boundaries!r}.")
         if len(self.values) != len(self.boundaries) + 1:
             raise ArgumentError(
                 f"PiecewiseConstantDecay takes one value more than boundaries; given were {len(self.values)} "

@@ -8,6 +8,7 @@ import numpy as np
 
 from unifront.backend import Array, Placement, TrainState, TrainStep
 from unifront.ir.emit import storage_of
+from unifront.train.interrupts import Interrupts
 from unifront.train.optimizers import Optimizer
 from unifront.train.plan import Step, slot_variables
 from unifront.weights import Variable
@@ -20,11 +21,14 @@ class Session:
     """Runs a training step on a backend. Between the first step and `give_back` it holds every value.
 
     Anyone who reads a variable meanwhile (a callback, a save) makes the session give the values back; the
-    next step takes them again. So a value has one home at any time.
+    next step takes them again. So a value has one home at any time. ``interrupts`` wait while values move.
     """
 
-    def __init__(self, step: Step, optimizer: Optimizer, place: Placement, seed: int) -> None:
+    def __init__(
+        self, step: Step, optimizer: Optimizer, place: Placement, seed: int, interrupts: Interrupts
+    ) -> None:
         assert step.plan is not None
+        self._held = interrupts.held
         self.step, self.optimizer, self.place = step, optimizer, place
         self.plan = step.plan
         rows = place.backend.rows(place.device)
@@ -39,6 +43,10 @@ class Session:
         """Borrow every value, if it is not borrowed already."""
         if self._compiled is not None and self._lent:
             return self._compiled
+        with self._held():
+            return self._take_all()
+
+    def _take_all(self) -> TrainStep:
         totals = self._totals() if self._compiled is None else self._compiled.state.totals
         values = [
             v.native(self.place, layout) for v, layout in zip(self.variables, self.layouts, strict=True)
@@ -64,14 +72,15 @@ class Session:
         """Put every value back into its variable."""
         if not self._lent or self._compiled is None:
             return
-        self._lent = False
-        state = self._compiled.state
-        for variable, value, layout in zip(self.variables, state.variables, self.layouts, strict=True):
-            variable.restore(value, self.place, layout)
-        for i, own, values in zip(self.plan.trainable, self.slots, state.slots, strict=True):
-            for slot, value in zip(own, values, strict=True):
-                slot.restore(value, self.place, self.layouts[i])
-        self.optimizer.iterations = state.iteration
+        with self._held():
+            self._lent = False
+            state = self._compiled.state
+            for variable, value, layout in zip(self.variables, state.variables, self.layouts, strict=True):
+                variable.restore(value, self.place, layout)
+            for i, own, values in zip(self.plan.trainable, self.slots, state.slots, strict=True):
+                for slot, value in zip(own, values, strict=True):
+                    slot.restore(value, self.place, self.layouts[i])
+            self.optimizer.iterations = state.iteration
 
     def _totals(self) -> Array:
         return self.place.backend.array(self.step.no_totals(), self.place.device)
@@ -95,17 +104,19 @@ class Session:
 
     def run(self, arrays: Sequence[Array], indices: np.ndarray) -> None:
         """Steps on batches of arrays kept on the device; ``indices`` is ``[steps, batch]``."""
-        step = self._take()
-        first = self.iteration
-        rates = [self.optimizer.rate(first + i) for i in range(len(indices))]
-        step.run(arrays, indices, rates)
-        self.optimizer.iterations = step.state.iteration
+        with self._held():
+            step = self._take()
+            first = self.iteration
+            rates = [self.optimizer.rate(first + i) for i in range(len(indices))]
+            step.run(arrays, indices, rates)
+            self.optimizer.iterations = step.state.iteration
 
     def step_on(self, batch: Sequence[Array]) -> None:
         """One step on a batch of native arrays."""
-        step = self._take()
-        step(batch, self.optimizer.rate(self.iteration))
-        self.optimizer.iterations = step.state.iteration
+        with self._held():
+            step = self._take()
+            step(batch, self.optimizer.rate(self.iteration))
+            self.optimizer.iterations = step.state.iteration
 
     def put(self, array: np.ndarray) -> Array:
         """``array`` on the device."""

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from unifront.comparison import parity as parity
     from unifront.dtypes import floatx as floatx
     from unifront.dtypes import set_floatx as set_floatx
-    from unifront.functional import Input as Input
     from unifront.layers import initializers as initializers
     from unifront.layers import regularizers as regularizers
+    from unifront.layers.input import Input as Input
     from unifront.layers.layer import Layer as Layer
     from unifront.model import Model as Model
     from unifront.model import Sequential as Sequential
@@ -53,7 +53,7 @@ _HOMES = {
     "optimizers": "unifront.train.optimizers:",
     "schedules": "unifront.train.schedules:",
     "Layer": "unifront.layers.layer:Layer",
-    "Input": "unifront.functional:Input",
+    "Input": "unifront.layers.input:Input",
     "Model": "unifront.model:Model",
     "Sequential": "unifront.model:Sequential",
     "Variable": "unifront.weights:Variable",

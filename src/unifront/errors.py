@@ -2,7 +2,17 @@
 
 
 class UnifrontError(Exception):
-    """Base of all errors raised on purpose by unifront."""
+    """Base of all errors raised on purpose by unifront. Its text begins with the layer path it was raised `at`."""
+
+    layer_path = ""
+
+    def at(self, path: str) -> None:
+        """Say that this happened in the layer ``path``, unless a layer further inside has been named already."""
+        self.layer_path = self.layer_path or path
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{self.layer_path}: {text}" if self.layer_path else text
 
 
 class ShapeError(UnifrontError, ValueError):
@@ -32,6 +42,10 @@ class UnknownName(UnifrontError, LookupError):
 
 class NotBuiltError(UnifrontError, RuntimeError):
     """A layer or model is used before its sizes are known."""
+
+
+class NotBuiltYet(NotBuiltError, AttributeError):
+    """A weight is asked for by its name before it is made."""
 
 
 class GraphError(UnifrontError, ValueError):
@@ -64,3 +78,14 @@ class FileFormatError(UnifrontError, ValueError):
 
 class ExportError(UnifrontError, ValueError):
     """A graph cannot be written in the asked format."""
+
+
+def locate(error: Exception, path: str) -> None:
+    """Make ``error`` name the layer ``path``, ours in its text and others in a note, if it names none yet."""
+    if isinstance(error, UnifrontError):
+        error.at(path)
+    elif not any(note.startswith(_IN_LAYER) for note in getattr(error, "__notes__", ())):
+        error.add_note(f"{_IN_LAYER} {path}.")
+
+
+_IN_LAYER = "This happened in the layer"

@@ -1,4 +1,4 @@
-"""The functional API: `Input`, and the calls noted between inputs and outputs."""
+"""The functional API: the calls noted between inputs and outputs."""
 
 from __future__ import annotations
 
@@ -6,55 +6,11 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
 from unifront import tree
-from unifront.dtypes import DTypeLike, dtype_of, floatx
-from unifront.errors import ArgumentError, DataError, ShapeError
-from unifront.ir.dims import Dim, DimExpr, symbol
+from unifront.errors import ArgumentError, DataError
 from unifront.ir.types import TensorType
-from unifront.layers.layer import snake_case
+from unifront.layers.input import InputTensor
 from unifront.ops.tensor import Call, Symbolic
-
-BATCH = symbol("batch")
-
-
-def Input(
-    shape: Sequence[int | str | DimExpr | None],
-    *,
-    name: str | None = None,
-    dtype: DTypeLike | None = None,
-    batch_size: int | None = None,
-) -> Symbolic:
-    """A symbolic tensor to build a model from.
-
-    Args:
-        shape: sizes without the batch axis. None or a name makes the size free: ``(None, 64)``,
-            ``("time", 64)``; a name that several inputs share is the same size in all of them.
-        name: how data and errors call it; ``input``, ``input_1`` … unless given.
-        dtype: `floatx` unless given.
-        batch_size: a fixed batch size; free unless given.
-
-    Raises `ShapeError` for a negative size, or what is no size, name or None.
-
-    Example::
-
-        words = uf.Input((None,), name="words", dtype="int32")  # int32[batch, words_1]
-    """
-    dims: list[Dim] = [BATCH if batch_size is None else batch_size]
-    for axis, size in enumerate(shape, 1):
-        if isinstance(size, int | np.integer) and size < 0:
-            raise ShapeError(f"Input {name or ''}: the size {size} in {tuple(shape)} is negative.")
-        fresh = f"{snake_case(name or 'input').replace('-', '_')}_{axis}"
-        if not isinstance(size, int | np.integer | str | DimExpr | None):
-            raise ShapeError(f"Input {name or ''}: {size!r} in {tuple(shape)} is not a size, a name or None.")
-        dims.append(
-            size if isinstance(size, DimExpr)
-            else symbol(size) if isinstance(size, str)
-            else symbol(fresh) if size is None
-            else int(size)
-        )  # fmt: skip
-    return Symbolic(TensorType(dtype_of(dtype) if dtype else floatx(), tuple(dims)), name or "")
 
 
 def numbered(structure: Any) -> Any:
@@ -95,17 +51,18 @@ def calls_below(outputs: Sequence[Symbolic], inputs: Sequence[Symbolic]) -> Iter
                     push(leaf)
 
 
-def named_types(inputs: Sequence[Symbolic]) -> dict[str, TensorType]:
-    """The name and type of each input; unnamed ones are called ``input``, ``input_1`` …"""
+def named_types(inputs: Sequence[InputTensor], keys: Sequence[str] = ()) -> dict[str, TensorType]:
+    """The name and type of each input; unnamed ones are called as in ``keys``, or ``input``, ``input_1`` …"""
     types: dict[str, TensorType] = {}
-    for leaf in inputs:
-        name, number = leaf.name or "input", 0
+    for i, leaf in enumerate(inputs):
+        own = leaf.name or (keys[i] if keys else "")
+        name, number = own or "input", 0
         while name in types:
-            if leaf.name:
-                raise ArgumentError(f"Two inputs are called {leaf.name!r}.")
+            if own:
+                raise ArgumentError(f"Two inputs are called {own!r}.")
             number += 1
             name = f"input_{number}"
-        types[name] = leaf.type
+        types[name] = leaf.type_as(name)
     return types
 
 

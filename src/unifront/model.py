@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unifront import tree
 from unifront.backend import Placement, placement
-from unifront.dtypes import DTypeLike
 from unifront.errors import ArgumentError, NotBuiltError, UnknownName
-from unifront.functional import BATCH, Input, calls_below, flatten_like, named_types, numbered
+from unifront.functional import calls_below, flatten_like, named_types, numbered
+from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.graph import Graph
-from unifront.ir.types import TensorType
+from unifront.ir.types import Shape, TensorType
+from unifront.layers.input import BATCH, Input, InputTensor
 from unifront.layers.layer import Layer, snake_case
-from unifront.ops.tensor import Symbolic, Tensor
+from unifront.ops.tensor import Symbolic, type_of
 from unifront.reference import simplified
 from unifront.trace import Tracing, renamed, trace
 
@@ -59,23 +60,21 @@ class Model(Layer):
         self._inputs, self._outputs = inputs, outputs
         leaves = tree.leaves(inputs)
         for leaf in leaves:
-            if not isinstance(leaf, Symbolic) or leaf.call is not None:
+            if not isinstance(leaf, InputTensor):
                 raise ArgumentError(f"The inputs of a Model are uf.Input tensors, not {leaf!r}.")
+        if len({id(leaf) for leaf in leaves}) < len(leaves):
+            raise ArgumentError(f"An Input is twice among the inputs of the model {self.name!r}.")
         for leaf in tree.leaves(outputs):
             if not isinstance(leaf, Symbolic):
                 raise ArgumentError(
                     f"The outputs of a Model are computed from its inputs by layers; not {leaf!r}."
                 )
-        if isinstance(inputs, dict):
-            for key, leaf in inputs.items():
-                leaf.name = leaf.name or key
         self._calls = list(calls_below(tree.leaves(outputs), leaves))
         layers = {
             id(call.function): call.function for call in self._calls if isinstance(call.function, Layer)
         }
         self._adopt(list(layers.values()))
-        self._input_types = named_types(leaves)
-        self.input_structure = numbered(inputs)
+        self._take(inputs)
         self.built = True
         self.place("")
 
@@ -110,14 +109,19 @@ class Model(Layer):
                 f"{type(self).__name__} does not define call() and was not given inputs and outputs."
             )
         given = flatten_like(args[0] if len(args) == 1 else args, self._inputs)
-        wanted = tree.leaves(self._inputs)
+        wanted = self.inputs
         if len(given) != len(wanted):
-            raise ArgumentError(f"{self.name} takes {len(wanted)} inputs; {len(given)} were given.")
+            raise ArgumentError(f"The model takes {len(wanted)} inputs; {len(given)} were given.")
         known: dict[tuple[int, int], Any] = {
             (id(leaf), 0): value for leaf, value in zip(wanted, given, strict=True)
         }
 
+        pairs = zip(wanted, given, strict=True)
+        sizes = dict(pair for leaf, value in pairs for pair in _sizes(leaf.shape, type_of(value).shape))
+
         def value(leaf: Any) -> Any:
+            if isinstance(leaf, DimExpr):  # an argument made of an input's shape
+                return leaf.substitute(sizes)
             if not isinstance(leaf, Symbolic):
                 return leaf
             return known[(id(leaf), 0) if leaf.call is None else (id(leaf.call), leaf.index)]
@@ -141,15 +145,19 @@ class Model(Layer):
         """The layers directly in this model."""
         return list(self.children())
 
-    def get_layer(self, name: str) -> Layer:
-        """The layer called ``name``; `UnknownName` if there is none."""
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer called ``name``, or at ``index`` of `layers`; `UnknownName` if there is none."""
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise UnknownName(f"layer index of {self.name}", index, range(len(self.layers)))
+            return self.layers[index]
         for layer in self.layers:
             if layer.name == name:
                 return layer
         raise UnknownName(f"layer of {self.name}", name, [layer.name for layer in self.layers])
 
     @property
-    def inputs(self) -> list[Symbolic]:
+    def inputs(self) -> list[InputTensor]:
         """The input tensors of a functional model."""
         return tree.leaves(self._inputs) if self._inputs is not None else []
 
@@ -172,18 +180,15 @@ class Model(Layer):
 
     def infer_inputs(self, types: Any) -> None:
         """Fix the inputs by the types of data (one, a list or a dict; batch first) if not known yet."""
-        if self._input_types is None:
-            leaves = tree.leaves(types)
-            names = (
-                list(types)
-                if isinstance(types, dict)
-                else ["input", *(f"input_{i}" for i in range(1, len(leaves)))]
+        if self.has_free_inputs:
+            self._take(
+                tree.map_leaves(lambda type_: InputTensor(type_.with_shape((BATCH, *type_.shape[1:]))), types)
             )
-            self._input_types = {
-                name: type_.with_shape((BATCH, *type_.shape[1:]))
-                for name, type_ in zip(names, leaves, strict=True)
-            }
-            self.input_structure = numbered(types)
+
+    def _take(self, inputs: Any) -> None:
+        keys = list(inputs) if isinstance(inputs, dict) else ()
+        self._input_types = named_types(tree.leaves(inputs), keys)
+        self.input_structure = numbered(inputs)
 
     @property
     def has_free_inputs(self) -> bool:
@@ -237,14 +242,27 @@ class Model(Layer):
             names.append(base if base not in names else f"{base}_{i}")
         return tuple(names) if len(names) == count else tuple(f"output_{i}" for i in range(count))
 
-    def build(self, *shapes: Any) -> None:
-        """Nothing to make: the layers make their own weights."""
+    def build(self, input_shape: Any) -> None:
+        """Make the weights, for inputs of `floatx`.
 
-    def build_from(self, input_shape: Sequence[int | None], dtype: DTypeLike | None = None) -> None:
-        """Make the weights for one input of ``input_shape`` (batch first, None for free sizes)."""
-        source = Input(tuple(input_shape)[1:], name="input", dtype=dtype)
-        self.infer_inputs(source.type)
+        Args:
+            input_shape: the input's shape, batch first and None for free sizes; for several inputs a list or
+                dict of shapes.
+
+        Example::
+
+            model = uf.Sequential([layers.Dense(8), layers.Dense(3)])
+            model.build((None, 4))
+        """
+        if self.has_free_inputs:
+            self._take(_inputs_of(input_shape))
         self.trace()
+
+    def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if type(self).build is Model.build:
+            self.built = True  # the layers make their own weights
+        else:
+            super()._build_once(args, kwargs)
 
     # ------------------------------------------------------------ using it
 
@@ -454,7 +472,7 @@ class Sequential(Model):
 
     def add(self, layer: Any) -> None:
         """Append a layer."""
-        if isinstance(layer, Symbolic) and layer.call is None and not self.layers:
+        if isinstance(layer, InputTensor) and not self.layers:
             self._source = layer
             return
         if not isinstance(layer, Layer):
@@ -462,27 +480,31 @@ class Sequential(Model):
         if any(layer is own for own in self.layers):
             raise ArgumentError(f"The layer {layer.name!r} is in {self.name!r} already.")
         self._adopt([layer])
-        self._reconnect()
+        try:
+            self._put(self._source if self._outputs is None else self._outputs, [layer])
+        except Exception:
+            del self._children[layer.name]
+            raise
 
     def pop(self) -> Layer:
-        """Remove the last layer and give it back."""
+        """Remove the last layer and give it back; `ArgumentError` if there is none."""
         if not self.layers:
             raise ArgumentError(f"{self.name!r} has no layers to pop.")
         layer = self.layers[-1]
         del self._children[layer.name]
-        self._reconnect()
+        self._put(self._source, self.layers)
         return layer
 
-    def _reconnect(self) -> None:
+    def _put(self, x: Any, layers: Sequence[Layer]) -> None:
+        """Make ``layers`` on ``x`` the top of the model."""
+        for layer in layers if x is not None else ():
+            x = layer(x)
+            if not isinstance(x, Symbolic):
+                raise ArgumentError(f"{layer.name}: a layer of Sequential gives one tensor, not {x!r}.")
         self._tracings.clear()
         self.programs.clear()
-        if self._source is None:
-            return
-        x: Any = self._source
-        for layer in self.layers:
-            x = layer(x)
-        self._inputs = None
-        if isinstance(x, Tensor) and self.layers:
+        self._inputs = self._outputs = None
+        if self._source is not None and self.layers:
             self._connect(self._source, x)
 
     def call(self, x: Any) -> Any:
@@ -490,3 +512,21 @@ class Sequential(Model):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+def _inputs_of(shape: Any) -> Any:
+    """An input of ``shape``, or a list or dict of them."""
+    if isinstance(shape, dict):
+        return {key: _inputs_of(one) for key, one in shape.items()}
+    if isinstance(shape, list | tuple) and shape and all(isinstance(one, list | tuple) for one in shape):
+        return [_inputs_of(one) for one in shape]
+    return Input(batch_shape=shape)
+
+
+def _sizes(wanted: Shape, given: Shape) -> Iterator[tuple[str, Dim]]:
+    """What each symbol of the shape ``wanted`` is in the shape ``given``."""
+    for dim, size in zip(wanted, given, strict=False):
+        if isinstance(dim, DimExpr):
+            for name in dim.symbols():
+                if dim == symbol(name):
+                    yield name, size

@@ -15,7 +15,7 @@ from tests.layers.keras_worker import keras_arguments, supports_masking
 from unifront import errors, layers
 from unifront.layers.arguments import AT_DEFAULT
 
-LAYERS = [name for name in layers.__all__ if name != "Layer"]
+LAYERS = [name for name in layers.__all__ if name not in ("Layer", "Input")]
 OWN = {"noise_shape", "trainable", "name", "dtype"}
 """Arguments of a base class that Keras's subclass does not pass on; harmless."""
 INTERNAL = {"cell", "rank", "pool_dimensions", "pool_mode"}
@@ -89,7 +89,11 @@ REFUSED = {
         errors.UnknownName,
         r"activation 'rellu'\. Did you mean 'relu'",
     ),
-    "activation object": (lambda: layers.Activation(3), errors.ArgumentError, "name or a callable, not 3"),
+    "activation object": (
+        lambda: layers.Activation(3),
+        errors.ArgumentError,
+        "name, a layer or a function, not 3",
+    ),
     "initializer": (
         lambda: layers.Dense(3, kernel_initializer="glorot")(X),
         errors.UnknownName,
@@ -161,13 +165,13 @@ REFUSED = {
     "permutation": (
         lambda: layers.Permute((1, 3)),
         errors.ArgumentError,
-        r"dims is an order of 1 … 2, not \(1, 3\)",
+        r"Permute: dims is an order of 1, 2 …, such as \(2, 1\), not \(1, 3\)",
     ),
     "zero padding": (lambda: layers.ZeroPadding2D((1, 2, 3)), errors.ArgumentError, r"given was \(1, 2, 3\)"),
     "cropping": (
         lambda: layers.Cropping1D(3)(X),
         errors.ShapeError,
-        r"nothing is left of axis 1 of \(2, 5, 3\)",
+        r"cropping1d: Nothing is left of axis 1 of \(2, 5, 3\)",
     ),
     "stateful": (
         lambda: layers.LSTM(3, stateful=True),
@@ -208,6 +212,89 @@ REFUSED = {
         errors.ArgumentError,
         "lstm: initial_state has 1 tensors; LSTM has the states h, c",
     ),
+    "input shape": (
+        lambda: layers.Dense(2, input_shape=(3,)),
+        errors.ArgumentError,
+        r"Dense takes no input_shape; begin the model with uf\.Input\(shape\)",
+    ),
+    "activation class": (
+        lambda: layers.Dense(2, activation=layers.ReLU),
+        errors.ArgumentError,
+        "a name, a layer or a function, not <class .*ReLU",
+    ),
+    "kernel truth": (lambda: layers.Conv2D(2, True), errors.ArgumentError, "kernel_size .* not True"),
+    "nan rate": (lambda: layers.Dropout(np.nan), errors.ArgumentError, "rate is a number .* not nan"),
+    "nan epsilon": (
+        lambda: layers.LayerNormalization(epsilon=np.nan),
+        errors.ArgumentError,
+        "LayerNormalization: epsilon is a number >= 0, not nan",
+    ),
+    "momentum text": (
+        lambda: layers.BatchNormalization(momentum="high"),
+        errors.ArgumentError,
+        r"BatchNormalization: momentum is a number in \[0, 1\], not 'high'",
+    ),
+    "relu": (lambda: layers.ReLU(-1.0), errors.ArgumentError, r"ReLU: max_value is a number >= 0, not -1\.0"),
+    "slope": (lambda: layers.LeakyReLU(-0.1), errors.ArgumentError, "LeakyReLU: negative_slope is a number"),
+    "alpha": (lambda: layers.ELU(None), errors.ArgumentError, "ELU: alpha is a number, not None"),
+    "penalty": (lambda: layers.ActivityRegularization("a"), errors.ArgumentError, "l1 is a number, not 'a'"),
+    "seed": (
+        lambda: layers.Dropout(0.5, seed="a")(X, training=True),
+        errors.ArgumentError,
+        "dropout: Dropout: a seed is an int or None, not 'a'",
+    ),
+    "flatten data format": (lambda: layers.Flatten("last"), errors.UnknownName, "data_format 'last'"),
+    "dropout data format": (
+        lambda: layers.SpatialDropout2D(0.5, "first"),
+        errors.UnknownName,
+        "data_format 'first'",
+    ),
+    "shared axes": (
+        lambda: layers.PReLU(shared_axes=[0])(X),
+        errors.ShapeError,
+        r"p_re_lu: The shared axes \(0,\) are not all axes of \(2, 5, 3\)",
+    ),
+    "target shape": (lambda: layers.Reshape(15), errors.ArgumentError, "Reshape: target_shape .* not 15"),
+    "padding of nothing": (lambda: layers.ZeroPadding2D(None), errors.ArgumentError, "given was None"),
+    "padding truth": (lambda: layers.ZeroPadding1D((1.5, 1)), errors.ArgumentError, r"given was \(1\.5, 1\)"),
+    "dot axes": (lambda: layers.Dot(None), errors.ArgumentError, "axes is an int .* not None"),
+    "embedding weights": (
+        lambda: layers.Embedding(3, 2, weights=[np.ones((2, 3))]),
+        errors.ShapeError,
+        r"Embedding: weights has the shape \(2, 3\); \(3, 2\) is needed",
+    ),
+    "one of many": (
+        lambda: layers.Add()(X),
+        errors.ArgumentError,
+        r"add: .* at least 2 tensors; .* \(2, 5, 3\)",
+    ),
+    "none to join": (
+        lambda: layers.Concatenate()([]),
+        errors.ArgumentError,
+        "concatenate: .* at least 1 tensors",
+    ),
+    "three to subtract": (lambda: layers.Subtract()([X] * 3), errors.ArgumentError, "list of 2 tensors"),
+    "a list for one": (
+        lambda: layers.Dense(2)([X, X]),
+        errors.ShapeError,
+        r"dense: One tensor is needed; .* \[\(2, 5, 3\), \(2, 5, 3\)\]",
+    ),
+    "no tensor": (lambda: layers.Dense(2)("x"), errors.ShapeError, "dense: One tensor is needed"),
+    "no argument": (
+        lambda: layers.Dense(2)(),
+        errors.ArgumentError,
+        r"dense: Dense\.call\(x\): missing .* 'x'",
+    ),
+    "mask of other steps": (
+        lambda: layers.LSTM(2)(X, mask=np.ones((2, 4), bool)),
+        errors.ShapeError,
+        r"lstm: The mask has the shape \(2, 4\); \[batch, time\] of the input is \(2, 5\)",
+    ),
+    "pooled mask": (
+        lambda: layers.GlobalAveragePooling1D()(X, mask=np.ones((2, 3), bool)),
+        errors.ShapeError,
+        r"pooling1d: The mask has the shape \(2, 3\); .* \(2, 5\)",
+    ),
     "reshape": (lambda: layers.Reshape((4,))(X), errors.ShapeError, r"reshape: .*\(2, 5, 3\).*\(2, 4\)"),
 }
 
@@ -233,8 +320,10 @@ WRONG_INPUT = {
         IMAGE,
         "conv2d: 3 channels of the input .* into 2 groups",
     ),
-    "axis": (lambda: layers.BatchNormalization(axis=4), IMAGE, "batch_normalization: .* has no axis 4"),
+    "axis": (lambda: layers.BatchNormalization(axis=4), IMAGE, "batch_normalization: axis 4 is out of range"),
     "group norm": (lambda: layers.GroupNormalization(2), IMAGE, "3 channels of the input .* into 2 groups"),
+    "permute": (lambda: layers.Permute((2, 1)), IMAGE, "permute: Permute takes 3 dimensions"),
+    "repeat": (lambda: layers.RepeatVector(2), X, "repeat_vector: RepeatVector takes 2 dimensions"),
     "window": (lambda: layers.MaxPooling2D(7), IMAGE, "max_pooling2d: "),
 }
 
@@ -300,3 +389,40 @@ def test_an_integer_input_becomes_a_float_where_keras_makes_it_one() -> None:
 def test_float_indices_are_cut_to_integers() -> None:
     layer = layers.Embedding(3, 2)
     assert np.array_equal(layer(np.array([[0.9, 2.1]])), layer(np.array([[0, 2]])))
+
+
+def test_free_sizes_that_flatten_makes_of_several_are_refused_where_weights_need_them() -> None:
+    with pytest.raises(
+        errors.NotBuiltError, match=r"^dense: The size of axis -1 of .*batch, 3\*time.* not known"
+    ):
+        uf.Sequential([uf.Input(("time", 3)), layers.Flatten(), layers.Dense(2)])
+
+
+def test_sizes_may_be_numbers_of_numpy() -> None:
+    assert layers.Dense(np.int64(3))(X).shape == (2, 5, 3)
+    assert layers.Conv1D(2, np.int32(3), strides=(np.int64(2),))(X).shape == (2, 2, 2)
+
+
+def test_several_inputs_may_be_a_tuple() -> None:
+    assert layers.Add()((X, X)).shape == X.shape
+    assert layers.Concatenate()((X, X)).shape == (2, 5, 6)
+
+
+@pytest.mark.parametrize("wrap", [list, tuple])
+def test_an_embedding_may_begin_with_given_vectors(wrap: Any) -> None:
+    vectors = np.arange(6.0).reshape(3, 2)
+    layer = layers.Embedding(3, 2, weights=[vectors] if wrap is list else vectors)
+    assert np.array_equal(layer(np.array([2, 0])), vectors[[2, 0]])
+    assert layer.weights[0].trainable
+
+
+def test_the_unknown_size_of_a_reshape_does_not_depend_on_the_batch() -> None:
+    assert layers.Reshape((2, -1))(np.zeros((0, 4), np.float32)).shape == (0, 2, 2)
+
+
+def test_a_mask_of_pooling_counts_steps_wherever_they_stand() -> None:
+    mask = np.array([[True, True, False, False, False], [True] * 5])
+    expected = np.stack([X[0, :2].mean(axis=0), X[1].mean(axis=0)])
+    turned = np.moveaxis(X, 1, 2)
+    layer = layers.GlobalAveragePooling1D(data_format="channels_first")
+    np.testing.assert_allclose(layer(turned, mask=mask), expected)

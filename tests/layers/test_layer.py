@@ -256,6 +256,199 @@ def test_errors_inside_nested_layers_name_the_path() -> None:
         Outer()(uf.Input((5,)))
 
 
+class Failing(uf.Layer):
+    """Does in its call what it is told."""
+
+    def __init__(self, act: Any) -> None:
+        super().__init__()
+        self.act, self.inner = act, layers.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        return self.act(self, x)
+
+
+class Around(uf.Layer):
+    """A layer around a layer."""
+
+    def __init__(self, layer: uf.Layer) -> None:
+        super().__init__()
+        self.deep = layer
+
+    def call(self, x: Any) -> Any:
+        return self.deep(x)
+
+
+def own_error(layer: Any, x: Any) -> Any:
+    raise errors.ArgumentError("not today")
+
+
+OURS = {
+    "raised by hand": (own_error, errors.ArgumentError, "not today"),
+    "an op": (lambda layer, x: ops.matmul(x, x), errors.ShapeError, "matmul: the last axis"),
+    "an op's arguments": (lambda layer, x: ops.sum(x, axis=7), errors.ShapeError, "axis 7 is out of range"),
+}
+GIVEN = {"array": lambda: X, "input": lambda: uf.Input((5,))}
+
+
+@pytest.mark.parametrize("given", GIVEN)
+@pytest.mark.parametrize("what", OURS)
+def test_errors_in_a_call_begin_with_the_path_once(what: str, given: str) -> None:
+    act, error, message = OURS[what]
+    with pytest.raises(error, match=rf"^around/deep: {message}"):
+        Around(Failing(act))(GIVEN[given]())
+
+
+def test_an_error_of_a_layer_further_inside_names_that_layer() -> None:
+    with pytest.raises(errors.ArgumentError, match=r"^around/deep/inner: Dense\.call\(x\): .* 'mood'"):
+        Around(Failing(lambda layer, x: layer.inner(x, mood=1)))(X)
+
+
+@pytest.mark.parametrize("given", GIVEN)
+def test_errors_of_others_keep_their_type_and_text_and_say_the_path_in_one_note(given: str) -> None:
+    def act(layer: Any, x: Any) -> Any:
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match=r"^'mine'\nThis happened in the layer around/deep\.$"):
+        Around(Failing(act))(GIVEN[given]())
+
+
+def test_errors_in_the_call_of_a_model_name_the_model() -> None:
+    class Net(uf.Model):
+        def call(self, x: Any) -> Any:
+            return ops.matmul(x, x)
+
+    with pytest.raises(errors.ShapeError, match=r"^net: matmul: the last axis"):
+        Net(name="net")(X)
+    with pytest.raises(errors.ShapeError, match=r"^net: matmul: the last axis"):
+        Net(name="net").predict(X)
+
+
+def test_a_call_that_fails_and_is_caught_does_no_harm() -> None:
+    class Fallback(uf.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.images, self.rows = layers.Conv2D(2, 3), layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            try:
+                return self.images(x)
+            except errors.ShapeError:
+                return self.rows(x)
+
+    model = uf.Sequential([uf.Input((5,)), Fallback()])
+    assert [weight.path for weight in model.weights] == ["fallback/rows/kernel", "fallback/rows/bias"]
+
+
+def test_an_initializer_that_fails_names_its_weight() -> None:
+    def broken(shape: Any, dtype: Any, rng: Any) -> Any:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError, match=r"^\nThis happened in the layer dense/kernel\.$"):
+        layers.Dense(2, kernel_initializer=broken)(X)
+
+
+NOT_BUILT = {
+    "weight": lambda layer: layer.kernel,
+    "get_weights": lambda layer: layer.get_weights(),
+    "set_weights": lambda layer: layer.set_weights([X]),
+    "count_params": lambda layer: layer.count_params(),
+}
+
+
+@pytest.mark.parametrize("what", NOT_BUILT)
+def test_weights_that_are_not_made_are_refused(what: str) -> None:
+    with pytest.raises(errors.NotBuiltError, match=r"^top.* built.* Call it on data or on uf\.Input"):
+        NOT_BUILT[what](layers.Dense(2, name="top"))
+
+
+def test_a_missing_attribute_is_missing_as_in_python() -> None:
+    class Wide(layers.Dense):
+        @property
+        def width(self) -> int:
+            return self.no_such_thing
+
+    layer = Wide(2)
+    assert not hasattr(layer, "kernel")
+    assert not hasattr(layer, "kernal")
+    layer(X)
+    with pytest.raises(AttributeError, match="'Wide' object has no attribute 'kernal'"):
+        layer.kernal  # noqa: B018  # to see it fail
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        layer.width  # noqa: B018  # to see it fail
+
+
+def test_a_layer_may_be_built_by_hand_once() -> None:
+    layer = layers.LSTM(2)
+    layer.build((None, None, 5))
+    made = layer.weights
+    layer.build((None, None, 5))
+    layer(X[:, None])
+    assert [weight.path for weight in made] == ["lstm/kernel", "lstm/recurrent_kernel", "lstm/bias"]
+    assert layer.weights == made
+
+
+def test_a_layer_may_build_the_layers_inside_it_as_in_keras() -> None:
+    class Pair(uf.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = layers.Dense(4), layers.Dense(2)
+
+        def build(self, input_shape: Any) -> None:
+            self.first.build(input_shape)
+            self.second.build((*input_shape[:-1], 4))
+            self.built = True
+
+        def call(self, x: Any) -> Any:
+            return self.second(self.first(x))
+
+    paths = ["pair/first/kernel", "pair/first/bias", "pair/second/kernel", "pair/second/bias"]
+    pair = Pair()
+    assert pair(X).shape == (4, 2)
+    assert [weight.path for weight in pair.weights] == paths
+    assert [weight.path for weight in uf.Sequential([uf.Input((5,)), Pair()]).weights] == paths
+
+
+def test_build_may_call_that_of_its_base() -> None:
+    class Scaled(layers.Dense):
+        def build(self, shape: Any) -> None:
+            super().build(shape)
+            self.factor = self.add_weight((), "ones", name="factor")
+
+        def call(self, x: Any) -> Any:
+            return ops.multiply(super().call(x), self.factor)
+
+    layer = Scaled(2)
+    layer(X)
+    assert [weight.path for weight in layer.weights] == ["scaled/kernel", "scaled/bias", "scaled/factor"]
+
+
+def test_a_build_that_fails_may_be_tried_again() -> None:
+    class Picky(uf.Layer):
+        def build(self, shape: Any) -> None:
+            self.first = self.add_weight((1,), name="first")
+            self.second = self.add_weight((shape[1],), name="second")
+
+        def call(self, x: Any) -> Any:
+            return x
+
+    layer = Picky()
+    with pytest.raises(errors.NotBuiltError, match="picky: The weight 'second'"):
+        layer(uf.Input((None,)))
+    layer(X)
+    assert [weight.name for weight in layer.weights] == ["first", "second"]
+
+
+def test_build_gets_as_many_shapes_as_it_takes() -> None:
+    h = np.ones((4, 2), np.float32)
+    expected = (layer := layers.LSTM(2))(X[:, None], initial_state=[h, h])
+    assert np.array_equal(layer(X[:, None], [h, h]), expected)
+
+
+def test_floats_given_by_keyword_are_cast_too() -> None:
+    layer = layers.GRU(2, dtype="float32")
+    assert layer(X[:, None], initial_state=np.ones((4, 2), np.float64)).dtype == np.float32
+
+
 def test_a_failed_call_leaves_no_trace() -> None:
     layer = layers.Dense(2)
     layer(X)
@@ -277,7 +470,9 @@ def test_a_weight_needs_known_sizes() -> None:
         def call(self, x: Any) -> Any:
             return x
 
-    with pytest.raises(errors.NotBuiltError, match=r"^free: the weight 'weight' would have the shape"):
+    with pytest.raises(
+        errors.NotBuiltError, match=r"^free: The weight 'weight' would have the shape \(input\d*_1,\)"
+    ):
         Free()(uf.Input((None,)))
 
 

@@ -101,6 +101,78 @@ def test_sequential_grows_and_shrinks() -> None:
         model.add(model.layers[0])
 
 
+def test_a_layer_that_does_not_fit_is_not_added() -> None:
+    model = uf.Sequential([uf.Input((5,)), layers.Dense(4)])
+    with pytest.raises(errors.ShapeError, match="^conv2d: "):
+        model.add(layers.Conv2D(2, 3))
+    model.add(layers.Dense(3))
+    assert [layer.name for layer in model.layers] == ["dense", "dense_1"]
+    assert model.predict(X, backend="numpy").shape == (6, 3)
+
+
+def test_a_layer_is_traced_once_however_many_are_added_later() -> None:
+    class Counting(uf.Layer):
+        calls = 0
+
+        def call(self, x: Any) -> Any:
+            Counting.calls += 1
+            return x
+
+    uf.Sequential([uf.Input((5,)), Counting(), layers.Dense(2), layers.Dense(2), layers.Dense(2)])
+    assert Counting.calls == 1
+
+
+@pytest.mark.parametrize(
+    ("shape", "types"),
+    [
+        ((None, 5), {"input": "float32[batch, 5]"}),
+        ([(None, 5), (None, 5)], {"input": "float32[batch, 5]", "input_1": "float32[batch, 5]"}),
+        ({"a": (7, 5), "b": (7, 5)}, {"a": "float32[7, 5]", "b": "float32[7, 5]"}),
+    ],
+    ids=["one", "list", "dict"],
+)
+def test_build_makes_the_weights_of_a_model_that_has_seen_no_data(shape: Any, types: Any) -> None:
+    class Sum(uf.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            parts = list(x.values()) if isinstance(x, dict) else x
+            return self.dense(ops.add(*parts) if isinstance(parts, list) else parts)
+
+    model = Sum()
+    with pytest.raises(errors.NotBuiltError, match=r"^sum is not built"):
+        model.count_params()
+    model.build(shape)
+    assert model.count_params() == 12
+    assert {name: str(type_) for name, type_ in model.input_types.items()} == types
+
+
+def test_a_model_may_have_weights_of_its_own() -> None:
+    class Scaled(uf.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def build(self, shape: Any) -> None:
+            self.factor = self.add_weight((shape[-1],), "ones", name="factor")
+
+        def call(self, x: Any) -> Any:
+            return self.dense(ops.multiply(x, self.factor))
+
+    model = Scaled()
+    assert model.predict(X, backend="numpy").shape == (6, 2)
+    assert [weight.path for weight in model.weights] == ["factor", "dense/kernel", "dense/bias"]
+
+
+def test_layers_are_found_by_name_or_place() -> None:
+    model = uf.Sequential([uf.Input((5,)), layers.Dense(4), layers.Dense(3, name="top")], name="stack")
+    assert model.get_layer("top") is model.get_layer(index=-1) is model.layers[1]
+    with pytest.raises(errors.UnknownName, match=r"layer index of stack 2\. .*Known: 0, 1"):
+        model.get_layer(index=2)
+
+
 def test_a_sequential_without_input_waits_for_data() -> None:
     model = uf.Sequential([layers.Dense(4), layers.Dense(3)])
     assert model.weights == []
@@ -207,6 +279,16 @@ def wrong_count(*given: Any) -> Any:
 
 
 REFUSED = {
+    "an input twice": (
+        lambda: uf.Model([x := uf.Input((5,)), x], layers.Dense(2)(x), name="twin"),
+        errors.ArgumentError,
+        "An Input is twice among the inputs of the model 'twin'",
+    ),
+    "several tensors in a row": (
+        lambda: uf.Sequential([uf.Input((5, 3)), layers.LSTM(2, return_state=True), layers.Dense(2)]),
+        errors.ArgumentError,
+        "lstm: a layer of Sequential gives one tensor",
+    ),
     "a disconnected input": (
         free_variable,
         errors.ArgumentError,
@@ -218,11 +300,15 @@ REFUSED = {
         "Two layers of the model 'model' are called 'same'",
     ),
     "duplicate inputs": (two_inputs, errors.ArgumentError, "Two inputs are called 'same'"),
-    "too few inputs": (lambda: wrong_count([X]), errors.ArgumentError, "pair takes 2 inputs; 1 were given"),
+    "too few inputs": (
+        lambda: wrong_count([X]),
+        errors.ArgumentError,
+        "pair: The model takes 2 inputs; 1 were given",
+    ),
     "too many inputs": (
         lambda: wrong_count([X, X, X]),
         errors.ArgumentError,
-        "pair takes 2 inputs; 3 were given",
+        "pair: The model takes 2 inputs; 3 were given",
     ),
     "an input of another shape": (
         lambda: wrong_count([X, X[:, :3]]),
@@ -244,7 +330,11 @@ REFUSED = {
         errors.ArgumentError,
         r"Model does not define call\(\) and was not given inputs",
     ),
-    "negative size": (lambda: uf.Input((3, -1)), errors.ShapeError, "the size -1 in"),
+    "negative size": (
+        lambda: uf.Input((3, -1)),
+        errors.ShapeError,
+        r"Input: -1 in \(None, 3, -1\) .* is not an int >= 0",
+    ),
     "truth of a symbol": (
         lambda: bool(uf.Input((3,))),
         errors.ArgumentError,

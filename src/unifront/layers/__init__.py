@@ -3,6 +3,7 @@
 from unifront.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from unifront.layers.conv import Conv1D, Conv2D, Conv3D, DepthwiseConv1D, DepthwiseConv2D, SeparableConv2D
 from unifront.layers.core import Dense, Embedding, Flatten, Masking, Permute, RepeatVector, Reshape
+from unifront.layers.input import Input
 from unifront.layers.layer import Layer
 from unifront.layers.merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from unifront.layers.normalization import (
@@ -78,6 +79,7 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "Input",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",

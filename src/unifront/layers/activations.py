@@ -6,8 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unifront import ops
-from unifront.errors import ArgumentError, UnknownName
+from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.layers.arguments import number
 from unifront.layers.layer import Layer, feature_size
+from unifront.ops.rules import show
 from unifront.ops.tensor import type_of
 
 NAMES: dict[str, Callable[[Any], Any]] = {
@@ -32,15 +34,18 @@ NAMES: dict[str, Callable[[Any], Any]] = {
 
 
 def get(activation: Any) -> Callable[[Any], Any]:
-    """The function meant by a name, a callable or None (the identity)."""
+    """The function meant by a name, a callable or None (the identity).
+
+    Raises `UnknownName` for another name, `ArgumentError` for what is neither, or a class (not an instance).
+    """
     if activation is None:
         return NAMES["linear"]
     if isinstance(activation, str):
         if activation not in NAMES:
             raise UnknownName("activation", activation, NAMES)
         return NAMES[activation]
-    if not callable(activation):
-        raise ArgumentError(f"An activation is a name or a callable, not {activation!r}.")
+    if not callable(activation) or isinstance(activation, type):
+        raise ArgumentError(f"An activation is a name, a layer or a function, not {activation!r}.")
     return activation
 
 
@@ -70,14 +75,9 @@ class ReLU(Layer):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        for name, value in (
-            ("max_value", max_value),
-            ("negative_slope", negative_slope),
-            ("threshold", threshold),
-        ):
-            if value is not None and value < 0:
-                raise ArgumentError(f"ReLU: {name} is a number >= 0, not {value!r}.")
-        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
+        self.max_value = None if max_value is None else number("ReLU", "max_value", max_value, 0)
+        self.negative_slope = number("ReLU", "negative_slope", negative_slope, 0)
+        self.threshold = number("ReLU", "threshold", threshold, 0)
 
     def call(self, x: Any) -> Any:
         if not self.threshold and not self.negative_slope:
@@ -94,7 +94,7 @@ class LeakyReLU(Layer):
 
     def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
         super().__init__(**options)
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = number("LeakyReLU", "negative_slope", negative_slope, 0)
 
     def call(self, x: Any) -> Any:
         return ops.leaky_relu(x, self.negative_slope)
@@ -121,6 +121,10 @@ class PReLU(Layer):
         self.shared_axes = (shared_axes,) if isinstance(shared_axes, int) else tuple(shared_axes or ())
 
     def build(self, shape: Any) -> None:
+        if any(not 0 < axis < len(shape) for axis in self.shared_axes):
+            raise ShapeError(
+                f"The shared axes {self.shared_axes} are not all axes of {show(shape)} but batch."
+            )
         sizes = [
             1 if axis in self.shared_axes else feature_size(shape, axis) for axis in range(1, len(shape))
         ]
@@ -139,7 +143,7 @@ class ELU(Layer):
 
     def __init__(self, alpha: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
-        self.alpha = float(alpha)
+        self.alpha = number("ELU", "alpha", alpha)
 
     def call(self, x: Any) -> Any:
         return ops.elu(x, self.alpha)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.ops.rules import show
 from unifront.ops.tensor import type_of
 
 DATA_FORMATS = ("channels_last", "channels_first")
@@ -14,19 +18,21 @@ DATA_FORMATS = ("channels_last", "channels_first")
 
 def positive(layer: str, name: str, value: Any) -> int:
     """``value``, which must be a positive int; else `ArgumentError`."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not _is_positive(value):
         raise ArgumentError(f"{layer}: {name} is a positive int, not {value!r}.")
-    return value
+    return int(value)
 
 
 def axes_tuple(layer: str, name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
     """``value`` as one positive int for each of ``rank`` axes; else `ArgumentError`."""
-    values = (
-        (value,) * rank if isinstance(value, int) else tuple(value) if isinstance(value, Sequence) else ()
-    )
-    if len(values) != rank or any(not isinstance(v, int) or v < 1 for v in values):
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * rank
+    if len(values) != rank or not all(map(_is_positive, values)):
         raise ArgumentError(f"{layer}: {name} is a positive int, or {rank} of them; not {value!r}.")
-    return values
+    return tuple(map(int, values))
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value > 0)
 
 
 def data_format_of(value: str | None) -> str:
@@ -38,16 +44,37 @@ def data_format_of(value: str | None) -> str:
 
 def rate_of(layer: str, name: str, value: Any) -> float:
     """``value``, which must be in [0, 1); else `ArgumentError`."""
-    if not isinstance(value, int | float) or not 0 <= value < 1:
+    if not _is_number(value) or not 0 <= value < 1:
         raise ArgumentError(f"{layer}: {name} is a number in [0, 1), not {value!r}.")
     return float(value)
 
 
+def number(layer: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
+    """``value``, which must be a number from ``low`` to ``high``; else `ArgumentError`."""
+    if not _is_number(value) or not low <= value <= high:
+        span = f" in [{low}, {high}]" if high < math.inf else f" >= {low}" if low > -math.inf else ""
+        raise ArgumentError(f"{layer}: {name} is a number{span}, not {value!r}.")
+    return float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating)
+
+
 def check_rank(layer: Any, x: Any, rank: int) -> None:
-    """Raise `ShapeError` naming the layer unless ``x`` has ``rank`` dimensions."""
+    """Raise `ShapeError` unless ``x`` has ``rank`` dimensions."""
     if type_of(x).rank != rank:
+        raise ShapeError(f"{type(layer).__name__} takes {rank} dimensions; the input is {type_of(x)}.")
+
+
+def check_mask(mask: Any, x: Any, axis: int = 1) -> None:
+    """Raise `ShapeError` unless ``mask`` has the batch and the steps (at ``axis``) of ``x``."""
+    shape = type_of(x).shape
+    given, wanted = type_of(mask).shape, (shape[0], shape[axis])
+    pairs = zip(given, wanted, strict=False)
+    if len(given) != 2 or any(isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs):
         raise ShapeError(
-            f"{layer.name}: {type(layer).__name__} takes {rank} dimensions; the input is {type_of(x)}."
+            f"The mask has the shape {show(given)}; [batch, time] of the input is {show(wanted)}."
         )
 
 
@@ -58,9 +85,15 @@ AT_DEFAULT: dict[str, Any] = {
 """Keras's arguments that layers take at Keras's default only, beside the constraints."""
 
 
+FOR_INPUT = ("input_shape", "batch_input_shape", "input_length")
+"""Older Keras arguments of layers, which `Input` has taken over."""
+
+
 def refuse(cls: type, options: Mapping[str, Any]) -> None:
     """Raise unless every one of ``options``, which no layer of the class knows, means what is done anyway."""
     for name, value in options.items():
+        if name in FOR_INPUT:
+            raise ArgumentError(f"{cls.__name__} takes no {name}; begin the model with uf.Input(shape).")
         constraint = name.endswith("_constraint")
         if not constraint and name not in AT_DEFAULT:
             raise UnknownName(f"argument of {cls.__name__}", name, arguments_of(cls))

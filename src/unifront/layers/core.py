@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from unifront import ops
-from unifront.errors import ArgumentError
+from unifront.errors import ArgumentError, ShapeError
+from unifront.ir.dims import Dim, divide_exactly
 from unifront.layers import activations
-from unifront.layers.arguments import positive
+from unifront.layers.arguments import check_rank, data_format_of, positive
 from unifront.layers.layer import Layer, feature_size
 from unifront.ops.tensor import type_of
 
@@ -74,7 +78,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **options: Any) -> None:
         super().__init__(**options)
-        self.data_format = data_format or "channels_last"
+        self.data_format = data_format_of(data_format)
 
     def call(self, x: Any) -> Any:
         rank = type_of(x).rank
@@ -86,14 +90,27 @@ class Flatten(Layer):
 
 
 class Reshape(Layer):
-    """``[batch, ...]`` → ``[batch, *target_shape]``; one size may be -1."""
+    """``[batch, ...]`` → ``[batch, *target_shape]``; one size may be -1.
+
+    Raises `ShapeError` for an input of another number of elements.
+    """
 
     def __init__(self, target_shape: Sequence[int], **options: Any) -> None:
         super().__init__(**options)
+        if not isinstance(target_shape, Sequence) or isinstance(target_shape, str):
+            raise ArgumentError(f"Reshape: target_shape is a tuple of sizes, not {target_shape!r}.")
         self.target_shape = tuple(target_shape)
 
     def call(self, x: Any) -> Any:
-        return ops.reshape(x, (type_of(x).shape[0], *self.target_shape))
+        batch, *rest = type_of(x).shape
+        target: tuple[Dim, ...] = self.target_shape
+        known = -math.prod(self.target_shape)
+        if known > 0 and all(
+            isinstance(size, int) for size in rest
+        ):  # an empty batch would not say what -1 is
+            size = divide_exactly(math.prod(rest), known)
+            target = target if size is None else tuple(size if n == -1 else n for n in target)
+        return ops.reshape(x, (batch, *target))
 
 
 class Permute(Layer):
@@ -101,11 +118,12 @@ class Permute(Layer):
 
     def __init__(self, dims: Sequence[int], **options: Any) -> None:
         super().__init__(**options)
-        if sorted(dims) != list(range(1, len(dims) + 1)):
-            raise ArgumentError(f"Permute: dims is an order of 1 … {len(dims)}, not {tuple(dims)}.")
+        if not isinstance(dims, Sequence) or sorted(dims) != list(range(1, len(dims) + 1)):
+            raise ArgumentError(f"Permute: dims is an order of 1, 2 …, such as (2, 1), not {dims!r}.")
         self.dims = tuple(dims)
 
     def call(self, x: Any) -> Any:
+        check_rank(self, x, 1 + len(self.dims))
         return ops.transpose(x, (0, *self.dims))
 
 
@@ -117,6 +135,7 @@ class RepeatVector(Layer):
         self.n = positive("RepeatVector", "n", n)
 
     def call(self, x: Any) -> Any:
+        check_rank(self, x, 2)
         batch, features = type_of(x).shape
         return ops.broadcast_to(ops.expand_dims(x, 1), (batch, self.n, features))
 
@@ -127,9 +146,12 @@ class Embedding(Layer):
     Args:
         input_dim: the number of vectors; indices run from 0 to ``input_dim - 1``.
         output_dim: their size.
+        embeddings_initializer, embeddings_regularizer: as for `Dense`; the weight is
+            ``embeddings[input_dim, output_dim]``.
         mask_zero: whether index 0 is padding, which later layers leave out.
+        weights: the vectors to begin with, ``[input_dim, output_dim]``, or a list of that one array.
 
-    Float indices are cut to integers, as in Keras.
+    Float indices are cut to integers, as in Keras. Raises `ShapeError` for ``weights`` of another shape.
     """
 
     autocast = False
@@ -141,16 +163,23 @@ class Embedding(Layer):
         embeddings_initializer: Any = "uniform",
         embeddings_regularizer: Any = None,
         mask_zero: bool = False,
+        weights: Any = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.input_dim = positive("Embedding", "input_dim", input_dim)
         self.output_dim = positive("Embedding", "output_dim", output_dim)
-        self.embeddings_initializer, self.embeddings_regularizer = (
-            embeddings_initializer,
-            embeddings_regularizer,
-        )
+        if weights is not None:
+            embeddings_initializer = self._given(weights[0] if isinstance(weights, list) else weights)
+        self.embeddings_initializer = embeddings_initializer
+        self.embeddings_regularizer = embeddings_regularizer
         self.mask_zero = mask_zero
+
+    def _given(self, vectors: Any) -> Callable[..., np.ndarray]:
+        values, wanted = np.array(vectors), (self.input_dim, self.output_dim)
+        if values.shape != wanted:
+            raise ShapeError(f"Embedding: weights has the shape {values.shape}; {wanted} is needed.")
+        return lambda shape, dtype, rng: values
 
     def build(self, shape: Any) -> None:
         self.embeddings = self.add_weight(

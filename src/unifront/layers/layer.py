@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
-from functools import cache
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
@@ -15,11 +15,11 @@ import numpy as np
 from unifront import ops, tree
 from unifront.backend import HostKey
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
-from unifront.errors import ArgumentError, DTypeError, NotBuiltError, ShapeError, UnifrontError
-from unifront.ir.dims import DimExpr
-from unifront.ir.types import Shape, TensorType
+from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
+from unifront.ir.types import Shape
 from unifront.layers import initializers, regularizers
 from unifront.layers.arguments import refuse
+from unifront.ops.rules import axis_in, show
 from unifront.ops.tensor import Symbolic, current_path, record, scope, type_of
 from unifront.trace import CallContext, call_context, current_context, current_seed, update
 from unifront.weights import Variable
@@ -43,6 +43,13 @@ class Layer:
     """
 
     supports_masking = False
+    autocast = True
+    _is_building = False
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "build" in vars(cls):
+            cls.build = _once(cls.build)  # type: ignore[method-assign]  # so that it may be called by hand
 
     def __init__(
         self,
@@ -77,6 +84,19 @@ class Layer:
         if key == "trainable":  # as in Keras: what is inside is frozen too, so that batch norm stops learning
             for child in self.__dict__.get("_children", {}).values():
                 child.trainable = value
+
+    if not TYPE_CHECKING:  # a checker would take any attribute for known
+
+        def __getattr__(self, name: str) -> Any:
+            """Say of weights why they are not there; whatever else is missing is missing as in Python."""
+            if name.startswith("_") or hasattr(type(self), name) or self.__dict__.get("built", True):
+                return object.__getattribute__(self, name)
+            error = NotBuiltYet(
+                f"{type(self).__name__} has no {name!r}, or not before it is built. Call it on data or on "
+                "uf.Input(...), or call build(shape), to make its weights."
+            )
+            error.at(self.name)
+            raise error
 
     def place(self, path: str) -> None:
         """Settle the paths of the weights below this layer, the first time it becomes part of a model."""
@@ -155,8 +175,8 @@ class Layer:
         """
         if any(not isinstance(size, int | np.integer) for size in shape):
             raise NotBuiltError(
-                f"{current_path() or self.name}: the weight {name!r} would have the shape {tuple(shape)}, "
-                "of which a size is not known. Give Input a fixed size there."
+                f"The weight {name!r} would have the shape {tuple(shape)}, of which a size is not known; "
+                "give Input a fixed size there."
             )
         draw = initializers.get(initializer)
         seed = current_seed()
@@ -165,7 +185,11 @@ class Layer:
 
         def initial() -> np.ndarray:
             rng = np.random.default_rng([seed, crc32(variable.path.encode())])
-            return np.asarray(draw(tuple(int(size) for size in shape), chosen, rng))
+            try:
+                return np.asarray(draw(tuple(int(size) for size in shape), chosen, rng))
+            except Exception as error:
+                locate(error, variable.path)
+                raise
 
         variable = Variable(
             path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable,
@@ -205,13 +229,26 @@ class Layer:
         """The weights of this layer without its children's, each with its path inside the layer."""
         return [(weight.name, weight) for weight in self._weights]
 
+    def _made_weights(self) -> list[Variable]:
+        """`weights`; `NotBuiltError` before they are made."""
+        if not self.built and not self.weights:
+            raise NotBuiltError(
+                f"{self.name} is not built: it has no weights yet. Call it on data or on uf.Input(...), or "
+                "call build(shape), to make them."
+            )
+        return self.weights
+
     def get_weights(self) -> list[np.ndarray]:
-        """The values of `weights` as NumPy arrays in Keras's layout."""
-        return [weight.numpy() for weight in self.weights]
+        """The values of `weights` as NumPy arrays in Keras's layout; `NotBuiltError` before they are made."""
+        return [weight.numpy() for weight in self._made_weights()]
 
     def set_weights(self, values: Sequence[Any]) -> None:
-        """Replace the values of `weights`, in their order; shapes must match."""
-        weights = self.weights
+        """Replace the values of `weights`, in their order; shapes must match.
+
+        Raises `ArgumentError` for another number of values, `ShapeError` for one of another shape,
+        `NotBuiltError` before the weights are made. Then no weight is changed.
+        """
+        weights = self._made_weights()
         if len(values) != len(weights):
             raise ArgumentError(f"{self.name} has {len(weights)} weights; {len(values)} values were given.")
         checked = [weight.checked(value) for weight, value in zip(weights, values, strict=True)]
@@ -219,8 +256,8 @@ class Layer:
             weight.assign(value)
 
     def count_params(self) -> int:
-        """The number of numbers in all weights."""
-        return sum(int(np.prod(weight.shape)) for weight in self.weights)
+        """The number of numbers in all weights; `NotBuiltError` before they are made."""
+        return sum(int(np.prod(weight.shape)) for weight in self._made_weights())
 
     def update(self, variable: Variable, value: Any) -> None:
         """Give ``variable`` a new value as part of this call (running statistics)."""
@@ -233,7 +270,9 @@ class Layer:
             context.losses.append(loss)
 
     def random_key(self, seed: int | None = None) -> Any:
-        """A fresh random key for this call; a ``seed`` gives a stream of its own."""
+        """A fresh random key for this call; a ``seed`` (an int) gives a stream of its own."""
+        if not isinstance(seed, int | np.integer | None):
+            raise ArgumentError(f"{type(self).__name__}: a seed is an int or None, not {seed!r}.")
         key = (current_context() or CallContext()).random_key()
         if seed is None:
             return key
@@ -242,7 +281,10 @@ class Layer:
     # ------------------------------------------------------------ calling
 
     def build(self, *shapes: Any) -> None:
-        """Make the weights, knowing the shapes of the tensors that `call` gets. Overridden where there are any."""
+        """Make the weights, knowing the shapes of the tensors that `call` gets. Overridden where there are any.
+
+        Runs once: before the first call, or by hand with None for free sizes, as ``layer.build((None, 4))``.
+        """
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation. Overridden by every layer."""
@@ -280,17 +322,16 @@ class Layer:
             outer.training = before
 
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        root = context.depth == 0 and self._is_root()
-        context.depth += 1
-        with nullcontext() if root else scope(self.name):
-            self._build_once(args)
+        with self._entered(context):
             masks = tree.map_leaves(context.mask_of, args[0]) if args else None
-            args = tuple(self._cast(arg) for arg in args)
-            takes = call_parameters(type(self).call)
+            takes = parameters(type(self).call)
             if "training" in takes:
                 kwargs["training"] = context.training
             if "mask" in takes and kwargs.get("mask") is None:
                 kwargs["mask"] = masks
+            self._build_once(args, kwargs)
+            args = tuple(self._cast(arg) for arg in args)
+            kwargs = {key: self._cast(value) for key, value in kwargs.items()}
             result = self.call(*args, **kwargs)
             if self.activity_regularizer is not None:
                 self._add_activity_losses(self.activity_regularizer, result)
@@ -298,9 +339,23 @@ class Layer:
                 mask = self.compute_mask(args[0], kwargs.get("mask", masks))
                 if mask is not None:
                     context.set_mask(tree.leaves(result)[0], mask)
-            context.depth -= 1
             self.output_types = tree.map_leaves(type_of, result)
             return result
+
+    @contextmanager
+    def _entered(self, context: CallContext) -> Iterator[None]:
+        """A block that is this layer's: what is made inside lies below its path, and errors name it."""
+        root = context.depth == 0 and self._is_root()
+        context.depth += 1
+        try:
+            with nullcontext() if root else scope(self.name):
+                try:
+                    yield
+                except Exception as error:
+                    locate(error, current_path() or self.name)
+                    raise
+        finally:
+            context.depth -= 1
 
     def _add_activity_losses(self, regularizer: Callable[[Any], Any], result: Any) -> None:
         for output in tree.leaves(result):
@@ -314,22 +369,35 @@ class Layer:
         """Whether this layer stands at the top, so that its name is not part of paths (models)."""
         return False
 
-    def _build_once(self, args: tuple[Any, ...]) -> None:
+    def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.built:
             return
+        try:
+            inspect.signature(self.call).bind(*args, **kwargs)
+        except TypeError as error:
+            signature = ", ".join(parameters(type(self).call)[1:])
+            raise ArgumentError(f"{type(self).__name__}.call({signature}): {error}.") from None
         types = [type_of(leaf) for leaf in tree.leaves(args) if _is_tensor(leaf)]
         if self._dtype is None:
-            self._dtype = next((type_.dtype for type_ in types if type_.dtype.is_float), floatx())
+            self._dtype = next((type_.dtype for type_ in types if type_.dtype.is_float), None)
         shapes = [
             tree.map_leaves(lambda leaf: type_of(leaf).shape if _is_tensor(leaf) else None, arg)
             for arg in args
         ]
+        self._build(shapes[: _shapes_taken(type(self).build)])
+
+    def _build(self, shapes: Sequence[Any]) -> None:
+        """Run `build` inside this layer's scope."""
+        self._dtype = self.dtype
+        before = len(self._weights)
+        self._is_building = True
         try:
             self.build(*shapes)
-        except UnifrontError as error:
-            if error.args and not str(error.args[0]).startswith(current_path()):
-                error.args = (f"{current_path()}: {error.args[0]}", *error.args[1:])
+        except Exception:
+            del self._weights[before:]  # so that it may be tried again
             raise
+        finally:
+            self._is_building = False
         self.built = True
 
     def _cast(self, arg: Any) -> Any:
@@ -339,8 +407,6 @@ class Layer:
             return leaf
 
         return tree.map_leaves(cast, arg) if type(self).autocast else arg
-
-    autocast = True
 
     @staticmethod
     def _keep_mask(before: Any, after: Any) -> Any:
@@ -357,10 +423,31 @@ def _is_tensor(leaf: Any) -> bool:
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
 
 
+def _once(build: Callable[..., None]) -> Callable[..., None]:
+    """A layer's ``build``, which may also be called by hand (Keras's layers build those inside them so)."""
+
+    @wraps(build)
+    def wrapped(layer: Layer, *shapes: Any) -> None:
+        if layer._is_building:  # the layer's own call, or super().build
+            build(layer, *shapes)
+        elif not layer.built:
+            with call_context(current_context() or CallContext()) as context, layer._entered(context):
+                layer._build(shapes)
+
+    return wrapped
+
+
 @cache
-def call_parameters(call: Callable[..., Any]) -> frozenset[str]:
-    """The names of the parameters of a layer class's ``call``."""
-    return frozenset(inspect.signature(call).parameters)
+def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of the parameters of a function, such as a layer class's ``call``."""
+    return tuple(inspect.signature(function).parameters)
+
+
+@cache
+def _shapes_taken(build: Callable[..., Any]) -> int | None:
+    """How many shapes a ``build`` takes; None for all there are."""
+    kinds = [parameter.kind for parameter in inspect.signature(build).parameters.values()]
+    return None if inspect.Parameter.VAR_POSITIONAL in kinds else len(kinds) - 1
 
 
 def snake_case(name: str) -> str:
@@ -370,29 +457,15 @@ def snake_case(name: str) -> str:
 
 
 def feature_size(shape: Shape, axis: int = -1) -> int:
-    """The static size of ``axis``; `NotBuiltError` saying so if it is symbolic."""
-    if not -len(shape) <= axis < len(shape):
-        raise ShapeError(f"The input has the shape {shape}, which has no axis {axis}.")
-    size = shape[axis]
-    if isinstance(size, DimExpr):
+    """The static size of ``axis``.
+
+    Raises `NotBuiltError` if it is free, `ShapeError` if there is no such axis or more than one tensor.
+    """
+    if not isinstance(shape, tuple):
+        raise ShapeError(f"One tensor is needed; the shapes of what was given are {shape}.")
+    size = shape[axis_in(axis, len(shape))]
+    if not isinstance(size, int):
         raise NotBuiltError(
-            f"The size of axis {axis} of the input {shape} is not known; give Input a fixed size there."
+            f"The size of axis {axis} of the input {show(shape)} is not known; give Input a fixed size there."
         )
     return size
-
-
-def check_rank(type_: TensorType, rank: int, example: str) -> None:
-    """Raise `ShapeError` unless ``type_`` has ``rank`` dimensions."""
-    if type_.rank != rank:
-        raise ShapeError(f"The input has the shape {type_.shape}; {rank} dimensions are needed, {example}.")
-
-
-def check_float(type_: TensorType) -> None:
-    """Raise `DTypeError` unless ``type_`` is a float."""
-    if not type_.dtype.is_float:
-        raise DTypeError(
-            f"The input is {type_.dtype}; a float is needed. Cast it, or give Input(dtype='float32')."
-        )
-
-
-Activation = Callable[[Any], Any]

@@ -13,15 +13,24 @@ from unifront.ops.rules import axis_in, broadcast
 from unifront.ops.tensor import type_of
 
 
+def _check_several(layer: Layer, shapes: Any, least: int = 1, most: int | None = None) -> None:
+    """Raise `ArgumentError` unless ``shapes`` are those of a list of so many tensors."""
+    listed = isinstance(shapes, list | tuple) and all(isinstance(shape, tuple) for shape in shapes)
+    if not listed or len(shapes) < least or len(shapes) > (most or len(shapes)):
+        number = least if most else f"at least {least}"
+        raise ArgumentError(
+            f"{type(layer).__name__} takes a list of {number} tensors; the shapes of what was given are {shapes}."
+        )
+
+
 class _Merge(Layer):
+    """What the layers share that join their inputs, which broadcast, two by two."""
+
     supports_masking = True
     join: Callable[[Any, Any], Any]
 
     def build(self, shapes: Any) -> None:
-        if not isinstance(shapes, list) or len(shapes) < 2:
-            raise ArgumentError(
-                f"{type(self).__name__} takes a list of at least 2 tensors; given was {shapes}."
-            )
+        _check_several(self, shapes, 2)
         rank = max(map(len, shapes))
         broadcast(*((*shape[:1], *(1,) * (rank - len(shape)), *shape[1:]) for shape in shapes))
 
@@ -95,9 +104,8 @@ class Subtract(_Merge):
     join = staticmethod(ops.subtract)
 
     def build(self, shapes: Any) -> None:
+        _check_several(self, shapes, 2, 2)
         super().build(shapes)
-        if len(shapes) != 2:
-            raise ArgumentError(f"Subtract takes 2 tensors; {len(shapes)} were given.")
 
 
 class Concatenate(Layer):
@@ -110,8 +118,7 @@ class Concatenate(Layer):
         self.axis = axis
 
     def build(self, shapes: Any) -> None:
-        if not isinstance(shapes, list) or not shapes:
-            raise ArgumentError(f"Concatenate takes a list of tensors; given was {shapes}.")
+        _check_several(self, shapes)
         axis = axis_in(self.axis, len(shapes[0]))
         rests = {tuple(shape[:axis]) + tuple(shape[axis + 1 :]) for shape in shapes}
         if len(rests) > 1:
@@ -153,14 +160,13 @@ class Dot(Layer):
 
     def __init__(self, axes: int | Sequence[int], normalize: bool = False, **options: Any) -> None:
         super().__init__(**options)
-        both = (axes, axes) if isinstance(axes, int) else tuple(axes)
+        both = tuple(axes) if isinstance(axes, Sequence) else (axes, axes)
         if len(both) != 2 or 0 in both or not all(isinstance(axis, int) for axis in both):
             raise ArgumentError(f"Dot: axes is an int other than 0, or two; not {axes!r}.")
         self.axes, self.normalize = both, normalize
 
     def build(self, shapes: Any) -> None:
-        if not isinstance(shapes, list) or len(shapes) != 2:
-            raise ArgumentError(f"Dot takes a list of 2 tensors; given was {shapes}.")
+        _check_several(self, shapes, 2, 2)
         a, b = (shape[axis_in(axis, len(shape))] for shape, axis in zip(shapes, self.axes, strict=True))
         if a != b:
             raise ShapeError(f"Dot over the axes {self.axes} of {shapes}: the sizes {a} and {b} differ.")

@@ -6,14 +6,51 @@ from collections.abc import Sequence
 from typing import Any
 
 from unifront import ops
-from unifront.errors import ArgumentError, ShapeError
-from unifront.layers.arguments import positive
+from unifront.errors import ShapeError
+from unifront.layers.arguments import number, positive
 from unifront.layers.layer import Layer, feature_size
-from unifront.ops.rules import axes_in, axis_in
+from unifront.ops.rules import axes_in, axis_in, show
 from unifront.ops.tensor import type_of
 
 
-class BatchNormalization(Layer):
+class _Affine(Layer):
+    """What normalizations share: a learnt scale ``gamma`` and offset ``beta``."""
+
+    supports_masking = True
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.axis: Any = axis
+        self.epsilon = number(type(self).__name__, "epsilon", epsilon, 0)
+        self.center, self.scale = center, scale
+        self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
+        self.beta_regularizer, self.gamma_regularizer = beta_regularizer, gamma_regularizer
+
+    def add_affine(self, sizes: Sequence[int]) -> None:
+        """Make ``gamma`` and ``beta``, those there are."""
+        self.gamma = self.beta = None
+        if self.scale:
+            self.gamma = self.add_weight(
+                sizes, self.gamma_initializer, name="gamma", regularizer=self.gamma_regularizer
+            )
+        if self.center:
+            self.beta = self.add_weight(
+                sizes, self.beta_initializer, name="beta", regularizer=self.beta_regularizer
+            )
+
+
+class BatchNormalization(_Affine):
     """Normalize each channel by its mean and variance over the batch, and learn its scale and offset.
 
     While training, the batch's statistics are used and the moving ones updated; otherwise the moving ones are
@@ -35,8 +72,6 @@ class BatchNormalization(Layer):
         x = layers.BatchNormalization(momentum=0.9)(uf.Input((8, 8, 16)))
     """
 
-    supports_masking = True
-
     def __init__(
         self,
         axis: int = -1,
@@ -52,29 +87,23 @@ class BatchNormalization(Layer):
         gamma_regularizer: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
-        if not 0 <= momentum <= 1:
-            raise ArgumentError(f"BatchNormalization: momentum is a number in [0, 1], not {momentum!r}.")
-        self.axis, self.momentum, self.epsilon = axis, float(momentum), float(epsilon)
-        self.center, self.scale = center, scale
-        self._initializers = (
-            gamma_initializer,
-            beta_initializer,
-            moving_mean_initializer,
-            moving_variance_initializer,
-        )
-        self._regularizers = (gamma_regularizer, beta_regularizer)
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+            gamma_regularizer, **options,
+        )  # fmt: skip
+        self.momentum = number("BatchNormalization", "momentum", momentum, 0, 1)
+        self.moving_mean_initializer = moving_mean_initializer
+        self.moving_variance_initializer = moving_variance_initializer
 
     def build(self, shape: Any) -> None:
         size = (feature_size(shape, self.axis),)
-        gamma, beta, mean, variance = self._initializers
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(size, gamma, name="gamma", regularizer=self._regularizers[0])
-        if self.center:
-            self.beta = self.add_weight(size, beta, name="beta", regularizer=self._regularizers[1])
-        self.moving_mean = self.add_weight(size, mean, name="moving_mean", trainable=False)
-        self.moving_variance = self.add_weight(size, variance, name="moving_variance", trainable=False)
+        self.add_affine(size)
+        self.moving_mean = self.add_weight(
+            size, self.moving_mean_initializer, name="moving_mean", trainable=False
+        )
+        self.moving_variance = self.add_weight(
+            size, self.moving_variance_initializer, name="moving_variance", trainable=False
+        )
 
     def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
         axis = axis_in(self.axis, type_of(x).rank)
@@ -107,7 +136,7 @@ class BatchNormalization(Layer):
         return ops.squeeze(mean, others), ops.squeeze(variance, others)
 
 
-class LayerNormalization(Layer):
+class LayerNormalization(_Affine):
     """Normalize each example over ``axis``, and learn scale and offset (Ba et al. 2016).
 
     Args:
@@ -116,42 +145,14 @@ class LayerNormalization(Layer):
         center, scale: whether there are ``beta`` and ``gamma``.
     """
 
-    supports_masking = True
-
-    def __init__(
-        self,
-        axis: int | Sequence[int] = -1,
-        epsilon: float = 1e-3,
-        center: bool = True,
-        scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        **options: Any,
-    ) -> None:
-        super().__init__(**options)
-        self.axis, self.epsilon, self.center, self.scale = axis, float(epsilon), center, scale
-        self._initializers = (gamma_initializer, beta_initializer)
-        self._regularizers = (gamma_regularizer, beta_regularizer)
-
     def build(self, shape: Any) -> None:
-        sizes = [feature_size(shape, axis) for axis in axes_in(self.axis, len(shape))]
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(
-                sizes, self._initializers[0], name="gamma", regularizer=self._regularizers[0]
-            )
-        if self.center:
-            self.beta = self.add_weight(
-                sizes, self._initializers[1], name="beta", regularizer=self._regularizers[1]
-            )
+        self.add_affine([feature_size(shape, axis) for axis in axes_in(self.axis, len(shape))])
 
     def call(self, x: Any) -> Any:
         return ops.layer_norm(x, self.gamma, self.beta, axis=self.axis, epsilon=self.epsilon)
 
 
-class GroupNormalization(Layer):
+class GroupNormalization(_Affine):
     """Normalize each example over groups of channels; learn each channel's scale and offset (Wu and He 2018).
 
     Args:
@@ -160,8 +161,6 @@ class GroupNormalization(Layer):
         epsilon: added to the variance.
         center, scale: whether there are ``beta`` and ``gamma``.
     """
-
-    supports_masking = True
 
     def __init__(
         self,
@@ -176,27 +175,21 @@ class GroupNormalization(Layer):
         gamma_regularizer: Any = None,
         **options: Any,
     ) -> None:
-        super().__init__(**options)
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
+            gamma_regularizer, **options,
+        )  # fmt: skip
         self.groups = groups if groups == -1 else positive("GroupNormalization", "groups", groups)
-        self.axis, self.epsilon, self.center, self.scale = axis, float(epsilon), center, scale
-        self._initializers = (gamma_initializer, beta_initializer)
-        self._regularizers = (gamma_regularizer, beta_regularizer)
 
     def build(self, shape: Any) -> None:
         size = feature_size(shape, self.axis)
         if self.groups == -1:
             self.groups = size
         if size % self.groups:
-            raise ShapeError(f"{size} channels of the input {shape} do not divide into {self.groups} groups.")
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(
-                (size,), self._initializers[0], name="gamma", regularizer=self._regularizers[0]
+            raise ShapeError(
+                f"{size} channels of the input {show(shape)} do not divide into {self.groups} groups."
             )
-        if self.center:
-            self.beta = self.add_weight(
-                (size,), self._initializers[1], name="beta", regularizer=self._regularizers[1]
-            )
+        self.add_affine((size,))
 
     def call(self, x: Any) -> Any:
         return ops.group_norm(
@@ -216,7 +209,7 @@ class RMSNormalization(Layer):
 
     def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **options: Any) -> None:
         super().__init__(**options)
-        self.axis, self.epsilon = axis, float(epsilon)
+        self.axis, self.epsilon = axis, number("RMSNormalization", "epsilon", epsilon, 0)
 
     def build(self, shape: Any) -> None:
         sizes = [feature_size(shape, axis) for axis in axes_in(self.axis, len(shape))]

@@ -7,7 +7,7 @@ from typing import Any
 
 from unifront import ops
 from unifront.errors import UnknownName
-from unifront.layers.arguments import axes_tuple, check_rank, data_format_of
+from unifront.layers.arguments import axes_tuple, check_mask, check_rank, data_format_of
 from unifront.layers.layer import Layer
 from unifront.ops.tensor import type_of
 
@@ -135,7 +135,9 @@ class GlobalAveragePooling1D(_GlobalAverage):
     def call(self, x: Any, mask: Any = None) -> Any:
         if mask is None:
             return super().call(x)
+        check_rank(self, x, 3)
         (axis,) = self.axes
+        check_mask(mask, x, axis)
         weights = ops.expand_dims(ops.cast(mask, type_of(x).dtype), 2 if axis == 1 else 1)
         total = ops.sum(ops.multiply(x, weights), axis=axis, keepdims=self.keepdims)
         return ops.divide(total, ops.sum(weights, axis=axis, keepdims=self.keepdims))

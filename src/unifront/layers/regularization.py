@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from unifront import ops
-from unifront.errors import ArgumentError
-from unifront.layers.arguments import rate_of
+from unifront.errors import ShapeError
+from unifront.layers.arguments import data_format_of, number, rate_of
 from unifront.layers.layer import Layer
 from unifront.layers.regularizers import L1L2
 from unifront.ops.tensor import type_of
@@ -42,9 +42,10 @@ class Dropout(Layer):
         """The shape of the draws, or None for that of ``x``."""
         if self.noise_shape is None:
             return None
-        return tuple(
-            size if n is None else n for n, size in zip(self.noise_shape, type_of(x).shape, strict=True)
-        )
+        shape = type_of(x).shape
+        if len(self.noise_shape) != len(shape):
+            raise ShapeError(f"noise_shape {self.noise_shape} does not fit the input, which is {type_of(x)}.")
+        return tuple(size if n is None else n for n, size in zip(self.noise_shape, shape, strict=True))
 
     def call(self, x: Any, training: bool = False) -> Any:
         if not training or self.rate == 0:
@@ -65,7 +66,7 @@ class SpatialDropout2D(Dropout):
     def __init__(
         self, rate: float, data_format: str | None = None, seed: int | None = None, **options: Any
     ) -> None:
-        first = data_format == "channels_first"
+        first = data_format_of(data_format) == "channels_first"
         super().__init__(
             rate, noise_shape=(None, None, 1, 1) if first else (None, 1, 1, None), seed=seed, **options
         )
@@ -78,9 +79,7 @@ class GaussianNoise(Layer):
 
     def __init__(self, stddev: float, seed: int | None = None, **options: Any) -> None:
         super().__init__(**options)
-        if not isinstance(stddev, int | float) or not 0 <= stddev <= 1:
-            raise ArgumentError(f"GaussianNoise: stddev is a number in [0, 1], not {stddev!r}.")
-        self.stddev, self.seed = float(stddev), seed
+        self.stddev, self.seed = number("GaussianNoise", "stddev", stddev, 0, 1), seed
 
     def call(self, x: Any, training: bool = False) -> Any:
         if not training or not self.stddev:
@@ -97,7 +96,12 @@ class ActivityRegularization(Layer):
     supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
-        super().__init__(activity_regularizer=L1L2(l1, l2), **options)
+        super().__init__(
+            activity_regularizer=L1L2(
+                number("ActivityRegularization", "l1", l1), number("ActivityRegularization", "l2", l2)
+            ),
+            **options,
+        )
 
     def call(self, x: Any) -> Any:
         return x

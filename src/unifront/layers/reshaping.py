@@ -9,6 +9,7 @@ from unifront import ops
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.layers.arguments import axes_tuple, check_rank, data_format_of
 from unifront.layers.layer import Layer
+from unifront.ops.rules import show
 
 
 class _Border(Layer):
@@ -20,11 +21,12 @@ class _Border(Layer):
 
     def pairs(self, name: str, given: Any) -> tuple[tuple[int, int], ...]:
         """The two sizes at each axis meant by the argument ``name``."""
-        one = (given,) * self.rank if isinstance(given, int) else tuple(given)
-        if self.rank == 1 and len(one) == 2 and all(isinstance(size, int) for size in one):
+        one = tuple(given) if isinstance(given, Sequence) else (given,) * self.rank
+        if self.rank == 1 and len(one) == 2 and not any(isinstance(size, Sequence) for size in one):
             one = (one,)  # (before, after)
-        pairs = tuple((side, side) if isinstance(side, int) else tuple(side) for side in one)
-        if len(pairs) != self.rank or any(len(p) != 2 or min(p) < 0 for p in pairs):
+        pairs = tuple(tuple(side) if isinstance(side, Sequence) else (side, side) for side in one)
+        fits = len(pairs) == self.rank and all(len(pair) == 2 for pair in pairs)
+        if not fits or any(not isinstance(size, int) or size < 0 for pair in pairs for size in pair):
             raise ArgumentError(
                 f"{type(self).__name__}: {name} is an int >= 0, or one int or pair for each of "
                 f"{self.rank} axes; given was {given!r}."
@@ -88,9 +90,7 @@ class _Cropping(_Border):
     def build(self, shape: Any) -> None:
         for axis, (size, pair) in enumerate(zip(shape, self.everywhere(self.cropping), strict=False)):
             if isinstance(size, int) and any(pair) and sum(pair) >= size:
-                raise ShapeError(
-                    f"{type(self).__name__}: nothing is left of axis {axis} of {shape} without {pair}."
-                )
+                raise ShapeError(f"Nothing is left of axis {axis} of {show(shape)} when {pair} are cut off.")
 
     def call(self, x: Any) -> Any:
         check_rank(self, x, self.rank + 2)

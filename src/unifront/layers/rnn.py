@@ -12,7 +12,7 @@ from unifront import ops, tree
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers import activations, initializers
-from unifront.layers.arguments import positive, rate_of
+from unifront.layers.arguments import check_mask, positive, rate_of
 from unifront.layers.layer import Layer, feature_size
 from unifront.ops.tensor import type_of
 
@@ -106,16 +106,18 @@ class Recurrent(Layer):
         raise ArgumentError(f"{type(self).__name__} does not define step().")
 
     def call(
-        self, sequences: Any, initial_state: Any = None, training: bool = False, mask: Any = None
+        self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
     ) -> Any:
         x = sequences
         given = None if initial_state is None else tuple(tree.leaves(initial_state))
         if given is not None and len(given) != len(self.state_names):
             raise ArgumentError(
-                f"{self.name}: initial_state has {len(given)} tensors; {type(self).__name__} has the states "
+                f"initial_state has {len(given)} tensors; {type(self).__name__} has the states "
                 f"{', '.join(self.state_names)}."
             )
         mask = next((one for one in tree.leaves(mask) if one is not None), None)
+        if mask is not None:
+            check_mask(mask, x)
         if training and self.dropout:
             batch, _, size = type_of(x).shape
             x = ops.dropout(x, self.random_key(self.seed), rate=self.dropout, noise_shape=(batch, 1, size))

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from unifront import ops, tree
 from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.layers.layer import Layer, call_parameters
+from unifront.layers.layer import Layer, parameters
 from unifront.layers.rnn import Recurrent
 from unifront.ops.tensor import type_of
 
@@ -95,13 +95,11 @@ class TimeDistributed(Layer):
     def call(self, x: Any, mask: Any = None) -> Any:
         shape = type_of(x).shape
         if len(shape) < 3:
-            raise ShapeError(
-                f"{self.name}: TimeDistributed takes at least 3 dimensions; the input is {type_of(x)}."
-            )
+            raise ShapeError(f"TimeDistributed takes at least 3 dimensions; the input is {type_of(x)}.")
         options = {}
         if (
             mask is not None
-            and "mask" in call_parameters(type(self.layer).call)
+            and "mask" in parameters(type(self.layer).call)
             and type_of(mask).rank == len(shape) - 1
         ):
             options["mask"] = ops.reshape(mask, (shape[0] * shape[1], *type_of(mask).shape[2:]))

@@ -188,7 +188,7 @@ class Builder:
         try:
             types = node.infer()
         except UnifrontError as error:
-            error.args = (f"{node.name}: {error.args[0]}" if node.name else error.args[0], *error.args[1:])
+            error.at(node.name)
             raise
         outputs = tuple(self.new(type_) for type_ in types)
         self.nodes.append(Node(op, node.operands, outputs, node.attributes, regions, node.name))
@@ -307,8 +307,7 @@ def _run(
         op.infer(*(None if n is None else backend.type_of(n) for n in natives),
                  **({"regions": regions} if regions else {}), **attributes)  # fmt: skip
     except UnifrontError as error:
-        path = current_path()
-        error.args = (f"{path}: {error.args[0]}" if path else error.args[0], *error.args[1:])
+        error.at(current_path())
         raise
     if op not in rows.table:
         if op.decomposition is None:

@@ -105,9 +105,7 @@ class LoadedModel(Model):
         saved = self._saved[context.training]
         inputs = tree.leaves(args[0] if len(args) == 1 else list(args))
         if len(inputs) != len(self.input_types):
-            raise ArgumentError(
-                f"{self.name} takes {len(self.input_types)} inputs; {len(inputs)} were given."
-            )
+            raise ArgumentError(f"The model takes {len(self.input_types)} inputs; {len(inputs)} were given.")
         inputs = [
             self._fitting(name, wanted, given)
             for (name, wanted), given in zip(self.input_types.items(), inputs, strict=True)

@@ -1,0 +1,98 @@
+"""`Input`: the symbolic tensors that models begin with."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from unifront.dtypes import DTypeLike, dtype_of, floatx
+from unifront.errors import ArgumentError, ShapeError
+from unifront.ir.dims import Dim, DimExpr, substitute, symbol
+from unifront.ir.types import TensorType
+from unifront.layers.layer import snake_case
+from unifront.ops.tensor import Symbolic
+
+BATCH = symbol("batch")
+_NO_NAME = re.compile(r"\W|^(?=\d)", re.ASCII)
+_anonymous = itertools.count(1)
+
+
+class InputTensor(Symbolic):
+    """What `Input` gives. ``anonymous`` maps the symbols of free sizes without a name to their axes."""
+
+    def __init__(self, type_: TensorType, name: str = "", anonymous: Mapping[str, int] | None = None) -> None:
+        super().__init__(type_, name)
+        self.anonymous = anonymous or {}
+
+    def type_as(self, name: str) -> TensorType:
+        """The type, its anonymous sizes called after ``name`` as the input is called in a model."""
+        called = {old: symbol(_free(name, axis)) for old, axis in self.anonymous.items()}
+        return self.type.with_shape(tuple(substitute(dim, called) for dim in self.shape))
+
+
+def Input(
+    shape: Sequence[int | str | DimExpr | None] | None = None,
+    batch_size: int | None = None,
+    dtype: DTypeLike | None = None,
+    *,
+    batch_shape: Sequence[int | str | DimExpr | None] | None = None,
+    name: str | None = None,
+) -> Symbolic:
+    """A symbolic tensor to build a model from.
+
+    Args:
+        shape: sizes without the batch axis. None or a name makes the size free: ``(None, 64)``,
+            ``("time", 64)``; a name that several inputs share is the same size in all of them.
+        batch_size: a fixed batch size; free unless given.
+        dtype: `floatx` unless given.
+        batch_shape: the batch size and the shape in one, in place of both.
+        name: how data and errors call it; ``input``, ``input_1`` … unless given.
+
+    Raises `ShapeError` for what is no size (an int from 0), name or None, `ArgumentError` for a name that is
+    no string.
+
+    Example::
+
+        words = uf.Input((None,), name="words", dtype="int32")  # int32[batch, words_1]
+    """
+    if name is not None and not isinstance(name, str):
+        raise ArgumentError(f"The name of an Input is a string, not {name!r}.")
+    what = f"Input {name}" if name else "Input"
+    if (shape is None) == (batch_shape is None) or (batch_shape is not None and batch_size is not None):
+        raise ArgumentError(f"{what} takes a shape (and a batch_size), or else a batch_shape.")
+    given = batch_shape if batch_shape is not None else shape
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ShapeError(
+            f"{what}: a shape is a tuple of sizes, such as (28, 28, 1) or (None,), not {given!r}."
+        )
+    sizes = tuple(given) if batch_shape is not None else (batch_size, *given)
+    if not sizes:
+        raise ShapeError(f"{what}: a batch_shape begins with the batch's size, or None; given was ().")
+    own = name or f"input{next(_anonymous)}"
+    free = {axis: _free(own, axis) for axis, size in enumerate(sizes) if axis and size is None}
+    dims = [
+        BATCH if size is None and axis == 0 else _dim(free.get(axis, size), sizes, what)
+        for axis, size in enumerate(sizes)
+    ]
+    anonymous = {} if name else {symbol: axis for axis, symbol in free.items()}
+    return InputTensor(TensorType(dtype_of(dtype) if dtype else floatx(), tuple(dims)), name or "", anonymous)
+
+
+def _free(name: str, axis: int) -> str:
+    """What the free size at ``axis`` of the input ``name`` is called."""
+    return f"{_NO_NAME.sub('_', snake_case(name))}_{axis}"
+
+
+def _dim(size: Any, sizes: tuple[Any, ...], what: str) -> Dim:
+    match size:
+        case DimExpr():
+            return size
+        case str():
+            return symbol(size)
+        case int() | np.integer() if size >= 0 and not isinstance(size, bool):
+            return int(size)
+    raise ShapeError(f"{what}: {size!r} in {sizes} (batch first) is not an int >= 0, a name or None.")

@@ -19,6 +19,9 @@ from unifront.dtypes import int64
 from unifront.ir.emit import Program, Storage
 from unifront.ir.graph import Graph, Value
 from unifront.ir.types import TensorType
+from unifront.ops import elementwise
+from unifront.ops.reduce import SUM
+from unifront.ops.spec import OpSpec
 from unifront.ops.tensor import Builder
 from unifront_torch.dtypes import TORCH
 from unifront_torch.lower import MULTI_TENSOR
@@ -41,9 +44,10 @@ class TorchTrainStep:
             (position, _moved(plan.graph, value, program.storage[position]))
             for position, value in zip(plan.updates, plan.graph.outputs[2:], strict=True)
         ]
-        self._transform = (
-            _transform(backend.program(plan.transform, device), self._layouts) if plan.transform else None
-        )
+        self._transform: Callable[[list[torch.Tensor]], Sequence[torch.Tensor]] | None = None
+        if plan.transform:
+            layouts = [None] * len(self._layouts) if _blind(plan.transform) else self._layouts
+            self._transform = _transform(backend.program(plan.transform, device), layouts)
         loss = plan.graph.outputs[0].type
         self._one = torch.ones((), dtype=TORCH[loss.dtype.name], device=device or backend.devices()[0])
         self._bind()
@@ -170,6 +174,31 @@ class _Generic:
             self.targets, self.program.function((*operands, *counters), ()), strict=True
         ):
             target.copy_(value if self.layout is None else self.layout.to_native(value))
+
+
+_ELEMENTWISE = frozenset(op for op in vars(elementwise).values() if isinstance(op, OpSpec))
+
+
+def _blind(graph: Graph) -> bool:
+    """Whether ``graph`` works on elements and on sums over all of them, so that their order is all one.
+
+    Each value that is not a scalar then has its elements in the order of one input: `source` says which.
+    """
+    source = {value: number for number, value in enumerate(graph.inputs) if value.type.shape}
+    for node in graph.nodes:
+        arrays = [value for value in node.operands if value is not None and value.type.shape]
+        if not arrays:
+            if any(output.type.shape for output in node.outputs):
+                return False
+            continue
+        same = {(source.get(value), value.type.shape) for value in arrays}
+        if len(same) > 1 or arrays[0] not in source:
+            return False
+        if node.op in _ELEMENTWISE:
+            source.update(dict.fromkeys(node.outputs, source[arrays[0]]))
+        elif node.op is not SUM or any(output.type.shape for output in node.outputs):
+            return False
+    return [source.get(v) for v in graph.outputs] == [source.get(v) for v in graph.inputs]
 
 
 def _transform(

@@ -22,6 +22,7 @@ from unifront.ops import optimize  # noqa: E402
 from unifront.ops.spec import OpSpec  # noqa: E402
 from unifront.ops.tensor import Builder  # noqa: E402
 from unifront.reference import row_of  # noqa: E402
+from unifront.train.optimizers import clip  # noqa: E402
 from unifront.weights import Variable  # noqa: E402
 
 BATCH, SIZE, CLASSES = 8, 6, 3
@@ -294,3 +295,55 @@ def test_threads_draw_apart() -> None:
     expected = [drawn(key) for key in keys]
     with ThreadPoolExecutor(4) as pool:
         assert all(map(torch.equal, pool.map(drawn, keys), expected))
+
+
+def by_place(gradient: Any) -> Any:
+    """The gradient times a number of its own for each of its elements."""
+    shape = gradient.type.shape
+    return ops.multiply(gradient, np.arange(np.prod(shape), dtype="float64").reshape(shape))
+
+
+TRANSFORMS: dict[str, Callable[[list[Any]], list[Any]]] = {
+    "value": lambda gradients: clip(gradients, ("clipvalue", 1e-3)),
+    "norm": lambda gradients: clip(gradients, ("clipnorm", 1e-3)),
+    "global norm": lambda gradients: clip(gradients, ("global_clipnorm", 1e-3)),
+    "by place": lambda gradients: [by_place(gradient) for gradient in gradients],
+    "by axis": lambda gradients: [ops.multiply(g, ops.sum(g, 0, keepdims=True)) for g in gradients],
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+def test_a_transform_sees_gradients_as_keras_lays_them_out(name: str) -> None:
+    """Whatever the layouts of kernels: a convolution's and a GRU's are others in PyTorch."""
+    rng = np.random.default_rng(6)
+    shapes = ((2, 3, 4, 5), (5, 6), (2, 6))
+    kernels = [Variable(f"v{i}", s, "float64", initial=rng.normal(size=s)) for i, s in enumerate(shapes)]
+    builder = Builder("layouts")
+    x = builder.input("x", TensorType(float64, (2, 5, 7, 4)))
+    builder.input("key", TensorType(key_dtype))
+    totals = builder.input("totals", TensorType(float64, (1,)))
+    image, kernel, recurrent = (builder.variable(variable) for variable in kernels)
+    steps = ops.reshape(ops.conv(x, image), (2, 20, 5))
+    loss = ops.sum(ops.square(ops.gru(steps, kernel, recurrent)[0]))
+    graph = builder.graph([loss, totals])
+    clipper = Builder("transform")
+    inputs = [clipper.input(f"g{i}", variable.type) for i, variable in enumerate(kernels)]
+    transform = clipper.graph(TRANSFORMS[name](inputs))
+    spec, attributes, _ = RULES["sgd"]
+    plan = TrainPlan(graph, (), (UpdateGroup(spec, attributes, (0, 1, 2), 0),), transform)
+    backend = get_backend("torch")
+    data = backend.array(rng.normal(size=(2, 5, 7, 4)), "cpu")
+    gradients = backend.value_and_grad(graph, [variable.path for variable in kernels], "cpu")
+    layouts = gradients.storage
+    values = [
+        layout.to_native(backend.array(v.numpy(), "cpu")) for v, layout in zip(kernels, layouts, strict=True)
+    ]
+    none = backend.array(np.zeros(1), "cpu")
+    found = gradients([data, HostKey(0), none], values)[2:]
+    wanted = backend.compile(transform, "cpu")(
+        [layout.from_native(gradient) for layout, gradient in zip(layouts, found, strict=True)], []
+    )
+    step = backend.train_step(plan, TrainState(list(values), [()] * 3, none, HostKey(0)), "cpu")
+    step([data], 1.0)
+    after = [layout.from_native(v).numpy() for v, layout in zip(step.state.variables, layouts, strict=True)]
+    assert_same(after, [v.numpy() - change.numpy() for v, change in zip(kernels, wanted, strict=True)])

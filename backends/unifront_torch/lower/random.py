@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from unifront.backend import HostKey
+from unifront.ir.graph import Op
 from unifront.ops import random as ops
-from unifront.ops.spec import OpSpec
 from unifront_torch.dtypes import TORCH
 
 
@@ -70,7 +70,7 @@ def _dropout(x: Tensor, key: HostKey | None, rate: float, noise_shape: tuple[int
     return x * mask.div_(1 - rate)
 
 
-def on(device: str) -> dict[OpSpec, Callable[..., Any]]:
+def on(device: str) -> dict[Op, Callable[..., Any]]:
     """The rows of what is drawn on ``device`` unless an operand says where."""
     return {
         ops.RANDOM_UNIFORM: partial(_uniform, device=device),
@@ -78,4 +78,4 @@ def on(device: str) -> dict[OpSpec, Callable[..., Any]]:
     }
 
 
-TABLE: dict[OpSpec, Callable[..., Any]] = {ops.FOLD_IN: _fold_in, ops.DROPOUT: _dropout, **on("cpu")}
+TABLE: dict[Op, Callable[..., Any]] = {ops.FOLD_IN: _fold_in, ops.DROPOUT: _dropout, **on("cpu")}

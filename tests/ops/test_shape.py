@@ -70,6 +70,7 @@ def test_types_keep_named_dimensions(result, expected):
         (lambda: ops.split(X, 3, -1), ShapeError, "has no 3 equal parts"),
         (lambda: ops.split(X, [5], -1), ShapeError, r"does not split into the sizes \(5, -1\)"),
         (lambda: ops.unstack(X, axis=1), ShapeError, "needs a known length"),
+        (lambda: ops.unstack(ops.zeros((2**17,), like=X)), ShapeError, "known length from 2 to 65536"),
         (lambda: ops.unstack(X, 3, axis=2), ShapeError, "is not 3 long"),
         (
             lambda: CONCATENATE.infer(parse_type("int32[2]"), X.type, axis=0),

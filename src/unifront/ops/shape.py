@@ -129,8 +129,7 @@ def _expanded(shape: Shape, axes: tuple[int, ...]) -> Shape:
 
 
 def _expand_dims_rule(x: TensorType, axes: tuple[int, ...]) -> TensorType:
-    axes_in(axes, x.rank + len(axes))
-    return x.with_shape(_expanded(x.shape, axes))
+    return x.with_shape(_expanded(x.shape, axes_in(axes, x.rank + len(axes))))
 
 
 def _squeeze_rule(x: TensorType, axes: tuple[int, ...]) -> TensorType:
@@ -334,11 +333,14 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[Dim], axis: int = 0
     return (x,) if len(sizes) == 1 else tuple(bind(SPLIT, x, sizes=sizes, axis=axis))
 
 
+_MOST_PIECES = 2**16  # each is a result of its own: a graph from a file must not fill the memory with them
+
+
 def _unstack_rule(x: TensorType, axis: int) -> tuple[TensorType, ...]:
     count = x.shape[axis_in(axis, x.rank)]
-    if not isinstance(count, int) or count < 2:
+    if not isinstance(count, int) or not 2 <= count <= _MOST_PIECES:
         raise ShapeError(
-            f"unstack needs a known length of at least 2 at axis {axis}; the shape is {show(x.shape)}."
+            f"unstack needs a known length from 2 to {_MOST_PIECES} at axis {axis}; the shape is {show(x.shape)}."
         )
     return (x.with_shape((*x.shape[:axis], *x.shape[axis + 1 :])),) * count
 

@@ -8,9 +8,10 @@
 
 The graphs are complete, so that loading needs no class and runs no code: a model with custom layers loads,
 trains and exports without their source. Beside the model's outputs they give the masks of the outputs, the
-losses that layers add, and the new values of statistics. Everything read is taken as hostile: sizes are
-checked before anything is allocated, entries are read in memory and never unpacked to a folder, and all that
-is wrong with a file becomes a `FileFormatError` that names file and reason.
+losses that layers add, and the new values of statistics. Everything read is taken as hostile: nothing is
+compressed, so that a small file cannot cost much; sizes are checked before anything is allocated, entries are read
+in memory and never unpacked to a folder, and all that is wrong with a file becomes a `FileFormatError` that names
+file and reason.
 """
 
 from unifront.saving.loaded import LoadedModel

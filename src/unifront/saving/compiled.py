@@ -8,13 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unifront.errors import FileFormatError
+from unifront.errors import FileFormatError, UnifrontError
 from unifront.train import configure, losses, metrics, optimizers, schedules
 
 if TYPE_CHECKING:
     from unifront.model import Model
 
 CLASS, LOST = "$class", "$lost"
+
+
+def _name(one: type) -> str:
+    """``losses.MeanSquaredError``: a metric may be called as a loss is."""
+    return f"{one.__module__.rpartition('.')[2]}.{one.__name__}"
 
 
 def _classes(module: Any, base: type) -> dict[str, type]:
@@ -27,11 +32,13 @@ def _classes(module: Any, base: type) -> dict[str, type]:
     }
 
 
-KNOWN: dict[str, type] = {
-    **_classes(losses, losses.Loss),
-    **_classes(metrics, metrics.Metric),
-    **_classes(schedules, schedules.Schedule),
-}
+KNOWN = {
+    _name(one): one
+    for module, base in (
+        (losses, losses.Loss), (metrics, metrics.Metric), (schedules, schedules.Schedule)
+    )
+    for one in _classes(module, base).values()
+}  # fmt: skip
 OPTIMIZERS = _classes(optimizers, optimizers.Optimizer)
 
 
@@ -44,7 +51,7 @@ def described(model: Model) -> dict[str, Any] | None:
     if OPTIMIZERS.get(type(optimizer).__name__) is not type(optimizer):
         return None
     rate = optimizer.learning_rate
-    if callable(rate) and KNOWN.get(type(rate).__name__) is not type(rate):
+    if callable(rate) and KNOWN.get(_name(type(rate))) is not type(rate):
         return None
     return {
         "optimizer": {
@@ -69,8 +76,8 @@ def _plain(one: Any) -> Any:
             return [_plain(item) for item in one]
         case dict():
             return {name: _plain(item) for name, item in one.items()}
-    if dataclasses.is_dataclass(one) and KNOWN.get(type(one).__name__) is type(one):
-        return {CLASS: type(one).__name__, **{name: _plain(item) for name, item in vars(one).items()}}
+    if dataclasses.is_dataclass(one) and KNOWN.get(_name(type(one))) is type(one):
+        return {CLASS: _name(type(one)), **{name: _plain(item) for name, item in vars(one).items()}}
     return {LOST: getattr(one, "__name__", type(one).__name__)}
 
 
@@ -124,4 +131,9 @@ def _made(one: Any, known: Mapping[str, type]) -> Any:
     name = one[CLASS]
     if not isinstance(name, str) or name not in known:
         raise FileFormatError(f"it is compiled with {str(name)[:80]!r}, which is not known")
-    return known[name](**parts)
+    try:
+        return known[name](**parts)
+    except UnifrontError:
+        raise  # it says whose argument it is
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise FileFormatError(f"the arguments of {name} do not fit: {error}") from error

@@ -6,7 +6,8 @@ import json
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,8 @@ from unifront.ops.spec import OPS
 from unifront.saving import tensors
 from unifront.saving.compiled import compile_as
 from unifront.saving.loaded import LoadedModel, Saved
-from unifront.saving.write import FORMAT, VERSION
+from unifront.saving.write import FORMAT, LIMITS, LINES, VERSION
 
-LIMITS = {"manifest.json": 4 * 2**20, "training.graph": 64 * 2**20, "inference.graph": 64 * 2**20}
-"""The most bytes that a text entry may unpack to."""
-LINES = 1_000_000
-"""The most lines of a text entry."""
 _WEIGHTS = ("weights.safetensors", "optimizer.safetensors")
 BROKEN = (
     ArithmeticError,
@@ -47,6 +44,11 @@ BROKEN = (
     zlib.error,
 )
 """All that reading a broken file may raise below; every error of unifront is one of them."""
+_REASONS: dict[type[BaseException], str] = {
+    EOFError: "it ends too early",
+    MemoryError: "it does not fit into the memory",
+}
+_REASON_LENGTH = 600
 
 
 def load(path: str | Path) -> LoadedModel:
@@ -62,24 +64,45 @@ def load(path: str | Path) -> LoadedModel:
         model.save("digits.uf")
         again = uf.load("digits.uf")
     """
-    path = Path(path)
-    if path.is_dir():
-        raise FileFormatError(f"{path} is a folder; a .uf file is needed.")
-    if not path.is_file():
-        raise FileFormatError(f"{path}: there is no such file.")
+    path = existing(path)
     try:
         return _load(path)
     except FileFormatError as error:
-        raise FileFormatError(f"{path}: {str(error).rstrip('.')}.") from None
+        raise FileFormatError(f"{path}: {reason(error)}.") from None
     except BROKEN as error:
-        reason = str(error) or type(error).__name__
-        raise FileFormatError(f"{path} is not a valid .uf file: {reason.rstrip('.')}.") from error
+        raise FileFormatError(f"{path} is not a valid .uf file: {reason(error)}.") from error
+
+
+def existing(path: str | Path) -> Path:
+    """``path``, at which there is a file: no folder, and no pipe or device, which may never end."""
+    path = Path(path)
+    if path.is_dir():
+        raise FileFormatError(f"{path} is a folder; a file is needed.")
+    if not path.is_file():
+        raise FileFormatError(f"{path}: there is no such file.")
+    return path
+
+
+def reason(error: BaseException) -> str:
+    """What ``error`` says, without a full stop, and not without end: a file may hold names of any length."""
+    text = str(error).rstrip(".") or _REASONS.get(type(error), type(error).__name__)
+    return text if len(text) <= _REASON_LENGTH else f"{text[:_REASON_LENGTH]} …"
+
+
+@contextmanager
+def _reading(what: str) -> Iterator[None]:
+    """Let errors say in which part of the file they are."""
+    try:
+        yield
+    except BROKEN as error:
+        raise FileFormatError(f"{what} cannot be read: {reason(error)}") from error
 
 
 def _load(path: Path) -> LoadedModel:
     with zipfile.ZipFile(path) as archive:
-        entries = _checked_entries(archive)
-        manifest = json.loads(_text(archive, entries, "manifest.json"))
+        _check_entries(archive, path.stat().st_size)
+        with _reading("manifest.json"):
+            manifest = json.loads(_text(archive, "manifest.json"))
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise FileFormatError("the manifest is not that of a unifront model")
         if type(manifest.get("version")) is not int or manifest["version"] != VERSION:
@@ -87,30 +110,34 @@ def _load(path: Path) -> LoadedModel:
                 f"it has version {str(manifest.get('version'))[:80]}; this unifront reads version {VERSION}. "
                 "Update unifront"
             )
-        texts = {True: "training", False: "inference"}
-        graphs = {
-            training: _saved(
-                manifest.get(name), verify(parse_graph(_text(archive, entries, f"{name}.graph"), OPS))
-            )
-            for training, name in texts.items()
-        }
-        weights, slots = (tensors.parse(archive.read(name)) for name in _WEIGHTS)
+        graphs = {}
+        for training, name in ((True, "training"), (False, "inference")):
+            with _reading(f"{name}.graph"):
+                graph = verify(parse_graph(_text(archive, f"{name}.graph"), OPS))
+            graphs[training] = _saved(manifest.get(name), graph)
+        arrays = []
+        for name in _WEIGHTS:
+            with _reading(name):
+                arrays.append(tensors.parse(archive.read(name)))
+    weights, slots = arrays
     _check_weights(graphs, weights)
     _check_interfaces(graphs)
-    name = manifest.get("name")
-    if not isinstance(name, str) or not name or "/" in name:
-        raise FileFormatError(f"the model's name is {str(name)[:80]!r}")
-    inputs = _structure(manifest.get("inputs"), len(graphs[False].graph.inputs), "inputs")
-    outputs = _structure(manifest.get("outputs"), graphs[False].output_count, "outputs")
-    model = LoadedModel(name, graphs, weights, (inputs, outputs))
+    called = manifest.get("name")
+    if not isinstance(called, str) or not called or "/" in called:
+        raise FileFormatError(f"the model's name is {str(called)[:80]!r}")
+    with _reading("manifest.json"):
+        inputs = _structure(manifest.get("inputs"), len(graphs[False].graph.inputs), "inputs")
+        outputs = _structure(manifest.get("outputs"), graphs[False].output_count, "outputs")
+    model = LoadedModel(called, graphs, weights, (inputs, outputs))
     if manifest.get("compiled") is not None:
-        compile_as(model, manifest["compiled"], slots)
+        with _reading("manifest.json"):
+            compile_as(model, manifest["compiled"], slots)
     elif slots:
         raise FileFormatError("it has an optimizer's slots, but no optimizer")
     return model
 
 
-def _checked_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
     infos = archive.infolist()
     expected = (*LIMITS, *_WEIGHTS)
     if sorted(info.filename for info in infos) != sorted(expected):
@@ -119,27 +146,21 @@ def _checked_entries(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     for info in infos:
         if info.flag_bits & 1:
             raise FileFormatError(f"{info.filename} is encrypted")
-        if info.filename in _WEIGHTS:
-            if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-                raise FileFormatError(f"{info.filename} is compressed; weights are stored as they are")
-        elif info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise FileFormatError(f"{info.filename} is compressed in an unknown way")
-        elif info.file_size > LIMITS[info.filename]:
-            limit = LIMITS[info.filename]
+        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
+            raise FileFormatError(f"{info.filename} is compressed; what a .uf file holds is stored as it is")
+        if info.header_offset + info.file_size > size:
             raise FileFormatError(
-                f"{info.filename} would unpack to {info.file_size} bytes, more than {limit}"
+                f"{info.filename} is said to have {info.file_size} bytes, more than are there"
             )
-    return {info.filename: info for info in infos}
+        if info.file_size > LIMITS.get(info.filename, size):
+            limit = LIMITS[info.filename]
+            raise FileFormatError(f"{info.filename} has {info.file_size} bytes; at most {limit} are read")
 
 
-def _text(archive: zipfile.ZipFile, entries: Mapping[str, zipfile.ZipInfo], name: str) -> str:
-    with archive.open(entries[name]) as file:
-        content = file.read(LIMITS[name] + 1)
-    if len(content) > LIMITS[name]:
-        raise FileFormatError(f"{name} unpacks to more than {LIMITS[name]} bytes")
-    text = content.decode("utf-8")
+def _text(archive: zipfile.ZipFile, name: str) -> str:
+    text = archive.read(name).decode("utf-8")
     if sum(map(text.count, "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")) > LINES:
-        raise FileFormatError(f"{name} has more than {LINES} lines")
+        raise FileFormatError(f"it has more than {LINES} lines")
     return text
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from unifront.errors import FileFormatError
 from unifront.files import write_beside
 from unifront.saving import tensors
-from unifront.saving.read import BROKEN
+from unifront.saving.read import BROKEN, existing, reason
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -30,20 +30,19 @@ def load_weights(model: Model, path: str | Path) -> None:
 
     Raises `FileFormatError` naming the weight that is missing, unexpected or of another shape or dtype.
     """
-    path = Path(path)
+    path = existing(path)
     model.trace()
     paths = model.variable_paths()
     wanted = {paths[id(variable)]: variable for variable in model.weights}
     try:
         found = tensors.parse(path.read_bytes())
     except BROKEN as error:
-        raise FileFormatError(f"{path} cannot be read as safetensors: {error}.") from error
+        raise FileFormatError(f"{path} cannot be read as safetensors: {reason(error)}.") from error
     missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     if missing or extra:
-        parts = [f"lacks {', '.join(missing[:5])}"] * bool(missing) + [
-            f"holds {', '.join(extra[:5])}"
-        ] * bool(extra)
-        raise FileFormatError(f"{path} does not fit the model {model.name!r}: it {' and '.join(parts)}.")
+        lists = (("lacks", missing), ("holds", [name[:200] for name in extra]))
+        parts = " and ".join(f"{verb} {', '.join(names[:5])}" for verb, names in lists if names)
+        raise FileFormatError(f"{path} does not fit the model {model.name!r}: it {parts}.")
     for name, variable in wanted.items():
         value = found[name]
         if value.shape != variable.shape or value.dtype != variable.dtype.numpy:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront import tree
+from unifront.errors import ArgumentError
 from unifront.files import write_beside
 from unifront.ir.text import print_graph
 from unifront.saving.compiled import described
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from unifront.model import Model
 
 FORMAT, VERSION = "unifront model", 1
+LIMITS = {"manifest.json": 4 * 2**20, "training.graph": 64 * 2**20, "inference.graph": 64 * 2**20}
+"""The most bytes of a text."""
+LINES = 1_000_000
+"""The most lines of a text."""
 
 
 def save(model: Model, path: str | Path) -> None:
@@ -30,7 +35,8 @@ def save(model: Model, path: str | Path) -> None:
     Weights, the optimizer's slots and its step count are kept. A loss, metric, optimizer or schedule that
     is not unifront's own is not; after loading, `Model.compile` has to be called again.
 
-    Raises `ArgumentError` if there is no such folder, `NotBuiltError` before the inputs are known.
+    Raises `ArgumentError` if there is no such folder or a graph is too large to be read again,
+    `NotBuiltError` before the inputs are known.
     """
     graphs = {training: _traced(model, training) for training in (True, False)}
     paths = model.variable_paths()
@@ -48,6 +54,13 @@ def save(model: Model, path: str | Path) -> None:
         "weights.safetensors": dump({name: v.numpy() for name, v in live.items()}),
         "optimizer.safetensors": dump(_slots(model, paths)),
     }
+    for name, limit in LIMITS.items():
+        size, lines = len(entries[name]), entries[name].count(b"\n")
+        if size > limit or lines > LINES:
+            raise ArgumentError(
+                f"The model {model.name!r} cannot be saved: its {name} has {size} bytes in {lines} lines; at most "
+                f"{limit} in {LINES} are read. Make large constants weights: add_weight(..., trainable=False)."
+            )
     write_beside(Path(path), lambda file: _write_zip(file, entries))
 
 
@@ -59,8 +72,7 @@ def _plain(value: Any) -> Any:
 def _write_zip(file: Any, entries: Mapping[str, bytes]) -> None:
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in entries.items():
-            kind = zipfile.ZIP_STORED if name.endswith(".safetensors") else zipfile.ZIP_DEFLATED
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, kind)
+            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
 
 
 def _traced(model: Model, training: bool) -> tuple[Tracing, dict[str, Any]]:

@@ -205,6 +205,17 @@ def test_dtypes_are_those_of_the_rule():
     verify(after)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [lambda x, c: ops.take(c(np.ones(3)), c(np.int32(7)), 0), lambda x, c: ops.power(c(2), c(np.int32(-1)))],
+    ids=["position that is not there", "integer to a negative power"],
+)
+def test_what_has_no_value_is_left(function):
+    """It may stand in a branch that is never taken."""
+    graph = built(lambda x: function(x, lambda value: x.builder.constant(np.asarray(value, "int32"))), (1,))
+    assert fold(graph) == graph
+
+
 # ---------------------------------------------------------------- layout
 
 
@@ -324,6 +335,18 @@ STEPS = (
     lambda draw, x: ops.concatenate([x, ops.tanh(x)], axis=draw(st.integers(0, x.rank - 1))),
     lambda draw, x: ops.flip(x, axis=draw(st.integers(0, x.rank - 1))),
 )
+
+
+def test_bodies_deep_inside_are_simplified_once():
+    graph = built(lambda x: turned(turned(x, 1, 0), 1, 0), (2, 3))
+    x, y = Value(0, graph.inputs[0].type), Value(1, graph.inputs[0].type)
+    for _ in range(30):  # twice at each level would take years
+        graph = Graph("g", (x,), (), (Node(APPLY, (x,), (y,), {}, (graph,)),), (y,))
+    after = layout(graph)
+    for _ in range(30):
+        (node,) = after.nodes
+        (after,) = node.regions
+    assert after.nodes == ()
 
 
 @given(st.data())

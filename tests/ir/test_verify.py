@@ -33,6 +33,14 @@ def _body(region, types=(VECTOR,)):
 
 
 BROKEN = {
+    "axis counted from the end": (
+        replace(GOOD, nodes=(Node(OPS["softmax"], (X,), (Z,), {"axis": -1}, name="layer"),)),
+        "layer: softmax: softmax: axis is counted from the front, unlike -1",
+    ),
+    "axes counted from the end": (
+        replace(GOOD, nodes=(Node(OPS["flip"], (X,), (Z,), {"axes": (-1,)}, name="layer"),)),
+        r"layer: flip: flip: axes is counted from the front, unlike \(-1,\)",
+    ),
     "value defined twice": (
         replace(GOOD, nodes=(relu(X, Z), relu(X, Z))),
         "layer: relu: the value %2 is defined twice",

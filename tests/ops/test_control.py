@@ -40,6 +40,17 @@ def _run(name: str, graph: Graph, *values: Any) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("name", ALL)
+def test_branches_may_give_nothing(name: str) -> None:
+    def function(x: Any) -> Any:
+        assert ops.cond(ops.less(ops.sum(x), 0.0), lambda: None, lambda: None) is None
+        return ops.tanh(x)
+
+    graph = _graph(function, (2,))
+    assert len(graph.nodes) == 5
+    testing.assert_close(_run(name, graph, [1.0, 2.0])[0], np.tanh([1.0, 2.0]))
+
+
+@pytest.mark.parametrize("name", ALL)
 def test_cond_captures_what_its_branches_use(name: str) -> None:
     batch = symbol("batch")
 

@@ -169,6 +169,8 @@ class _Writer:
         return used
 
     def node(self, number: int, node: Node) -> None:
+        if not node.outputs:
+            return  # a branch that gives nothing: there are no effects to run it for
         if node.op.name == "constant":
             literal = node.attributes["value"]
             assert isinstance(literal, Literal)

@@ -36,7 +36,7 @@ _HEAD = re.compile(rf"graph ({_STRING})\((.*)\) \{{\Z")
 _INPUT = re.compile(rf"{_VALUE} ({_STRING}): ({_TYPE})")
 _VARIABLE = re.compile(rf"variable {_VALUE} ({_STRING}): ({_TYPE}) (trainable|fixed)\Z")
 _NODE = re.compile(
-    rf"([^=]*+)(?<= )= ([a-z_][a-z0-9_]*+)\(([^()]*+)\) \{{({_LITERALS})\}} ({_STRING})( \(\[)?\Z"
+    rf"([^=]*+)(?<![^ ])= ([a-z_][a-z0-9_]*+)\(([^()]*+)\) \{{({_LITERALS})\}} ({_STRING})( \(\[)?\Z"
 )
 _OUTPUT = re.compile(rf"{_VALUE}: ({_TYPE})")
 _OPERAND = re.compile(rf"(none)|{_VALUE}")

@@ -71,7 +71,10 @@ class OpSpec:
     def infer(
         self, *types: TensorType | None, regions: tuple[Graph, ...] = (), **attributes: Any
     ) -> tuple[TensorType, ...]:
-        """Output types for operand types and attributes; raises as ``rule`` does, or `GraphError`."""
+        """Output types for operand types and attributes; raises as ``rule`` does, or `GraphError`.
+
+        Attributes count axes from the front, which the passes rely on; public functions see to it.
+        """
         if attributes.keys() != self.attributes.keys():
             given, known = sorted(attributes), sorted(self.attributes)
             raise GraphError(f"{self.name} takes the attributes {known}; given were {given}.")
@@ -82,6 +85,10 @@ class OpSpec:
                     wanted.__name__ if isinstance(wanted, type) else " or ".join(t.__name__ for t in wanted)
                 )
                 raise ArgumentError(f"{self.name}: {name} is a {shown}, not {value!r}.")
+            if name in ("axis", "axes") and any(
+                isinstance(axis, int) and axis < 0 for axis in (value if wanted is tuple else (value,))
+            ):
+                raise ArgumentError(f"{self.name}: {name} is counted from the front, unlike {value!r}.")
         extra = {"regions": regions} if regions else {}
         try:
             result = self.rule(*types, **extra, **attributes)

@@ -12,10 +12,13 @@ from unifront.ir.passes.rewrite import Rewriter, in_regions, reads_key
 
 Evaluate = Callable[[Node, Sequence[np.ndarray]], Sequence[np.ndarray]]
 LIMIT = 1 << 16
+# What the reference raises for values outside an operation's domain, such as a position that is not there. The
+# node may stand in a branch that is never taken: it is left, and whoever runs it says what is wrong.
+_REFUSED = (ArithmeticError, LookupError, MemoryError, ValueError)
 
 
 def fold_constants(graph: Graph, ops: Mapping[str, Op], evaluate: Evaluate, limit: int = LIMIT) -> Graph:
-    """``graph`` with a constant in place of each node whose operands are all constants.
+    """``graph`` with a constant in place of each node whose operands are all constants, and have a result.
 
     Args:
         ops: operations by name; ``constant`` is taken from there.
@@ -38,7 +41,12 @@ def fold_constants(graph: Graph, ops: Mapping[str, Op], evaluate: Evaluate, limi
         ):
             writer.keep(node)
             continue
-        for old, array in zip(node.outputs, evaluate(node, operands), strict=True):
+        try:
+            results = evaluate(node, operands)
+        except _REFUSED:
+            writer.keep(node)
+            continue
+        for old, array in zip(node.outputs, results, strict=True):
             (new,) = writer.add(ops["constant"], (), {"value": Literal.of(array)}, node.name)
             writer.replace(old, new)
             known[new] = array

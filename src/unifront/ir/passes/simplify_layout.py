@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unifront.ir.dims import Dim
 from unifront.ir.graph import Graph, Node, Op, Value
@@ -21,6 +21,8 @@ def simplify_layout(graph: Graph, ops: Mapping[str, Op]) -> Graph:
     Args:
         ops: operations by name; ``transpose`` and ``reshape`` are taken from there.
     """
+    inner = tuple(in_regions(lambda body: simplify_layout(body, ops), node) for node in graph.nodes)
+    graph = replace(graph, nodes=inner)
     carried, local = (dead_code(_Layouts(graph, ops, carry).rewrite()) for carry in (True, False))
     return carried if _transposes(carried) <= _transposes(local) else local
 
@@ -57,7 +59,6 @@ class _Layouts:
 
     def rewrite(self) -> Graph:
         for node in self.writer.graph.nodes:
-            node = in_regions(lambda body: simplify_layout(body, self.ops), node)
             if node.op.name == "transpose":
                 self.transpose(node)
             elif node.op.name == "reshape":

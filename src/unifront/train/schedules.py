@@ -7,6 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from unifront.errors import ArgumentError
 from unifront.train.arguments import number
 
@@ -130,7 +132,7 @@ class PiecewiseConstantDecay(Schedule):
 
     def __post_init__(self) -> None:
         for name, given in (("boundaries", self.boundaries), ("values", self.values)):
-            if not isinstance(given, Sequence):
+            if np.ndim(given) != 1:
                 raise ArgumentError(f"PiecewiseConstantDecay: {name} is a list of numbers, not {given!r}.")
             for value in given:
                 number(f"PiecewiseConstantDecay: each of {name}", value, "[0, inf)")

@@ -197,7 +197,8 @@ class Model(Layer):
 
     def trainable_state(self) -> tuple[bool, ...]:
         """Which layers and weights are frozen; traces depend on it."""
-        return tuple(layer.trainable for layer in self.layers_below())
+        below = list(self.layers_below())
+        return (*(layer.trainable for layer in below), *(weight.trainable for weight in self.weights))
 
     def trace(self, training: bool = False) -> Tracing:
         """The model's graph for training or inference, with the live variables; made once and kept."""
@@ -220,14 +221,9 @@ class Model(Layer):
     def variable_paths(self) -> dict[int, str]:
         """The path of each variable (by its id) inside this model."""
         found: dict[int, str] = {}
-
-        def walk(layer: Layer, path: str) -> None:
+        for path, layer in self.walk():
             for name, weight in layer.named_weights():
-                found.setdefault(id(weight), f"{path}{name}")
-            for child in layer.children():
-                walk(child, f"{path}{child.name}/")
-
-        walk(self, "")
+                found.setdefault(id(weight), f"{path}/{name}" if path else name)
         return found
 
     def graph(self, training: bool = False) -> Graph:
@@ -260,6 +256,7 @@ class Model(Layer):
 
     def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if type(self).build is Model.build:
+            self.children()
             self.built = True  # the layers make their own weights
         else:
             super()._build_once(args, kwargs)

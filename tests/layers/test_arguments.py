@@ -183,6 +183,16 @@ REFUSED = {
         errors.UnknownName,
         "merge_mode 'cat'",
     ),
+    "wrapped backward": (
+        lambda: layers.Bidirectional(layers.LSTM(2), backward_layer=layers.Dense(2)),
+        errors.ArgumentError,
+        "takes a new SimpleRNN, LSTM or GRU, not <Dense 'dense'>",
+    ),
+    "both forward": (
+        lambda: layers.Bidirectional(layers.LSTM(2), backward_layer=layers.LSTM(2)),
+        errors.ArgumentError,
+        "backward_layer is a recurrent layer that runs the other way",
+    ),
     "wrapped": (
         lambda: layers.Bidirectional(layers.Dense(2)),
         errors.ArgumentError,
@@ -396,6 +406,14 @@ def test_free_sizes_that_flatten_makes_of_several_are_refused_where_weights_need
         errors.NotBuiltError, match=r"^dense: The size of axis -1 of .*batch, 3\*time.* not known"
     ):
         uf.Sequential([uf.Input(("time", 3)), layers.Flatten(), layers.Dense(2)])
+
+
+def test_the_two_directions_learn_activations_of_their_own() -> None:
+    layer = layers.Bidirectional(layers.SimpleRNN(2, activation=layers.PReLU()))
+    layer(X)
+    alphas = [weight.path for weight in layer.weights if weight.name == "alpha"]
+    names = ("forward", "backward")
+    assert alphas == [f"bidirectional/{name}_simple_rnn/activation/alpha" for name in names]
 
 
 def test_sizes_may_be_numbers_of_numpy() -> None:

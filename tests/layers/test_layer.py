@@ -57,6 +57,80 @@ def test_children_in_lists_and_dicts_are_built_at_the_first_call_and_named_by_wh
     assert [w.name for w in block.non_trainable_weights] == ["moving_mean", "moving_variance"]
 
 
+def test_layers_appended_to_a_list_and_in_private_attributes_are_children_too() -> None:
+    class Stack(uf.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.steps: list[uf.Layer] = []
+            self._last = layers.Dense(1)
+            for _ in range(2):
+                self.steps.append(layers.Dense(3))
+
+        def call(self, x: Any) -> Any:
+            for step in self.steps:
+                x = step(x)
+            return self._last(x)
+
+    model = Stack()
+    model.compile("sgd", loss="mse")
+    model.build((None, 5))
+    before = model.get_weights()
+    assert {weight.path for weight in model.weights[::2]} == {
+        "steps_0/kernel",
+        "steps_1/kernel",
+        "_last/kernel",
+    }
+    assert {v.name for v in model.graph().variables} == {weight.path for weight in model.weights}
+    model.fit(X, X[:, :1], verbose=0)
+    assert not any(map(np.array_equal, before, model.get_weights()))
+
+
+def test_a_layer_that_is_replaced_is_no_child_any_more() -> None:
+    block = Block(3)
+    block(X)
+    block.steps = block.steps[:1]
+    block.norm = None
+    assert [weight.name for weight in block.weights] == ["scale", *["kernel", "bias"] * 3]
+
+
+def test_layers_may_know_the_layer_around_them() -> None:
+    class Inner(layers.Dense):
+        outer: Any = None
+
+    class Outer(uf.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = Inner(2)
+            self.inner.outer = self
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    model = uf.Sequential([uf.Input((5,)), Outer()])
+    assert [weight.path for weight in model.trainable_weights] == ["outer/inner/kernel", "outer/inner/bias"]
+
+
+def test_a_layer_thawed_inside_a_frozen_one_is_trained() -> None:
+    block = Block(3)
+    model = uf.Sequential([uf.Input((5,)), block.steps[0], block.steps[2]])
+    model.trainable = False
+    block.steps[2].trainable = True
+    assert model.trainable_weights == []
+    whole = uf.Sequential([uf.Input((5,)), model])
+    assert [weight.path for weight in whole.trainable_weights] == ["steps_2/kernel", "steps_2/bias"]
+    assert [v.name for v in whole.graph().variables if v.trainable] == [
+        "sequential/steps_2/kernel",
+        "sequential/steps_2/bias",
+    ]
+
+
+def test_freezing_one_weight_changes_the_graph() -> None:
+    model = uf.Sequential([uf.Input((5,)), layers.Dense(2)])
+    assert all(v.trainable for v in model.graph().variables)
+    model.weights[0].trainable = False
+    assert [v.name for v in model.graph().variables if v.trainable] == ["dense/bias"]
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_on_native_arrays_it_runs_as_python_and_equals_its_graph(backend: str) -> None:
     uf.set_seed(1)

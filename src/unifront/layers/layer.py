@@ -20,8 +20,15 @@ from unifront.ir.types import Shape
 from unifront.layers import initializers, regularizers
 from unifront.layers.arguments import refuse
 from unifront.ops.rules import axis_in, show
-from unifront.ops.tensor import Symbolic, current_path, record, scope, type_of
-from unifront.trace import CallContext, call_context, current_context, current_seed, update
+from unifront.ops.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
+from unifront.trace import (
+    CallContext,
+    call_context,
+    current_context,
+    current_seed,
+    is_trainable,
+    update,
+)
 from unifront.weights import Variable
 
 
@@ -66,6 +73,7 @@ class Layer:
         self._name = name
         self._dtype = None if dtype is None else dtype_of(dtype)
         self._weights: list[Variable] = []
+        self._known: set[int] = set()
         self._children: dict[str, Layer] = {}
         self.trainable = trainable
         self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -74,16 +82,25 @@ class Layer:
         self.output_types: Any = None
 
     def __setattr__(self, key: str, value: Any) -> None:
-        if "_children" in self.__dict__ and not key.startswith("_"):
-            self._track(key, value)
-        elif isinstance(value, Layer) and not key.startswith("_"):
+        if "_children" in self.__dict__:
+            for name, layer in _layers_in(key, value):
+                self._take_in(name, layer)
+        elif isinstance(value, Layer):
             raise ArgumentError(
                 f"{type(self).__name__}.__init__ sets {key!r} before calling super().__init__()."
             )
         super().__setattr__(key, value)
         if key == "trainable":  # as in Keras: what is inside is frozen too, so that batch norm stops learning
-            for child in self.__dict__.get("_children", {}).values():
+            for child in self.children() if "_children" in self.__dict__ else ():
                 child.trainable = value
+
+    def _take_in(self, name: str, layer: Layer) -> None:
+        """Name a layer that is found below an attribute, and freeze it with this one."""
+        if layer._name is None:
+            layer._name = name
+        if id(layer) not in self._known and not self.trainable:
+            layer.trainable = False
+        self._known.add(id(layer))
 
     if not TYPE_CHECKING:  # a checker would take any attribute for known
 
@@ -100,27 +117,11 @@ class Layer:
 
     def place(self, path: str) -> None:
         """Settle the paths of the weights below this layer, the first time it becomes part of a model."""
-        if not self.placed:
-            self.placed = True
-            for weight in self._weights:
-                weight.path = f"{path}/{weight.name}" if path else weight.name
-        for child in self.children():
-            child.place(f"{path}/{child.name}" if path else child.name)
-
-    def _track(self, key: str, value: Any) -> None:
-        match value:
-            case Layer():
-                if value._name is None:
-                    value._name = key
-                self._children[key] = value
-                if not self.__dict__.get("trainable", True):
-                    value.trainable = False
-            case list() | tuple():
-                for i, item in enumerate(value):
-                    self._track(f"{key}_{i}", item)
-            case dict():
-                for part, item in value.items():
-                    self._track(f"{key}_{part}", item)
+        for place, layer in self.walk(path):
+            if not layer.placed:
+                layer.placed = True
+                for weight in layer._weights:
+                    weight.path = _joined(place, weight.name)
 
     @property
     def name(self) -> str:
@@ -133,25 +134,30 @@ class Layer:
         return self._dtype or floatx()
 
     def children(self) -> Iterator[Layer]:
-        """Every child layer once, in the order they were set."""
+        """Every child layer once, in the order they were set; lists may have grown since."""
+        found: dict[int, Layer] = {}
+        for key, value in vars(self).items():
+            for name, layer in _layers_in(key, value):
+                self._take_in(name, layer)
+                found.setdefault(id(layer), layer)
+        return iter(found.values())
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Layer]]:
+        """This layer, which is at ``path``, and every layer inside it: their paths and they, once, depth first."""
         seen: set[int] = set()
-        for child in self._children.values():
-            if id(child) not in seen:
-                seen.add(id(child))
-                yield child
+
+        def walk(layer: Layer, path: str) -> Iterator[tuple[str, Layer]]:
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield path, layer
+                for child in layer.children():
+                    yield from walk(child, _joined(path, child.name))
+
+        return walk(self, path)
 
     def layers_below(self) -> Iterator[Layer]:
         """This layer and every layer inside it, once each, depth first."""
-        seen: set[int] = set()
-
-        def walk(layer: Layer) -> Iterator[Layer]:
-            if id(layer) not in seen:
-                seen.add(id(layer))
-                yield layer
-                for child in layer.children():
-                    yield from walk(child)
-
-        return walk(self)
+        return (layer for _, layer in self.walk())
 
     # ------------------------------------------------------------ weights
 
@@ -181,7 +187,7 @@ class Layer:
         draw = initializers.get(initializer)
         seed = current_seed()
         chosen = dtype_of(dtype) if dtype is not None else self.dtype
-        path = f"{current_path()}/{name}" if current_path() else name
+        path = _joined(current_path(), name)
 
         def initial() -> np.ndarray:
             rng = np.random.default_rng([seed, crc32(variable.path.encode())])
@@ -208,22 +214,12 @@ class Layer:
     @property
     def trainable_weights(self) -> list[Variable]:
         """The weights that optimizers change."""
-        return [weight for weight, trainable in self._effective({}).values() if trainable]
+        return [weight for weight in self.weights if self.trainable and is_trainable(weight)]
 
     @property
     def non_trainable_weights(self) -> list[Variable]:
         """The weights that optimizers leave alone: frozen ones and running statistics."""
-        return [weight for weight, trainable in self._effective({}).values() if not trainable]
-
-    def _effective(
-        self, found: dict[int, tuple[Variable, bool]], trainable: bool = True
-    ) -> dict[int, tuple[Variable, bool]]:
-        trainable = trainable and self.trainable
-        for weight in self._weights:
-            found.setdefault(id(weight), (weight, trainable and weight.trainable))
-        for child in self.children():
-            child._effective(found, trainable)
-        return found
+        return [weight for weight in self.weights if not (self.trainable and is_trainable(weight))]
 
     def named_weights(self) -> list[tuple[str, Variable]]:
         """The weights of this layer without its children's, each with its path inside the layer."""
@@ -311,7 +307,7 @@ class Layer:
             return record(self, *args, **extra, **kwargs)
         outer = current_context()
         if outer is None:
-            with call_context(CallContext(training=bool(training))) as context:
+            with call_context(CallContext(training=bool(training))) as context, backend_of_arrays(given):
                 return self._run(context, args, kwargs)
         if training is None or training == outer.training:
             return self._run(outer, args, kwargs)
@@ -389,6 +385,7 @@ class Layer:
     def _build(self, shapes: Sequence[Any]) -> None:
         """Run `build` inside this layer's scope."""
         self._dtype = self.dtype
+        self.children()  # names those that were appended to lists
         before = len(self._weights)
         self._is_building = True
         try:
@@ -417,6 +414,23 @@ class Layer:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+
+def _layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
+    """Every layer in an attribute ``name``, also in lists, tuples and dicts, with what it is called there."""
+    match value:
+        case Layer():
+            yield name, value
+        case list() | tuple():
+            for i, item in enumerate(value):
+                yield from _layers_in(f"{name}_{i}", item)
+        case dict():
+            for key, item in value.items():
+                yield from _layers_in(f"{name}_{key}", item)
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
 
 
 def _is_tensor(leaf: Any) -> bool:

@@ -55,7 +55,7 @@ class Recurrent(Layer):
         kind = type(self).__name__
         self.units = positive(kind, "units", units)
         self.is_fused = (activation, recurrent_activation) in self.fused_activations and not recurrent_dropout
-        self.activation_name = activation
+        self.activation_name: Any = activation if self.is_fused else None
         self.activation = activations.get(activation)
         self.recurrent_activation = activations.get(recurrent_activation)
         self.use_bias = use_bias

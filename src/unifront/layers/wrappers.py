@@ -32,29 +32,26 @@ class Bidirectional(Layer):
 
     def __init__(
         self,
-        layer: Layer,
+        layer: Recurrent,
         merge_mode: str | None = "concat",
-        backward_layer: Layer | None = None,
+        backward_layer: Recurrent | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if not isinstance(layer, Recurrent) or layer.built:
-            raise ArgumentError(f"Bidirectional takes a new SimpleRNN, LSTM or GRU, not {layer!r}.")
+        for one in (layer,) if backward_layer is None else (layer, backward_layer):
+            if not isinstance(one, Recurrent) or one.built:
+                raise ArgumentError(f"Bidirectional takes a new SimpleRNN, LSTM or GRU, not {one!r}.")
         if merge_mode is not None and merge_mode not in self.merges:
             raise UnknownName("merge_mode", merge_mode, [*self.merges, None])
         self.merge_mode = merge_mode
         own = layer.name
-        forward, backward = copy.copy(layer), copy.copy(layer)
-        if backward_layer is not None:
-            if not isinstance(backward_layer, Recurrent) or backward_layer.go_backwards == layer.go_backwards:
-                raise ArgumentError(
-                    "Bidirectional: backward_layer is a recurrent layer that runs the other way."
-                )
-            backward = backward_layer
-        else:
+        forward, backward = copy.deepcopy(layer), copy.deepcopy(backward_layer or layer)
+        if backward_layer is None:
             backward.go_backwards = not layer.go_backwards
+        elif backward.go_backwards == layer.go_backwards:
+            raise ArgumentError("Bidirectional: backward_layer is a recurrent layer that runs the other way.")
         for one, name in ((forward, f"forward_{own}"), (backward, f"backward_{own}")):
-            one._name, one._weights, one._children = name, [], {}
+            one._name = name
             one.zero_output_for_mask = layer.return_sequences  # as Keras does
             one.keeps_positions = one is backward
         self.forward_layer, self.backward_layer = forward, backward

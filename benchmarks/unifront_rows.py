@@ -28,6 +28,7 @@ class UnifrontContender(Contender):
         import unifront as uf
         from unifront.backend import placement
         from unifront.train import loop
+        from unifront.train.interrupts import Interrupts
         from unifront.train.session import Session, natives
 
         self.model = MODELS[row.name](uf, row)
@@ -46,7 +47,7 @@ class UnifrontContender(Contender):
         training = loop._compiled(self.model)
         checked = [loop._checked(self.model, training, x, y, None, None) for x, y in row.data()]
         step = loop._step(self.model, training, checked[0], train=True)
-        self.session = Session(step, training.optimizer, place, 0)
+        self.session = Session(step, training.optimizer, place, 0, Interrupts())
 
         traced = self.model.trace(False)
         self.program = place.backend.compile(traced.graph, place.device)

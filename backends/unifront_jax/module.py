@@ -10,9 +10,10 @@ import jax
 import numpy as np
 
 from unifront.backend import Array
-from unifront.errors import ArgumentError, UnknownName
+from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.ir.emit import Program, Storage
 from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
 from unifront_jax._wide import graph_is_wide, wide
 from unifront_jax.runtime import typed_key
 
@@ -26,7 +27,7 @@ class JaxModule:
     Args:
         params: the weights that train, by path: a dict, for ``jax.grad`` and optax.
         state: the other ones (such as the running statistics of batch normalization), by path.
-        inputs: the names of the inputs that `apply` takes.
+        inputs: the inputs that `apply` takes: their types by name.
 
     Example::
 
@@ -36,7 +37,7 @@ class JaxModule:
 
     params: dict[str, Array]
     state: dict[str, Array]
-    inputs: tuple[str, ...]
+    inputs: dict[str, TensorType]
     source: str = field(repr=False)
     _training: Callable[..., Any] = field(repr=False)
     _inference: Callable[..., Any] = field(repr=False)
@@ -60,6 +61,7 @@ class JaxModule:
 
         Raises:
             ArgumentError: the number of inputs does not fit, or the key is missing.
+            ShapeError: an input has another rank or size than the model takes.
             UnknownName: a weight is missing from ``params`` or ``state``.
         """
         if len(inputs) != len(self.inputs):
@@ -72,6 +74,9 @@ class JaxModule:
                 "training chooses between two programs and is a Python bool, not a traced value. "
                 'Try: jax.jit(net.apply, static_argnames="training")'
             )
+        for (name, type_), given in zip(self.inputs.items(), inputs, strict=True):
+            if not type_.admits(np.shape(given)):
+                raise ShapeError(f"Input {name!r} is {type_}; one of shape {np.shape(given)} was given.")
         with wide(self._wide):
             if not training:
                 return self._inference(params, state, inputs), dict(state)
@@ -106,7 +111,7 @@ def make_module(
     return JaxModule(
         params={name: arrays[name] for name, v in variables.items() if v.trainable},
         state={name: arrays[name] for name, v in variables.items() if not v.trainable},
-        inputs=inference.input_names,
+        inputs={n: v.type for n, v in zip(inference.input_names, inference.inputs, strict=True)},
         source=infer.source,
         _training=_training_function(train, training, tuple(updates)),
         _inference=_inference_function(infer, inference),

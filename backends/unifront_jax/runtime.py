@@ -75,8 +75,8 @@ def constant(value: np.ndarray) -> Any:
 
 
 def size(array: Any, axis: int) -> int:
-    """The size of an axis, which JAX always knows."""
-    return int(array.shape[axis])
+    """The size of an axis, which JAX always knows: a number, or while exporting a symbol."""
+    return array.shape[axis]  # type: ignore[no-any-return]  # JAX is Any here
 
 
 @cache

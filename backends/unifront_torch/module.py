@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from unifront.errors import ArgumentError
+from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.emit import Program, Storage, emit, storage_of
 from unifront.ir.graph import Graph, Variable
 from unifront.ir.text import parse_graph, print_graph
@@ -108,12 +108,18 @@ class GraphModule(Scope):
         return next((one.device for one in tensors), torch.device("cpu")), None
 
     def forward(self, *inputs: Any) -> Any:
-        """The model's outputs: a tensor, or a tuple of them."""
-        names = self._programs.input_names
-        if len(inputs) != len(names):
+        """The model's outputs: a tensor, or a tuple of them.
+
+        Raises `ArgumentError` or `ShapeError` if the inputs are not those of the model.
+        """
+        types = self._programs.inputs
+        if len(inputs) != len(types):
             raise ArgumentError(
-                f"The model takes {len(names)} inputs ({', '.join(names)}); {len(inputs)} were given."
+                f"The model takes {len(types)} inputs ({', '.join(types)}); {len(inputs)} were given."
             )
+        for (name, type_), given in zip(types.items(), inputs, strict=True):
+            if not type_.admits(given.shape):
+                raise ShapeError(f"Input {name!r} is {type_}; one of shape {tuple(given.shape)} was given.")
         training = self.training
         program, wanted = self._programs.get(training, self._placed(inputs))
         operands = (*inputs, None) if training else inputs  # no key: PyTorch's default generator
@@ -137,7 +143,8 @@ class _Programs:
         self._backend, self._given = backend, (training, inference)
         self._graphs = {True: expand(training, table), False: expand(inference, table)}
         self._emitted: dict[Any, tuple[Any, tuple[str, ...]]] = {}
-        self.input_names = inference.input_names
+        named = zip(inference.input_names, inference.inputs, strict=True)
+        self.inputs = {name: value.type for name, value in named}
         self.variables: dict[str, Variable] = {}
         self.layouts: dict[str, Storage | None] = {}
         for graph in self._graphs.values():

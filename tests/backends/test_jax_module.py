@@ -5,9 +5,10 @@ from functools import partial
 import numpy as np
 import pytest
 
-from unifront import dtypes, ops
+import unifront as uf
+from unifront import dtypes, layers, ops
 from unifront.backend import placement
-from unifront.errors import ArgumentError, UnknownName
+from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.ir import graph as ir
 from unifront.ir.dims import symbol
 from unifront.ir.graph import Graph
@@ -187,3 +188,96 @@ def test_randomness_takes_a_key_typed_or_raw() -> None:
     other, _ = net.apply(net.params, net.state, x, training=True, key=jax.random.key(2))
     np.testing.assert_array_equal(typed, raw)
     assert not np.array_equal(typed, other)
+
+
+def digits() -> uf.Model:
+    x = uf.Input((8, 8, 2), name="image")
+    y = layers.Conv2D(4, 3, padding="same", activation="relu")(x)
+    y = layers.Flatten()(layers.Dropout(0.5)(layers.MaxPooling2D()(layers.BatchNormalization()(y))))
+    return uf.Model(x, layers.Dense(3)(y))
+
+
+def words() -> uf.Model:
+    x = uf.Input((None,), dtype="int32", name="words")
+    y = layers.Embedding(11, 5, mask_zero=True)(x)
+    y = layers.Bidirectional(layers.LSTM(4, return_sequences=True))(y)
+    return uf.Model(x, layers.Dense(3)(layers.Dropout(0.5)(layers.GRU(4)(y))))
+
+
+IMAGES = np.random.default_rng(0).normal(size=(4, 8, 8, 2)).astype("float32")
+WORDS = np.array([[1, 2, 3, 0], [4, 5, 0, 0], [1, 2, 3, 4], [1, 1, 1, 0]], np.int32)
+MODELS = {"digits": (digits, IMAGES), "words": (words, WORDS)}
+KEY = jax.random.key(0)
+
+
+def loss_of(net: object, params: object, x: object, training: bool = True) -> object:
+    return jnp.mean(net.apply(params, net.state, x, training=training, key=KEY)[0] ** 2)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_gradients_are_the_same_compiled_recomputed_and_taken_by_example(name: str) -> None:
+    make, x = MODELS[name]
+    net = make().lower("jax")
+    expected = jax.grad(partial(loss_of, net))(net.params, x)
+    compiled = jax.jit(jax.grad(partial(loss_of, net)))(net.params, x)
+    again = jax.grad(jax.checkpoint(partial(loss_of, net)))(net.params, x)
+    one = jax.grad(lambda params, row: loss_of(net, params, row[None], training=False))
+    each = jax.vmap(one, in_axes=(None, 0))(net.params, x)
+    whole = jax.grad(partial(loss_of, net, training=False))(net.params, x)
+    mean = jax.tree.map(lambda gradient: gradient.mean(0), each)
+    for found, wanted in ((compiled, expected), (again, expected), (mean, whole)):
+        for path, gradient in found.items():
+            assert difference(np.asarray(gradient), np.asarray(wanted[path])) <= 1e-4, path
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_step_may_take_the_memory_of_its_arguments(name: str) -> None:
+    make, x = MODELS[name]
+    net = make().lower("jax")
+
+    def step(params: object, state: object, key: object) -> object:
+        def loss(params: object) -> tuple[object, object]:
+            out, new = net.apply(params, state, x, training=True, key=key)
+            return jnp.mean(out**2), new
+
+        gradients, state = jax.grad(loss, has_aux=True)(params)
+        return jax.tree.map(lambda p, g: p - 0.1 * g, params, gradients), state
+
+    donating = jax.jit(step, donate_argnums=(0, 1))
+    carry = wanted = (net.params, net.state)
+    for key in jax.random.split(KEY, 3):
+        wanted = jax.jit(step)(*wanted, key)
+    for key in jax.random.split(KEY, 3):
+        carry = donating(*carry, key)
+    jax.tree.map(np.testing.assert_array_equal, carry, wanted)
+
+
+def test_forward_mode_and_second_derivatives() -> None:
+    net = digits().lower("jax")
+    loss = partial(loss_of, net, x=IMAGES, training=False)
+    ones = jax.tree.map(jnp.ones_like, net.params)
+    _, slope = jax.jvp(loss, (net.params,), (ones,))
+    gradient = jax.grad(loss)(net.params)
+    assert float(slope) == pytest.approx(sum(float(g.sum()) for g in gradient.values()), rel=1e-4)
+    _, curvature = jax.jvp(jax.grad(loss), (net.params,), (ones,))
+    assert all(bool(jnp.isfinite(value).all()) for value in curvature.values())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_exports_with_a_free_batch(name: str) -> None:
+    from jax import export
+
+    make, x = MODELS[name]
+    net = make().lower("jax")
+    shape = export.symbolic_shape("batch, " + ", ".join(map(str, x.shape[1:])))
+    infer = jax.jit(lambda x: net.apply(net.params, net.state, x)[0])
+    again = export.deserialize(export.export(infer)(jax.ShapeDtypeStruct(shape, x.dtype)).serialize())
+    for rows in (x, x[:3]):
+        np.testing.assert_allclose(again.call(rows), infer(rows), rtol=1e-4, atol=1e-6)
+
+
+def test_inputs_of_another_shape_are_refused() -> None:
+    net = digits().lower("jax")
+    for x in (IMAGES[0], IMAGES[..., :1]):
+        with pytest.raises(ShapeError, match=r"Input 'image' is float32\[batch, 8, 8, 2\]; one of shape \("):
+            net.apply(net.params, net.state, x)

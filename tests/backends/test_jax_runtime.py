@@ -116,7 +116,8 @@ def test_gradient_errors() -> None:
 def test_the_gpu_is_not_taken_whole_unless_the_user_says_so(given: str | None, expected: str) -> None:
     name = "XLA_PYTHON_CLIENT_PREALLOCATE"
     environment = {k: v for k, v in os.environ.items() if k != name} | ({name: given} if given else {})
-    script = f"import os, unifront_jax; assert os.environ[{name!r}] == {expected!r}"
+    # JAX reads it when it first touches a device, so that it may have been imported before.
+    script = f"import os, jax, unifront_jax; assert os.environ[{name!r}] == {expected!r}"
     subprocess.run([sys.executable, "-c", script], env=environment, check=True, timeout=120)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import io
+import re
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from unifront import layers, ops  # noqa: E402
 from unifront.backend import get_backend  # noqa: E402
 from unifront.dtypes import float32  # noqa: E402
 from unifront.dtypes import key as key_dtype  # noqa: E402
+from unifront.errors import ShapeError  # noqa: E402
 from unifront.ir.dims import symbol  # noqa: E402
 from unifront.ir.graph import Graph  # noqa: E402
 from unifront.ir.types import TensorType  # noqa: E402
@@ -280,3 +282,12 @@ def test_checkpointing_draws_the_same_numbers_again() -> None:
 def test_the_number_of_inputs_is_checked() -> None:
     with pytest.raises(ValueError, match=r"takes 1 inputs \(x\); 2 were given"):
         lowered()(1, 2)
+
+
+@pytest.mark.parametrize("shape", [(SIZE,), (2, 1), (2, 3, SIZE)])
+def test_inputs_of_another_shape_are_refused(shape: tuple[int, ...]) -> None:
+    """Torch would broadcast some of them in silence."""
+    with pytest.raises(
+        ShapeError, match=rf"Input 'x' is float32\[batch, 6\]; one of shape {re.escape(str(shape))} was"
+    ):
+        lowered()(torch.zeros(shape))

@@ -50,3 +50,11 @@ def test_properties():
 def test_symbols_of():
     assert symbols_of(TensorType(float32, (BATCH, 2)), TensorType(float32, (TIME // 2,))) == {"batch", "time"}
     assert symbols_of() == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("shape", "fits"),
+    [((2, 8), True), ((0, 8), True), ((2, 7), False), ((8,), False), ((2, 8, 1), False), ((), False)],
+)
+def test_a_type_admits_shapes_of_its_rank_and_known_sizes(shape, fits):
+    assert TensorType(float32, (BATCH, 8)).admits(shape) is fits

@@ -250,7 +250,7 @@ class _Reading:
         if self.lengths is None:
             return sequence, *states
         ends = jnp.maximum(self.lengths - 1, 0)
-        h = jnp.where((self.lengths > 0)[:, None], sequence[jnp.arange(len(ends)), ends], initial)
+        h = jnp.where((self.lengths > 0)[:, None], sequence[jnp.arange(ends.shape[0]), ends], initial)
         sequence = jnp.where(self.padding[:, :, None], 0, sequence)
         return sequence if self.index is None else self._moved(sequence), h, *states[1:]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from unifront.dtypes import BY_NAME, DType, DTypeLike, dtype_of
 from unifront.errors import ParseError
@@ -34,6 +36,11 @@ class TensorType:
     def size(self) -> Dim:
         """The number of elements."""
         return math.prod(self.shape)
+
+    def admits(self, shape: Sequence[Any]) -> bool:
+        """Whether ``shape`` has the rank and the sizes of this type; a symbol stands for any size."""
+        known = (own == size for own, size in zip(self.shape, shape, strict=False) if isinstance(own, int))
+        return len(shape) == self.rank and all(known)
 
     def with_shape(self, shape: Shape) -> TensorType:
         return TensorType(self.dtype, tuple(shape))

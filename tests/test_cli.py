@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +16,7 @@ from typer.testing import CliRunner
 
 import unifront as uf
 from tests.models import MODELS, TRAINABLE
-from unifront import backend
+from unifront import backend, layers
 from unifront.cli import app
 
 RUNNER = CliRunner()
@@ -25,10 +28,14 @@ def output(*arguments: str) -> str:
     return result.output
 
 
-def unifront(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def unifront(
+    *arguments: str, folder: Path | None = None, environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    variables = {name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "FORCE_COLOR")}
     return subprocess.run(
         [sys.executable, "-m", "unifront.cli", *arguments],
         capture_output=True, text=True, check=False, timeout=250, cwd=folder,
+        env=variables | (environment or {}),
     )  # fmt: skip
 
 
@@ -75,6 +82,41 @@ def test_summary_of_the_zoo_and_of_a_file(tmp_path: Path) -> None:
     text = output("summary", str(tmp_path / "model.uf"))
     assert "mlp" in text
     assert "75 weights" in text
+    for row in (
+        r"features \(Input\) +│ float32\[batch, 5\]",
+        r"dense \(dense, tanh\) +│ float32\[batch, 8\] +│ +48",
+    ):
+        assert re.search(row, text)
+    (tmp_path / "model.uf").rename(tmp_path / "[red]MODEL")
+    assert output("summary", str(tmp_path / "[red]MODEL")) == text
+
+
+def test_names_in_a_file_do_not_steer_the_terminal(tmp_path: Path) -> None:
+    x = uf.Input((2,), name="x")
+    uf.Model(x, layers.Dense(1, name="\x1b[31mred\n")(x), name="[bold]a\x1b]0;title\x07").save(
+        tmp_path / "odd.uf"
+    )
+    text = output("summary", str(tmp_path / "odd.uf"))
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert r"\x1b[31mred\n (dense)" in text
+    assert r"[bold]a\x1b]0;title\x07: LoadedModel" in text
+
+
+@pytest.mark.parametrize("arguments", [("zoo", "list"), ("summary", "lenet5"), ("backends",)])
+def test_a_narrow_terminal_loses_nothing(arguments: tuple[str, ...]) -> None:
+    narrow = RUNNER.invoke(app, list(arguments), env={"COLUMNS": "40"}, catch_exceptions=False).output
+    assert max(map(len, narrow.splitlines())) <= 40
+    assert "…" not in narrow
+    letters = re.sub(r"\W", "", output(*arguments))
+    assert sorted(re.sub(r"\W", "", narrow)) == sorted(letters)
+
+
+def test_colours_are_for_terminals_that_want_them() -> None:
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        done = unifront("summary", "resnet51", environment={"FORCE_COLOR": "1", name: value})
+        assert "\x1b[3" not in done.stderr
+    assert "\x1b[31m" in unifront("summary", "resnet51", environment={"FORCE_COLOR": "1"}).stderr
 
 
 @pytest.mark.parametrize(
@@ -82,10 +124,19 @@ def test_summary_of_the_zoo_and_of_a_file(tmp_path: Path) -> None:
     [
         (("summary", "resnet51"), "Error: Unknown model of the zoo 'resnet51'. Did you mean 'resnet"),
         (("summary", "missing.uf"), "Error: missing.uf: there is no such file."),
+        (("summary", "nowhere/missing"), "Error: nowhere/missing: there is no such file."),
+        (
+            ("summary", "[red]broken.uf"),
+            "Error: [red]broken.uf is not a valid .uf file: File is not a zip file.",
+        ),
+        (("summary", "./"), "Error: . is a folder; a file is needed."),
+        (("zoo", "list", "resmet*"), "Error: Unknown model of the zoo 'resmet*'. Did you mean 'resnet"),
+        (("demo", "--folder", "[red]broken.uf/x"), "Error: [Errno 20] Not a directory: '[red]broken.uf/x'"),
     ],
 )
-def test_errors_are_one_line(arguments: tuple[str, ...], match: str) -> None:
-    done = unifront(*arguments)
+def test_errors_are_one_line(arguments: tuple[str, ...], match: str, tmp_path: Path) -> None:
+    (tmp_path / "[red]broken.uf").write_bytes(b"PK, but no zip")
+    done = unifront(*arguments, folder=tmp_path)
     assert done.returncode == 1
     assert match in done.stderr
     assert "Traceback" not in done.stderr
@@ -96,6 +147,27 @@ def test_an_unknown_command_shows_the_usage() -> None:
     done = unifront("dance")
     assert done.returncode == 2
     assert "No such command 'dance'" in done.stderr
+
+
+def test_a_default_that_is_no_backend() -> None:
+    done = unifront("backends", environment={"UNIFRONT_BACKEND": "thorch"})
+    assert done.returncode == 1
+    assert "Error: Unknown backend 'thorch'. Did you mean 'torch'?" in done.stderr
+    assert "Default" not in done.stdout
+
+
+def test_a_reader_who_leaves_early_is_no_error() -> None:
+    command = f"{shlex.quote(sys.executable)} -m unifront.cli summary resnet50 | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=250)
+    assert done.stdout.startswith("resnet50: Model")
+    assert done.stderr == ""
+
+
+def test_a_full_disk_is_one_line() -> None:
+    command = f"{shlex.quote(sys.executable)} -m unifront.cli summary mlp > /dev/full"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=250)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["Error: [Errno 28] No space left on device"]
 
 
 def test_numbers_of_a_saved_model_in_a_new_process(tmp_path: Path) -> None:

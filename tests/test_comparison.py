@@ -10,9 +10,10 @@ from rich.console import Console
 
 import unifront as uf
 from tests.models import MODELS, TRAINABLE
-from unifront import errors, layers
+from unifront import errors, layers, ops
 from unifront.backend import get_backend
 from unifront.ops.elementwise import RELU
+from unifront.ops.reduce import ARGMAX
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -71,6 +72,27 @@ def test_half_precision_and_integers_are_compared_too() -> None:
     words = uf.Input((3,), dtype="int32")
     model = uf.Model(words, layers.Embedding(5, 2)(words))
     assert uf.parity(model, np.ones((2, 3), np.int32)).worst_forward == 0
+
+
+def test_what_no_layer_makes_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    x = uf.Input((3,), name="x", dtype="float64")
+    model = uf.Model(x, [ops.exp(x), ops.argmax(x, -1)], name="bare")
+    native = get_backend(TRAINABLE[0])
+    rows = getattr(native, "_compiled", native.rows()).table
+    right = rows[ARGMAX]
+    monkeypatch.setitem(rows, ARGMAX, lambda *x, **options: right(*x, **options) + 1)
+    found = uf.parity(model, np.eye(3), backends=TRAINABLE[0])
+    first, second = found.forward
+    assert first.differences[TRAINABLE[0]] < 1e-12
+    assert second.differences[TRAINABLE[0]] > 0.1
+    assert [first.path, second.path] == list(model.graph().output_names)
+
+
+def test_gradients_of_integers_are_refused() -> None:
+    x = uf.Input((3,), name="x")
+    model = uf.Model(x, ops.argmax(x, -1), name="numbers")
+    with pytest.raises(errors.ArgumentError, match="'numbers' has no float output, and so no gradients"):
+        uf.parity(model, np.eye(3), gradients=True)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 import unifront as uf
-from unifront.backend import default_name, get_backend, installed, is_installed, names
-from unifront.errors import UnifrontError
+from unifront.backend import default_name, get_backend, installed, is_installed, names, placement
+from unifront.errors import UnifrontError, UnknownName
 
 app = typer.Typer(
     help="Write a deep-learning model once; train and run it as PyTorch, TensorFlow or JAX.",
@@ -42,6 +42,14 @@ def options(
     """Options of every command."""
 
 
+def _table(*columns: str) -> Table:
+    """An empty table that loses nothing in a narrow terminal."""
+    table = Table()
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
 def _load_quietly() -> None:
     """Load every installed backend; what the frameworks print meanwhile is shown only if one fails to load.
 
@@ -64,8 +72,10 @@ def _load_quietly() -> None:
 
 @app.command()
 def demo(
-    folder: Annotated[Path | None, typer.Option(help="Keep digits.onnx and digits.uf here.")] = None,
-    epochs: Annotated[int, typer.Option(min=1, help="Epochs, shared among the backends.")] = 9,
+    folder: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Keep digits.onnx and digits.uf here.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs, shared; at least one for each backend.")] = 9,
 ) -> None:
     """Train one model on real digits with every installed backend, and show that they agree."""
     from unifront.demo import run
@@ -82,9 +92,7 @@ def demo(
 def list_backends() -> None:
     """Show which backends are installed, their versions and devices, and what to type for the rest."""
     _load_quietly()
-    table = Table()
-    for column in ("backend", "version", "devices", "to install"):
-        table.add_column(column)
+    table = _table("backend", "version", "devices", "to install")
     for name in sorted(names(), key=lambda name: name == "numpy"):
         if is_installed(name):
             found = get_backend(name)
@@ -92,16 +100,19 @@ def list_backends() -> None:
             continue
         table.add_row(name, "", "", escape(f'pip install "unifront[{name}]"'))
     console.print(table)
-    console.print(f"Default: {default_name()} (UNIFRONT_BACKEND or uf.set_backend change it)")
+    default = default_name()
+    placement(default)  # UNIFRONT_BACKEND may hold anything
+    console.print(f"Default: {default} (UNIFRONT_BACKEND or uf.set_backend change it)")
 
 
 @zoo_app.command("list")
 def zoo_list(pattern: Annotated[str, typer.Argument(help="Names to show, such as 'resnet*'.")] = "*") -> None:
     """List the models of the zoo."""
-    table = Table()
-    for column in ("model", "what it is", "source"):
-        table.add_column(column)
-    for entry in uf.zoo.entries(pattern):
+    table = _table("model", "what it is", "source")
+    found = uf.zoo.entries(pattern)
+    if not found:
+        raise UnknownName("model of the zoo", pattern, uf.zoo.list())
+    for entry in found:
         table.add_row(entry.name, escape(entry.summary), escape(entry.source))
     console.print(table)
 
@@ -109,15 +120,16 @@ def zoo_list(pattern: Annotated[str, typer.Argument(help="Names to show, such as
 @app.command()
 def summary(name: Annotated[str, typer.Argument(help="A model of the zoo, or a .uf file.")]) -> None:
     """Show a model's layers, output types and numbers of weights."""
-    model = uf.load(name) if name.endswith(".uf") else uf.zoo.create(name)
+    is_file = name.lower().endswith(".uf") or Path(name).name != name
+    model = uf.load(name) if is_file else uf.zoo.create(name)
     model.summary()
 
 
 def main() -> None:
-    """Run the command line; errors of unifront's own are one line, without a traceback."""
+    """Run the command line; errors of unifront's own and of files are one line, without a traceback."""
     try:
         app()
-    except UnifrontError as error:
+    except (UnifrontError, OSError) as error:
         Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
 

@@ -84,11 +84,17 @@ def parity(model: Model, x: Any, *, backends: Sequence[str] | None = None, gradi
     Args:
         x: a batch of inputs, as for `Model.predict`.
         backends: which to compare; all installed ones with gradients by default.
-        gradients: also compare the gradients of the mean squared output to every trainable weight.
+        gradients: also compare the gradients of the mean squared output to every trainable weight. Their judge
+            is the median of the backends, so that one backend alone has nothing to differ from.
 
     Returns:
         A `Parity`; call its ``print()``. Differences are relative to the largest magnitude compared.
+
+    Raises `ArgumentError` if no backend is installed, or for gradients of a model without a float output;
+    `DataError` if ``x`` does not fit the model.
     """
+    if isinstance(backends, str):
+        backends = (backends,)
     names = tuple(backends or (name for name in installed() if name != "numpy"))
     if not names:
         raise ArgumentError(
@@ -97,7 +103,11 @@ def parity(model: Model, x: Any, *, backends: Sequence[str] | None = None, gradi
     places = [placement(name) for name in names]
     inputs = data.check_inputs(model, x)
     traced = model.trace(False)
-    paths, graph = _layer_outputs(traced.graph)
+    count = traced.output_count  # without new values of variables
+    given = replace(
+        traced.graph, outputs=traced.graph.outputs[:count], output_names=traced.graph.output_names[:count]
+    )
+    paths, graph = _layer_outputs(given)
     judge = _run(graph, traced, inputs, placement("numpy"))
     found = {name: _run(graph, traced, inputs, place) for name, place in zip(names, places, strict=True)}
     forward = tuple(_row(path, judge[i], {n: found[n][i] for n in names}) for i, path in enumerate(paths))
@@ -120,11 +130,14 @@ def _row(path: str, judge: np.ndarray, each: dict[str, np.ndarray]) -> Row:
 
 
 def _layer_outputs(graph: Graph) -> tuple[list[str], Graph]:
-    """A graph whose outputs are the last values of every layer, and the layers' paths."""
+    """A graph whose outputs are the last values of every layer and what else the model gives, and their names."""
     last: dict[str, Value] = {}
     for node in graph.nodes:
         if node.name and node.op.name != "constant" and node.outputs[0].type.dtype.is_float:
             last[node.name] = node.outputs[0]
+    for name, value in zip(graph.output_names, graph.outputs, strict=True):
+        if value not in last.values():
+            last[f"{name} (output)" if name in last else name] = value
     paths = list(last)
     return paths, replace(graph, outputs=tuple(last.values()), output_names=tuple(paths))
 
@@ -159,6 +172,8 @@ def _squared(traced: Tracing) -> tuple[Graph, list[str]]:
         if output.dtype.is_float:
             term = ops.mean(ops.square(output))
             total = term if total is None else ops.add(total, term)
+    if total is None:
+        raise ArgumentError(f"The model {graph.name!r} has no float output, and so no gradients to compare.")
     variables = [replace(seen, value=value) for seen, value in zip(graph.variables, values, strict=True)]
     wrt = [seen.name for seen in graph.variables if seen.trainable]
     return builder.graph([total], ["loss"], variables), wrt

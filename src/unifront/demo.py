@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 import unifront as uf
@@ -24,7 +25,6 @@ from unifront.model import Model
 from unifront.summary import summary_table
 from unifront.testing import difference
 
-EPOCHS = 8
 GOAL = 0.97
 Split = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -65,8 +65,13 @@ def evaluate_everywhere(model: Model, x: np.ndarray, y: np.ndarray) -> dict[str,
     return found
 
 
-def run(console: Console, folder: Path | None = None, epochs: int = EPOCHS) -> bool:
-    """The whole demo; True if every part of it came out as promised."""
+def run(console: Console, folder: Path | None, epochs: int) -> bool:
+    """The whole demo; True if every part of it came out as promised.
+
+    Args:
+        folder: where the files are kept; None: nowhere.
+        epochs: shared among the backends, at least one for each.
+    """
     uf.set_seed(0)
     (x_train, y_train), (x_test, y_test) = load_digits()
     model = build()
@@ -153,7 +158,7 @@ def _save(console: Console, model: Model, found: dict[str, dict[str, float]], pa
         [sys.executable, "-m", "unifront.demo", str(path)], capture_output=True, text=True, check=False
     )
     if done.returncode:
-        console.print(f"  [red]The new process failed:[/] {done.stderr[-2000:]}")
+        console.print(f"  [red]The new process failed:[/] {escape(done.stderr[-2000:])}")
         return False
     again: dict[str, dict[str, float]] = json.loads(done.stdout.strip().splitlines()[-1])
     off = max(abs(again[name][key] - row[key]) for name, row in found.items() for key in ("loss", "accuracy"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,10 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from unifront import tree
+from unifront.ir.graph import Node
 from unifront.weights import Variable
 
 if TYPE_CHECKING:
     from unifront.model import Model
+
+_MOST_KINDS = 4
 
 
 def count(weights: list[Variable]) -> int:
@@ -25,18 +28,14 @@ def count(weights: list[Variable]) -> int:
 def summary_table(model: Model) -> Table:
     """The table that `Model.summary` prints. Raises `NotBuiltError` if the inputs are not known."""
     model.trace()
-    table = Table(title=f"{model.name}: {type(model).__name__}", title_justify="left")
-    table.add_column("layer")
-    table.add_column("output")
-    table.add_column("weights", justify="right")
+    table = Table(title=_shown(f"{model.name}: {type(model).__name__}"), title_justify="left")
+    table.add_column("layer", overflow="fold")
+    table.add_column("output", overflow="fold")
+    table.add_column("weights", justify="right", overflow="fold")
     for name, type_ in model.input_types.items():
-        table.add_row(escape(f"{name} (Input)"), escape(str(type_)), "")
-    for layer in model.layers:
-        shown = ", ".join(str(leaf) for leaf in tree.leaves(layer.output_types) if leaf is not None)
-        own = count(layer.weights)
-        table.add_row(
-            escape(f"{layer.name} ({type(layer).__name__})"), escape(shown), f"{own:,}" if own else ""
-        )
+        table.add_row(_shown(f"{name} (Input)"), _shown(str(type_)), "")
+    for name, kind, types, own in _of_layers(model) if model.layers else _of_graph(model):
+        table.add_row(_shown(f"{name} ({kind})"), _shown(", ".join(types)), f"{own:,}" if own else "")
     total, trained = count(model.weights), count(model.trainable_weights)
     size = sum(int(np.prod(w.shape)) * w.dtype.bits // 8 for w in model.weights)
     table.caption_justify = "left"
@@ -44,6 +43,35 @@ def summary_table(model: Model) -> Table:
         f"{total:,} weights ({size / 2**20:.2f} MiB), {trained:,} trainable, {total - trained:,} not"
     )
     return table
+
+
+Row = tuple[str, str, list[str], int]
+"""A layer's name, what it is, its output types, the number of its weights."""
+
+
+def _of_layers(model: Model) -> Iterator[Row]:
+    for layer in model.layers:
+        types = [str(leaf) for leaf in tree.leaves(layer.output_types) if leaf is not None]
+        yield layer.name, type(layer).__name__, types, count(layer.weights)
+
+
+def _of_graph(model: Model) -> Iterator[Row]:
+    """The layers of a graph by the first part of their path, with their operations: a loaded model has no others."""
+    nodes: dict[str, list[Node]] = {}
+    for node in model.graph().nodes:
+        if node.name and node.op.name != "constant":
+            nodes.setdefault(node.name.partition("/")[0], []).append(node)
+    paths = model.variable_paths()
+    for name, own in nodes.items():
+        kinds = list(dict.fromkeys(node.op.name for node in own))
+        kind = ", ".join(kinds[:_MOST_KINDS]) + ", …" * (len(kinds) > _MOST_KINDS)
+        weights = [weight for weight in model.weights if paths[id(weight)].partition("/")[0] == name]
+        yield name, kind, [str(own[-1].outputs[0].type)], count(weights)
+
+
+def _shown(text: str) -> str:
+    """``text`` without markup, and without what would steer the terminal: names may come from a file."""
+    return escape(text if text.isprintable() else ascii(text)[1:-1])
 
 
 def summarize(model: Model, print_fn: Callable[[str], Any] | None = None) -> None:

@@ -4,8 +4,9 @@ import os
 import sys
 
 if "tensorflow" not in sys.modules:
-    # Without this, TensorFlow prints a page about oneDNN and missing GPUs. Who has set it keeps it.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # No lines that only inform; warnings, such as that of a GPU that cannot be used, and errors are shown. Who has
+    # set it keeps it. TensorFlow 2.21 prints some lines about oneDNN and CUDA before it heeds this at all.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
 
 from unifront_tensorflow.runtime import BACKEND
 

@@ -263,18 +263,21 @@ _ALIASES = {"jaxlib": "jax"}
 
 
 @cache
-def _owner(module: str) -> str | None:
-    """The backend whose arrays have classes of the top-level module: its framework's, or its own."""
-    packages = {
-        point.module.partition(".")[0]: name for name, point in entry_points().items() if name != "numpy"
-    }
-    name = _ALIASES.get(module) or packages.get(module) or module
-    return name if name in entry_points() else None
+def _owner(kind: type) -> str | None:
+    """The backend whose arrays are of the class ``kind``, or of one that it derives from: the class is of its
+    framework's package, or of its own."""
+    packages = {point.module.partition(".")[0]: name for name, point in entry_points().items()}
+    del packages["unifront"]  # NumPy's backend is built in
+    for module in (base.__module__.partition(".")[0] for base in kind.__mro__):
+        name = _ALIASES.get(module) or packages.get(module) or module
+        if name in entry_points():
+            return name
+    return None
 
 
 def backend_of(array: Any) -> Backend | None:
     """The backend whose native array this is; None for anything else (scalars, lists, host keys)."""
-    name = _owner(type(array).__module__.partition(".")[0])
+    name = _owner(type(array))  # type: ignore[arg-type]  # mypy takes no class for hashable
     return None if name is None else get_backend(name)
 
 

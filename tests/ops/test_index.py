@@ -67,7 +67,7 @@ def test_types_keep_named_dimensions(result, expected):
             DTypeError,
             "the table is int32; a float is needed",
         ),
-        (lambda: ops.one_hot(TOKENS, 0), ArgumentError, "a positive int, not 0"),
+        (lambda: ops.one_hot(TOKENS, 0), ArgumentError, "one_hot: num_classes is an int from 1 up, not 0"),
         (lambda: ops.one_hot(X, 3), DTypeError, "integers are needed"),
         (lambda: ops.sort(np.array([True])), DTypeError, "bool cannot be sorted"),
         (lambda: ops.top_k(X, 5), ShapeError, "no 5 largest of 4 elements"),

@@ -52,7 +52,7 @@ def test_types_keep_named_dimensions(result, expected):
         (lambda: ops.pad(X, 4, "reflect"), ShapeError, "adds at most 3 to axis 2"),
         (lambda: ops.pad(X, 1, "wrap"), ArgumentError, "one of constant, reflect, symmetric, not 'wrap'"),
         (lambda: ops.pad(X, -1), ShapeError, "are not two sizes"),
-        (lambda: ops.repeat(X, -1, 0), ArgumentError, "not negative"),
+        (lambda: ops.repeat(X, -1, 0), ArgumentError, "repeats is an int from 0 up, not -1"),
         (lambda: ops.flip(X, 3), ShapeError, "axis 3 is out of range"),
         (lambda: ops.tile(X, -1), ShapeError, "is not one number of repeats"),
     ],

@@ -146,8 +146,6 @@ def substitute(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
 
 def divide_exactly(dim: Dim, divisor: Dim) -> Dim | None:
     """``dim / divisor`` where that is a dimension again, else None. Used to solve the -1 of a reshape."""
-    if dim == divisor:
-        return 1
     if isinstance(divisor, int):
         if divisor <= 0:
             return None
@@ -155,6 +153,8 @@ def divide_exactly(dim: Dim, divisor: Dim) -> Dim | None:
             return dim // divisor if dim % divisor == 0 else None
         quotient = dim // divisor
         return quotient if quotient * divisor == dim else None
+    if dim == divisor:
+        return 1
     if isinstance(dim, int) or len(divisor.terms) != 1:
         return None
     (atoms, factor) = divisor.terms[0]

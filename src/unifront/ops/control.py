@@ -325,6 +325,7 @@ def cond(pred: TensorLike, true_fn: Function, false_fn: Function, *operands: Any
         return record(cond, pred, true_fn, false_fn, *operands)
     builder = builder_of(leaves)
     if builder is None:
+        _need_predicate("cond", type_of(pred))
         return true_fn(*operands) if bool(pred) else false_fn(*operands)
     then = _trace("true_fn", true_fn, operands, builder)
     otherwise = _trace("false_fn", false_fn, operands, builder)

@@ -106,7 +106,10 @@ def full(
     """
     sizes, kind = dims_in(shape), floatx() if dtype is None else dtype_of(dtype)
     if _is_static("full", sizes if not isinstance(fill_value, DimExpr) else (*sizes, fill_value), like):
-        return np.full(sizes, fill_value, kind.numpy)
+        try:
+            return np.full(sizes, fill_value, kind.numpy)
+        except (OverflowError, TypeError, ValueError):
+            raise ArgumentError(f"full: {fill_value!r} is no number that fits {kind}.") from None
     return bind(FILL, like, shape=sizes, value=fill_value, dtype=kind.name)
 
 
@@ -174,6 +177,8 @@ def arange(
         like: a tensor of the graph or backend to make it in; needed for named dimensions.
     """
     first, last = (0, start) if stop is None else (start, stop)
+    if step == 0:
+        raise ArgumentError("arange: the step is not 0.")
     floats = any(isinstance(number, float) for number in (first, last, step))
     kind = dtype_of(dtype) if dtype is not None else floatx() if floats else dtype_of("int32")
     if not isinstance(first, DimExpr) and not isinstance(last, DimExpr):

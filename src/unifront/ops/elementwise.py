@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from unifront.backend import Array
-from unifront.dtypes import DTypeLike, bool_, dtype_of, promote, to_float
+from unifront.backend import Array, HostKey, backend_of
+from unifront.dtypes import DType, DTypeLike, bool_, dtype_of, promote, to_float
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir.types import TensorType
 from unifront.ops.rules import broadcast, need_float, same_dtype
 from unifront.ops.spec import OpSpec, Sample, register
 from unifront.ops.tensor import Tensor, bind, type_of
+from unifront.weights import Variable
 
 TensorLike = Tensor | Array
 Function = Callable[..., Any]
@@ -25,20 +26,35 @@ PAIRS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 
 
 def cast(x: TensorLike, dtype: DTypeLike) -> Any:
-    """``x`` with its elements converted to ``dtype``; floats are cut toward zero to integers."""
+    """``x`` with its elements converted to ``dtype``; floats are cut toward zero to integers.
+
+    Raises `DTypeError` for random keys, `UnknownName` if ``dtype`` is none (NumPy astype; ONNX Cast).
+    """
     target = dtype_of(dtype)
-    if type_of(x).dtype == target and not isinstance(x, int | float):
-        return x
-    return bind(CAST, x, dtype=target.name)
+    is_tensor = isinstance(x, Tensor | Variable) or backend_of(x) is not None
+    return x if is_tensor and type_of(x).dtype == target else bind(CAST, x, dtype=target.name)
 
 
 def promoted(*operands: TensorLike) -> tuple[Any, ...]:
     """The operands cast to the dtype in which they meet; Python numbers follow the others."""
-    scalars = [isinstance(o, bool | int | float) for o in operands]
-    dtype = promote(*(o if s else type_of(o).dtype for o, s in zip(operands, scalars, strict=True)))  # type: ignore[arg-type]
-    return tuple(
-        np.asarray(o, dtype.numpy) if s else cast(o, dtype) for o, s in zip(operands, scalars, strict=True)
-    )
+    if not operands:
+        return ()
+    dtype = promote(*(o if _is_number(o) else type_of(o).dtype for o in operands))
+    return tuple(_number(o, dtype) if _is_number(o) else cast(o, dtype) for o in operands)
+
+
+def _is_number(operand: Any) -> TypeGuard[bool | int | float]:
+    return isinstance(operand, bool | int | float) and not isinstance(operand, HostKey)
+
+
+def _number(number: bool | int | float, dtype: DType) -> np.ndarray:
+    try:
+        with np.errstate(over="ignore"):  # a float too large is infinite, as everywhere
+            return np.asarray(number, dtype.numpy)
+    except OverflowError:
+        raise ArgumentError(
+            f"The number {number} does not fit {dtype}, the dtype of the other operands; cast them first."
+        ) from None
 
 
 def floating(x: TensorLike) -> Any:
@@ -75,7 +91,7 @@ def _unary(
     )
 
     def function(x: TensorLike) -> Any:
-        kept = keeps_integers and type_of(x).dtype.is_integer and not isinstance(x, int)
+        kept = keeps_integers and type_of(x).dtype.is_integer
         return bind(spec, x if kept else floating(x))
 
     function.__name__ = function.__qualname__ = name
@@ -156,11 +172,9 @@ def gelu(x: TensorLike, approximate: bool = True) -> Any:
     return bind(GELU, floating(x), approximate=approximate)
 
 
-def _with_slope(
-    name: str, attribute: str, default: float, reference: Function, source: str
-) -> tuple[OpSpec, Function]:
+def _with_slope(name: str, attribute: str, default: float, reference: Function, source: str) -> OpSpec:
     """An activation with one float parameter."""
-    spec = register(
+    return register(
         OpSpec(
             name,
             rule=lambda x, **_: need_float(x),
@@ -176,23 +190,25 @@ def _with_slope(
         )
     )
 
-    def function(x: TensorLike, slope: float = default) -> Any:
-        attributes: dict[str, Any] = {attribute: float(slope)}
-        return bind(spec, floating(x), **attributes)
 
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Elementwise {name} of ``x`` with its parameter ``{attribute}`` ({source})."
-    return spec, function
-
-
-LEAKY_RELU, leaky_relu = _with_slope(
+LEAKY_RELU = _with_slope(
     "leaky_relu", "negative_slope", 0.2, lambda x, negative_slope: np.where(x > 0, x, negative_slope * x),
     "ONNX LeakyRelu",
 )  # fmt: skip
-ELU, elu = _with_slope(
+ELU = _with_slope(
     "elu", "alpha", 1.0, lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
     "Clevert et al. 2015; ONNX Elu",
 )  # fmt: skip
+
+
+def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Any:
+    """``x`` where it is positive, else ``negative_slope * x`` (Maas et al. 2013; ONNX LeakyRelu)."""
+    return bind(LEAKY_RELU, floating(x), negative_slope=float(negative_slope))
+
+
+def elu(x: TensorLike, alpha: float = 1.0) -> Any:
+    """``x`` where it is positive, else ``alpha * (exp(x) - 1)`` (Clevert et al. 2015; ONNX Elu)."""
+    return bind(ELU, floating(x), alpha=float(alpha))
 
 
 def _binary(
@@ -355,9 +371,15 @@ CLIP = register(
 
 
 def clip(x: TensorLike, minimum: float, maximum: float) -> Any:
-    """``x`` limited to ``[minimum, maximum]``, Python numbers (NumPy clip). The gradient outside is zero."""
+    """``x`` limited to ``[minimum, maximum]``, Python numbers (NumPy clip). The gradient outside is zero.
+
+    Integers stay integers between ints, and become float32 between floats. Raises `ArgumentError` if the
+    minimum is above the maximum, `DTypeError` for booleans and keys.
+    """
     if minimum > maximum:
         raise ArgumentError(f"clip: the minimum {minimum} is above the maximum {maximum}.")
+    if isinstance(minimum, float) or isinstance(maximum, float):
+        x = floating(x)
     kind = int if type_of(x).dtype.is_integer else float
     return bind(CLIP, x, minimum=kind(minimum), maximum=kind(maximum))
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from unifront.dtypes import DTypeLike, dtype_of, int32, int64
-from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.errors import DTypeError, ShapeError
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
 from unifront.ops.elementwise import TensorLike, cast
-from unifront.ops.rules import axis_in, broadcast, need_float, need_rank, show
+from unifront.ops.rules import axis_in, broadcast, need_float, need_rank, show, whole
 from unifront.ops.shape import flatten
 from unifront.ops.spec import OpSpec, Sample, register
 from unifront.ops.tensor import bind, type_of
@@ -184,12 +184,9 @@ def one_hot(x: TensorLike, num_classes: int, axis: int = -1, dtype: DTypeLike = 
         x: integers ``[...]``.
         axis: where the classes stand in the result.
     """
-    if not isinstance(num_classes, int) or num_classes < 1:
-        raise ArgumentError(f"one_hot: num_classes is a positive int, not {num_classes!r}.")
+    count = whole(num_classes, "one_hot: num_classes", 1)
     place = axis_in(axis, type_of(x).rank + 1)
-    return bind(
-        ONE_HOT, _positions("one_hot", x), num_classes=num_classes, axis=place, dtype=dtype_of(dtype).name
-    )
+    return bind(ONE_HOT, _positions("one_hot", x), num_classes=count, axis=place, dtype=dtype_of(dtype).name)
 
 
 def _sort_rule(x: TensorType, axis: int) -> TensorType:
@@ -228,7 +225,7 @@ def argsort(x: TensorLike, axis: int = -1) -> Any:
 
 
 def _top_k_rule(x: TensorType, k: int) -> tuple[TensorType, TensorType]:
-    _sort_rule(x, x.rank - 1)
+    _sort_rule(x, axis_in(-1, x.rank))
     last = x.shape[-1]
     if k < 0 or (isinstance(last, int) and k > last):
         raise ShapeError(f"top_k: there are no {k} largest of {last} elements (shape {show(x.shape)}).")
@@ -257,5 +254,5 @@ def top_k(x: TensorLike, k: int) -> tuple[Any, Any]:
 
     Which of equal elements comes first is the framework's choice.
     """
-    values, positions = bind(TOP_K, x, k=k)
+    values, positions = bind(TOP_K, x, k=whole(k, "top_k: k"))
     return values, positions

@@ -183,7 +183,7 @@ def einsum(equation: str, *operands: TensorLike) -> Any:
             once, in alphabetical order. ``...`` stands for further axes.
         operands: tensors, promoted to one dtype; equal letters have equal lengths.
     """
-    tensors = promoted(*operands) if operands else ()
+    tensors = promoted(*operands)
     return bind(EINSUM, *tensors, equation=_written_out(equation, [type_of(x).rank for x in tensors]))
 
 

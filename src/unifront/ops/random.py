@@ -18,7 +18,7 @@ from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
 from unifront.ops.elementwise import TensorLike, floating, less
-from unifront.ops.rules import broadcast, need_float, show
+from unifront.ops.rules import broadcast, dims_in, need_float, show
 from unifront.ops.spec import OpSpec, Sample, register
 from unifront.ops.tensor import bind, type_of
 
@@ -118,10 +118,6 @@ RANDOM_NORMAL = register(
 )
 
 
-def _shape(shape: Dim | Sequence[Dim]) -> tuple[Dim, ...]:
-    return tuple(shape) if isinstance(shape, Sequence) else (shape,)
-
-
 def random_uniform(
     key: TensorLike,
     shape: Dim | Sequence[Dim],
@@ -136,7 +132,7 @@ def random_uniform(
     ``like``, any tensor, says on which device they shall be; else they are on the backend's first.
     """
     return bind(
-        RANDOM_UNIFORM, key, like, shape=_shape(shape), minimum=float(minimum), maximum=float(maximum),
+        RANDOM_UNIFORM, key, like, shape=dims_in(shape), minimum=float(minimum), maximum=float(maximum),
         dtype=dtype_of(dtype).name,
     )  # fmt: skip
 
@@ -152,7 +148,7 @@ def random_normal(
 ) -> Any:
     """Values drawn from the normal distribution (NumPy Generator.normal); ``like`` as in `random_uniform`."""
     return bind(
-        RANDOM_NORMAL, key, like, shape=_shape(shape), mean=float(mean), stddev=float(stddev),
+        RANDOM_NORMAL, key, like, shape=dims_in(shape), mean=float(mean), stddev=float(stddev),
         dtype=dtype_of(dtype).name,
     )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -30,18 +31,35 @@ def show(shape: Shape) -> str:
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
 
 
+def is_whole(value: Any) -> TypeGuard[int]:
+    """Whether ``value`` is an int, Python's or NumPy's, and no boolean."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def whole(value: int, what: str, least: int = 0) -> int:
+    """``value`` as a Python int of at least ``least``; `ArgumentError` naming ``what`` for anything else."""
+    if not is_whole(value) or value < least:
+        raise ArgumentError(f"{what} is an int from {least} up, not {value!r}.")
+    return int(value)
+
+
+def listed(axis: int | Sequence[int]) -> Sequence[int]:
+    """One axis, or several, as several."""
+    return axis if isinstance(axis, Sequence | np.ndarray) and not isinstance(axis, str) else (axis,)
+
+
 def axis_in(axis: int, rank: int, what: str = "axis") -> int:
     """``axis`` counted from the front; `ShapeError` if there is none such."""
-    if not isinstance(axis, int) or not -rank <= axis < rank:
+    if not is_whole(axis) or not -rank <= axis < rank:
         raise ShapeError(f"{what} {axis!r} is out of range for a tensor of rank {rank}.")
-    return axis % rank
+    return int(axis) % rank
 
 
 def axes_in(axis: int | Sequence[int] | None, rank: int) -> tuple[int, ...]:
     """Axes counted from the front, sorted, each once; None means all."""
     if axis is None:
         return tuple(range(rank))
-    axes = [axis_in(one, rank) for one in ((axis,) if isinstance(axis, int) else axis)]
+    axes = [axis_in(one, rank) for one in listed(axis)]
     if len(set(axes)) < len(axes):
         raise ShapeError(f"The axes {axis} name one axis twice (rank {rank}).")
     return tuple(sorted(axes))
@@ -78,7 +96,7 @@ def dims_in(shape: Dim | Sequence[Dim], what: str = "shape") -> Shape:
     for dim in given:
         if isinstance(dim, DimExpr):
             found.append(dim)
-        elif isinstance(dim, int | np.integer) and not isinstance(dim, bool):
+        elif is_whole(dim):
             found.append(int(dim))
         else:
             raise ArgumentError(f"{what} is made of ints and named dimensions; given was {shape!r}.")

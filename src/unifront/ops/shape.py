@@ -13,7 +13,7 @@ from unifront.errors import ShapeError
 from unifront.ir.dims import Dim, divide_exactly
 from unifront.ir.types import Shape, TensorType
 from unifront.ops.elementwise import TensorLike, promoted
-from unifront.ops.rules import axes_in, axis_in, broadcast, dims_in, same_dtype, show
+from unifront.ops.rules import axes_in, axis_in, broadcast, dims_in, listed, same_dtype, show
 from unifront.ops.spec import OpSpec, Sample, register
 from unifront.ops.tensor import bind, replayed, type_of
 
@@ -102,16 +102,24 @@ TRANSPOSE = register(
 def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Any:
     """``x`` with its axes in the order ``axes``; None reverses them (NumPy transpose)."""
     rank = type_of(x).rank
-    order = range(rank)[::-1] if axes is None else (axis_in(int(axis), rank) for axis in axes)
+    order = range(rank)[::-1] if axes is None else (axis_in(axis, rank) for axis in axes)
     return bind(TRANSPOSE, x, axes=tuple(order))
 
 
-def moveaxis(x: TensorLike, source: int, destination: int) -> Any:
-    """``x`` with the axis ``source`` moved to the place ``destination`` (NumPy moveaxis)."""
+def moveaxis(x: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]) -> Any:
+    """``x`` with each axis of ``source`` moved to its place in ``destination`` (NumPy moveaxis).
+
+    Raises `ShapeError` unless the two name as many axes, each once.
+    """
     rank = type_of(x).rank
-    taken, place = axis_in(source, rank, "source"), axis_in(destination, rank, "destination")
-    axes = [axis for axis in range(rank) if axis != taken]
-    return transpose(x, [*axes[:place], taken, *axes[place:]])
+    taken = [axis_in(axis, rank, "source") for axis in listed(source)]
+    places = [axis_in(axis, rank, "destination") for axis in listed(destination)]
+    if not len(taken) == len(set(taken)) == len(places) == len(set(places)):
+        raise ShapeError(f"moveaxis: the axes {source} do not go to the places {destination} one by one.")
+    axes = [axis for axis in range(rank) if axis not in taken]
+    for place, axis in sorted(zip(places, taken, strict=True)):
+        axes.insert(place, axis)
+    return transpose(x, axes)
 
 
 def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Any:
@@ -165,9 +173,11 @@ SQUEEZE = register(
 
 
 def expand_dims(x: TensorLike, axis: int | Sequence[int]) -> Any:
-    """``x`` with new axes of length 1 at the places ``axis`` of the result (NumPy expand_dims)."""
-    count = 1 if isinstance(axis, int) else len(axis)
-    return bind(EXPAND_DIMS, x, axes=axes_in(axis, type_of(x).rank + count))
+    """``x`` with new axes of length 1 at the places ``axis`` of the result (NumPy expand_dims).
+
+    Raises `ShapeError` for a place that the result has not, or named twice.
+    """
+    return bind(EXPAND_DIMS, x, axes=axes_in(axis, type_of(x).rank + len(listed(axis))))
 
 
 def squeeze(x: TensorLike, axis: int | Sequence[int] | None = None) -> Any:
@@ -248,10 +258,14 @@ CONCATENATE = register(
 
 
 def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Any:
-    """The tensors ``xs`` one after the other along ``axis``, promoted to one dtype (NumPy concatenate)."""
-    if not xs:
+    """The tensors ``xs`` one after the other along ``axis``, promoted to one dtype (NumPy concatenate).
+
+    Raises `ShapeError` if there are none, or if they differ in rank or outside ``axis``.
+    """
+    tensors = promoted(*xs)
+    if not tensors:
         raise ShapeError("concatenate takes at least one tensor.")
-    return bind(CONCATENATE, *promoted(*xs), axis=axis_in(axis, type_of(xs[0]).rank))
+    return bind(CONCATENATE, *tensors, axis=axis_in(axis, type_of(tensors[0]).rank))
 
 
 def _stack_rule(*types: TensorType, axis: int) -> TensorType:
@@ -277,10 +291,17 @@ STACK = register(
 
 
 def stack(xs: Sequence[TensorLike], axis: int = 0) -> Any:
-    """The tensors ``xs``, all of one shape, along a new axis, promoted to one dtype (NumPy stack)."""
-    if not xs:
+    """The tensors ``xs``, all of one shape, along a new axis, promoted to one dtype (NumPy stack).
+
+    Args:
+        axis: the place of the new axis in the result.
+
+    Raises `ShapeError` if there are none, or if their shapes differ.
+    """
+    tensors = promoted(*xs)
+    if not tensors:
         raise ShapeError("stack takes at least one tensor.")
-    return bind(STACK, *promoted(*xs), axis=axis_in(axis, type_of(xs[0]).rank + 1))
+    return bind(STACK, *tensors, axis=axis_in(axis, type_of(tensors[0]).rank + 1))
 
 
 def _split_rule(x: TensorType, sizes: tuple[Dim, ...], axis: int) -> tuple[TensorType, ...]:
@@ -320,8 +341,8 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[Dim], axis: int = 0
     type_ = type_of(x)
     axis = axis_in(axis, type_.rank)
     length = type_.shape[axis]
-    if isinstance(indices_or_sections, int):
-        part = divide_exactly(length, indices_or_sections)
+    if isinstance(indices_or_sections, int | np.integer):
+        part = divide_exactly(length, int(indices_or_sections))
         if part is None:
             raise ShapeError(
                 f"Axis {axis} of the shape {show(type_.shape)} has no {indices_or_sections} equal parts."

@@ -14,7 +14,7 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.types import TensorType
 from unifront.ops.elementwise import TensorLike
-from unifront.ops.rules import axes_in, axis_in, dims_in, show
+from unifront.ops.rules import axes_in, axis_in, dims_in, show, whole
 from unifront.ops.shape import expand_dims, flatten, squeeze
 from unifront.ops.spec import OpSpec, Sample, register
 from unifront.ops.tensor import bind, replayed, type_of
@@ -219,9 +219,21 @@ def pad(
         pad_width: one size, one pair for all axes, or a pair for each axis.
         mode: ``"constant"``, or the mirror image without (``"reflect"``) or with (``"symmetric"``) the edge.
         constant_values: what to add in mode ``"constant"``.
+
+    Raises `ArgumentError` for widths that do not fit the axes or another mode, `ShapeError` for negative ones
+    or where there is too little to mirror.
     """
     type_ = type_of(x)
-    pairs = np.broadcast_to(np.asarray(pad_width, dtype=np.int64), (type_.rank, 2)).tolist()
+    try:
+        given = np.asarray(pad_width)
+        pairs = np.broadcast_to(given, (type_.rank, 2)).tolist()
+    except ValueError:
+        given = np.asarray(None)
+    if given.dtype.kind not in "iu" and given.size:
+        raise ArgumentError(
+            f"pad: pad_width is an int, a pair, or a pair for each of the {type_.rank} axes of the shape "
+            f"{show(type_.shape)}, not {pad_width!r}."
+        )
     value = int(constant_values) if not type_.dtype.is_float else float(constant_values)
     return bind(PAD, x, widths=tuple(map(tuple, pairs)), mode=mode, value=value)
 
@@ -276,7 +288,8 @@ def repeat(x: TensorLike, repeats: int, axis: int | None = None) -> Any:
     """Each element along ``axis`` so many times over; None repeats the flattened ``x`` (NumPy repeat)."""
     if axis is None:
         x, axis = flatten(x), 0
-    return bind(REPEAT, x, repeats=operator.index(repeats), axis=axis_in(axis, type_of(x).rank))
+    times = whole(repeats, "repeat: the number of repeats")
+    return bind(REPEAT, x, repeats=times, axis=axis_in(axis, type_of(x).rank))
 
 
 def _tile_rule(x: TensorType, repeats: tuple[Dim, ...]) -> TensorType:

@@ -85,9 +85,8 @@ class OpSpec:
                     wanted.__name__ if isinstance(wanted, type) else " or ".join(t.__name__ for t in wanted)
                 )
                 raise ArgumentError(f"{self.name}: {name} is a {shown}, not {value!r}.")
-            if name in ("axis", "axes") and any(
-                isinstance(axis, int) and axis < 0 for axis in (value if wanted is tuple else (value,))
-            ):
+            axes = value if isinstance(value, tuple) else (value,)
+            if name in ("axis", "axes") and any(isinstance(axis, int) and axis < 0 for axis in axes):
                 raise ArgumentError(f"{self.name}: {name} is counted from the front, unlike {value!r}.")
         extra = {"regions": regions} if regions else {}
         try:

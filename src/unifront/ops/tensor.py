@@ -8,8 +8,9 @@ replayed when the model is traced.
 from __future__ import annotations
 
 import functools
+import reprlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec
@@ -17,9 +18,17 @@ from typing import Any, ParamSpec
 import numpy as np
 
 from unifront import tree
-from unifront.backend import Backend, HostKey, backend_of, placement
-from unifront.dtypes import DType, dtype_of, key
-from unifront.errors import ArgumentError, UnifrontError, UnsupportedOp
+from unifront.backend import (
+    Backend,
+    HostKey,
+    backend_of,
+    default_name,
+    get_backend,
+    placement,
+    use_backend,
+)
+from unifront.dtypes import BY_NAME, DType, dtype_of, key
+from unifront.errors import ArgumentError, DTypeError, UnifrontError, UnsupportedOp
 from unifront.ir import graph as ir
 from unifront.ir.emit import emit
 from unifront.ir.graph import Graph, Literal, Node, Value
@@ -270,14 +279,32 @@ def lift(operand: Any, builder: Builder) -> Traced:
     if isinstance(operand, Variable):
         return builder.variable(operand)
     backend = backend_of(operand)
-    if backend is not None:
-        operand = backend.numpy(operand)
-    array = np.asarray(operand)
-    return builder.constant(array if hasattr(operand, "dtype") else array.astype(_default_dtype(array)))
+    return builder.constant(_host_array(operand) if backend is None else backend.numpy(operand))
 
 
-def _default_dtype(array: np.ndarray) -> np.dtype:
-    return {"f": np.dtype("float32"), "i": np.dtype("int32")}.get(array.dtype.kind, array.dtype)
+_DEFAULTS = {"f": np.dtype("float32"), "i": np.dtype("int32"), "u": np.dtype("int32")}
+
+
+def _host_array(operand: Any) -> np.ndarray:
+    """A number or a list of numbers as an array: Python's floats are float32, its ints int32."""
+    try:
+        array = np.asarray(operand)
+    except (TypeError, ValueError):  # lists of unequal lengths
+        array = np.asarray(None)
+    if array.dtype.name not in BY_NAME:
+        raise DTypeError(f"Operations take tensors, arrays and numbers, not {reprlib.repr(operand)}.")
+    if hasattr(operand, "dtype"):
+        return array
+    default = _DEFAULTS.get(array.dtype.kind, array.dtype)
+    if default.kind == "i" and array.size:
+        for extreme in (array.min(), array.max()):
+            if not np.iinfo(default).min <= extreme <= np.iinfo(default).max:
+                raise ArgumentError(
+                    f"The number {extreme} does not fit int32, as which Python's ints are taken; "
+                    "give a NumPy array of another dtype."
+                )
+    with np.errstate(over="ignore"):
+        return array.astype(default)
 
 
 def type_of(operand: Any) -> TensorType:
@@ -289,18 +316,15 @@ def type_of(operand: Any) -> TensorType:
         return backend.type_of(operand)
     if isinstance(operand, HostKey):
         return TensorType(key)
-    array = np.asarray(operand)
-    return TensorType(dtype_of(_default_dtype(array)), array.shape)
+    array = _host_array(operand)
+    return TensorType(dtype_of(array.dtype), array.shape)
 
 
 def _run(
     op: OpSpec, operands: Sequence[Any], attributes: Mapping[str, Any], regions: tuple[Graph, ...]
 ) -> Any:
-    """Run ``op`` at once on native arrays; variables and NumPy arrays follow the other operands' backend."""
-    found = [b for b in map(backend_of, operands) if b is not None]
-    backend: Backend | None = next((b for b in found if b.name != "numpy"), found[0] if found else None)
-    if backend is None:
-        backend = placement().backend
+    """Run ``op`` at once, on the backend of its native arrays."""
+    backend = _backend_for(op, operands)
     rows = backend.rows()
     natives = [_native(operand, backend) for operand in operands]
     try:
@@ -324,6 +348,34 @@ def _run(
     return rows.table[op](*natives, **extra, **attributes)
 
 
+def _backend_for(op: OpSpec, operands: Sequence[Any]) -> Backend:
+    """Where ``op`` runs: NumPy arrays follow a framework's; weights and keys by themselves the default."""
+    found = {b.name: b for b in map(backend_of, operands) if b is not None}
+    frameworks = sorted(found.keys() - {"numpy"})
+    if len(frameworks) > 1:
+        error = ArgumentError(
+            f"{op.name}: arrays of {' and '.join(frameworks)} meet in one operation. Give the arrays of one "
+            "backend; NumPy arrays go with any."
+        )
+        error.at(current_path())
+        raise error
+    if frameworks:
+        return found[frameworks[0]]
+    homeless = all(operand is None or isinstance(operand, HostKey) for operand in operands)
+    if homeless or any(isinstance(operand, Variable) for operand in operands):
+        return placement().backend
+    return get_backend("numpy")
+
+
+def backend_of_arrays(structure: Any) -> AbstractContextManager[Any]:
+    """A block in which weights and keys by themselves are on the backend of the arrays of ``structure``."""
+    found = {b.name for b in map(backend_of, tree.leaves(structure)) if b is not None}
+    names = found - {"numpy"} or found
+    if len(names) != 1 or default_name().partition(":")[0] in names:
+        return nullcontext()
+    return use_backend(names.pop())
+
+
 def _native(operand: Any, backend: Backend) -> Any:
     if operand is None:
         return None
@@ -334,10 +386,7 @@ def _native(operand: Any, backend: Backend) -> Any:
     own = backend_of(operand)
     if own is not None and own.name == backend.name:
         return operand
-    if own is not None:
-        operand = own.numpy(operand)
-    array = np.asarray(operand)
-    return backend.array(array if hasattr(operand, "dtype") else array.astype(_default_dtype(array)))
+    return backend.array(_host_array(operand) if own is None else own.numpy(operand))
 
 
 def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -388,5 +437,6 @@ CONSTANT = register(
 
 __all__ = [
     "CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced",
-    "bind", "builder_of", "building", "current_path", "lift", "record", "replayed", "scope", "type_of",
+    "backend_of_arrays", "bind", "builder_of", "building", "current_path", "lift", "record", "replayed", "scope",
+    "type_of",
 ]  # fmt: skip

@@ -14,11 +14,17 @@ from unifront.functional import calls_below, flatten_like, named_types, numbered
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import Shape, TensorType
+from unifront.layers.arguments import at_default
 from unifront.layers.input import BATCH, Input, InputTensor
-from unifront.layers.layer import Layer, snake_case
+from unifront.layers.layer import Layer, parameters, snake_case
 from unifront.ops.tensor import Symbolic, type_of
 from unifront.reference import simplified
 from unifront.trace import Tracing, renamed, trace
+
+COMPILED_AT_DEFAULT = {
+    "auto_scale_loss": True, "jit_compile": "auto", "run_eagerly": False, "steps_per_execution": 1,
+}  # fmt: skip
+"""Keras's arguments of `Model.compile` that are taken at Keras's default only."""
 
 
 class Model(Layer):
@@ -263,11 +269,21 @@ class Model(Layer):
 
     # ------------------------------------------------------------ using it
 
-    def summary(self, print_fn: Any = None) -> None:
-        """Print the layers, their output types and numbers of weights, or give the text to ``print_fn``."""
+    def summary(
+        self, print_fn: Any = None, *, line_length: int | None = None, expand_nested: bool = False
+    ) -> None:
+        """Print the layers, their output types and numbers of weights.
+
+        Args:
+            print_fn: gets the text instead.
+            line_length: characters a line; the terminal's unless given.
+            expand_nested: show the layers inside layers too, by their paths.
+
+        Raises `NotBuiltError` before the inputs are known.
+        """
         from unifront.summary import summarize
 
-        summarize(self, print_fn)
+        summarize(self, print_fn, line_length, expand_nested)
 
     def compile(
         self,
@@ -278,6 +294,7 @@ class Model(Layer):
         loss_weights: Any = None,
         weighted_metrics: Any = None,
         backend: str | None = None,
+        **options: Any,
     ) -> None:
         """Choose how the model trains; names and arguments as in Keras.
 
@@ -289,6 +306,7 @@ class Model(Layer):
             loss_weights: a factor for each output's loss.
             weighted_metrics: metrics that heed ``sample_weight``.
             backend: where `fit`, `evaluate` and `predict` run unless they are told otherwise.
+            options: Keras's ``jit_compile`` and its like, at Keras's defaults only: steps are always compiled.
 
         Raises `UnknownName` for a name that is none, `BackendMissing` with what to type.
 
@@ -298,6 +316,7 @@ class Model(Layer):
         """
         from unifront.train import configure
 
+        at_default("Model.compile", options, COMPILED_AT_DEFAULT, lambda: parameters(Model.compile)[1:-1])
         self._training = configure(self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend)
 
     def fit(self, x: Any = None, y: Any = None, **options: Any) -> Any:

@@ -25,7 +25,7 @@ def count(weights: list[Variable]) -> int:
     return sum(int(np.prod(weight.shape)) for weight in weights)
 
 
-def summary_table(model: Model) -> Table:
+def summary_table(model: Model, expand_nested: bool = False) -> Table:
     """The table that `Model.summary` prints. Raises `NotBuiltError` if the inputs are not known."""
     model.trace()
     table = Table(title=_shown(f"{model.name}: {type(model).__name__}"), title_justify="left")
@@ -34,7 +34,7 @@ def summary_table(model: Model) -> Table:
     table.add_column("weights", justify="right", overflow="fold")
     for name, type_ in model.input_types.items():
         table.add_row(_shown(f"{name} (Input)"), _shown(str(type_)), "")
-    for name, kind, types, own in _of_layers(model) if model.layers else _of_graph(model):
+    for name, kind, types, own in _of_layers(model, expand_nested) if model.layers else _of_graph(model):
         table.add_row(_shown(f"{name} ({kind})"), _shown(", ".join(types)), f"{own:,}" if own else "")
     total, trained = count(model.weights), count(model.trainable_weights)
     size = sum(int(np.prod(w.shape)) * w.dtype.bits // 8 for w in model.weights)
@@ -49,10 +49,11 @@ Row = tuple[str, str, list[str], int]
 """A layer's name, what it is, its output types, the number of its weights."""
 
 
-def _of_layers(model: Model) -> Iterator[Row]:
-    for layer in model.layers:
+def _of_layers(model: Model, expand_nested: bool) -> Iterator[Row]:
+    direct = [(layer.name, layer) for layer in model.layers]
+    for path, layer in list(model.walk())[1:] if expand_nested else direct:
         types = [str(leaf) for leaf in tree.leaves(layer.output_types) if leaf is not None]
-        yield layer.name, type(layer).__name__, types, count(layer.weights)
+        yield path, type(layer).__name__, types, count(layer.weights)
 
 
 def _of_graph(model: Model) -> Iterator[Row]:
@@ -74,13 +75,18 @@ def _shown(text: str) -> str:
     return escape(text if text.isprintable() else ascii(text)[1:-1])
 
 
-def summarize(model: Model, print_fn: Callable[[str], Any] | None = None) -> None:
+def summarize(
+    model: Model,
+    print_fn: Callable[[str], Any] | None = None,
+    line_length: int | None = None,
+    expand_nested: bool = False,
+) -> None:
     """Print the table, or give its text to ``print_fn``."""
-    table = summary_table(model)
+    table = summary_table(model, expand_nested)
     if print_fn is None:
-        Console().print(table)
+        Console(width=line_length).print(table)
         return
-    console = Console(width=110)
+    console = Console(width=line_length or 110)
     with console.capture() as capture:
         console.print(table)
     print_fn(capture.get())

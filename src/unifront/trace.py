@@ -13,6 +13,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from unifront import ops, tree
 from unifront.backend import HostKey, backend_of
 from unifront.dtypes import key as key_dtype
@@ -62,10 +64,12 @@ def set_seed(seed: int) -> None:
 
     Args:
         seed: a non-negative int. It applies to layers built and to training begun from now on.
+
+    Raises `ArgumentError` for another seed.
     """
-    if not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or seed < 0:
         raise ArgumentError(f"A seed is a non-negative int, not {seed!r}.")
-    _seed[:] = [seed]
+    _seed[:] = [int(seed)]
     _eager_draws[:] = [0]
 
 

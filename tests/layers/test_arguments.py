@@ -13,6 +13,8 @@ from tests.layers.case import arguments
 from tests.layers.judge import OURS, ask_keras
 from tests.layers.keras_worker import keras_arguments, supports_masking
 from unifront import errors, layers
+from unifront.dtypes import float64
+from unifront.layers import initializers, regularizers
 from unifront.layers.arguments import AT_DEFAULT
 
 LAYERS = [name for name in layers.__all__ if name not in ("Layer", "Input")]
@@ -247,7 +249,42 @@ REFUSED = {
     "relu": (lambda: layers.ReLU(-1.0), errors.ArgumentError, r"ReLU: max_value is a number >= 0, not -1\.0"),
     "slope": (lambda: layers.LeakyReLU(-0.1), errors.ArgumentError, "LeakyReLU: negative_slope is a number"),
     "alpha": (lambda: layers.ELU(None), errors.ArgumentError, "ELU: alpha is a number, not None"),
-    "penalty": (lambda: layers.ActivityRegularization("a"), errors.ArgumentError, "l1 is a number, not 'a'"),
+    "penalty": (
+        lambda: layers.ActivityRegularization("a"),
+        errors.ArgumentError,
+        "The regularizer: l1 is a number >= 0, not 'a'",
+    ),
+    "negative penalty": (lambda: regularizers.L2(-1), errors.ArgumentError, "l2 is a number >= 0, not -1"),
+    "deviation": (
+        lambda: initializers.TruncatedNormal(stddev=-1),
+        errors.ArgumentError,
+        "TruncatedNormal: stddev is a number >= 0, not -1",
+    ),
+    "bounds": (
+        lambda: initializers.RandomUniform(1, -1),
+        errors.ArgumentError,
+        r"RandomUniform: maxval is a number >= 1\.0, not -1",
+    ),
+    "scale": (
+        lambda: initializers.VarianceScaling(-1),
+        errors.ArgumentError,
+        "scale is a number >= 0, not -1",
+    ),
+    "mode": (
+        lambda: initializers.VarianceScaling(mode="fan_inn"),
+        errors.UnknownName,
+        r"mode of VarianceScaling 'fan_inn'\. Did you mean 'fan_in'",
+    ),
+    "distribution": (
+        lambda: initializers.VarianceScaling(distribution="normal"),
+        errors.UnknownName,
+        "distribution of VarianceScaling 'normal'",
+    ),
+    "identity": (
+        lambda: layers.Dense(2, bias_initializer="identity")(X),
+        errors.ArgumentError,
+        r"dense/bias: Identity needs 2 dimensions, not the shape \(2,\)",
+    ),
     "seed": (
         lambda: layers.Dropout(0.5, seed="a")(X, training=True),
         errors.ArgumentError,
@@ -414,6 +451,29 @@ def test_the_two_directions_learn_activations_of_their_own() -> None:
     alphas = [weight.path for weight in layer.weights if weight.name == "alpha"]
     names = ("forward", "backward")
     assert alphas == [f"bidirectional/{name}_simple_rnn/activation/alpha" for name in names]
+
+
+def test_classes_of_initializers_and_regularizers_stand_for_their_defaults() -> None:
+    layer = layers.Dense(2, kernel_initializer=initializers.Ones, kernel_regularizer=regularizers.L2)
+    layer(X)
+    assert np.array_equal(layer.get_weights()[0], np.ones((3, 2)))
+    assert layer.weights[0].regularizer == regularizers.get("L2") == regularizers.L2(0.01)
+    named = {initializers.get(one) for one in ("glorot_normal", "GlorotNormal", initializers.GlorotNormal)}
+    assert len(named) == 1
+
+
+def test_identity_is_the_unit_matrix_times_its_gain() -> None:
+    layer = layers.SimpleRNN(3, recurrent_initializer=initializers.Identity(0.5))
+    layer(X)
+    assert np.array_equal(layer.get_weights()[1], 0.5 * np.eye(3))
+
+
+@pytest.mark.parametrize("distribution", ["uniform", "truncated_normal", "untruncated_normal"])
+def test_variance_scaling_has_its_variance(distribution: str) -> None:
+    draw = initializers.VarianceScaling(2.0, "fan_out", distribution)
+    values = draw((300, 400), float64, np.random.default_rng(1))
+    assert values.var() == pytest.approx(2.0 / 400, rel=0.02)
+    assert values.mean() == pytest.approx(0.0, abs=1e-3)
 
 
 def test_sizes_may_be_numbers_of_numpy() -> None:

@@ -550,6 +550,43 @@ def test_a_weight_needs_known_sizes() -> None:
         Free()(uf.Input((None,)))
 
 
+def test_a_weight_without_a_name_is_called_as_its_attribute() -> None:
+    class Linear(uf.Layer):
+        def build(self, shape: Any) -> None:
+            self.w = self.add_weight(shape=(shape[-1], 2), initializer="random_normal", trainable=True)
+            self._b = self.add_weight(shape=(2,), initializer="zeros")
+            self.again = self.w
+
+        def call(self, x: Any) -> Any:
+            return ops.add(ops.matmul(x, self.w), self._b)
+
+    model = uf.Sequential([uf.Input((5,)), Linear()])
+    assert [weight.path for weight in model.weights] == ["linear/w", "linear/_b"]
+
+
+WEIGHTS: dict[str, tuple[Any, type[Exception], str]] = {
+    "a name of two parts": (
+        lambda layer: layer.add_weight((1,), name="a/b"), errors.ArgumentError, "without '/'; 'a/b' was given",
+    ),
+    "a name taken": (
+        lambda layer: [layer.add_weight((1,), name="a") for _ in "12"], errors.ArgumentError, "its layer's own.* 'a'",
+    ),
+    "a number for a shape": (
+        lambda layer: layer.add_weight(3, name="a"), errors.ShapeError, "shape of the weight 'a' .* not 3",
+    ),
+    "a negative size": (
+        lambda layer: layer.add_weight((-3,), name="a"), errors.ShapeError, r"shape of the weight 'a' .* not \(-3,\)",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", WEIGHTS)
+def test_weights_that_cannot_be_are_refused(what: str) -> None:
+    act, error, message = WEIGHTS[what]
+    with pytest.raises(error, match=message):
+        act(uf.Layer())
+
+
 def test_a_layer_of_another_dtype_casts_its_floats() -> None:
     layer = layers.Dense(2, dtype="float64")
     assert layer(X).dtype == np.float64

@@ -225,6 +225,18 @@ def test_the_summary_names_layers_types_and_sizes() -> None:
         assert part in text, text
 
 
+def test_the_summary_shows_layers_inside_layers_when_asked() -> None:
+    inner = uf.Sequential([uf.Input((5,)), layers.Dense(4), layers.Dense(3)], name="encoder")
+    model = uf.Sequential([uf.Input((5,)), inner, layers.Dense(1)])
+    lines: list[str] = []
+    model.summary(lines.append)
+    assert "encoder/dense" not in lines[0]
+    model.summary(lines.append, expand_nested=True, line_length=60)
+    shown = [line.split()[1] for line in lines[1].splitlines() if line.startswith("│")]
+    assert shown == ["input", "encoder", "encoder/dense", "encoder/dense_1", "dense"]
+    assert max(map(len, lines[1].splitlines())) <= 60
+
+
 def test_freezing_changes_what_is_trained_next() -> None:
     uf.set_seed(1)
     x = uf.Input((5,))
@@ -341,6 +353,16 @@ REFUSED = {
         "has no truth value while a graph is traced",
     ),
     "iterating a symbol": (lambda: list(uf.Input((3,))), errors.ArgumentError, "cannot be iterated"),
+    "an argument of compile": (
+        lambda: uf.Model().compile("adam", run_eagerly=True),
+        errors.ArgumentError,
+        r"Model\.compile: run_eagerly=True is not supported; leave it at False",
+    ),
+    "an unknown argument of compile": (
+        lambda: uf.Model().compile("adam", metric=["accuracy"]),
+        errors.UnknownName,
+        r"argument of Model\.compile 'metric'\. Did you mean 'metrics'",
+    ),
     "not compiled": (
         lambda: uf.Sequential([layers.Dense(1)]).fit(X, X),
         errors.ArgumentError,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,16 +91,24 @@ FOR_INPUT = ("input_shape", "batch_input_shape", "input_length")
 
 def refuse(cls: type, options: Mapping[str, Any]) -> None:
     """Raise unless every one of ``options``, which no layer of the class knows, means what is done anyway."""
-    for name, value in options.items():
+    if not options:
+        return
+    for name in options:
         if name in FOR_INPUT:
             raise ArgumentError(f"{cls.__name__} takes no {name}; begin the model with uf.Input(shape).")
-        constraint = name.endswith("_constraint")
-        if not constraint and name not in AT_DEFAULT:
-            raise UnknownName(f"argument of {cls.__name__}", name, arguments_of(cls))
-        if value is not None and (constraint or value != AT_DEFAULT[name]):
-            raise ArgumentError(
-                f"{cls.__name__}: {name}={value!r} is not supported; leave it at {AT_DEFAULT.get(name)!r}."
-            )
+    defaults = {**AT_DEFAULT, **{name: None for name in options if name.endswith("_constraint")}}
+    at_default(cls.__name__, options, defaults, lambda: arguments_of(cls))
+
+
+def at_default(
+    what: str, options: Mapping[str, Any], defaults: Mapping[str, Any], known: Callable[[], Iterable[str]]
+) -> None:
+    """Raise for ``options`` beyond ``defaults``, `UnknownName`, or with another value, `ArgumentError`."""
+    for name, value in options.items():
+        if name not in defaults:
+            raise UnknownName(f"argument of {what}", name, known())
+        if value is not None and value != defaults[name]:
+            raise ArgumentError(f"{what}: {name}={value!r} is not supported; leave it at {defaults[name]!r}.")
 
 
 def arguments_of(cls: type) -> list[str]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, UnknownName
+from unifront.layers.arguments import number
 
 Initializer = Callable[[tuple[int, ...], DType, np.random.Generator], np.ndarray]
 
@@ -54,12 +55,27 @@ class Constant:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """``gain`` on the diagonal of a matrix, zero elsewhere."""
+
+    gain: float = 1.0
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        if len(shape) != 2:
+            raise ArgumentError(f"Identity needs 2 dimensions, not the shape {shape}.")
+        return (self.gain * np.eye(*shape)).astype(dtype.numpy)
+
+
+@dataclass(frozen=True)
 class RandomNormal:
     """Normal with ``mean`` and ``stddev``; with a ``seed`` of its own, the same wherever it is used."""
 
     mean: float = 0.0
     stddev: float = 0.05
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        number(type(self).__name__, "stddev", self.stddev, 0)
 
     def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         return _source(self.seed, rng).normal(self.mean, self.stddev, shape).astype(dtype.numpy)
@@ -73,6 +89,9 @@ class TruncatedNormal:
     stddev: float = 0.05
     seed: int | None = None
 
+    def __post_init__(self) -> None:
+        number(type(self).__name__, "stddev", self.stddev, 0)
+
     def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         return (self.mean + self.stddev * _truncated(_source(self.seed, rng), shape)).astype(dtype.numpy)
 
@@ -84,6 +103,9 @@ class RandomUniform:
     minval: float = -0.05
     maxval: float = 0.05
     seed: int | None = None
+
+    def __post_init__(self) -> None:
+        number("RandomUniform", "maxval", self.maxval, number("RandomUniform", "minval", self.minval))
 
     def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         return _source(self.seed, rng).uniform(self.minval, self.maxval, shape).astype(dtype.numpy)
@@ -98,25 +120,18 @@ class VarianceScaling:
     distribution: str = "truncated_normal"
     seed: int | None = None
 
+    def __post_init__(self) -> None:
+        number("VarianceScaling", "scale", self.scale, 0)
+        for name, known in (("mode", _MODES), ("distribution", _DISTRIBUTIONS)):
+            if getattr(self, name) not in known:
+                raise UnknownName(f"{name} of VarianceScaling", getattr(self, name), known)
+
     def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         fan_in, fan_out = fans(shape)
         counts = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
-        if self.mode not in counts:
-            raise UnknownName("mode of VarianceScaling", self.mode, counts)
         variance = self.scale / max(1.0, counts[self.mode])
         rng = _source(self.seed, rng)
-        match self.distribution:
-            case "uniform":
-                limit = math.sqrt(3 * variance)
-                values = rng.uniform(-limit, limit, shape)
-            case "untruncated_normal":
-                values = rng.normal(0, math.sqrt(variance), shape)
-            case "truncated_normal":
-                values = math.sqrt(variance) / 0.87962566103423978 * _truncated(rng, shape)
-            case _:
-                known = ("uniform", "truncated_normal", "untruncated_normal")
-                raise UnknownName("distribution of VarianceScaling", self.distribution, known)
-        return values.astype(dtype.numpy)
+        return (math.sqrt(variance) * _DISTRIBUTIONS[self.distribution](rng, shape)).astype(dtype.numpy)
 
 
 @dataclass(frozen=True)
@@ -147,6 +162,14 @@ def _truncated(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
+_MODES = ("fan_in", "fan_out", "fan_avg")
+_DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]] = {
+    "uniform": lambda rng, shape: rng.uniform(-math.sqrt(3), math.sqrt(3), shape),
+    "truncated_normal": lambda rng, shape: _truncated(rng, shape) / 0.87962566103423978,  # of deviation one
+    "untruncated_normal": lambda rng, shape: rng.normal(size=shape),
+}
+
+
 def _scaling(scale: float, mode: str, distribution: str) -> Callable[..., VarianceScaling]:
     return lambda seed=None: VarianceScaling(scale, mode, distribution, seed)
 
@@ -161,6 +184,9 @@ LecunNormal = _scaling(1.0, "fan_in", "truncated_normal")
 NAMES: dict[str, Callable[[], Initializer]] = {
     "zeros": Zeros,
     "ones": Ones,
+    "constant": Constant,
+    "identity": Identity,
+    "variance_scaling": VarianceScaling,
     "random_normal": RandomNormal,
     "truncated_normal": TruncatedNormal,
     "random_uniform": RandomUniform,
@@ -180,7 +206,12 @@ _CLASS_NAMES = {"".join(part.title() for part in name.split("_")): name for name
 
 
 def get(initializer: Any) -> Initializer:
-    """The initializer meant by a name or a callable; `UnknownName` for another name."""
+    """The initializer meant by a name, a class of this module (made with its defaults) or a callable.
+
+    Raises `UnknownName` for another name, `ArgumentError` for what is none of these.
+    """
+    if any(initializer is made for made in NAMES.values()):
+        return cast("Callable[[], Initializer]", initializer)()
     if isinstance(initializer, str):
         name = _CLASS_NAMES.get(initializer, initializer)
         if name not in NAMES:

@@ -52,6 +52,7 @@ class Layer:
     supports_masking = False
     autocast = True
     _is_building = False
+    _nameless: Variable | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -90,6 +91,8 @@ class Layer:
                 f"{type(self).__name__}.__init__ sets {key!r} before calling super().__init__()."
             )
         super().__setattr__(key, value)
+        if isinstance(value, Variable) and value is self._nameless:
+            value.path = _joined(value.path.rpartition("/")[0], key)
         if key == "trainable":  # as in Keras: what is inside is frozen too, so that batch norm stops learning
             for child in self.children() if "_children" in self.__dict__ else ():
                 child.trainable = value
@@ -166,7 +169,7 @@ class Layer:
         shape: Sequence[int],
         initializer: Any = "glorot_uniform",
         *,
-        name: str,
+        name: str | None = None,
         dtype: DTypeLike | None = None,
         trainable: bool = True,
         regularizer: Any = None,
@@ -175,19 +178,25 @@ class Layer:
 
         Args:
             shape: static sizes; `NotBuiltError` if one is symbolic or None.
+            name: as no other weight of this layer; by default that of the attribute it is set as.
             initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``.
             dtype: the layer's unless given.
             regularizer: a name, or a callable from the weight to a scalar added to the loss.
         """
+        called = name or f"weight_{len(self._weights)}"
+        if "/" in called or any(weight.name == called for weight in self._weights):
+            raise ArgumentError(f"A weight's name is its layer's own, and without '/'; {called!r} was given.")
+        if not isinstance(shape, Sequence) or any(isinstance(n, int | np.integer) and n < 0 for n in shape):
+            raise ShapeError(f"The shape of the weight {called!r} is a tuple of sizes, not {shape!r}.")
         if any(not isinstance(size, int | np.integer) for size in shape):
             raise NotBuiltError(
-                f"The weight {name!r} would have the shape {tuple(shape)}, of which a size is not known; "
+                f"The weight {called!r} would have the shape {tuple(shape)}, of which a size is not known; "
                 "give Input a fixed size there."
             )
         draw = initializers.get(initializer)
         seed = current_seed()
         chosen = dtype_of(dtype) if dtype is not None else self.dtype
-        path = _joined(current_path(), name)
+        path = _joined(current_path(), called)
 
         def initial() -> np.ndarray:
             rng = np.random.default_rng([seed, crc32(variable.path.encode())])
@@ -203,6 +212,7 @@ class Layer:
         )  # fmt: skip
         variable.owners = (self,)
         self._weights.append(variable)
+        vars(self)["_nameless"] = variable if name is None else None
         return variable
 
     @property

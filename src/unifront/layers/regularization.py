@@ -96,12 +96,7 @@ class ActivityRegularization(Layer):
     supports_masking = True
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
-        super().__init__(
-            activity_regularizer=L1L2(
-                number("ActivityRegularization", "l1", l1), number("ActivityRegularization", "l2", l2)
-            ),
-            **options,
-        )
+        super().__init__(activity_regularizer=L1L2(l1, l2), **options)
 
     def call(self, x: Any) -> Any:
         return x

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from unifront import ops
 from unifront.errors import ArgumentError, UnknownName
+from unifront.layers.arguments import number
 
 Regularizer = Callable[[Any], Any]
 
@@ -18,6 +19,10 @@ class L1L2:
 
     l1: float = 0.0
     l2: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("l1", "l2"):
+            number("The regularizer", name, getattr(self, name), 0)
 
     def __call__(self, weight: Any) -> Any:
         penalties = []
@@ -42,11 +47,19 @@ NAMES: dict[str, Callable[[], Regularizer]] = {
     "l1": L1,
     "l2": L2,
     "l1_l2": lambda: L1L2(0.01, 0.01),
+    "L1": L1,
+    "L2": L2,
+    "L1L2": L1L2,
 }
 
 
 def get(regularizer: Any) -> Regularizer | None:
-    """The regularizer meant by a name, a callable or None."""
+    """The regularizer meant by a name, a class of this module (made with its defaults), a callable or None.
+
+    Raises `UnknownName` for another name, `ArgumentError` for what is none of these.
+    """
+    if any(regularizer is made for made in NAMES.values()):
+        return cast("Callable[[], Regularizer]", regularizer)()
     if regularizer is None or callable(regularizer):
         return regularizer
     if isinstance(regularizer, str) and regularizer in NAMES:

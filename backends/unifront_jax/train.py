@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 
 from unifront.backend import Array, TrainPlan, TrainState, UpdateGroup
-from unifront.dtypes import int32
+from unifront.dtypes import float32, int32, promote
 from unifront.ir.emit import Program
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
@@ -209,7 +209,7 @@ def _step_of(emit: Emit, plan: TrainPlan, program: Program) -> Step:
         for position, rule, param, gradient, own in zip(
             trainable, rules, params, gradients, slots, strict=True
         ):
-            new[position], *rest = rule((param, gradient, *own, iteration, rate.astype(param.dtype)), ())
+            new[position], *rest = rule((param, gradient, *own), iteration, rate)
             new_slots.append(tuple(rest))
         return new, new_slots, totals, iteration + 1
 
@@ -223,8 +223,23 @@ def _rules(emit: Emit, plan: TrainPlan) -> Iterable[Callable[..., Any]]:
         for position in group.variables:
             type_ = plan.graph.variables[position].value.type
             if type_ not in made:
-                made[type_] = emit(_rule_graph(group, type_)).function
+                made[type_] = _rule(emit, group, type_)
             yield made[type_]
+
+
+def _rule(emit: Emit, group: UpdateGroup, type_: TensorType) -> Callable[..., list[Any]]:
+    """``(param, gradient, *slots), iteration, rate -> [param, *slots]``.
+
+    Of 16 bits it computes in 32, as PyTorch's kernels do: squared gradients would be zero in float16.
+    """
+    computed = type_.with_dtype(promote(float32, type_.dtype))
+    function, dtype = emit(_rule_graph(group, computed)).function, computed.dtype.name
+
+    def rule(arrays: tuple[Any, ...], iteration: Any, rate: Any) -> list[Any]:
+        operands = (*(array.astype(dtype) for array in arrays), iteration, rate.astype(dtype))
+        return [result.astype(arrays[0].dtype) for result in function(operands, ())]
+
+    return rule
 
 
 def _rule_graph(group: UpdateGroup, type_: TensorType) -> Graph:

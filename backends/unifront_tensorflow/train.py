@@ -187,14 +187,16 @@ def _apply(
     iteration: Any,
     learning_rate: Any,
 ) -> None:
-    rate = tf.cast(learning_rate, param.dtype)
-    if group.rule in IN_PLACE and param.dtype in (tf.float32, tf.float64):
+    # Of 16 bits it computes in 32, as PyTorch's kernels do: squared gradients would be zero in float16.
+    dtype = tf.float32 if param.dtype.size == 2 else param.dtype
+    rate = tf.cast(learning_rate, dtype)
+    if group.rule in IN_PLACE and dtype == param.dtype:
         IN_PLACE[group.rule](param, grad, slots, iteration, rate, **group.attributes)
         return
-    operands = [param.read(), grad, *(slot.read() for slot in slots), iteration, rate]
-    results = bind(group.rule, *operands, **group.attributes)  # type: ignore[arg-type]  # the rules are OpSpecs
+    values = (tf.cast(value, dtype) for value in (param.read(), grad, *(slot.read() for slot in slots)))
+    results = bind(group.rule, *values, iteration, rate, **group.attributes)  # type: ignore[arg-type]  # the rules are OpSpecs
     for reference, value in zip((param, *slots), results if slots else (results,), strict=True):
-        reference.assign(value)
+        reference.assign(tf.cast(value, reference.dtype))
 
 
 _compiled: dict[tuple[int, str | None], _Functions] = {}

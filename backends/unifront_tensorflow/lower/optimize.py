@@ -74,5 +74,5 @@ IN_PLACE: dict[Op, Callable[..., None]] = {
 }
 """``rule(param, grad, slots, iteration, learning_rate, **attributes)`` changes ``param`` and ``slots``.
 
-For float32 and float64: the kernels round the attributes to the dtype, and in bfloat16 0.999 is 1.
+For float32 and float64: the kernels compute in the dtype and round the attributes to it; in bfloat16 0.999 is 1.
 """

@@ -159,7 +159,33 @@ def test_predict_in_batches_and_streams() -> None:
         model.predict((x[i : i + 9] for i in range(0, 40, 9)), backend="numpy"), whole
     )
     np.testing.assert_array_equal(model.predict(x, backend="numpy", steps=2), whole[:64])
-    assert model.predict(x[:0], backend="numpy").shape == (0, 3)
+
+
+@pytest.mark.parametrize("backend", ["numpy", *TRAINABLE])
+@pytest.mark.parametrize("name", MODELS)
+def test_predictions_for_no_examples(name: str, backend: str) -> None:
+    model, (x, _) = MODELS[name]("float64")
+    found = model.predict(x[:0], backend=backend)
+    assert (found.shape, found.dtype) == ((0, 3), np.float64)
+
+
+def test_predictions_for_no_examples_in_the_structure_of_the_outputs() -> None:
+    words = uf.Input((None,), dtype="int32")
+    vectors = layers.Embedding(5, 4)(words)
+    model = uf.Model(words, {"steps": vectors, "mean": layers.GlobalAveragePooling1D()(vectors)})
+    found = model.predict(np.zeros((0, 7), "int32"), backend="numpy")
+    assert {name: one.shape for name, one in found.items()} == {"steps": (0, 7, 4), "mean": (0, 4)}
+
+
+def test_a_number_of_steps_takes_no_more_from_a_stream() -> None:
+    model, x, y = compiled()
+    stream = endless(x, y)
+    options = {"verbose": 0, "backend": ANY}
+    model.fit(x, y, epochs=2, validation_data=stream, validation_steps=2, **options)
+    model.evaluate(stream, steps=3, **options)
+    model.predict(stream, steps=1, **options)
+    rest = [next(stream)[0] for _ in range(2)]  # 2 * 2 + 3 + 1 of 5 in a pass are taken
+    np.testing.assert_array_equal(np.concatenate(rest), x[3 * SIZE :])
 
 
 def test_evaluate_streams_and_steps() -> None:

@@ -69,15 +69,31 @@ def test_history_and_weights_are_those_of_keras(name: str, backend: str) -> None
     assert sorted(found.history) == ["accuracy", "loss", "val_accuracy", "val_loss"]
 
 
+@pytest.mark.parametrize("backend", TRAINABLE)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_last_batch_of_one_example(name: str, backend: str) -> None:
+    ours, judge, x = pair(name)
+    options = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
+    found = ours.fit(x, LABELS, backend=backend, **options)
+    assert_same(ours, judge, found, judge.fit(x, LABELS, **options))
+    assert ours.optimizer.iterations == 12
+
+
 WEIGHTS = RNG.random(41)
 HELD_OUT = (FEATURES[:13], LABELS[:13])
 OPTIONS: dict[str, dict[str, Any]] = {
     "sample_weight": {"sample_weight": WEIGHTS},
     "class_weight": {"class_weight": {0: 2.0, 1: 0.5, 2: 1.5}},
     "some_class_weights": {"class_weight": {1: 3.0}},
+    "no_sample_weight": {"sample_weight": np.zeros(41)},
+    "no_class_weight": {"class_weight": {0: 0.0, 1: 0.0, 2: 0.0}},
+    "one_class_weight_zero": {"class_weight": {0: 0.0}},
     "sample_weight_split": {"sample_weight": WEIGHTS, "validation_split": 0.25},
     "validation_data": {"validation_data": HELD_OUT, "validation_batch_size": 5},
     "validation_weights": {"validation_data": (*HELD_OUT, WEIGHTS[:13])},
+    "validation_steps": {"validation_data": HELD_OUT, "validation_steps": 1},
+    "validation_of_one": {"validation_split": 0.001},
+    "training_on_one": {"validation_split": 0.97},
     "validation_freq": {"validation_data": HELD_OUT, "validation_freq": 2},
     "initial_epoch": {"initial_epoch": 1},
     "steps_per_epoch": {"steps_per_epoch": 2, "epochs": 2},
@@ -92,6 +108,27 @@ def test_options_do_what_they_do_in_keras(case: str) -> None:
     given = {"batch_size": 8, "epochs": 3, "shuffle": False, "verbose": 0, **OPTIONS[case]}
     found = ours.fit(x, LABELS, backend=TRAINABLE[0], **given)
     assert_same(ours, judge, found, judge.fit(x, LABELS, **given))
+
+
+def test_sample_and_class_weights_are_multiplied() -> None:
+    """Keras refuses both at once."""
+    losses = []
+    for weights in (
+        {"sample_weight": WEIGHTS, "class_weight": {2: 3.0}},
+        {"sample_weight": np.where(LABELS == 2, 3 * WEIGHTS, WEIGHTS)},
+    ):
+        ours, _, x = pair("mlp")
+        losses.append(ours.fit(x, LABELS, shuffle=False, verbose=0, backend=TRAINABLE[0], **weights).history)
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int64", "float16", "float64"])
+@pytest.mark.parametrize("shape", [(41,), (41, 1)], ids=["flat", "column"])
+def test_labels_of_any_dtype_as_in_keras(shape: tuple[int, ...], dtype: str) -> None:
+    ours, judge, x = pair("mlp")
+    y, options = LABELS.reshape(shape).astype(dtype), {"batch_size": 8, "shuffle": False, "verbose": 0}
+    found = ours.fit(x, y, backend=TRAINABLE[0], **options)
+    assert_same(ours, judge, found, judge.fit(x, LABELS, **options))
 
 
 @pytest.mark.parametrize(

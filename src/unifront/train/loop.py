@@ -226,7 +226,9 @@ def predict(
         given: Iterator[tuple[np.ndarray, ...]] = (data.check_inputs(model, b[0]) for b in data.batches_of(x))
     else:
         arrays = data.check_inputs(model, x)
-        starts = range(0, max(len(arrays[0]), 1), size)
+        if not len(arrays[0]):
+            return data.no_outputs(model, arrays)
+        starts = range(0, len(arrays[0]), size)
         given = (tuple(array[i : i + size] for array in arrays) for i in starts)
     found: list[list[np.ndarray]] = []
     program = variables = None

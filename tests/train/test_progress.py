@@ -1,0 +1,49 @@
+"""The progress bar: one line an epoch, that stays, and only one line that is drawn again and again."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from unifront.train.progress import EpochProgress, show_logs
+
+
+def drawn(verbose: int, epochs: int, terminal: bool) -> str:
+    progress = EpochProgress(verbose, epochs, "torch:cpu")
+    text = io.StringIO()
+    progress.console = Console(file=text, force_terminal=terminal, width=100, height=10)
+    with progress:
+        for epoch in range(epochs):
+            progress.begin(epoch, 3)
+            for _ in range(3):
+                progress.advance(1, {"loss": 0.5})
+            progress.end(epoch, {"loss": 0.25, "accuracy": epoch / 100})
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False], ids=["terminal", "file"])
+def test_more_epochs_than_the_screen_has_lines(terminal: bool) -> None:
+    text = drawn(1, 30, terminal)
+    for epoch in range(30):
+        assert f"torch:cpu epoch {epoch + 1}/30 " in text
+        assert f"loss 0.2500  accuracy {epoch / 100:.4f}" in text
+    if not terminal:
+        lines = [line for line in text.splitlines() if line.strip()]
+        assert len(lines) == 30
+        assert all("3/3" in line for line in lines)
+
+
+def test_lines_and_silence() -> None:
+    assert drawn(2, 2, False).splitlines() == [
+        "torch:cpu epoch 1/2: loss 0.2500  accuracy 0.0000",
+        "torch:cpu epoch 2/2: loss 0.2500  accuracy 0.0100",
+    ]
+    assert drawn(0, 2, True) == ""
+
+
+def test_small_numbers_keep_their_digits() -> None:
+    assert show_logs({"loss": 0.000123, "error": -0.5, "hits": 0.0, "no": float("nan")}) == (
+        "loss 1.23e-04  error -0.5000  hits 0.0000  no nan"
+    )

@@ -327,8 +327,8 @@ class Model(Layer):
             y: targets likewise: integer labels ``[batch]``, or floats; not beside an iterable.
             options: ``batch_size`` (32), ``epochs`` (1), ``verbose``, ``callbacks``, ``validation_split``,
                 ``validation_data``, ``shuffle``, ``class_weight``, ``sample_weight``, ``initial_epoch``,
-                ``steps_per_epoch``, ``validation_batch_size``, ``validation_freq``; and ``backend``
-                (``"jax"``, ``"torch:cpu"``), else compile's, else the default. See `unifront.train.fit`.
+                ``steps_per_epoch``, ``validation_steps``, ``validation_batch_size``, ``validation_freq``; and
+                ``backend`` (``"jax"``, ``"torch:cpu"``), else compile's, else the default. See `unifront.train.fit`.
 
         Returns:
             A `History`: its ``history`` maps each loss and metric to its values, one an epoch.

@@ -451,6 +451,9 @@ def test_floats_for_an_integer_input() -> None:
         model.predict(np.ones((3, 2)))
     with pytest.raises(errors.DataError, match=r"input 'words' .* holds 1099511627776"):
         model.predict(np.full((3, 2), 2**40))
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    with pytest.raises(errors.DataError, match="input 'words' .* is bfloat16; int32 is needed"):
+        model.predict(np.ones((3, 2), ml_dtypes.bfloat16))
 
 
 def run(code: str) -> str:

@@ -78,8 +78,9 @@ def test_the_graph_itself_is_left_alone(model: uf.Model, tmp_path) -> None:
 
 def test_bad_options(model: uf.Model, tmp_path) -> None:
     path = tmp_path / "small.onnx"
-    with pytest.raises(ArgumentError, match="opset is an int from 18 to 25, not 9"):
-        model.export(path, opset=9)
+    for opset in (9, 26, 20.0, "20", True):
+        with pytest.raises(ArgumentError, match=f"opset is an int from 18 to 25, not {opset!r}"):
+            model.export(path, opset=opset)
     with pytest.raises(DTypeError, match="in a float dtype, not int32"):
         model.export(path, dtype="int32")
     with pytest.raises(UnknownName, match="export format 'onx'"):

@@ -64,7 +64,7 @@ def convert(
     tracing: Tracing, *, opset: int | None = None, dtype: DTypeLike | None = None, optimize: bool = True
 ) -> tuple[Any, Sequence[Any]]:
     """The ``onnx.ModelProto`` of a traced graph, and its initializers; see `export`."""
-    if opset is not None and opset not in OPSETS:
+    if opset is not None and (type(opset) is not int or opset not in OPSETS):
         raise ArgumentError(f"opset is an int from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
     wanted = None if dtype is None else dtype_of(dtype)
     if wanted is not None and not wanted.is_float:

@@ -16,7 +16,6 @@ import numpy as np
 
 from unifront.dtypes import promote, to_float
 from unifront.errors import ArgumentError, DTypeError, ShapeError
-from unifront.ir.dims import Dim
 from unifront.ir.types import Shape, TensorType
 from unifront.ops.elementwise import TensorLike, cast
 from unifront.ops.rules import need_float, need_rank, same_dtype, show
@@ -45,7 +44,7 @@ def _rule(
         ("lengths", lengths, (batch,)),
     ]
     for name, type_, shape in wanted:
-        if type_ is not None and not _fits(type_.shape, shape):
+        if type_ is not None and type_.shape != shape:
             raise ShapeError(
                 f"{name} has the shape {show(type_.shape)}; with x {show(x.shape)} and {units} units "
                 f"it is {show(shape)}."
@@ -56,86 +55,56 @@ def _rule(
     return (x.with_shape((batch, time, units)), *(x.with_shape((batch, units)) for _ in states))
 
 
-def _fits(shape: Shape, wanted: tuple[Dim, ...]) -> bool:
-    return len(shape) == len(wanted) and all(a == b for a, b in zip(shape, wanted, strict=True))
+def _reference(cell: Callable[..., tuple[np.ndarray, ...]]) -> Callable[..., tuple[np.ndarray, ...]]:
+    """``cell(x_t, *states, kernel, recurrent_kernel, bias, **attributes) -> states`` over time.
 
+    The first state is the output.
+    """
 
-def _loop(
-    step: Callable[..., tuple[np.ndarray, ...]], x: np.ndarray, units: int, states: tuple[Any, ...],
-    lengths: Any, reverse: bool,
-) -> tuple[np.ndarray, ...]:  # fmt: skip
-    """Run ``step(x_t, *states) -> states`` over time; the first state is the output."""
-    batch, time, _ = x.shape
-    zeros = np.zeros((batch, units), x.dtype)
-    states = tuple(zeros if state is None else state for state in states)
-    ends = np.full(batch, time) if lengths is None else np.asarray(lengths)
-    outputs = np.zeros((batch, time, units), x.dtype)
-    rows = np.arange(batch)
-    for t in range(time):
-        active = t < ends
-        position = np.where(active, ends - 1 - t if reverse else t, 0)
-        new = step(x[rows, position], *states)
-        states = tuple(np.where(active[:, None], n, s) for n, s in zip(new, states, strict=True))
-        outputs[rows[active], position[active]] = states[0][active]
-    return (outputs, *states)
+    def reference(
+        x: np.ndarray, kernel: Any, recurrent_kernel: Any, bias: Any, *rest: Any, reverse: bool, **attributes: Any
+    ) -> tuple[np.ndarray, ...]:  # fmt: skip
+        batch, time, _ = x.shape
+        outputs = np.zeros((batch, time, len(recurrent_kernel)), x.dtype)
+        *initial, lengths = rest
+        states = [np.zeros((batch, len(recurrent_kernel)), x.dtype) if h is None else h for h in initial]
+        weights = kernel, recurrent_kernel, np.zeros(1, x.dtype) if bias is None else bias
+        ends = np.full(batch, time) if lengths is None else np.asarray(lengths)
+        rows = np.arange(batch)
+        for t in range(time):
+            active = t < ends
+            position = np.where(active, ends - 1 - t if reverse else t, 0)
+            new = cell(x[rows, position], *states, *weights, **attributes)
+            states = [np.where(active[:, None], n, h) for n, h in zip(new, states, strict=True)]
+            outputs[rows[active], position[active]] = states[0][active]
+        return (outputs, *states)
+
+    return reference
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(0.5 * x))
 
 
-def _lstm_reference(
-    x: Any, kernel: Any, recurrent_kernel: Any, bias: Any, h0: Any, c0: Any, lengths: Any, reverse: bool
-) -> Any:
-    def step(x_t: Any, h: Any, c: Any) -> tuple[Any, Any]:
-        gates = x_t @ kernel + h @ recurrent_kernel + (0 if bias is None else bias)
-        i, f, g, o = np.split(gates, 4, axis=1)
-        c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
-        return _sigmoid(o) * np.tanh(c), c
-
-    return _loop(step, x, len(recurrent_kernel), (h0, c0), lengths, reverse)
+def _lstm_cell(x: Any, h: Any, c: Any, kernel: Any, recurrent_kernel: Any, bias: Any) -> tuple[Any, Any]:
+    i, f, g, o = np.split(x @ kernel + h @ recurrent_kernel + bias, 4, axis=1)
+    c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+    return _sigmoid(o) * np.tanh(c), c
 
 
-def _gru_reference(
-    x: Any,
-    kernel: Any,
-    recurrent_kernel: Any,
-    bias: Any,
-    h0: Any,
-    lengths: Any,
-    reverse: bool,
-    reset_after: bool,
-) -> Any:
-    units = len(recurrent_kernel)
-    zeros = np.zeros(3 * units, x.dtype)
-    outer, inner = (zeros, zeros) if bias is None else bias if reset_after else (bias, zeros)
-
-    def step(x_t: Any, h: Any) -> tuple[Any]:
-        xz, xr, xh = np.split(x_t @ kernel + outer, 3, axis=1)
-        hz, hr, hh = np.split(h @ recurrent_kernel + inner, 3, axis=1)
-        z, r = _sigmoid(xz + hz), _sigmoid(xr + hr)
-        candidate = np.tanh(xh + (r * hh if reset_after else (r * h) @ recurrent_kernel[:, 2 * units :]))
-        return (z * h + (1 - z) * candidate,)
-
-    return _loop(step, x, units, (h0,), lengths, reverse)
+def _gru_cell(x: Any, h: Any, kernel: Any, recurrent_kernel: Any, bias: Any, reset_after: bool) -> tuple[Any]:
+    outer, inner = np.broadcast_to(bias, (2, kernel.shape[1])) if reset_after else (bias, 0)
+    xz, xr, xh = np.split(x @ kernel + outer, 3, axis=1)
+    hz, hr, hh = np.split(h @ recurrent_kernel + inner, 3, axis=1)
+    z, r = _sigmoid(xz + hz), _sigmoid(xr + hr)
+    last = np.split(recurrent_kernel, 3, axis=1)[2]
+    return (z * h + (1 - z) * np.tanh(xh + (r * hh if reset_after else (r * h) @ last)),)
 
 
-def _simple_rnn_reference(
-    x: Any,
-    kernel: Any,
-    recurrent_kernel: Any,
-    bias: Any,
-    h0: Any,
-    lengths: Any,
-    reverse: bool,
-    activation: str,
-) -> Any:
-    def step(x_t: Any, h: Any) -> tuple[Any]:
-        return (
-            _ACTIVATIONS[activation](x_t @ kernel + h @ recurrent_kernel + (0 if bias is None else bias)),
-        )
-
-    return _loop(step, x, len(recurrent_kernel), (h0,), lengths, reverse)
+def _simple_rnn_cell(
+    x: Any, h: Any, kernel: Any, recurrent_kernel: Any, bias: Any, activation: str
+) -> tuple[Any]:
+    return (_ACTIVATIONS[activation](x @ kernel + h @ recurrent_kernel + bias),)
 
 
 def _samples(
@@ -185,7 +154,7 @@ LSTM = register(
         rule=lambda x, kernel, recurrent_kernel, bias, h0, c0, lengths, reverse: _rule(
             4, None, x, kernel, recurrent_kernel, bias, (h0, c0), lengths
         ),
-        reference=_lstm_reference,
+        reference=_reference(_lstm_cell),
         samples=_samples(4, 2),
         source="Hochreiter and Schmidhuber 1997, Gers et al. 2000; Keras LSTM; ONNX LSTM",
         attributes={"reverse": bool},
@@ -199,7 +168,7 @@ GRU = register(
         rule=lambda x, kernel, recurrent_kernel, bias, h0, lengths, reverse, reset_after: _rule(
             3, 2 if reset_after else None, x, kernel, recurrent_kernel, bias, (h0,), lengths
         ),
-        reference=_gru_reference,
+        reference=_reference(_gru_cell),
         samples=_several(
             _samples(3, 1, {"reset_after": True}, bias_rows=2),
             _samples(3, 1, {"reset_after": False}),
@@ -232,7 +201,7 @@ SIMPLE_RNN = register(
     OpSpec(
         "simple_rnn",
         rule=_simple_rnn_rule,
-        reference=_simple_rnn_reference,
+        reference=_reference(_simple_rnn_cell),
         samples=_several(
             _samples(1, 1, {"activation": "tanh"}), _samples(1, 1, {"activation": "relu"}), keep=(0, 3)
         ),
@@ -274,7 +243,11 @@ def lstm(
         lengths: ints ``[batch]``, how many steps of each sequence to read; None reads all.
         reverse: read from the end to the start; the output at ``t`` is still that of step ``t``.
 
-    Returns ``(sequence[batch, time, units], h[batch, units], c[batch, units])``.
+    Returns ``(sequence[batch, time, units], h[batch, units], c[batch, units])``, all of the float dtype in which
+    the operands meet. Raises `ShapeError` for a weight or state of another shape, `DTypeError` for lengths that
+    are no integers.
+
+    Example::
 
         sequence, h, c = uf.ops.lstm(np.ones((2, 5, 3)), np.ones((3, 16)), np.ones((4, 16)))
     """

@@ -99,3 +99,15 @@ def test_a_large_convolution_in_float32():
     assert "platform_index" in str(jax.make_jaxpr(of_kernel(_ours))(kernel))
     found, wanted = of_kernel(_ours)(kernel), of_kernel(_plain)(kernel)
     np.testing.assert_allclose(found, wanted, atol=1e-4 * float(jnp.abs(wanted).max()))
+
+
+def test_the_gradient_is_exported_with_a_free_batch():
+    kernel = jnp.ones((3, 3, 2, 4))
+    (batch,) = jax.export.symbolic_shape("batch")
+    x = jax.ShapeDtypeStruct((batch, 16, 16, 2), jnp.float32)
+
+    def gradient(x):
+        return jax.grad(lambda k: _ours(x, k, (1, 1), "same", (1, 1)).sum())(kernel)
+
+    exported, images = jax.export.export(jax.jit(gradient))(x), jnp.ones((3, 16, 16, 2))
+    np.testing.assert_allclose(exported.call(images), gradient(images), rtol=1e-6)

@@ -85,8 +85,8 @@ def _convolution(
         return y, sum(parts)
 
     def of_kernel(shape: Axes, x: Any, kernel: Any) -> Any:
-        sizes = shape[1:-1]
-        if prod(sizes) < _POSITIONS or prod(shape) * prod(kernel.shape[:-1]) < _MULTIPLICATIONS:
+        sizes, free = shape[1:-1], not all(isinstance(n, int) for n in shape)  # free while exporting
+        if free or prod(sizes) < _POSITIONS or prod(shape) * prod(kernel.shape[:-1]) < _MULTIPLICATIONS:
             return function(x, kernel)
         patches = partial(_from_patches, sizes=sizes, strides=strides, padding=padding, dilation=dilation)
         return lax.platform_dependent(x, kernel, cpu=patches, default=function)

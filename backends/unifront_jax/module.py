@@ -50,7 +50,8 @@ class JaxModule:
         """``(outputs, new state)``: one array, or a tuple of them if the model has several outputs.
 
         A float64 model computes in float64 whatever the flag ``jax_enable_x64`` says; what is done with its
-        results outside, and their gradients, needs ``with jax.enable_x64(True)`` as always in JAX.
+        results outside, and their gradients, needs ``with jax.enable_x64(True)`` as always in JAX. Recurrent
+        layers have a gradient of their own, which JAX takes in reverse mode only: no `jax.jvp` of them.
 
         Args:
             params, state: as `params` and `state` of this object.

@@ -155,11 +155,18 @@ class ValueAndGrad:
         return (*(o.detach() if isinstance(o, torch.Tensor) else o for o in outputs), *gradients)
 
 
+def check_recording() -> None:
+    """Raise where PyTorch records nothing for gradients, whatever is asked of it."""
+    if torch.is_inference_mode_enabled():
+        raise ArgumentError("There are no gradients inside torch.inference_mode(); leave it to train.")
+
+
 def gradients_of(loss: torch.Tensor, leaves: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     """The gradients of ``loss``; zero for what it does not depend on."""
     if not leaves:
         return ()
     if not loss.requires_grad:
+        check_recording()
         return tuple(map(torch.zeros_like, leaves))
     gradients: tuple[torch.Tensor, ...] = torch.autograd.grad(
         loss, leaves, allow_unused=True, materialize_grads=True

@@ -25,6 +25,7 @@ from unifront.ops.spec import OpSpec
 from unifront.ops.tensor import Builder
 from unifront_torch.dtypes import TORCH
 from unifront_torch.lower import MULTI_TENSOR
+from unifront_torch.runtime import check_recording
 
 if TYPE_CHECKING:
     from unifront_torch.runtime import TorchBackend
@@ -110,6 +111,7 @@ class TorchTrainStep:
         if loss.requires_grad:
             gradients = torch.autograd.grad(loss, self._leaves, self._one, allow_unused=True)
         else:
+            check_recording()
             gradients = (None,) * len(self._leaves)
         with torch.no_grad():
             # Fused kernels walk a gradient's memory beside its parameter's: their layouts must be equal.

@@ -16,6 +16,7 @@ from unifront import ops  # noqa: E402  # torch may be missing
 from unifront.backend import HostKey, TrainPlan, TrainState, UpdateGroup, get_backend  # noqa: E402
 from unifront.dtypes import float64, int64  # noqa: E402
 from unifront.dtypes import key as key_dtype  # noqa: E402
+from unifront.errors import ArgumentError  # noqa: E402
 from unifront.ir.emit import storage_of  # noqa: E402
 from unifront.ir.types import TensorType  # noqa: E402
 from unifront.ops import optimize  # noqa: E402
@@ -347,3 +348,19 @@ def test_a_transform_sees_gradients_as_keras_lays_them_out(name: str) -> None:
     step([data], 1.0)
     after = [layout.from_native(v).numpy() for v, layout in zip(step.state.variables, layouts, strict=True)]
     assert_same(after, [v.numpy() - change.numpy() for v, change in zip(kernels, wanted, strict=True)])
+
+
+@pytest.mark.parametrize(("mode", "trains"), [(torch.no_grad, True), (torch.inference_mode, False)])
+def test_it_trains_or_says_why_not(mode: Callable[[], Any], trains: bool) -> None:
+    rng = np.random.default_rng(7)
+    variables, (x, y) = weights(rng), data(rng)
+    plan = plan_of(variables, RULES["sgd"])
+    with mode():
+        step = get_backend("torch").train_step(plan, state_of(plan, variables, 0), "cpu")
+        if trains:
+            step([x[:BATCH], y[:BATCH]], 0.1)
+        else:
+            with pytest.raises(ArgumentError, match=r"no gradients inside torch\.inference_mode"):
+                step([x[:BATCH], y[:BATCH]], 0.1)
+    moved = not np.array_equal(values_of(plan, step.state)[0], variables[0].numpy())
+    assert moved == trains

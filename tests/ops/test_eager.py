@@ -192,3 +192,9 @@ def test_integers_between_floats_are_floats():
 def test_activations_take_keras_arguments():
     assert_close(ops.leaky_relu(np.array([-1.0, 2]), negative_slope=0.1), np.array([-0.1, 2]))
     assert_close(ops.elu(np.array([-1.0, 2]), alpha=0.5), np.array([0.5 * np.expm1(-1), 2]))
+
+
+def test_logical_operations_take_their_number_of_operands():
+    with pytest.raises(ArgumentError, match="logical_and takes 2 operands; given were 1"):
+        ops.logical_and(True)
+    assert_close(ops.logical_and([1, 0], True), np.array([True, False]))

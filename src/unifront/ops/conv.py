@@ -146,7 +146,7 @@ def conv(
     groups: int = 1,
     data_format: str = "channels_last",
 ) -> Any:
-    """The convolution (as everywhere in this field: cross-correlation) of ``x``, plus ``bias``.
+    """The convolution (as everywhere in this field: cross-correlation) of ``x``, plus ``bias`` (ONNX Conv).
 
     Args:
         x: floats, ``(batch, *spatial, in)`` with 1 to 3 spatial axes, or ``(batch, in, *spatial)``.
@@ -266,7 +266,7 @@ def depthwise_conv(
     dilation: int | Sequence[int] = 1,
     data_format: str = "channels_last",
 ) -> Any:
-    """Each channel of ``x`` convolved with kernels of its own; arguments as for `conv`.
+    """Each channel of ``x`` convolved with kernels of its own; the rest as for `conv` (Keras DepthwiseConv2D).
 
     Args:
         kernel: ``(*window, in, multiplier)``; output channel ``c * multiplier + m`` comes from channel ``c``.

@@ -95,7 +95,11 @@ def _unary(
         return bind(spec, x if kept else floating(x))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Elementwise {name.replace('_', ' ')} of ``x``, same shape ({source})."
+    changed = "Integers keep their dtype, booleans" if keeps_integers else "Integers and booleans"
+    function.__doc__ = f"""Elementwise {name.replace("_", " ")} of ``x`` ({source}).
+
+    {changed} become float32. Raises `DTypeError` for a random key.
+    """
     return spec, function
 
 
@@ -243,9 +247,14 @@ def _binary(
         return bind(spec, floating(x), floating(y)) if floats_only else bind(spec, x, y)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = (
-        f"Elementwise {name.replace('_', ' ')} of ``x`` and ``y``, broadcast and promoted ({source})."
-    )
+    kind = "a float dtype" if floats_only else "one dtype"
+    gives = " Gives booleans." if result == "bool" else ""
+    refused = "a random key" if floats_only or result == "bool" else "two booleans or a random key"
+    function.__doc__ = f"""Elementwise {name.replace("_", " ")} of ``x`` and ``y`` ({source}).
+
+    The two broadcast, and are promoted to {kind}.{gives} Raises `ShapeError` if they do not broadcast,
+    `DTypeError` for {refused}.
+    """
     return spec, function
 
 
@@ -280,6 +289,8 @@ def _logical(name: str, reference: Function, source: str, operands: int) -> tupl
     """An operation on booleans."""
 
     def rule(*types: TensorType) -> TensorType:
+        if len(types) != operands:
+            raise ArgumentError(f"{name} takes {operands} operands; given were {len(types)}.")
         if any(type_.dtype != bool_ for type_ in types):
             raise DTypeError(f"{name} takes booleans, not {', '.join(type_.dtype.name for type_ in types)}.")
         return TensorType(bool_, broadcast(*(type_.shape for type_ in types)))
@@ -294,7 +305,11 @@ def _logical(name: str, reference: Function, source: str, operands: int) -> tupl
         return bind(spec, *(cast(operand, "bool") for operand in operands_))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"Elementwise {name.replace('_', ' ')}; numbers count as true unless zero ({source})."
+    count = "two tensors, which broadcast" if operands == 2 else "one tensor"
+    function.__doc__ = f"""Elementwise {name.replace("_", " ")} of {count} ({source}).
+
+    Numbers count as true unless they are zero. Gives booleans.
+    """
     return spec, function
 
 
@@ -345,7 +360,11 @@ WHERE = register(OpSpec("where", _where_rule, np.where, _where_samples, "NumPy w
 
 
 def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Any:
-    """Elements of ``x`` where ``condition`` (boolean) holds, else of ``y``; broadcast (NumPy where)."""
+    """Elements of ``x`` where ``condition`` holds, else of ``y`` (NumPy where).
+
+    The three broadcast; ``x`` and ``y`` are promoted to one dtype, numbers in ``condition`` count as true unless
+    they are zero. Raises `ShapeError` if they do not broadcast.
+    """
     x, y = promoted(x, y)
     return bind(WHERE, cast(condition, "bool"), x, y)
 
@@ -397,7 +416,7 @@ STOP_GRADIENT = register(
 
 
 def stop_gradient(x: TensorLike) -> Any:
-    """``x`` itself, through which no gradient flows."""
+    """``x`` itself, through which no gradient flows (Keras ops.stop_gradient)."""
     return bind(STOP_GRADIENT, x)
 
 

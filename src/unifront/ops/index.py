@@ -141,11 +141,13 @@ EMBEDDING = register(
 
 
 def embedding(indices: TensorLike, table: TensorLike) -> Any:
-    """The rows of ``table`` with the numbers ``indices``.
+    """The rows of ``table`` with the numbers ``indices``, ``[..., features]`` (Keras Embedding; ONNX Gather).
 
     Args:
         indices: integers ``[...]``, from 0 to ``vocabulary - 1``.
         table: floats ``[vocabulary, features]``; its gradient is dense.
+
+    Raises `DTypeError` for indices that are no integers, `ShapeError` for a table of another rank.
     """
     return bind(EMBEDDING, _positions("embedding", indices), table)
 

@@ -48,7 +48,11 @@ MATMUL = register(OpSpec("matmul", _matmul_rule, np.matmul, _matmul_samples, "Nu
 
 
 def matmul(x: TensorLike, y: TensorLike) -> Any:
-    """Matrix product: last axis of ``x`` by second last of ``y``; the other axes broadcast (NumPy matmul)."""
+    """Matrix product: last axis of ``x`` by second last of ``y``; the other axes broadcast (NumPy matmul).
+
+    The two are promoted to one dtype. Raises `ShapeError` if they do not fit or one is a scalar, `DTypeError` for
+    booleans.
+    """
     return bind(MATMUL, *promoted(x, y))
 
 
@@ -93,12 +97,14 @@ DENSE = register(
 
 
 def dense(x: TensorLike, kernel: TensorLike, bias: TensorLike | None = None) -> Any:
-    """``x @ kernel + bias``: a fully connected layer.
+    """``x @ kernel + bias``, ``[..., units]``: a fully connected layer (Keras Dense; ONNX Gemm).
 
     Args:
         x: ``[..., in]``.
         kernel: ``[in, units]``.
         bias: ``[units]`` or None.
+
+    They are promoted to one float dtype. Raises `ShapeError` if they do not fit.
     """
     operands = promoted(*(floating(o) for o in (x, kernel, bias) if o is not None))
     return bind(DENSE, *operands, *([None] if bias is None else []))

@@ -125,7 +125,7 @@ SPARSE_SOFTMAX_CROSS_ENTROPY = register(
 
 
 def sparse_softmax_cross_entropy(logits: TensorLike, labels: TensorLike) -> Any:
-    """``-log(softmax(logits)[label])`` of each row.
+    """``-log(softmax(logits)[label])`` of each row (ONNX SoftmaxCrossEntropyLoss, no reduction).
 
     Args:
         logits: floats, shape ``(..., classes)``.

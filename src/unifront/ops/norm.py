@@ -132,12 +132,14 @@ def batch_norm(
     axis: int = -1,
     epsilon: float = 1e-3,
 ) -> Any:
-    """``(x - mean) / sqrt(variance + epsilon) * gamma + beta``, the statistics given.
+    """``(x - mean) / sqrt(variance + epsilon) * gamma + beta``, the statistics given (Ioffe and Szegedy 2015).
 
     Args:
         x: floats of any shape.
         mean, variance: one for each place along ``axis``.
         gamma, beta: likewise, or None.
+
+    Raises `ShapeError` for vectors of another length.
     """
     position = axis_in(axis, type_of(x).rank)
     return bind(BATCH_NORM, *_vectors(x, mean, variance, gamma, beta), axis=position, epsilon=float(epsilon))
@@ -287,6 +289,8 @@ def layer_norm(
         x: floats of any shape.
         gamma, beta: of the sizes of ``axis``, or None.
         axis: an int or several; gamma's axes are in the order of x's.
+
+    Raises `ShapeError` for a gamma or beta of another shape (Ba et al. 2016; ONNX LayerNormalization).
     """
     axes = axes_in(axis, type_of(x).rank)
     return bind(LAYER_NORM, *_vectors(x, gamma, beta), axes=axes, epsilon=float(epsilon))

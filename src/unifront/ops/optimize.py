@@ -128,7 +128,7 @@ def sgd_update(
     *,
     weight_decay: float = 0.0,
 ) -> Any:
-    """A step of gradient descent: the new ``param``."""
+    """A step of gradient descent: the new ``param`` (Robbins and Monro 1951; Keras SGD)."""
     return _apply(
         SGD_UPDATE, param, grad, iteration, learning_rate=learning_rate, weight_decay=float(weight_decay)
     )
@@ -167,7 +167,7 @@ def momentum_update(
     param: TensorLike, grad: TensorLike, velocity: TensorLike, iteration: TensorLike,
     learning_rate: TensorLike, *, momentum: float = 0.9, nesterov: bool = False, weight_decay: float = 0.0,
 ) -> Any:  # fmt: skip
-    """A step of gradient descent with momentum: the new ``param`` and ``velocity``."""
+    """A step of gradient descent with momentum: new ``param`` and ``velocity`` (Sutskever et al. 2013; Keras SGD)."""
     return _apply(
         MOMENTUM_UPDATE, param, grad, velocity, iteration, learning_rate=learning_rate,
         momentum=float(momentum), nesterov=bool(nesterov), weight_decay=float(weight_decay),
@@ -222,7 +222,7 @@ def adam_update(
     learning_rate: TensorLike, *, beta_1: float = 0.9, beta_2: float = 0.999, epsilon: float = 1e-7,
     weight_decay: float = 0.0,
 ) -> Any:  # fmt: skip
-    """A step of Adam, or of AdamW with ``weight_decay``: the new ``param``, ``m`` and ``v``."""
+    """A step of Adam, or of AdamW with ``weight_decay``: new ``param``, ``m``, ``v`` (Kingma and Ba 2015; Keras)."""
     return _apply(
         ADAM_UPDATE, param, grad, m, v, iteration, learning_rate=learning_rate, beta_1=float(beta_1),
         beta_2=float(beta_2), epsilon=float(epsilon), weight_decay=float(weight_decay),
@@ -258,7 +258,7 @@ def rmsprop_update(
     param: TensorLike, grad: TensorLike, velocity: TensorLike, iteration: TensorLike,
     learning_rate: TensorLike, *, rho: float = 0.9, epsilon: float = 1e-7, weight_decay: float = 0.0,
 ) -> Any:  # fmt: skip
-    """A step of RMSprop: the new ``param`` and ``velocity``, the running mean of squared gradients."""
+    """A step of RMSprop: new ``param``, and ``velocity``, the mean square (Tieleman and Hinton 2012; Keras)."""
     return _apply(
         RMSPROP_UPDATE, param, grad, velocity, iteration, learning_rate=learning_rate,
         rho=float(rho), epsilon=float(epsilon), weight_decay=float(weight_decay),
@@ -304,7 +304,7 @@ def adagrad_update(
     param: TensorLike, grad: TensorLike, accumulator: TensorLike, iteration: TensorLike,
     learning_rate: TensorLike, *, epsilon: float = 1e-7, weight_decay: float = 0.0,
 ) -> Any:  # fmt: skip
-    """A step of Adagrad: the new ``param`` and ``accumulator``, the sum of squared gradients."""
+    """A step of Adagrad: new ``param``, and ``accumulator``, the sum of squares (Duchi et al. 2011; Keras)."""
     return _apply(
         ADAGRAD_UPDATE, param, grad, accumulator, iteration, learning_rate=learning_rate,
         epsilon=float(epsilon), weight_decay=float(weight_decay),
@@ -351,7 +351,7 @@ def lion_update(
     param: TensorLike, grad: TensorLike, m: TensorLike, iteration: TensorLike,
     learning_rate: TensorLike, *, beta_1: float = 0.9, beta_2: float = 0.99, weight_decay: float = 0.0,
 ) -> Any:  # fmt: skip
-    """A step of Lion: the new ``param`` and momentum ``m``."""
+    """A step of Lion: the new ``param`` and momentum ``m`` (Chen et al. 2023; Keras Lion)."""
     return _apply(
         LION_UPDATE, param, grad, m, iteration, learning_rate=learning_rate,
         beta_1=float(beta_1), beta_2=float(beta_2), weight_decay=float(weight_decay),

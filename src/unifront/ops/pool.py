@@ -125,7 +125,7 @@ def _pooling(
         return bind(spec, x, pool_size=window, strides=steps, padding=pairs, data_format=data_format)
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""{what}
+    function.__doc__ = f"""{what} ({source}).
 
     Args:
         x: floats, ``(batch, *spatial, channels)`` or ``(batch, channels, *spatial)``, 1 to 3 spatial axes.
@@ -133,6 +133,8 @@ def _pooling(
         strides: likewise; None means ``pool_size``.
         padding: "valid", "same", or a pair (before, after) for each spatial axis, smaller than the window.
         data_format: "channels_last" or "channels_first".
+
+    Raises `ShapeError` where no window fits, `ArgumentError` for a wrong argument.
     """
     return spec, function
 
@@ -146,10 +148,10 @@ MAX_POOL, max_pool = _pooling(
     lambda views, axes: views.max(axis=axes),
     -np.inf,
     "ONNX MaxPool-22",
-    "The largest element of every window; padding never counts. Of equal ones the first gets the gradient.",
+    "The largest of every window, of equal ones the first gets the gradient; padding never counts",
 )
 AVERAGE_POOL, average_pool = _pooling(
-    "average_pool", _mean, np.nan, "ONNX AveragePool-22", "The mean of every window; padding does not count."
+    "average_pool", _mean, np.nan, "ONNX AveragePool-22", "The mean of every window; padding does not count"
 )
 
 

@@ -88,6 +88,7 @@ def _reduction(
     calls: Sequence[tuple[Any, ...]] = (*CALLS, *EMPTY),
     decomposition: Function | None = None,
     differentiable: bool = True,
+    dtypes: str = "Integers and booleans become float32.",
 ) -> tuple[OpSpec, Function]:
     """A reduction over several axes, and its public function."""
     spec = register(
@@ -101,7 +102,15 @@ def _reduction(
         return bind(spec, convert(x), axes=axes_in(axis, type_of(x).rank), keepdims=bool(keepdims))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"The {name} of ``x`` over ``axis`` (an int, several, or None for all; {source})."
+    function.__doc__ = f"""The {name} of ``x`` over ``axis`` ({source}).
+
+    Args:
+        axis: an int, several, or None for all.
+        keepdims: keep these axes, 1 long.
+
+    {dtypes}
+    Raises `ShapeError` for an axis that ``x`` has not.
+    """
     return spec, function
 
 
@@ -136,19 +145,24 @@ def _std_written_out(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return e.sqrt(var(x, axes, keepdims))
 
 
-SUM, sum = _reduction("sum", np.sum, "NumPy sum, without its widening of small integers", convert=_counted)
+_COUNTED = "Integers keep their dtype, booleans count as int32."
+_BOOLEANS = "Numbers count as true unless they are zero. Gives booleans."
+_EXTREMES = "The dtype stays. Raises `DTypeError` for booleans, `ShapeError` over no elements."
+SUM, sum = _reduction(
+    "sum", np.sum, "NumPy sum, without its widening of small integers", convert=_counted, dtypes=_COUNTED
+)
 PROD, prod = _reduction(
     "prod", np.prod, "NumPy prod, without its widening of small integers", convert=_counted,
-    draw=lambda rng, shape: rng.uniform(0.5, 1.5, shape),
+    draw=lambda rng, shape: rng.uniform(0.5, 1.5, shape), dtypes=_COUNTED,
 )  # fmt: skip
 MEAN, mean = _reduction("mean", _mean, "NumPy mean; of no elements nan", rule=_float_rule, convert=floating)
 MAX, max = _reduction(
     "max", np.max, "NumPy max; equal ones share the gradient", rule=_extremum_rule, draw=_apart,
-    calls=(*CALLS, EMPTY[1]),
+    calls=(*CALLS, EMPTY[1]), dtypes=_EXTREMES,
 )  # fmt: skip
 MIN, min = _reduction(
     "min", np.min, "NumPy min; equal ones share the gradient", rule=_extremum_rule, draw=_apart,
-    calls=(*CALLS, EMPTY[1]),
+    calls=(*CALLS, EMPTY[1]), dtypes=_EXTREMES,
 )  # fmt: skip
 LOGSUMEXP, logsumexp = _reduction(
     "logsumexp", _log_sum_exp, "ONNX ReduceLogSumExp; SciPy logsumexp", rule=_float_rule, convert=floating
@@ -172,10 +186,24 @@ def _coin(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
 
 
 ALL, all = _reduction(
-    "all", np.all, "NumPy all", rule=_bool_rule, convert=_as_bool, draw=_coin, differentiable=False
+    "all",
+    np.all,
+    "NumPy all",
+    rule=_bool_rule,
+    convert=_as_bool,
+    draw=_coin,
+    differentiable=False,
+    dtypes=_BOOLEANS,
 )
 ANY, any = _reduction(
-    "any", np.any, "NumPy any", rule=_bool_rule, convert=_as_bool, draw=_coin, differentiable=False
+    "any",
+    np.any,
+    "NumPy any",
+    rule=_bool_rule,
+    convert=_as_bool,
+    draw=_coin,
+    differentiable=False,
+    dtypes=_BOOLEANS,
 )
 
 
@@ -253,7 +281,7 @@ CUMSUM = register(
 
 
 def cumsum(x: TensorLike, axis: int | None = None, *, reverse: bool = False, exclusive: bool = False) -> Any:
-    """Running sums of ``x`` along ``axis`` (None: of the flattened ``x``).
+    """Running sums of ``x`` along ``axis``, None: of the flattened ``x`` (ONNX CumSum; NumPy cumsum).
 
     Args:
         reverse: sum from the end.

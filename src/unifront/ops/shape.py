@@ -68,7 +68,7 @@ def reshape(x: TensorLike, shape: Dim | Sequence[Dim]) -> Any:
 
 @replayed
 def flatten(x: TensorLike, start_axis: int = 0) -> Any:
-    """``x`` with its axes from ``start_axis`` on joined into one; ``start_axis=1`` keeps the batch."""
+    """``x`` with its axes from ``start_axis`` on joined into one; ``start_axis=1`` keeps the batch (ONNX Flatten)."""
     shape = type_of(x).shape
     kept = shape[:start_axis] if start_axis == 0 else shape[: axis_in(start_axis, len(shape), "start_axis")]
     return reshape(x, (*kept, math.prod(shape[len(kept) :])))
@@ -100,7 +100,10 @@ TRANSPOSE = register(
 
 
 def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Any:
-    """``x`` with its axes in the order ``axes``; None reverses them (NumPy transpose)."""
+    """``x`` with its axes in the order ``axes``; None reverses them (NumPy transpose).
+
+    Raises `ShapeError` unless ``axes`` names each axis once.
+    """
     rank = type_of(x).rank
     order = range(rank)[::-1] if axes is None else (axis_in(axis, rank) for axis in axes)
     return bind(TRANSPOSE, x, axes=tuple(order))
@@ -181,7 +184,10 @@ def expand_dims(x: TensorLike, axis: int | Sequence[int]) -> Any:
 
 
 def squeeze(x: TensorLike, axis: int | Sequence[int] | None = None) -> Any:
-    """``x`` without the axes ``axis``, which are 1 long; None takes all such (NumPy squeeze)."""
+    """``x`` without the axes ``axis``, which are 1 long; None takes all such (NumPy squeeze).
+
+    Raises `ShapeError` for an axis of another length.
+    """
     shape = type_of(x).shape
     ones = tuple(position for position, dim in enumerate(shape) if dim == 1)
     return bind(SQUEEZE, x, axes=ones if axis is None else axes_in(axis, len(shape)))
@@ -218,7 +224,10 @@ BROADCAST_TO = register(
 
 @replayed
 def broadcast_to(x: TensorLike, shape: Dim | Sequence[Dim]) -> Any:
-    """``x`` repeated along its axes of length 1, and along new ones, to ``shape`` (NumPy broadcast_to)."""
+    """``x`` repeated along its axes of length 1, and along new ones, to ``shape`` (NumPy broadcast_to).
+
+    Raises `ShapeError` if that cannot be.
+    """
     return bind(BROADCAST_TO, x, shape=dims_in(shape))
 
 
@@ -337,7 +346,10 @@ SPLIT = register(
 
 @replayed
 def split(x: TensorLike, indices_or_sections: int | Sequence[Dim], axis: int = 0) -> tuple[Any, ...]:
-    """``x`` cut along ``axis``: into so many equal parts, or before each index given (NumPy split)."""
+    """``x`` cut along ``axis``: into so many equal parts, or before each index given (NumPy split).
+
+    Raises `ShapeError` where the parts would not be equal, or the indices do not ascend within the axis.
+    """
     type_ = type_of(x)
     axis = axis_in(axis, type_.rank)
     length = type_.shape[axis]

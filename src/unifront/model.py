@@ -9,7 +9,7 @@ from typing import Any
 
 from unifront import tree
 from unifront.backend import Placement, placement
-from unifront.errors import ArgumentError, NotBuiltError, UnknownName
+from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnknownName
 from unifront.functional import calls_below, flatten_like, named_types, numbered
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.graph import Graph
@@ -87,13 +87,17 @@ class Model(Layer):
     def _adopt(self, layers: Sequence[Layer]) -> None:
         """Name the layers uniquely and make them children."""
         taken = {layer._name for layer in self.layers}
-        for layer in layers:
+        for layer in sorted(
+            layers, key=lambda layer: layer._name is None
+        ):  # names that stand are taken first
             if (
                 layer._name is not None
                 and layer._name in taken
                 and all(layer is not own for own in self.layers)
             ):
-                raise ArgumentError(f"Two layers of the model {self.name!r} are called {layer._name!r}.")
+                raise ArgumentError(
+                    f"Two layers of the model {self.name!r} are called {layer._name!r}; give one another name=."
+                )
             base = snake_case(type(layer).__name__)
             number = 0
             while layer._name is None or (
@@ -104,7 +108,8 @@ class Model(Layer):
                 if candidate not in taken:
                     layer._name = candidate
             taken.add(layer._name)
-            self._children[layer._name] = layer
+        for layer in layers:
+            self._children[layer.name] = layer
             if not self.trainable:
                 layer.trainable = False
 
@@ -122,6 +127,13 @@ class Model(Layer):
             (id(leaf), 0): value for leaf, value in zip(wanted, given, strict=True)
         }
 
+        for (name, type_), array in zip(self.input_types.items(), given, strict=True):
+            found = type_of(array).shape
+            static = zip(type_.shape, found, strict=False)
+            if len(found) != type_.rank or any(
+                isinstance(a, int) and isinstance(b, int) and a != b for a, b in static
+            ):
+                raise ShapeError(f"The input {name!r} is {type_}; {type_of(array)} was given.")
         pairs = zip(wanted, given, strict=True)
         sizes = dict(pair for leaf, value in pairs for pair in _sizes(leaf.shape, type_of(value).shape))
 

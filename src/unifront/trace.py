@@ -22,7 +22,7 @@ from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
-from unifront.ops.tensor import Builder, Tensor, Traced, building, lift
+from unifront.ops.tensor import Builder, Tensor, Traced, building, is_building, lift
 from unifront.weights import Variable
 
 
@@ -38,8 +38,13 @@ class CallContext:
     masks: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def random_key(self) -> Any:
-        """A key that no other draw of this call has."""
+        """A key that no other draw of this call has; `ArgumentError` in the graph of inference, which has none."""
         if self.key is None:
+            if is_building():
+                raise ArgumentError(
+                    "A model draws random numbers only while it trains: its graph for inference has no key. "
+                    "Leave out training=True, or call the layer on arrays."
+                )
             self.key = HostKey(_eager_seed())
         self.draws += 1
         if isinstance(self.key, HostKey):

@@ -32,6 +32,16 @@ def test_layers_are_numbered_as_in_keras() -> None:
         model.get_layer("mien")
 
 
+def test_a_layer_named_in_another_model_keeps_its_name() -> None:
+    shared = layers.Dense(3)
+    uf.Sequential([uf.Input((5,)), shared])
+    x = uf.Input((5,))
+    model = uf.Model(x, shared(layers.Dense(5)(x)))
+    assert [layer.name for layer in model.layers] == ["dense_1", "dense"]
+    with pytest.raises(errors.ArgumentError, match="are called 'dense'; give one another name="):
+        uf.Sequential([uf.Input((5,)), layers.Dense(5), shared])
+
+
 def test_a_shared_layer_has_its_weights_once() -> None:
     a, b = uf.Input((5,), name="a"), uf.Input((5,), name="b")
     shared = layers.Dense(2)
@@ -325,7 +335,17 @@ REFUSED = {
     "an input of another shape": (
         lambda: wrong_count([X, X[:, :3]]),
         errors.ShapeError,
-        r"add: .*\(6, 5\) and \(6, 3\)",
+        r"^pair: The input 'b' is float32\[batch, 5\]; float32\[6, 3\] was given",
+    ),
+    "an array of another size": (
+        lambda: uf.Model(x := uf.Input((5,)), ops.multiply(x, 2.0), name="twice")(X[:, :3]),
+        errors.ShapeError,
+        r"^twice: The input 'input' is float32\[batch, 5\]; float32\[6, 3\] was given",
+    ),
+    "an array of another rank": (
+        lambda: uf.Model(x := uf.Input((5,)), ops.multiply(x, 2.0), name="twice")(X[0]),
+        errors.ShapeError,
+        r"^twice: The input 'input' is float32\[batch, 5\]; float32\[5\] was given",
     ),
     "an array as output": (
         lambda: uf.Model(uf.Input((5,)), X),

@@ -10,7 +10,7 @@ import pytest
 import unifront as uf
 from tests.layers.judge import OURS, ask_keras, floatx
 from tests.layers.keras_worker import recurrent_with_dropout
-from unifront import layers, ops
+from unifront import errors, layers, ops
 from unifront.backend import HostKey, installed, placement
 from unifront.dtypes import float64, key
 from unifront.ir.types import TensorType
@@ -133,6 +133,13 @@ def test_recurrent_dropout_trains(backend: str) -> None:
     losses = model.fit(data, np.zeros((8, 3)), epochs=3, verbose=0, backend=backend).history["loss"]
     assert np.isfinite(losses).all()
     assert losses[-1] != losses[0]
+
+
+def test_the_graph_of_inference_draws_nothing() -> None:
+    with pytest.raises(
+        errors.ArgumentError, match=r"^noise: A model draws random numbers only while it trains"
+    ):
+        layers.Dropout(0.5, name="noise")(uf.Input((3,)), training=True)
 
 
 def test_a_key_is_drawn_for_each_use() -> None:

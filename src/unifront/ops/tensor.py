@@ -260,6 +260,11 @@ def building(builder: Builder) -> Iterator[Builder]:
         _active.reset(token)
 
 
+def is_building() -> bool:
+    """Whether a graph is being written around this call."""
+    return _active.get() is not None
+
+
 def builder_of(operands: Sequence[Any]) -> Builder | None:
     """The builder of the traced operands, the innermost of nested ones; None when there is none."""
     builders = {id(o.builder): o.builder for o in operands if isinstance(o, Traced)}
@@ -437,6 +442,6 @@ CONSTANT = register(
 
 __all__ = [
     "CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced",
-    "backend_of_arrays", "bind", "builder_of", "building", "current_path", "lift", "record", "replayed", "scope",
-    "type_of",
+    "backend_of_arrays", "bind", "builder_of", "building", "current_path", "is_building", "lift",
+    "record", "replayed", "scope", "type_of",
 ]  # fmt: skip

@@ -193,7 +193,7 @@ STEPS = (
     lambda rng, x: rng.choice((ops.softmax, ops.cumsum, ops.flip, ops.sort))(x, axis(rng, x)),
     lambda rng, x: ops.stack([x, x], axis(rng, x)),
     lambda rng, x: ops.pad(x, [(rng.randint(0, 2), rng.randint(0, 1)) for _ in x.shape]),
-    lambda rng, x: x[tuple(slice(rng.randint(0, 1), None, rng.randint(1, 2)) for _ in x.shape)],
+    lambda rng, x: x[tuple(slice(int(dim == 2) * rng.randint(0, 1), None, rng.randint(1, 2)) for dim in x.shape)],
     lambda rng, x: ops.broadcast_to(ops.mean(x, axis(rng, x), keepdims=True), x.shape),
     lambda rng, x: ops.dense(x, np.ones((x.shape[-1], 2))) if isinstance(x.shape[-1], int) else x,
     lambda rng, x: ops.add(ops.full_like(x, 2.0), ops.iota(x.shape, axis(rng, x), float64, like=x)),

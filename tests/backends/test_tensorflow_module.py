@@ -12,7 +12,8 @@ import pytest
 
 tf = pytest.importorskip("tensorflow")
 
-from unifront import ops  # noqa: E402  # tensorflow may be missing
+import unifront as uf  # noqa: E402  # tensorflow may be missing
+from unifront import layers, ops  # noqa: E402
 from unifront.backend import get_backend  # noqa: E402
 from unifront.dtypes import float64  # noqa: E402
 from unifront.dtypes import key as key_dtype  # noqa: E402
@@ -174,3 +175,19 @@ def test_inputs_that_do_not_fit_are_refused() -> None:
         module(np.zeros((2, 5)))
     with pytest.raises(ArgumentError, match=r"takes 1 inputs \(image\); 2 were given"):
         module(np.zeros((2, SIZE)), np.zeros(1))
+
+
+@pytest.mark.parametrize("layer", ["LSTM", "GRU", "SimpleRNN"])
+def test_a_recurrent_model_is_saved_with_its_gradients(tmp_path: Path, layer: str) -> None:
+    x = uf.Input((None, 5))
+    net = uf.Model(x, layers.Dense(3)(getattr(layers, layer)(4)(x))).lower("tensorflow")
+    tf.saved_model.save(net, str(tmp_path))
+    loaded = tf.saved_model.load(str(tmp_path))
+    data = tf.constant(np.random.default_rng(0).normal(size=(4, 6, 5)).astype("float32"))
+    found = []
+    for one in (net, loaded):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(one(data) ** 2)
+        found.append(tape.gradient(loss, one._all))
+    for actual, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5)

@@ -3,11 +3,11 @@
 Inside the loops features come first and the batch last, ``[features, batch]``: gates are then split and joined
 without copying, each product is a matrix of weights times a narrow one (half the time where TensorFlow does
 without oneDNN, which it uses on processors with AVX-512 VNNI or AMX), and turning a sequence from
-``[batch, time, features]`` is one plain transpose. A step of a sequence is a slice that shares its memory;
-``TensorArray.unstack`` copies it. The backward loop reads what the forward loop wrote, unstacked, and gives the
-gradient of the gates; those of inputs, kernels and biases are one product each after it, instead of sums over
-the steps. Multiplying the inputs step by step is quicker than doing it before the loop. ``BlockLSTMV2`` trains
-in twice this one's time, and has no float64. A GPU runs the same loops, not cuDNN's.
+``[batch, time, features]`` is one plain transpose. A step of a sequence is a slice that shares its memory, where
+``TensorArray.unstack`` would copy it. The backward loop gives the gradient of the gates; those of inputs, kernels
+and biases are one product each after it, instead of sums over the steps. Multiplying the inputs step by step is
+quicker than doing it before the loop. ``BlockLSTMV2`` trains in twice this one's time, and has no float64. A GPU
+runs the same loops, not cuDNN's.
 """
 
 from __future__ import annotations
@@ -31,48 +31,42 @@ _SATURATED = 1e4
 def _scan(
     step: Step,
     states: Arrays,
-    steps: Array,
-    reads: Sequence[Callable[[Array], Array]],
+    sequences: Arrays,
     widths: Sequence[int],
     reverse: bool = False,
-) -> tuple[list[Array], list[tf.TensorArray]]:
+) -> tuple[list[Array], list[Array]]:
     """Run ``step(states, slices) -> (states, outputs)``; the last states, and the outputs of all steps.
 
     Args:
-        states: each ``[width, batch]``, as are slices and outputs.
-        steps: how many there are.
-        reads: what gives the slices of a step.
+        states: each ``[width, batch]``, as are the outputs of a step.
+        sequences: each ``[time, width, batch]``, as are the outputs of all.
         widths: of the outputs.
         reverse: whether to begin with the last step.
     """
-    count, dtype, batch = len(states), states[0].dtype, states[0].shape[1]
-    outputs = [
-        tf.TensorArray(dtype, size=steps, element_shape=(width, batch), clear_after_read=False)
-        for width in widths
-    ]
+    count, dtype, batch, steps = len(states), states[0].dtype, states[0].shape[1], size(sequences[0], 0)
+    outputs = [tf.TensorArray(dtype, size=steps, element_shape=(width, batch)) for width in widths]
 
     def body(t: Array, *values: Any) -> tuple[Any, ...]:
         position = steps - 1 - t if reverse else t
         old = values[:count]
-        new, found = step(old, tuple(read(position) for read in reads))
+        new, found = step(old, tuple(sequence[position] for sequence in sequences))
         for after, before in zip(new, old, strict=True):
             after.set_shape(before.shape)
         written = (array.write(position, value) for array, value in zip(values[count:], found, strict=True))
         return (t + 1, *new, *written)
 
     _, *values = tf.while_loop(lambda t, *_: t < steps, body, (tf.constant(0), *states, *outputs))
-    return values[:count], values[count:]
+    return values[:count], [array.stack() for array in values[count:]]
 
 
-def _reader(sequence: Array) -> Callable[[Array], Array]:
-    """Gives the steps ``[features, batch]`` of ``[batch, time, features]``."""
-    turned = tf.transpose(sequence, (1, 2, 0))
-    return lambda position: turned[position]
+def _time_first(sequence: Array) -> Array:
+    """``[time, features, batch]`` of ``[batch, time, features]``."""
+    return tf.transpose(sequence, (1, 2, 0))
 
 
-def _stacked(array: tf.TensorArray) -> Array:
-    """``[batch, time, features]`` of steps ``[features, batch]``."""
-    return tf.transpose(array.stack(), (2, 0, 1))
+def _batch_first(sequence: Array) -> Array:
+    """``[batch, time, features]`` of ``[time, features, batch]``."""
+    return tf.transpose(sequence, (2, 0, 1))
 
 
 def _sigmoid_gradient(y: Array, d_y: Array) -> Array:
@@ -102,7 +96,7 @@ def _input_gradients(x: Array, kernel: Array, d_gates: Array) -> tuple[Array, Ar
 @tf.custom_gradient
 def _lstm_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Array, c0: Array) -> Any:
     """Outputs ``[batch, time, units]`` and the last states, of ``x`` ``[batch, time, features]``."""
-    units, steps = recurrent.shape[0], size(x, 1)
+    units = recurrent.shape[0]
     of_x, of_h, column = tf.transpose(kernel), tf.transpose(recurrent), bias[:, None]
 
     def forward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
@@ -115,8 +109,8 @@ def _lstm_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Array
         return (h, c), (h, tf.concat([i, f, g, o, tanh, c_before], 0))
 
     start = (tf.transpose(h0), tf.transpose(c0))
-    (h, c), (states, kept) = _scan(forward, start, steps, [_reader(x)], (units, 6 * units))
-    outputs = _stacked(states)
+    (h, c), (states, kept) = _scan(forward, start, (_time_first(x),), (units, 6 * units))
+    outputs = _batch_first(states)
 
     def gradient(d_outputs: Array, d_h: Array, d_c: Array) -> tuple[Array, ...]:
         def backward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
@@ -133,9 +127,9 @@ def _lstm_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Array
             d_gates = tf.concat(parts, 0)
             return (tf.matmul(recurrent, d_gates), d_c * f), (d_gates,)
 
-        start, reads = (tf.transpose(d_h), tf.transpose(d_c)), [_reader(d_outputs), kept.read]
-        (d_h0, d_c0), (found,) = _scan(backward, start, steps, reads, (4 * units,), reverse=True)
-        d_gates = _stacked(found)
+        start, sequences = (tf.transpose(d_h), tf.transpose(d_c)), (_time_first(d_outputs), kept)
+        (d_h0, d_c0), (found,) = _scan(backward, start, sequences, (4 * units,), reverse=True)
+        d_gates = _batch_first(found)
         d_x, d_kernel, d_bias = _input_gradients(x, kernel, d_gates)
         d_recurrent = _product(_before(outputs, h0), d_gates)
         return d_x, d_kernel, d_recurrent, d_bias, tf.transpose(d_h0), tf.transpose(d_c0)
@@ -146,7 +140,7 @@ def _lstm_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Array
 @tf.custom_gradient
 def _gru_loop(x: Array, kernel: Array, recurrent: Array, outer: Array, inner: Array, h0: Array) -> Any:
     """Outputs ``[batch, time, units]`` and the last state, of ``x`` ``[batch, time, features]``; two biases."""
-    units, steps = recurrent.shape[0], size(x, 1)
+    units = recurrent.shape[0]
     of_x, of_h = tf.transpose(kernel), tf.transpose(recurrent)
     outer_column, inner_column = outer[:, None], inner[:, None]
 
@@ -160,8 +154,8 @@ def _gru_loop(x: Array, kernel: Array, recurrent: Array, outer: Array, inner: Ar
         h = candidate + z * (h_before - candidate)
         return (h,), (h, tf.concat([gates, candidate, h_candidate, h_before], 0))
 
-    (h,), (states, kept) = _scan(forward, (tf.transpose(h0),), steps, [_reader(x)], (units, 5 * units))
-    outputs = _stacked(states)
+    (h,), (states, kept) = _scan(forward, (tf.transpose(h0),), (_time_first(x),), (units, 5 * units))
+    outputs = _batch_first(states)
 
     def gradient(d_outputs: Array, d_h: Array) -> tuple[Array, ...]:
         def backward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
@@ -175,9 +169,9 @@ def _gru_loop(x: Array, kernel: Array, recurrent: Array, outer: Array, inner: Ar
             d_inner = tf.concat([d_z, d_r, d_candidate * r], 0)
             return (d_kept + tf.matmul(recurrent, d_inner),), (d_candidate, d_inner)
 
-        start, reads, widths = (tf.transpose(d_h),), [_reader(d_outputs), kept.read], (units, 3 * units)
-        (d_h0,), found = _scan(backward, start, steps, reads, widths, reverse=True)
-        d_candidate, d_inner = map(_stacked, found)
+        start, sequences, widths = (tf.transpose(d_h),), (_time_first(d_outputs), kept), (units, 3 * units)
+        (d_h0,), found = _scan(backward, start, sequences, widths, reverse=True)
+        d_candidate, d_inner = map(_batch_first, found)
         d_gates = tf.concat([d_inner[..., : 2 * units], d_candidate], -1)
         d_x, d_kernel, d_outer = _input_gradients(x, kernel, d_gates)
         d_recurrent = _product(_before(outputs, h0), d_inner)
@@ -201,8 +195,8 @@ def _gru_reset_before_loop(
         h = z * h + (1 - z) * tf.tanh(candidate + tf.matmul(candidate_of_h, r * h))
         return (h,), (h,)
 
-    (h,), (states,) = _scan(forward, (tf.transpose(h0),), size(x, 1), [_reader(x)], (units,))
-    return _stacked(states), tf.transpose(h)
+    (h,), (states,) = _scan(forward, (tf.transpose(h0),), (_time_first(x),), (units,))
+    return _batch_first(states), tf.transpose(h)
 
 
 _ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": tf.tanh, "relu": tf.nn.relu}
@@ -218,14 +212,13 @@ def _simple_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Arr
     @tf.custom_gradient
     def loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Array) -> Any:
         of_x, of_h, column = tf.transpose(kernel), tf.transpose(recurrent), bias[:, None]
-        steps = size(x, 1)
 
         def forward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
             h = _ACTIVATIONS[activation](tf.matmul(of_x, x[0]) + tf.matmul(of_h, state[0]) + column)
             return (h,), (h,)
 
-        (h,), (states,) = _scan(forward, (tf.transpose(h0),), steps, [_reader(x)], (units,))
-        outputs = _stacked(states)
+        (h,), (states,) = _scan(forward, (tf.transpose(h0),), (_time_first(x),), (units,))
+        outputs = _batch_first(states)
 
         def gradient(d_outputs: Array, d_h: Array) -> tuple[Array, ...]:
             def backward(state: Arrays, x: Arrays) -> tuple[Arrays, Arrays]:
@@ -233,9 +226,9 @@ def _simple_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Arr
                 d_gates = _ACTIVATION_GRADIENTS[activation](h, state[0] + d_output)
                 return (tf.matmul(recurrent, d_gates),), (d_gates,)
 
-            start, reads = (tf.transpose(d_h),), [_reader(d_outputs), states.read]
-            (d_h0,), (found,) = _scan(backward, start, steps, reads, (units,), reverse=True)
-            d_gates = _stacked(found)
+            start, sequences = (tf.transpose(d_h),), (_time_first(d_outputs), states)
+            (d_h0,), (found,) = _scan(backward, start, sequences, (units,), reverse=True)
+            d_gates = _batch_first(found)
             d_x, d_kernel, d_bias = _input_gradients(x, kernel, d_gates)
             return d_x, d_kernel, _product(_before(outputs, h0), d_gates), d_bias, tf.transpose(d_h0)
 

@@ -24,12 +24,11 @@ app = typer.Typer(
 )
 zoo_app = typer.Typer(help="The models that come with unifront.", no_args_is_help=True)
 app.add_typer(zoo_app, name="zoo")
-console = Console()
 
 
 def _version(wanted: bool) -> None:
     if wanted:
-        console.print(f"unifront {uf.__version__}", highlight=False)
+        Console().print(f"unifront {uf.__version__}", highlight=False)
         raise typer.Exit
 
 
@@ -82,6 +81,7 @@ def demo(
 
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
+    console = Console()
     with console.status("Loading the installed frameworks"):
         _load_quietly()
     if not run(console, folder, epochs):
@@ -99,10 +99,10 @@ def list_backends() -> None:
             table.add_row(name, found.version(), ", ".join(found.devices()), "")
             continue
         table.add_row(name, "", "", escape(f'pip install "unifront[{name}]"'))
-    console.print(table)
+    Console().print(table)
     default = default_name()
     placement(default)  # UNIFRONT_BACKEND may hold anything
-    console.print(f"Default: {default} (UNIFRONT_BACKEND or uf.set_backend change it)")
+    Console().print(f"Default: {default} (UNIFRONT_BACKEND or uf.set_backend change it)")
 
 
 @zoo_app.command("list")
@@ -114,7 +114,7 @@ def zoo_list(pattern: Annotated[str, typer.Argument(help="Names to show, such as
         raise UnknownName("model of the zoo", pattern, uf.zoo.list())
     for entry in found:
         table.add_row(entry.name, escape(entry.summary), escape(entry.source))
-    console.print(table)
+    Console().print(table)
 
 
 @app.command()

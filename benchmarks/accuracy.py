@@ -1,6 +1,6 @@
 """Does unifront learn as well as hand-written PyTorch? Digits, five seeds, the same hyper-parameters.
 
-    python benchmarks/accuracy.py [--backend torch] [--seeds 5] [--epochs 15]
+    python benchmarks/accuracy.py [--backend torch] [--seeds 5] [--epochs 40]
 
 The CNN is the zoo's ``digits_cnn``, the LSTM the zoo's ``lstm_classifier`` reading the rows of an image as a
 sequence. The runs of a seed are a pair: they start from the same weights, those that unifront draws, and read
@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--backend", default="torch")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--epochs", type=int, default=40)
     options = parser.parse_args()
     (x, y), (x_test, y_test) = load_digits()
     lstm = partial(uf.zoo.create, "lstm_classifier", length=8, features=8, units=UNITS)

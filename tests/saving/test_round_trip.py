@@ -14,6 +14,7 @@ import pytest
 import unifront as uf
 from tests.models import MODELS, TRAINABLE, cross_entropy
 from unifront import layers, ops
+from unifront.backend import get_backend
 
 FIRST, LAST = TRAINABLE[0], TRAINABLE[-1]
 ANY = LAST
@@ -186,6 +187,25 @@ class Scale(uf.Layer):
         for power in range(1, 3):
             x = ops.multiply(x, ops.power(self.scale, float(power)))
         return ops.tanh(x)
+
+
+@pytest.mark.parametrize("backend", ["numpy", *TRAINABLE])
+def test_loops_of_free_length_run_on_native_arrays(backend: str, tmp_path: Path) -> None:
+    class Total(uf.Layer):
+        def call(self, x: Any) -> Any:
+            steps = ops.transpose(x, (1, 0, 2))
+            return ops.scan(lambda sum, step: (ops.add(sum, step), step), ops.zeros_like(x[:, 0]), steps)[0]
+
+    x = uf.Input((None, 3))
+    model = uf.Model(x, Total()(x))
+    model.save(tmp_path / "model.uf")
+    loaded, data = (
+        uf.load(tmp_path / "model.uf"),
+        np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32"),
+    )
+    native = get_backend(backend)
+    found = native.numpy(loaded(native.array(data)))
+    np.testing.assert_allclose(found, data.sum(1), atol=1e-5)
 
 
 def test_custom_layers_need_no_source(tmp_path: Path) -> None:

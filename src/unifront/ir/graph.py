@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from unifront.ir.dims import Dim, evaluate, substitute
+from unifront.ir.dims import Dim, substitute
 from unifront.ir.types import TensorType, symbols_of
 
 
@@ -199,9 +199,3 @@ def map_dims(attribute: Any, change: Callable[[Dim], Dim]) -> Any:
         case dict():
             return {name: map_dims(item, change) for name, item in attribute.items()}
     return attribute
-
-
-def concrete_attributes(attributes: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
-    """Attributes with every symbolic dimension replaced by its size."""
-    result: dict[str, Any] = map_dims(dict(attributes), lambda dim: evaluate(dim, sizes))
-    return result

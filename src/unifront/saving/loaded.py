@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 
 from unifront import ops, tree
-from unifront.backend import backend_of, use_backend
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, solve, symbol
-from unifront.ir.graph import Graph, concrete_attributes
+from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.model import Model
 from unifront.ops.replay import inline
 from unifront.ops.spec import OPS
-from unifront.ops.tensor import CONSTANT, bind, builder_of, lift, type_of
+from unifront.ops.tensor import CONSTANT, backend_of_arrays, bind, builder_of, lift, type_of
 from unifront.trace import Tracing, current_context
 from unifront.weights import Variable
 
@@ -148,11 +147,9 @@ def _replay(graph: Graph, variables: Sequence[Variable], operands: list[Any], na
         for own, size in zip(value.type.shape, type_.shape, strict=True):
             if not solve(own, int(size), sizes):  # type: ignore[arg-type]  # native shapes are ints
                 raise ShapeError(f"An input of {name!r} is {value.type}; {type_} was given.")
-    found = [backend for backend in map(backend_of, operands) if backend is not None]
-    if not found:
-        return _run(graph, variables, operands, sizes)
-    with use_backend(found[0].name):  # constants and keys belong there too
-        return _run(graph, variables, operands, sizes)
+    bound = graph.bind_symbols(sizes)
+    with backend_of_arrays(operands):  # constants and keys belong there too
+        return _run(bound, variables, operands)
 
 
 def _renamed(graph: Graph, types: Sequence[TensorType]) -> dict[str, Dim]:
@@ -166,9 +163,7 @@ def _renamed(graph: Graph, types: Sequence[TensorType]) -> dict[str, Dim]:
     return found
 
 
-def _run(
-    graph: Graph, variables: Sequence[Variable], operands: Sequence[Any], sizes: Mapping[str, int]
-) -> Sequence[Any]:
+def _run(graph: Graph, variables: Sequence[Variable], operands: Sequence[Any]) -> Sequence[Any]:
     known: dict[Any, Any] = dict(zip(graph.inputs, operands, strict=True))
     known.update(zip((seen.value for seen in graph.variables), variables, strict=True))
     for node in graph.nodes:
@@ -177,6 +172,6 @@ def _run(
             continue
         given = [None if value is None else known[value] for value in node.operands]
         extra = {"regions": node.regions} if node.regions else {}
-        result = bind(OPS[node.op.name], *given, **extra, **concrete_attributes(node.attributes, sizes))
+        result = bind(OPS[node.op.name], *given, **extra, **node.attributes)
         known.update(zip(node.outputs, result if isinstance(result, tuple) else (result,), strict=True))
     return [known[value] for value in graph.outputs]

@@ -175,15 +175,15 @@ def _devices(results: list[Result]) -> list[str]:
     return sorted({result["device"] for result in results if "device" in result})
 
 
-def file_name(information: Result, *, quick: bool) -> str:
-    """Date and processor: `2026-11-21-amd-epyc-2-cores`."""
+def file_name(information: Result, *details: str) -> str:
+    """Date, processor and details: `2026-11-21-amd-epyc-2-cores-resnet50`."""
     described = information["machine"]
     on_gpu = described["gpus"] and information["options"]["device"] != "cpu"
     processor = (
         described["gpus"][0].partition(",")[0] if on_gpu else f"{described['cpu']} {described['cores']} cores"
     )
     slug = re.sub(r"[^a-z0-9]+", "-", processor.lower()).strip("-")
-    return f"{information['date'][:10]}-{slug}{'-quick' if quick else ''}"
+    return "-".join([information["date"][:10], slug, *details])
 
 
 def _markdown_table(names: list[str], rows: Rows) -> list[str]:

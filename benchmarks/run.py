@@ -38,6 +38,7 @@ from measure import Plan
 from rows import ROWS
 
 HERE = Path(__file__).resolve().parent
+USUAL = [row.name for row in ROWS.values() if not row.optional]
 QUICK = Plan(repeats=3, seconds=0.1, trials=2)
 
 ENVIRONMENT = {
@@ -60,8 +61,7 @@ def arguments() -> argparse.Namespace:
 
     description, _, _ = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(description=description)
-    usual = [row.name for row in ROWS.values() if not row.optional]
-    parser.add_argument("--rows", type=names(ROWS), default=usual, help=f"of {', '.join(ROWS)}; with commas")
+    parser.add_argument("--rows", type=names(ROWS), default=USUAL, help=f"of {', '.join(ROWS)}; with commas")
     parser.add_argument(
         "--backends", type=names(COLUMNS), default=list(COLUMNS), help=f"of {', '.join(COLUMNS)}"
     )
@@ -143,7 +143,9 @@ def main() -> int:
         report.show_verification(results)
     else:
         report.show_measurements(results)
-        name = report.file_name(information, quick=options.quick)
+        rows = [] if set(USUAL) <= set(options.rows) else options.rows
+        backends = [] if set(COLUMNS) == set(options.backends) else options.backends
+        name = report.file_name(information, *rows, *backends, *["quick"] * options.quick)
         for path in report.write(options.output, name, information, results):
             print(f"Written: {path}")
     return int(report.went_wrong(results))

@@ -234,6 +234,8 @@ def placement(name: str | Placement | None = None) -> Placement:
     """The backend and device meant by ``name``: ``"jax"``, ``"torch:cuda:1"`` or None for the default."""
     if isinstance(name, Placement):
         return name
+    if not isinstance(name, str | None):
+        raise ArgumentError(f"A backend is a name, such as 'torch' or 'jax:gpu:0', not {name!r}.")
     head, _, device = (name or default_name()).partition(":")
     backend = get_backend(head)
     devices = backend.devices()

@@ -268,6 +268,11 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
         errors.UnknownName,
         r"Unknown backend 'pytorch'\. Did you mean 'torch'",
     ),
+    "backend_is_no_name": (
+        lambda: MODELS["mlp"]("float32")[0].predict(X, backend=3),
+        errors.ArgumentError,
+        "A backend is a name, such as 'torch' or 'jax:gpu:0', not 3",
+    ),
     "unknown_device": (
         lambda: MODELS["mlp"]("float32")[0].predict(X, backend=f"{ANY}:cuda:99"),
         errors.ArgumentError,

@@ -35,7 +35,7 @@ def _plain(x, kernel, strides, padding, dilation):
 
 @pytest.fixture(params=GEOMETRIES)
 def case(request, monkeypatch):
-    """Geometry and operands, with every convolution large and patches made of one or two of three images."""
+    """Geometry and operands, with every convolution large and patches made of one image, or of all four, at a time."""
     monkeypatch.setattr(conv, "_POSITIONS", 0)
     monkeypatch.setattr(conv, "_MULTIPLICATIONS", 0)
     monkeypatch.setattr(conv, "_PATCHES", 400)

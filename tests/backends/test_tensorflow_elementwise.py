@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-tf = pytest.importorskip("tensorflow")
+from unifront.backend import get_backend
+from unifront.dtypes import ALL, DType, dtype_of
+from unifront.errors import DTypeError
+from unifront.ir.types import TensorType
+from unifront.ops import elementwise
+from unifront.ops.spec import OPS, OpSpec
+from unifront.reference import row_of
+from unifront.testing import assert_close
 
-from unifront.backend import get_backend  # noqa: E402  # tensorflow may be missing
-from unifront.dtypes import ALL, DType, dtype_of  # noqa: E402
-from unifront.errors import DTypeError  # noqa: E402
-from unifront.ir.types import TensorType  # noqa: E402
-from unifront.ops import elementwise  # noqa: E402
-from unifront.ops.spec import OPS, OpSpec  # noqa: E402
-from unifront.reference import row_of  # noqa: E402
-from unifront.testing import assert_close  # noqa: E402
+tf = pytest.importorskip("tensorflow")
 
 BACKEND = get_backend("tensorflow")
 SPECS = [spec for spec in vars(elementwise).values() if isinstance(spec, OpSpec)]

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-tf = pytest.importorskip("tensorflow")
+import unifront as uf
+from unifront import layers, ops
+from unifront.backend import get_backend
+from unifront.dtypes import float64
+from unifront.dtypes import key as key_dtype
+from unifront.errors import ArgumentError, ShapeError
+from unifront.ir.dims import symbol
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+from unifront.ops.spec import OpSpec
+from unifront.ops.tensor import Builder, bind
+from unifront.weights import Variable
 
-import unifront as uf  # noqa: E402  # tensorflow may be missing
-from unifront import layers, ops  # noqa: E402
-from unifront.backend import get_backend  # noqa: E402
-from unifront.dtypes import float64  # noqa: E402
-from unifront.dtypes import key as key_dtype  # noqa: E402
-from unifront.errors import ArgumentError, ShapeError  # noqa: E402
-from unifront.ir.dims import symbol  # noqa: E402
-from unifront.ir.graph import Graph  # noqa: E402
-from unifront.ir.types import TensorType  # noqa: E402
-from unifront.ops.spec import OpSpec  # noqa: E402
-from unifront.ops.tensor import Builder, bind  # noqa: E402
-from unifront.weights import Variable  # noqa: E402
+tf = pytest.importorskip("tensorflow")
 
 SIZE, CLASSES = 4, 3
 NOISE = OpSpec("noise", lambda x, key: x, lambda x, key: x, lambda rng: (), "a test", random=True)

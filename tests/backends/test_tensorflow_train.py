@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-tf = pytest.importorskip("tensorflow")
+from unifront import ops
+from unifront.backend import TrainPlan, TrainState, TrainStep, UpdateGroup, get_backend
+from unifront.dtypes import float64, int64
+from unifront.dtypes import key as key_dtype
+from unifront.ir.dims import symbol
+from unifront.ir.types import TensorType
+from unifront.ops import optimize
+from unifront.ops.spec import OpSpec
+from unifront.ops.tensor import Builder, bind
+from unifront.reference import row_of
+from unifront.weights import Variable
 
-from unifront import ops  # noqa: E402  # tensorflow may be missing
-from unifront.backend import TrainPlan, TrainState, TrainStep, UpdateGroup, get_backend  # noqa: E402
-from unifront.dtypes import float64, int64  # noqa: E402
-from unifront.dtypes import key as key_dtype  # noqa: E402
-from unifront.ir.dims import symbol  # noqa: E402
-from unifront.ir.types import TensorType  # noqa: E402
-from unifront.ops import optimize  # noqa: E402
-from unifront.ops.spec import OpSpec  # noqa: E402
-from unifront.ops.tensor import Builder, bind  # noqa: E402
-from unifront.reference import row_of  # noqa: E402
-from unifront.weights import Variable  # noqa: E402
+tf = pytest.importorskip("tensorflow")
 
 SIZE, HIDDEN, CLASSES = 6, 5, 3
 Rule = tuple[OpSpec, dict[str, Any], int]

@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from unifront import ops
+from unifront.backend import get_backend
+from unifront.dtypes import ALL, DType, dtype_of
+from unifront.errors import DTypeError, UnsupportedOp
+from unifront.ir.types import TensorType
+from unifront.ops import elementwise
+from unifront.ops.spec import OPS, OpSpec
+from unifront.reference import row_of
+from unifront.testing import FORWARD, assert_close
 
-from unifront import ops  # noqa: E402  # torch may be missing
-from unifront.backend import get_backend  # noqa: E402
-from unifront.dtypes import ALL, DType, dtype_of  # noqa: E402
-from unifront.errors import DTypeError, UnsupportedOp  # noqa: E402
-from unifront.ir.types import TensorType  # noqa: E402
-from unifront.ops import elementwise  # noqa: E402
-from unifront.ops.spec import OPS, OpSpec  # noqa: E402
-from unifront.reference import row_of  # noqa: E402
-from unifront.testing import FORWARD, assert_close  # noqa: E402
+torch = pytest.importorskip("torch")
 
 SIZE = 5
 SPECS = [spec for spec in vars(elementwise).values() if isinstance(spec, OpSpec)]

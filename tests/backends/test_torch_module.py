@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+import unifront as uf
+from unifront import layers, ops
+from unifront.backend import get_backend
+from unifront.dtypes import float32
+from unifront.dtypes import key as key_dtype
+from unifront.errors import ShapeError
+from unifront.ir.dims import symbol
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+from unifront.ops.tensor import Builder
+from unifront.weights import Variable
 
-import unifront as uf  # noqa: E402  # torch may be missing
-from unifront import layers, ops  # noqa: E402
-from unifront.backend import get_backend  # noqa: E402
-from unifront.dtypes import float32  # noqa: E402
-from unifront.dtypes import key as key_dtype  # noqa: E402
-from unifront.errors import ShapeError  # noqa: E402
-from unifront.ir.dims import symbol  # noqa: E402
-from unifront.ir.graph import Graph  # noqa: E402
-from unifront.ir.types import TensorType  # noqa: E402
-from unifront.ops.tensor import Builder  # noqa: E402
-from unifront.weights import Variable  # noqa: E402
+torch = pytest.importorskip("torch")
 
 SIZE, HIDDEN, CLASSES = 6, 5, 3
 NAMES = ("net/one/kernel", "net/one/bias", "net/two/kernel", "net/mean", "net/forward")

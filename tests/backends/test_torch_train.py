@@ -10,21 +10,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
+from unifront import ops
+from unifront.backend import HostKey, TrainPlan, TrainState, UpdateGroup, get_backend
+from unifront.dtypes import float64, int64
+from unifront.dtypes import key as key_dtype
+from unifront.errors import ArgumentError
+from unifront.ir.emit import storage_of
+from unifront.ir.types import TensorType
+from unifront.ops import optimize
+from unifront.ops.spec import OpSpec
+from unifront.ops.tensor import Builder
+from unifront.reference import row_of
+from unifront.train.optimizers import clip
+from unifront.weights import Variable
 
-from unifront import ops  # noqa: E402  # torch may be missing
-from unifront.backend import HostKey, TrainPlan, TrainState, UpdateGroup, get_backend  # noqa: E402
-from unifront.dtypes import float64, int64  # noqa: E402
-from unifront.dtypes import key as key_dtype  # noqa: E402
-from unifront.errors import ArgumentError  # noqa: E402
-from unifront.ir.emit import storage_of  # noqa: E402
-from unifront.ir.types import TensorType  # noqa: E402
-from unifront.ops import optimize  # noqa: E402
-from unifront.ops.spec import OpSpec  # noqa: E402
-from unifront.ops.tensor import Builder  # noqa: E402
-from unifront.reference import row_of  # noqa: E402
-from unifront.train.optimizers import clip  # noqa: E402
-from unifront.weights import Variable  # noqa: E402
+torch = pytest.importorskip("torch")
 
 BATCH, SIZE, CLASSES = 8, 6, 3
 RULES: dict[str, tuple[OpSpec, dict[str, Any], int]] = {

@@ -6,8 +6,8 @@ without oneDNN, which it uses on processors with AVX-512 VNNI or AMX), and turni
 ``[batch, time, features]`` is one plain transpose. A step of a sequence is a slice that shares its memory, where
 ``TensorArray.unstack`` would copy it. The backward loop gives the gradient of the gates; those of inputs, kernels
 and biases are one product each after it, instead of sums over the steps. Multiplying the inputs step by step is
-quicker than doing it before the loop. ``BlockLSTMV2`` trains in twice this one's time, and has no float64. A GPU
-runs the same loops, not cuDNN's.
+quicker than doing it before the loop. ``BlockLSTMV2`` was slower to train, and has no float64. A GPU runs the
+same loops, not cuDNN's.
 """
 
 from __future__ import annotations

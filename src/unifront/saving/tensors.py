@@ -44,7 +44,7 @@ def parse(content: bytes) -> dict[str, np.ndarray]:
     if _header(content) > HEADER_LIMIT:
         raise FileFormatError(f"it has a header of {_header(content)} bytes; at most {HEADER_LIMIT} are read")
     found: dict[str, np.ndarray] = {}
-    for name, part in safetensors.deserialize(content):  # type: ignore[no-untyped-call]
+    for name, part in safetensors.deserialize(content):  # type: ignore[no-untyped-call]  # it has no types
         if part["dtype"] not in _NAMES:
             raise FileFormatError(f"{name[:200]!r} has the dtype {part['dtype']}, which weights do not have")
         dtype = dtypes.dtype_of(_NAMES[part["dtype"]]).numpy

@@ -28,7 +28,7 @@ done; exit $$status
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-slow check format bench clean
+.PHONY: help demo install test test-slow check format ops bench clean
 
 help:
 	@echo "make demo        train one model on every backend, compare, export, save, load"
@@ -36,6 +36,7 @@ help:
 	@echo "make test-slow   run the slow tests only"
 	@echo "make check       format, lint, types and import rules, as CI does"
 	@echo "make format      put the code into form"
+	@echo "make ops         write the functions of src/unifront/opset into src/unifront/ops"
 	@echo "make bench       measure unifront beside native code and Keras"
 	@echo "make install     make $(VENV) with everything a developer needs"
 	@echo "make clean       remove $(VENV), caches and build output"
@@ -60,6 +61,9 @@ check: $(DEV_READY)
 format: $(DEV_READY)
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
+
+ops: $(DEV_READY)
+	@$(BIN)/python -m unifront.opset
 
 bench: $(DEV_READY)
 	@$(BIN)/python benchmarks/run.py $(ARGS)

@@ -26,7 +26,7 @@ MODELS = {**layer_models.MODELS, "resnet50": resnet50}
 class UnifrontContender(Contender):
     def __init__(self, row: Row, backend: str):
         import unifront as uf
-        from unifront.backend import placement
+        from unifront.backends import placement
         from unifront.train import loop
         from unifront.train.interrupts import Interrupts
         from unifront.train.session import Session, natives

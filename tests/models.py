@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 
 import unifront as uf
-from unifront import backend, layers
+from unifront import backends, layers
 
-TRAINABLE = [name for name in backend.installed() if name != "numpy"]
+TRAINABLE = [name for name in backends.installed() if name != "numpy"]
 Data = tuple[np.ndarray, np.ndarray]
 
 

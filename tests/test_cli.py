@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import unifront as uf
 from tests.models import MODELS, TRAINABLE
-from unifront import backend, layers
+from unifront import backends, layers
 from unifront.cli import app
 
 RUNNER = CliRunner()
@@ -52,7 +52,7 @@ def test_help_names_the_commands() -> None:
 def test_backends() -> None:
     text = output("backends")
     for name in TRAINABLE:
-        native = backend.get_backend(name)
+        native = backends.get_backend(name)
         assert name in text
         assert native.version() in text
     assert "numpy" in text
@@ -183,7 +183,7 @@ def test_numbers_of_a_saved_model_in_a_new_process(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     numbers = json.loads(done.stdout.splitlines()[-1])
-    assert sorted(numbers) == sorted(backend.installed())
+    assert sorted(numbers) == sorted(backends.installed())
     _, (x, y) = demo.load_digits()
     loss, accuracy = model.evaluate(x, y, backend="numpy", batch_size=256)
     for row in numbers.values():

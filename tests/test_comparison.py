@@ -11,9 +11,9 @@ from rich.console import Console
 import unifront as uf
 from tests.models import MODELS, TRAINABLE
 from unifront import errors, layers, ops
-from unifront.backend import get_backend
-from unifront.ops.elementwise import RELU
-from unifront.ops.reduce import ARGMAX
+from unifront.backends import get_backend
+from unifront.opset.elementwise import RELU
+from unifront.opset.reduce import ARGMAX
 
 
 @pytest.mark.parametrize("name", MODELS)

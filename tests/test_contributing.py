@@ -33,17 +33,18 @@ def insert(file, marker, text):
 def test_adding_an_op(tmp_path):
     for folder in ("src", "backends", "zoo"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("tests/conformance/test_ops.py", "tests/ops/test_namespace.py", "pyproject.toml"):
+    for name in ("tests/conformance/test_ops.py", "tests/opset/test_namespace.py", "pyproject.toml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     for name, marker in (
-        ("src/unifront/ops/elementwise.py", ""),
+        ("src/unifront/opset/elementwise.py", ""),
         ("backends/unifront_torch/lower/elementwise.py", "TABLE: "),
         ("backends/unifront_jax/lower/elementwise.py", "TABLE: "),
-        ("src/unifront/ops/__init__.pyi", ""),
     ):
         insert(tmp_path / name, marker, BLOCKS[name].text)
     path = [tmp_path / folder for folder in ("src", "backends", "zoo")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
+    subprocess.run([sys.executable, "-m", "unifront.opset"], cwd=tmp_path, env=environment, check=True)
     said = run_tests(tmp_path, "-k", "logaddexp or namespace or reason", "-rA", path=path)
     for name in ("torch", "jax", "tensorflow"):
         if importlib.util.find_spec(name):

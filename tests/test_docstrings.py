@@ -8,8 +8,8 @@ import pytest
 
 import unifront as uf
 from unifront import layers
-from unifront.backend import is_installed
-from unifront.ops import elementwise, nn
+from unifront.backends import is_installed
+from unifront.opset import elementwise, nn
 
 SHOWN = {
     **{name: getattr(uf, name) for name in ("Input", "Sequential", "Model", "load")},

@@ -3,11 +3,11 @@
 import pytest
 
 from tests.documents import blocks
-from unifront import backend
+from unifront import backends
 
 
 def test_the_examples_run_in_order(monkeypatch, tmp_path):
-    missing = {"torch", "jax", "tensorflow"} - set(backend.installed())
+    missing = {"torch", "jax", "tensorflow"} - set(backends.installed())
     if missing:
         pytest.skip(f"README shows every backend; not installed: {', '.join(sorted(missing))}")
     for package in ("sklearn", "onnx", "onnxruntime"):
@@ -19,7 +19,7 @@ def test_the_examples_run_in_order(monkeypatch, tmp_path):
         for block in blocks("README.md", "python"):
             block.run(names)
     finally:
-        backend.set_backend(None)
+        backends.set_backend(None)
     assert names["logits"].argmax(-1).shape == names["y_test"].shape
     assert (names["logits"].argmax(-1) == names["y_test"]).mean() > 0.9
     assert (tmp_path / "digits_savedmodel" / "saved_model.pb").is_file()

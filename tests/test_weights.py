@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from unifront import backend
+from unifront import backends
 from unifront.dtypes import float32
 from unifront.errors import DTypeError, ShapeError
 from unifront.ir.emit import Storage
 from unifront.weights import Variable, backend_home
 
-INSTALLED = backend.installed()
+INSTALLED = backends.installed()
 VALUE = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
@@ -73,7 +73,7 @@ def test_wrong_values_are_refused_and_change_nothing():
 
 @pytest.mark.parametrize("name", INSTALLED)
 def test_the_value_moves_in_and_back(name):
-    weight, place = variable(), backend.placement(name)
+    weight, place = variable(), backends.placement(name)
     native = weight.native(name)
     assert weight.home == str(place)
     assert backend_home(weight) is place.backend
@@ -90,7 +90,7 @@ def test_the_value_moves_from_backend_to_backend():
     weight = variable()
     for name in (*INSTALLED, *INSTALLED[::-1]):
         weight.native(name)
-        assert weight.home == str(backend.placement(name))
+        assert weight.home == str(backends.placement(name))
     np.testing.assert_array_equal(weight.numpy(), VALUE)
 
 
@@ -118,7 +118,7 @@ class Lease:
     """Holds one variable's value on NumPy."""
 
     def __init__(self, weight, storage=None):
-        self.place, self.weight, self.storage = backend.placement("numpy"), weight, storage
+        self.place, self.weight, self.storage = backends.placement("numpy"), weight, storage
         self.value, self.asked = weight.native(self.place, storage), 0
         weight.lend(self)
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from unifront.backend import Array
+from unifront.backends import Array
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.ir.emit import Program, Storage
 from unifront.ir.graph import Graph
@@ -97,7 +97,7 @@ def make_module(
     values: Mapping[str, np.ndarray],
     updates: Sequence[str],
 ) -> JaxModule:
-    """See `unifront.backend.Backend.module`; ``place`` puts an array on the device."""
+    """See `unifront.backends.Backend.module`; ``place`` puts an array on the device."""
     train = emit(training)
     stored: dict[str, Storage | None] = {
         v.name: storage for v, storage in zip(training.variables, train.storage, strict=True)

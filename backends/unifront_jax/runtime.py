@@ -10,13 +10,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unifront.backend import Array, Compiled, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, Compiled, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import DType, dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.emit import Program, Rows, Storage, emit
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.ops.replay import expand
+from unifront.opset.replay import expand
 from unifront_jax._wide import WIDE, enable_x64, graph_is_wide, wide
 
 Function = Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from unifront.backend import Array, TrainPlan, TrainState, UpdateGroup
+from unifront.backends import Array, TrainPlan, TrainState, UpdateGroup
 from unifront.dtypes import float32, int32, promote
 from unifront.ir.emit import Program
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.ops.tensor import Builder
+from unifront.opset.tensor import Builder
 from unifront_jax._wide import graph_is_wide, wide
 from unifront_jax.runtime import typed_key
 
@@ -63,7 +63,7 @@ def _functions_of(emit: Emit, plan: TrainPlan) -> _Functions:
 
 
 class JaxTrainStep:
-    """A compiled plan, see `unifront.backend.TrainStep`.
+    """A compiled plan, see `unifront.backends.TrainStep`.
 
     The state's arrays are donated to each step: what held the old ones holds deleted arrays afterwards.
     """

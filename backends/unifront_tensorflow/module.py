@@ -22,7 +22,7 @@ import tensorflow as tf
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.emit import Rows, emit
 from unifront.ir.graph import Graph, Variable
-from unifront.ops.replay import expand
+from unifront.opset.replay import expand
 from unifront_tensorflow.keys import Key
 from unifront_tensorflow.runtime import device_name, spec_of
 

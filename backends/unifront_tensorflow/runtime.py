@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unifront.backend import Array, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnknownName
 from unifront.ir.dims import symbol
 from unifront.ir.emit import Program, Rows, emit, storage_of
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.ops.replay import expand
+from unifront.opset.replay import expand
 from unifront_tensorflow import lower
 from unifront_tensorflow.keys import Key, key_of
 from unifront_tensorflow.shapes import size
@@ -84,7 +84,7 @@ def quick_call(function: Any) -> Callable[..., Any]:
 
 
 class Compiled:
-    """A graph as a concrete function, traced once; see `unifront.backend.Compiled`."""
+    """A graph as a concrete function, traced once; see `unifront.backends.Compiled`."""
 
     def __init__(self, graph: Graph, rows: Rows, device: str | None, wrt: Sequence[str] = ()) -> None:
         self._graph, self._rows, self._device = expand(graph, rows.table), rows, device_name(device)
@@ -161,7 +161,7 @@ def gradients(tape: tf.GradientTape, target: Any, sources: Sequence[Any]) -> lis
 
 
 class TensorFlowBackend:
-    """See `unifront.backend.Backend`."""
+    """See `unifront.backends.Backend`."""
 
     name = "tensorflow"
 

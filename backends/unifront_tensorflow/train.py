@@ -10,12 +10,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from unifront.backend import Array, TrainPlan, TrainState, UpdateGroup
+from unifront.backends import Array, TrainPlan, TrainState, UpdateGroup
 from unifront.dtypes import int64
 from unifront.ir.emit import Rows, emit
 from unifront.ir.types import TensorType
-from unifront.ops.replay import expand
-from unifront.ops.tensor import bind
+from unifront.opset.replay import expand
+from unifront.opset.tensor import bind
 from unifront_tensorflow.keys import Key, fold_in
 from unifront_tensorflow.lower.optimize import IN_PLACE
 from unifront_tensorflow.runtime import device_name, gradients, quick_call, spec_of
@@ -26,7 +26,7 @@ ITERATION = TensorType(int64)
 
 
 class Step:
-    """A compiled plan; see `unifront.backend.TrainStep`.
+    """A compiled plan; see `unifront.backends.TrainStep`.
 
     The variables and slots in ``state`` become `tf.Variable` objects, which the step updates in place:
     whoever reads them has the values of now. Arrays put into ``state`` by others are taken over at the next

@@ -22,8 +22,8 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.emit import Program, Storage, emit, storage_of
 from unifront.ir.graph import Graph, Variable
 from unifront.ir.text import parse_graph, print_graph
-from unifront.ops.replay import expand
-from unifront.ops.spec import OPS
+from unifront.opset.replay import expand
+from unifront.opset.spec import OPS
 from unifront_torch.dtypes import TORCH, UNIFRONT
 
 if TYPE_CHECKING:

@@ -10,14 +10,14 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from unifront.backend import HostKey, TrainPlan, TrainState, TrainStep
+from unifront.backends import HostKey, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir.emit import Program, Rows, emit, storage_of
 from unifront.ir.graph import Graph, Op
 from unifront.ir.types import TensorType
-from unifront.ops.replay import expand
-from unifront.ops.tensor import CONSTANT
+from unifront.opset.replay import expand
+from unifront.opset.tensor import CONSTANT
 from unifront_torch.dtypes import UNIFRONT
 from unifront_torch.lower import STORAGE, TABLE, UNSUPPORTED
 from unifront_torch.lower.random import on as drawn_on

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from unifront.backend import TrainPlan, TrainState, UpdateGroup
+from unifront.backends import TrainPlan, TrainState, UpdateGroup
 from unifront.dtypes import int64
 from unifront.ir.emit import Program, Storage
 from unifront.ir.graph import Graph, Value
 from unifront.ir.types import TensorType
-from unifront.ops import elementwise
-from unifront.ops.reduce import SUM
-from unifront.ops.spec import OpSpec
-from unifront.ops.tensor import Builder
+from unifront.opset import elementwise
+from unifront.opset.reduce import SUM
+from unifront.opset.spec import OpSpec
+from unifront.opset.tensor import Builder
 from unifront_torch.dtypes import TORCH
 from unifront_torch.lower import MULTI_TENSOR
 from unifront_torch.runtime import check_recording

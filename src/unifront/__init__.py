@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from unifront import ops as ops
     from unifront import testing as testing
     from unifront import zoo as zoo
-    from unifront.backend import HostKey as random_key  # noqa: F401  # the façade
-    from unifront.backend import set_backend as set_backend
-    from unifront.backend import use_backend as backend  # noqa: F401  # the façade
+    from unifront.backends import HostKey as random_key  # noqa: F401  # the façade
+    from unifront.backends import set_backend as set_backend
+    from unifront.backends import use_backend as backend  # noqa: F401  # the façade
     from unifront.comparison import parity as parity
     from unifront.dtypes import floatx as floatx
     from unifront.dtypes import set_floatx as set_floatx
@@ -57,9 +57,9 @@ _HOMES = {
     "Model": "unifront.model:Model",
     "Sequential": "unifront.model:Sequential",
     "Variable": "unifront.weights:Variable",
-    "backend": "unifront.backend:use_backend",
-    "random_key": "unifront.backend:HostKey",
-    "set_backend": "unifront.backend:set_backend",
+    "backend": "unifront.backends:use_backend",
+    "random_key": "unifront.backends:HostKey",
+    "set_backend": "unifront.backends:set_backend",
     "floatx": "unifront.dtypes:floatx",
     "set_floatx": "unifront.dtypes:set_floatx",
     "set_seed": "unifront.trace:set_seed",

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import unifront as uf
-from unifront.backend import default_name, get_backend, installed, is_installed, names, placement
+from unifront.backends import default_name, get_backend, installed, is_installed, names, placement
 from unifront.errors import UnifrontError, UnknownName
 
 app = typer.Typer(

@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from unifront import ops
-from unifront.backend import Placement, installed, placement
+from unifront.backends import Placement, installed, placement
 from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph, Value
-from unifront.ops.replay import inline
-from unifront.ops.tensor import Builder, Traced
+from unifront.opset.replay import inline
+from unifront.opset.tensor import Builder, Traced
 from unifront.testing import difference
 from unifront.trace import Tracing
 from unifront.train import data

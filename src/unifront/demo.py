@@ -19,7 +19,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import unifront as uf
-from unifront.backend import installed, names
+from unifront.backends import installed, names
 from unifront.errors import BackendMissing, UnifrontError
 from unifront.model import Model
 from unifront.summary import summary_table

@@ -10,7 +10,7 @@ from unifront import tree
 from unifront.errors import ArgumentError, DataError
 from unifront.ir.types import TensorType
 from unifront.layers.input import InputTensor
-from unifront.ops.tensor import Call, Symbolic
+from unifront.opset.tensor import Call, Symbolic
 
 
 def numbered(structure: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from unifront import tree
-from unifront.backend import Placement, placement
+from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnknownName
 from unifront.functional import calls_below, flatten_like, named_types, numbered
 from unifront.ir.dims import Dim, DimExpr, symbol
@@ -17,7 +17,7 @@ from unifront.ir.types import Shape, TensorType
 from unifront.layers.arguments import at_default
 from unifront.layers.input import BATCH, Input, InputTensor
 from unifront.layers.layer import Layer, parameters, snake_case
-from unifront.ops.tensor import Symbolic, type_of
+from unifront.opset.tensor import Symbolic, type_of
 from unifront.reference import simplified
 from unifront.trace import Tracing, renamed, trace
 

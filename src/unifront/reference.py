@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from unifront.backend import Array, HostKey, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, HostKey, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnsupportedOp
 from unifront.ir import passes
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph, Node
 from unifront.ir.types import TensorType
-from unifront.ops.spec import OPS, OpSpec
+from unifront.opset.spec import OPS, OpSpec
 
 _HALF = frozenset({"float16", "bfloat16"})
 

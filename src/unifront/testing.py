@@ -19,11 +19,11 @@ from zlib import crc32
 import numpy as np
 
 from unifront import ops
-from unifront.backend import Backend, HostKey, placement
+from unifront.backends import Backend, HostKey, placement
 from unifront.dtypes import DType, dtype_of, float64
 from unifront.ir.graph import Graph, Value
-from unifront.ops.spec import OPS, OpSpec, Sample
-from unifront.ops.tensor import Builder, Traced, bind, type_of
+from unifront.opset.spec import OPS, OpSpec, Sample
+from unifront.opset.tensor import Builder, Traced, bind, type_of
 from unifront.reference import row_of
 
 FORWARD = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-2}

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from unifront import ops, tree
-from unifront.backend import HostKey, backend_of
+from unifront.backends import HostKey, backend_of
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
-from unifront.ops.tensor import Builder, Tensor, Traced, building, is_building, lift
+from unifront.opset.tensor import Builder, Tensor, Traced, building, is_building, lift
 from unifront.weights import Variable
 
 

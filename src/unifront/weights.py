@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from unifront.backend import Array, Backend, Placement, placement
+from unifront.backends import Array, Backend, Placement, placement
 from unifront.dtypes import DType, DTypeLike, dtype_of
 from unifront.errors import DTypeError, ShapeError
 from unifront.ir.emit import Storage

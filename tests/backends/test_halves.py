@@ -9,7 +9,7 @@ import pytest
 
 import unifront as uf
 from unifront import layers
-from unifront.backend import installed
+from unifront.backends import installed
 from unifront.dtypes import dtype_of
 
 BACKENDS = [name for name in installed() if name != "numpy"]

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from unifront.backend import get_backend
+from unifront.backends import get_backend
 from unifront.dtypes import ALL, DType, dtype_of
 from unifront.errors import DTypeError
 from unifront.ir.types import TensorType
-from unifront.ops import elementwise
-from unifront.ops.spec import OPS, OpSpec
+from unifront.opset import elementwise
+from unifront.opset.spec import OPS, OpSpec
 from unifront.reference import row_of
 from unifront.testing import assert_close
 

@@ -7,13 +7,13 @@ import pytest
 
 import unifront as uf
 from unifront import dtypes, layers, ops
-from unifront.backend import placement
+from unifront.backends import placement
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.ir import graph as ir
 from unifront.ir.dims import symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.ops.tensor import Builder, Traced
+from unifront.opset.tensor import Builder, Traced
 from unifront.testing import difference
 
 jax = pytest.importorskip("jax")

@@ -10,10 +10,10 @@ import pytest
 
 import unifront.ops as ops
 from unifront import dtypes
-from unifront.backend import HostKey, placement
+from unifront.backends import HostKey, placement
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
 from unifront.ir.types import TensorType
-from unifront.ops.tensor import Builder
+from unifront.opset.tensor import Builder
 
 jax = pytest.importorskip("jax")
 jnp = pytest.importorskip("jax.numpy")

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from unifront import dtypes, ops
-from unifront.backend import TrainPlan, TrainState, UpdateGroup, placement
+from unifront.backends import TrainPlan, TrainState, UpdateGroup, placement
 from unifront.ir import graph as ir
 from unifront.ir.dims import symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.ops.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, SGD_UPDATE
-from unifront.ops.tensor import Builder, Traced
+from unifront.opset.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, SGD_UPDATE
+from unifront.opset.tensor import Builder, Traced
 from unifront.testing import difference
 
 jax = pytest.importorskip("jax")

@@ -12,15 +12,15 @@ import pytest
 
 import unifront as uf
 from unifront import layers, ops
-from unifront.backend import get_backend
+from unifront.backends import get_backend
 from unifront.dtypes import float64
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.ops.spec import OpSpec
-from unifront.ops.tensor import Builder, bind
+from unifront.opset.spec import OpSpec
+from unifront.opset.tensor import Builder, bind
 from unifront.weights import Variable
 
 tf = pytest.importorskip("tensorflow")

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from unifront import ops
-from unifront.backend import TrainPlan, TrainState, TrainStep, UpdateGroup, get_backend
+from unifront.backends import TrainPlan, TrainState, TrainStep, UpdateGroup, get_backend
 from unifront.dtypes import float64, int64
 from unifront.dtypes import key as key_dtype
 from unifront.ir.dims import symbol
 from unifront.ir.types import TensorType
-from unifront.ops import optimize
-from unifront.ops.spec import OpSpec
-from unifront.ops.tensor import Builder, bind
+from unifront.opset import optimize
+from unifront.opset.spec import OpSpec
+from unifront.opset.tensor import Builder, bind
 from unifront.reference import row_of
 from unifront.weights import Variable
 

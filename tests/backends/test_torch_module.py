@@ -12,14 +12,14 @@ import pytest
 
 import unifront as uf
 from unifront import layers, ops
-from unifront.backend import get_backend
+from unifront.backends import get_backend
 from unifront.dtypes import float32
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ShapeError
 from unifront.ir.dims import symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.ops.tensor import Builder
+from unifront.opset.tensor import Builder
 from unifront.weights import Variable
 
 torch = pytest.importorskip("torch")

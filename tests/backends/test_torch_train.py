@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 from unifront import ops
-from unifront.backend import HostKey, TrainPlan, TrainState, UpdateGroup, get_backend
+from unifront.backends import HostKey, TrainPlan, TrainState, UpdateGroup, get_backend
 from unifront.dtypes import float64, int64
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError
 from unifront.ir.emit import storage_of
 from unifront.ir.types import TensorType
-from unifront.ops import optimize
-from unifront.ops.spec import OpSpec
-from unifront.ops.tensor import Builder
+from unifront.opset import optimize
+from unifront.opset.spec import OpSpec
+from unifront.opset.tensor import Builder
 from unifront.reference import row_of
 from unifront.train.optimizers import clip
 from unifront.weights import Variable

@@ -2,12 +2,12 @@
 
 import pytest
 
-from unifront import backend, testing
+from unifront import backends, testing
 
-TRAINABLE = [name for name in backend.installed() if name != "numpy"]
+TRAINABLE = [name for name in backends.installed() if name != "numpy"]
 
 
-@pytest.mark.parametrize("name", backend.installed())
+@pytest.mark.parametrize("name", backends.installed())
 def test_every_operation_has_a_row_or_a_reason(name: str) -> None:
     testing.row_or_reason(name)
 

@@ -10,8 +10,8 @@ from unifront.ir.dims import symbol
 from unifront.ir.emit import Rows, emit
 from unifront.ir.graph import Graph, Node, Value, Variable
 from unifront.ir.types import TensorType
-from unifront.ops.spec import OPS, OpSpec
-from unifront.ops.tensor import Builder
+from unifront.opset.spec import OPS, OpSpec
+from unifront.opset.tensor import Builder
 from unifront.reference import BACKEND, row_of
 
 BATCH, TIME = symbol("batch"), symbol("time")

@@ -14,7 +14,7 @@ from unifront.ir.dims import symbol
 from unifront.ir.emit import Rows, Storage, emit, storage_of
 from unifront.ir.graph import Graph, Node, Value, Variable
 from unifront.ir.types import TensorType
-from unifront.ops.spec import OPS
+from unifront.opset.spec import OPS
 
 MATRIX = TensorType(float32, (2, 3))
 

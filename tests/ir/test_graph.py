@@ -7,7 +7,7 @@ from tests.ir.graphs import BATCH, TIME, run, tiny, tiny_body, with_body
 from unifront.dtypes import float32
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import TensorType
-from unifront.ops.spec import OPS
+from unifront.opset.spec import OPS
 
 
 def test_renumbered_graphs_compare_equal():

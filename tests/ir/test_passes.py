@@ -27,8 +27,8 @@ from unifront.ir.passes import (
 )
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
-from unifront.ops.spec import OPS, OpSpec
-from unifront.ops.tensor import Builder
+from unifront.opset.spec import OPS, OpSpec
+from unifront.opset.tensor import Builder, Traced, bind, scope
 from unifront.reference import evaluate, simplified
 from unifront.testing import assert_close
 
@@ -220,15 +220,15 @@ def test_what_has_no_value_is_left(function):
 
 
 def turned(x, *axes):
-    return ops.tensor.bind(OPS["transpose"], x, axes=axes)
+    return bind(OPS["transpose"], x, axes=axes)
 
 
 def shaped(x, *shape):
-    return ops.tensor.bind(OPS["reshape"], x, shape=shape)
+    return bind(OPS["reshape"], x, shape=shape)
 
 
 def sliced(x, starts, stops, strides):
-    return ops.tensor.bind(OPS["slice"], x, starts=starts, stops=stops, strides=strides)
+    return bind(OPS["slice"], x, starts=starts, stops=stops, strides=strides)
 
 
 def cancels(function):
@@ -381,10 +381,10 @@ class Net:
         variable = Variable(name, self.builder.new(TensorType(float64, shape)))
         self.values[name] = self.rng.uniform(0.5, 1.5, shape)
         self.variables.append(variable)
-        return ops.tensor.Traced(variable.value, self.builder)
+        return Traced(variable.value, self.builder)
 
     def conv(self, x, name, filters, *, op=None, bias=False, size=3, **options):
-        with ops.tensor.scope(name):
+        with scope(name):
             if op is ops.depthwise_conv:
                 kernel = self.weight(f"{name}/kernel", size, size, x.shape[-1], filters)
                 filters *= x.shape[-1]
@@ -396,7 +396,7 @@ class Net:
             return (op or ops.conv)(x, kernel, given, padding="same", **options)
 
     def norm(self, x, name, axis=-1):
-        with ops.tensor.scope(name):
+        with scope(name):
             weights = [
                 self.weight(f"{name}/{part}", x.shape[axis]) for part in ("mean", "variance", "gamma", "beta")
             ]

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 
 from tests.ir.graphs import ALL_OPS, BATCH, TIME, run
 from unifront import ops
-from unifront.backend import HostKey
+from unifront.backends import HostKey
 from unifront.dtypes import float64
 from unifront.ir import passes
 from unifront.ir.passes.facts import inverse
 from unifront.ir.text import parse_graph
 from unifront.ir.types import TensorType
-from unifront.ops.spec import OPS
-from unifront.ops.tensor import Builder, bind, type_of
+from unifront.opset.spec import OPS
+from unifront.opset.tensor import Builder, bind, type_of
 from unifront.reference import evaluate
 from unifront.testing import assert_close
 

@@ -16,7 +16,7 @@ from unifront.ir.graph import Graph, Literal, Node, Value, Variable
 from unifront.ir.text import parse_graph, print_graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
-from unifront.ops.spec import OpSpec
+from unifront.opset.spec import OpSpec
 
 VECTOR = TensorType(float32, (3,))
 ANY = OpSpec("any", lambda *types, **_: VECTOR, lambda *_: None, lambda rng: [], "takes anything", {})

@@ -10,7 +10,7 @@ from unifront.errors import GraphError
 from unifront.ir.graph import Graph, Node, Value, Variable
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
-from unifront.ops.spec import OPS
+from unifront.opset.spec import OPS
 
 VECTOR = TensorType(float32, (3,))
 X, Y, Z = (Value(i, VECTOR) for i in range(3))

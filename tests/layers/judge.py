@@ -19,7 +19,7 @@ import unifront as uf
 from tests.layers import keras_worker
 from tests.layers.case import Case, Verdict, apply, weighting, with_floats
 from unifront import layers, ops, tree
-from unifront.backend import installed, placement
+from unifront.backends import installed, placement
 from unifront.dtypes import dtype_of
 from unifront.ir.types import TensorType
 from unifront.testing import FORWARD, GRADIENT, assert_close

@@ -9,7 +9,7 @@ import pytest
 
 import unifront as uf
 from unifront import errors, layers, ops
-from unifront.backend import installed, placement
+from unifront.backends import installed, placement
 from unifront.testing import FORWARD, assert_close
 
 BACKENDS = installed()

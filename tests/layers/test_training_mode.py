@@ -11,10 +11,10 @@ import unifront as uf
 from tests.layers.judge import OURS, ask_keras, floatx
 from tests.layers.keras_worker import recurrent_with_dropout
 from unifront import errors, layers, ops
-from unifront.backend import HostKey, installed, placement
+from unifront.backends import HostKey, installed, placement
 from unifront.dtypes import float64, key
 from unifront.ir.types import TensorType
-from unifront.ops.tensor import Builder
+from unifront.opset.tensor import Builder
 from unifront.testing import FORWARD, assert_close
 from unifront.trace import CallContext, call_context, current_context, trace
 

@@ -12,7 +12,7 @@ from unifront.errors import ExportError
 from unifront.onnx.export import DEFAULT_OPSET, OPSETS, convert
 from unifront.onnx.recurrent import TIME_MAJOR
 from unifront.onnx.rows import target
-from unifront.ops.spec import OPS, Sample
+from unifront.opset.spec import OPS, Sample
 from unifront.testing import FORWARD, Case, _as, _reference, assert_close, cases, graph_of
 from unifront.trace import Tracing
 

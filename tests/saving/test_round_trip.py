@@ -14,7 +14,7 @@ import pytest
 import unifront as uf
 from tests.models import MODELS, TRAINABLE, cross_entropy
 from unifront import layers, ops
-from unifront.backend import get_backend
+from unifront.backends import get_backend
 
 FIRST, LAST = TRAINABLE[0], TRAINABLE[-1]
 ANY = LAST
@@ -154,7 +154,7 @@ def test_a_loaded_model_inside_a_new_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", [*TRAINABLE, "numpy"])
 def test_a_loaded_model_called_on_native_arrays(backend: str, tmp_path: Path) -> None:
-    from unifront.backend import get_backend
+    from unifront.backends import get_backend
 
     model, (x, _) = everything(), everything_data()
     model.save(tmp_path / "all.uf")

@@ -115,7 +115,7 @@ def test_arrays_of_any_framework(framework: str) -> None:
     else:
         if framework not in (*TRAINABLE, "numpy"):
             pytest.skip(f"{framework} is not installed")
-        from unifront.backend import get_backend
+        from unifront.backends import get_backend
 
         backend = get_backend(framework)
         given = (backend.array(x), backend.array(y))

@@ -493,8 +493,8 @@ def test_without_any_framework() -> None:
                 model.fit(np.ones((4, 3)), np.zeros(4, int), backend=name)
             except uf.errors.BackendMissing as error:
                 print(error)
-        from unifront import backend
-        print(backend.installed())
+        from unifront import backends
+        print(backends.installed())
         print(model.predict(np.ones((1, 3))).shape)
         try:
             model.fit(np.ones((4, 3)), np.zeros(4, int))

@@ -12,7 +12,7 @@ from tests.models import TRAINABLE
 from tests.train.keras_judge import keras
 from unifront import errors, zoo
 from unifront.ir.text import parse_graph, print_graph
-from unifront.ops.spec import OPS
+from unifront.opset.spec import OPS
 from unifront.testing import difference
 
 SIZES = {"rosetta_imdb": {"words": 50, "length": 12}}

@@ -1,4 +1,4 @@
-"""The table: operation → native callable, one file per family as in `unifront.ops`."""
+"""The table: operation → native callable, one file per family as in `unifront.opset`."""
 
 from __future__ import annotations
 

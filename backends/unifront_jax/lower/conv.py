@@ -18,9 +18,9 @@ import jax.numpy as jnp
 from jax import lax
 from jax.custom_derivatives import SymbolicZero
 
-from unifront.ops.conv import CONV, DEPTHWISE_CONV
-from unifront.ops.spec import OpSpec
-from unifront.ops.windows import Padding, Pairs
+from unifront.opset.conv import CONV, DEPTHWISE_CONV
+from unifront.opset.spec import OpSpec
+from unifront.opset.windows import Padding, Pairs
 
 Axes = tuple[int, ...]
 _PATCHES = 2**20

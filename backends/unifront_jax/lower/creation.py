@@ -8,8 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from unifront.ops import creation as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import creation as ops
+from unifront.opset.spec import OpSpec
 
 
 def _fill(like: Any, shape: tuple[int, ...], value: float, dtype: str) -> Any:

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from unifront.ops import elementwise as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import elementwise as ops
+from unifront.opset.spec import OpSpec
 
 
 def _gelu(x: Any, approximate: bool) -> Any:

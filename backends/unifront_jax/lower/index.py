@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from unifront.ops import index as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import index as ops
+from unifront.opset.spec import OpSpec
 
 
 def _embedding(indices: Any, table: Any) -> Any:

@@ -11,8 +11,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from unifront.ops import linalg as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import linalg as ops
+from unifront.opset.spec import OpSpec
 
 
 def _dense(x: Any, kernel: Any, bias: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from unifront.ops import nn as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import nn as ops
+from unifront.opset.spec import OpSpec
 
 
 def _sparse_softmax_cross_entropy(logits: Any, labels: Any) -> Any:

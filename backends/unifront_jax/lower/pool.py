@@ -16,9 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from unifront.ops.pool import AVERAGE_POOL, MAX_POOL
-from unifront.ops.spec import OpSpec
-from unifront.ops.windows import Padding, explicit
+from unifront.opset.pool import AVERAGE_POOL, MAX_POOL
+from unifront.opset.spec import OpSpec
+from unifront.opset.windows import Padding, explicit
 
 Axes = tuple[int, ...]
 LARGE = 16

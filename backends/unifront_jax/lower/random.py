@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from unifront.ops import random as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import random as ops
+from unifront.opset.spec import OpSpec
 
 Array = Any
 

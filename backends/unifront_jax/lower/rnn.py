@@ -16,8 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from unifront.ops import rnn as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import rnn as ops
+from unifront.opset.spec import OpSpec
 
 Array = Any
 _SATURATED = 1e4

@@ -8,8 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from unifront.ops import shape as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import shape as ops
+from unifront.opset.spec import OpSpec
 
 
 def _concatenate(*xs: Any, axis: int) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from unifront.ops import tensor as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import tensor as ops
+from unifront.opset.spec import OpSpec
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.CONSTANT: lambda value: jnp.asarray(value.numpy()),

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from unifront.ops.windows import Padding, same_pairs
+from unifront.opset.windows import Padding, same_pairs
 
 Axes = Sequence[int]
 

@@ -12,8 +12,8 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops.conv import CONV, DEPTHWISE_CONV
-from unifront.ops.windows import Padding
+from unifront.opset.conv import CONV, DEPTHWISE_CONV
+from unifront.opset.windows import Padding
 from unifront_tensorflow.lower._layout import on_gpu, pad, padding_name, to_channels_first, to_channels_last
 
 Axes = tuple[int, ...]

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import creation as ops
+from unifront.opset import creation as ops
 
 
 def _fill(like: Any, shape: tuple[Any, ...], value: Any, dtype: str) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import elementwise as ops
+from unifront.opset import elementwise as ops
 
 
 def _signed(function: Callable[[Any], Any], of_unsigned: Callable[[Any], Any]) -> Callable[[Any], Any]:

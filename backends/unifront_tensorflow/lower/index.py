@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import index as ops
+from unifront.opset import index as ops
 
 
 def _from_front(indices: Any, x: Any, axis: int) -> Any:

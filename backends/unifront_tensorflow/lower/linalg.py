@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import linalg as ops
+from unifront.opset import linalg as ops
 
 
 def _matmul(x: Any, y: Any) -> Any:

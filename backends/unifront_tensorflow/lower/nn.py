@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import nn as ops
+from unifront.opset import nn as ops
 
 
 def _sparse_softmax_cross_entropy(logits: Any, labels: Any) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops.norm import BATCH_NORM, BATCH_NORM_TRAINING
+from unifront.opset.norm import BATCH_NORM, BATCH_NORM_TRAINING
 
 
 def _batch_norm(x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float) -> Any:

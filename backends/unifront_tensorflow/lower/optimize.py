@@ -12,7 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import optimize as ops
+from unifront.opset import optimize as ops
 from unifront_tensorflow.variables import Reference
 
 TABLE: dict[Op, Callable[..., Any]] = {}

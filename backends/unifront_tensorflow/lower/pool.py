@@ -10,8 +10,8 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops.pool import AVERAGE_POOL, MAX_POOL
-from unifront.ops.windows import Padding
+from unifront.opset.pool import AVERAGE_POOL, MAX_POOL
+from unifront.opset.windows import Padding
 from unifront_tensorflow.lower._layout import on_gpu, pad, padding_name, to_channels_first, to_channels_last
 
 Axes = tuple[int, ...]

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from unifront.ops import random as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import random as ops
+from unifront.opset.spec import OpSpec
 from unifront_tensorflow.keys import Key, fold_in
 
 Array = Any

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import reduce as ops
+from unifront.opset import reduce as ops
 
 
 def _over(native: Callable[..., Any]) -> Callable[..., Any]:

@@ -17,8 +17,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from unifront.ops import rnn as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import rnn as ops
+from unifront.opset.spec import OpSpec
 from unifront_tensorflow.shapes import size
 
 Array = Any

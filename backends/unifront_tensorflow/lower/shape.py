@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import shape as ops
+from unifront.opset import shape as ops
 
 
 def _expand_dims(x: Any, axes: tuple[int, ...]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import slicing as ops
+from unifront.opset import slicing as ops
 
 
 def _slice(x: Any, starts: tuple[Any, ...], stops: tuple[Any, ...], strides: tuple[int, ...]) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from unifront.ir.graph import Op
-from unifront.ops import tensor as ops
+from unifront.opset import tensor as ops
 
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.CONSTANT: lambda value: tf.constant(value.numpy()),

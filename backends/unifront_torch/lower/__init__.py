@@ -1,4 +1,4 @@
-"""The table: each operation and its PyTorch callable. One file per family, named as in `unifront.ops`."""
+"""The table: each operation and its PyTorch callable. One file per family, named as in `unifront.opset`."""
 
 from __future__ import annotations
 

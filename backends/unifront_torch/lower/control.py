@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from unifront.ops import control as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import control as ops
+from unifront.opset.spec import OpSpec
 
 Region = Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
 

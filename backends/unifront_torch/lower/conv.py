@@ -13,9 +13,9 @@ import torch
 from torch.nn import functional as F
 
 from unifront.ir.emit import Storage
-from unifront.ops.conv import CONV, DEPTHWISE_CONV
-from unifront.ops.spec import OpSpec
-from unifront.ops.windows import Padding, explicit
+from unifront.opset.conv import CONV, DEPTHWISE_CONV
+from unifront.opset.spec import OpSpec
+from unifront.opset.windows import Padding, explicit
 
 Axes = tuple[int, ...]
 _CONV: dict[int, Callable[..., torch.Tensor]] = {2: F.conv2d, 3: F.conv3d}

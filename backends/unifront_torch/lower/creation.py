@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from unifront.ops import creation as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import creation as ops
+from unifront.opset.spec import OpSpec
 from unifront_torch.dtypes import TORCH
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from unifront.ops import elementwise as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import elementwise as ops
+from unifront.opset.spec import OpSpec
 from unifront_torch.dtypes import TORCH
 from unifront_torch.lower.unsigned import widened
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from unifront.ops import index as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import index as ops
+from unifront.opset.spec import OpSpec
 from unifront_torch.dtypes import TORCH
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from unifront.ops import linalg as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import linalg as ops
+from unifront.opset.spec import OpSpec
 
 
 def _einsum(*xs: torch.Tensor, equation: str) -> torch.Tensor:

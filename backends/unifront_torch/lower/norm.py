@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from unifront.ops.norm import BATCH_NORM, BATCH_NORM_TRAINING, GROUP_NORM, LAYER_NORM, RMS_NORM
-from unifront.ops.spec import OpSpec
+from unifront.opset.norm import BATCH_NORM, BATCH_NORM_TRAINING, GROUP_NORM, LAYER_NORM, RMS_NORM
+from unifront.opset.spec import OpSpec
 
 Axes = tuple[int, ...]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from unifront.ops import optimize as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import optimize as ops
+from unifront.opset.spec import OpSpec
 
 Tensors = Sequence[torch.Tensor]
 FUSED_DEVICES = ("cpu", "cuda", "mps", "xpu")

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from unifront.ops.pool import AVERAGE_POOL, MAX_POOL
-from unifront.ops.spec import OpSpec
-from unifront.ops.windows import Padding, explicit
+from unifront.opset.pool import AVERAGE_POOL, MAX_POOL
+from unifront.opset.spec import OpSpec
+from unifront.opset.windows import Padding, explicit
 from unifront_torch.lower.conv import channels_first, channels_last, pad_spatial
 
 Axes = tuple[int, ...]

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from unifront.backend import HostKey
+from unifront.backends import HostKey
 from unifront.ir.graph import Op
-from unifront.ops import random as ops
+from unifront.opset import random as ops
 from unifront_torch.dtypes import TORCH
 
 

@@ -14,8 +14,8 @@ from torch import _VF, Tensor
 from torch.nn import functional as F
 
 from unifront.ir.emit import Storage
-from unifront.ops import rnn as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import rnn as ops
+from unifront.opset.spec import OpSpec
 
 _SATURATED = 1e4
 """A sigmoid of this is exactly 1, and of its negative exactly 0, in every float dtype."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
-from unifront.ops import shape as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import shape as ops
+from unifront.opset.spec import OpSpec
 
 
 def _transpose(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from unifront.ops import slicing as ops
-from unifront.ops.spec import OpSpec
+from unifront.opset import slicing as ops
+from unifront.opset.spec import OpSpec
 
 Bounds = tuple[int | None, ...]
 

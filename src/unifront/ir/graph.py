@@ -18,7 +18,7 @@ from unifront.ir.types import TensorType, symbols_of
 
 
 class Op(Protocol):
-    """What the IR knows of an operation; `unifront.ops.spec.OpSpec` is the one class that fits."""
+    """What the IR knows of an operation; `unifront.opset.spec.OpSpec` is the one class that fits."""
 
     @property
     def name(self) -> str: ...

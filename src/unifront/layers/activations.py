@@ -9,8 +9,8 @@ from unifront import ops
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.layers.arguments import number
 from unifront.layers.layer import Layer, feature_size
-from unifront.ops.rules import show
-from unifront.ops.tensor import type_of
+from unifront.opset.rules import show
+from unifront.opset.tensor import type_of
 
 NAMES: dict[str, Callable[[Any], Any]] = {
     "linear": lambda x: x,

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.ops.rules import show
-from unifront.ops.tensor import type_of
+from unifront.opset.rules import show
+from unifront.opset.tensor import type_of
 
 DATA_FORMATS = ("channels_last", "channels_first")
 

@@ -14,7 +14,7 @@ from unifront.ir.dims import Dim, divide_exactly
 from unifront.layers import activations
 from unifront.layers.arguments import check_rank, data_format_of, positive
 from unifront.layers.layer import Layer, feature_size
-from unifront.ops.tensor import type_of
+from unifront.opset.tensor import type_of
 
 
 class Dense(Layer):

@@ -14,7 +14,7 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, substitute, symbol
 from unifront.ir.types import TensorType
 from unifront.layers.layer import snake_case
-from unifront.ops.tensor import Symbolic
+from unifront.opset.tensor import Symbolic
 
 BATCH = symbol("batch")
 _NO_NAME = re.compile(r"\W|^(?=\d)", re.ASCII)

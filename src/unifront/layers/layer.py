@@ -13,14 +13,14 @@ from zlib import crc32
 import numpy as np
 
 from unifront import ops, tree
-from unifront.backend import HostKey
+from unifront.backends import HostKey
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
 from unifront.ir.types import Shape
 from unifront.layers import initializers, regularizers
 from unifront.layers.arguments import refuse
-from unifront.ops.rules import axis_in, show
-from unifront.ops.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
+from unifront.opset.rules import axis_in, show
+from unifront.opset.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
 from unifront.trace import (
     CallContext,
     call_context,

@@ -9,8 +9,8 @@ from typing import Any
 from unifront import ops
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.layer import Layer
-from unifront.ops.rules import axis_in, broadcast
-from unifront.ops.tensor import type_of
+from unifront.opset.rules import axis_in, broadcast
+from unifront.opset.tensor import type_of
 
 
 def _check_several(layer: Layer, shapes: Any, least: int = 1, most: int | None = None) -> None:

@@ -9,8 +9,8 @@ from unifront import ops
 from unifront.errors import ShapeError
 from unifront.layers.arguments import number, positive
 from unifront.layers.layer import Layer, feature_size
-from unifront.ops.rules import axes_in, axis_in, show
-from unifront.ops.tensor import type_of
+from unifront.opset.rules import axes_in, axis_in, show
+from unifront.opset.tensor import type_of
 
 
 class _Affine(Layer):

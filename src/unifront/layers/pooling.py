@@ -9,7 +9,7 @@ from unifront import ops
 from unifront.errors import UnknownName
 from unifront.layers.arguments import axes_tuple, check_mask, check_rank, data_format_of
 from unifront.layers.layer import Layer
-from unifront.ops.tensor import type_of
+from unifront.opset.tensor import type_of
 
 
 class _Pooling(Layer):

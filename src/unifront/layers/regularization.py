@@ -10,7 +10,7 @@ from unifront.errors import ShapeError
 from unifront.layers.arguments import data_format_of, number, rate_of
 from unifront.layers.layer import Layer
 from unifront.layers.regularizers import L1L2
-from unifront.ops.tensor import type_of
+from unifront.opset.tensor import type_of
 
 
 class Dropout(Layer):

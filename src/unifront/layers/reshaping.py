@@ -9,7 +9,7 @@ from unifront import ops
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.layers.arguments import axes_tuple, check_rank, data_format_of
 from unifront.layers.layer import Layer
-from unifront.ops.rules import show
+from unifront.opset.rules import show
 
 
 class _Border(Layer):

@@ -14,7 +14,7 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.layers import activations, initializers
 from unifront.layers.arguments import check_mask, positive, rate_of
 from unifront.layers.layer import Layer, feature_size
-from unifront.ops.tensor import type_of
+from unifront.opset.tensor import type_of
 
 States = tuple[Any, ...]
 

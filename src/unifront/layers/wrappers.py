@@ -10,7 +10,7 @@ from unifront import ops, tree
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.layers.layer import Layer, parameters
 from unifront.layers.rnn import Recurrent
-from unifront.ops.tensor import type_of
+from unifront.opset.tensor import type_of
 
 
 class Bidirectional(Layer):

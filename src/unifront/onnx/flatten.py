@@ -8,8 +8,8 @@ from unifront.ir.graph import Graph, Node, Value
 from unifront.ir.passes.dead_code import dead_code
 from unifront.ir.passes.facts import inverse
 from unifront.ir.passes.rewrite import Rewriter
-from unifront.ops.linalg import DENSE
-from unifront.ops.shape import RESHAPE, TRANSPOSE
+from unifront.opset.linalg import DENSE
+from unifront.opset.shape import RESHAPE, TRANSPOSE
 
 
 def flatten_in_place(graph: Graph) -> Graph:

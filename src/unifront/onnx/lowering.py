@@ -15,8 +15,8 @@ from unifront.ir.passes import Pass
 from unifront.ir.verify import verify
 from unifront.onnx.flatten import flatten_in_place
 from unifront.onnx.recurrent import bidirectional, time_major
-from unifront.ops.replay import expand
-from unifront.ops.spec import OPS
+from unifront.opset.replay import expand
+from unifront.opset.spec import OPS
 from unifront.reference import evaluate
 
 Weights = Mapping[str, np.ndarray]

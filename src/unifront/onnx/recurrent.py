@@ -15,9 +15,9 @@ from unifront.ir.graph import Graph, Node, Op, Value
 from unifront.ir.passes.dead_code import dead_code
 from unifront.ir.passes.rewrite import Rewriter, in_regions
 from unifront.ir.types import TensorType
-from unifront.ops.rnn import GRU, LSTM, SIMPLE_RNN
-from unifront.ops.shape import CONCATENATE, RESHAPE, SPLIT, TRANSPOSE
-from unifront.ops.spec import OpSpec
+from unifront.opset.rnn import GRU, LSTM, SIMPLE_RNN
+from unifront.opset.shape import CONCATENATE, RESHAPE, SPLIT, TRANSPOSE
+from unifront.opset.spec import OpSpec
 
 _SWAP = (1, 0, 2)
 

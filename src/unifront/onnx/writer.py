@@ -20,9 +20,9 @@ from unifront.ir.dims import Dim, DimExpr, FloorDiv
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import Shape, TensorType
 from unifront.onnx.naming import Names
-from unifront.ops.replay import expand
-from unifront.ops.shape import CONCATENATE
-from unifront.ops.spec import OpSpec
+from unifront.opset.replay import expand
+from unifront.opset.shape import CONCATENATE
+from unifront.opset.spec import OpSpec
 
 Row = Callable[..., Any]
 

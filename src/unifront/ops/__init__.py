@@ -1,36 +1,296 @@
 """Operations: ``uf.ops.NAME`` works on native arrays (runs at once) and symbolic tensors (adds to a graph).
 
-One file per family. Each operation is one `OpSpec` (in capitals) with its public function beside it.
+Written by ``python -m unifront.opset``; the operations themselves are in `unifront.opset`, a file per family.
 """
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from unifront.ops.spec import OPS, OpSpec, Sample
+from unifront.opset.control import cond as cond
+from unifront.opset.control import scan as scan
+from unifront.opset.control import while_loop as while_loop
+from unifront.opset.conv import conv as conv
+from unifront.opset.conv import depthwise_conv as depthwise_conv
+from unifront.opset.creation import arange as arange
+from unifront.opset.creation import full as full
+from unifront.opset.creation import full_like as full_like
+from unifront.opset.creation import iota as iota
+from unifront.opset.creation import ones as ones
+from unifront.opset.creation import ones_like as ones_like
+from unifront.opset.creation import zeros as zeros
+from unifront.opset.creation import zeros_like as zeros_like
+from unifront.opset.elementwise import abs as abs
+from unifront.opset.elementwise import add as add
+from unifront.opset.elementwise import cast as cast
+from unifront.opset.elementwise import ceil as ceil
+from unifront.opset.elementwise import clip as clip
+from unifront.opset.elementwise import cos as cos
+from unifront.opset.elementwise import divide as divide
+from unifront.opset.elementwise import elu as elu
+from unifront.opset.elementwise import equal as equal
+from unifront.opset.elementwise import erf as erf
+from unifront.opset.elementwise import exp as exp
+from unifront.opset.elementwise import expm1 as expm1
+from unifront.opset.elementwise import floating as floating
+from unifront.opset.elementwise import floor as floor
+from unifront.opset.elementwise import floor_divide as floor_divide
+from unifront.opset.elementwise import gelu as gelu
+from unifront.opset.elementwise import greater as greater
+from unifront.opset.elementwise import greater_equal as greater_equal
+from unifront.opset.elementwise import hard_sigmoid as hard_sigmoid
+from unifront.opset.elementwise import leaky_relu as leaky_relu
+from unifront.opset.elementwise import less as less
+from unifront.opset.elementwise import less_equal as less_equal
+from unifront.opset.elementwise import log as log
+from unifront.opset.elementwise import log1p as log1p
+from unifront.opset.elementwise import logical_and as logical_and
+from unifront.opset.elementwise import logical_not as logical_not
+from unifront.opset.elementwise import logical_or as logical_or
+from unifront.opset.elementwise import maximum as maximum
+from unifront.opset.elementwise import minimum as minimum
+from unifront.opset.elementwise import multiply as multiply
+from unifront.opset.elementwise import negative as negative
+from unifront.opset.elementwise import not_equal as not_equal
+from unifront.opset.elementwise import power as power
+from unifront.opset.elementwise import promoted as promoted
+from unifront.opset.elementwise import reciprocal as reciprocal
+from unifront.opset.elementwise import relu as relu
+from unifront.opset.elementwise import relu6 as relu6
+from unifront.opset.elementwise import remainder as remainder
+from unifront.opset.elementwise import round as round
+from unifront.opset.elementwise import rsqrt as rsqrt
+from unifront.opset.elementwise import selu as selu
+from unifront.opset.elementwise import sigmoid as sigmoid
+from unifront.opset.elementwise import sign as sign
+from unifront.opset.elementwise import silu as silu
+from unifront.opset.elementwise import sin as sin
+from unifront.opset.elementwise import softplus as softplus
+from unifront.opset.elementwise import softsign as softsign
+from unifront.opset.elementwise import sqrt as sqrt
+from unifront.opset.elementwise import square as square
+from unifront.opset.elementwise import stop_gradient as stop_gradient
+from unifront.opset.elementwise import subtract as subtract
+from unifront.opset.elementwise import tan as tan
+from unifront.opset.elementwise import tanh as tanh
+from unifront.opset.elementwise import where as where
+from unifront.opset.index import argsort as argsort
+from unifront.opset.index import embedding as embedding
+from unifront.opset.index import one_hot as one_hot
+from unifront.opset.index import sort as sort
+from unifront.opset.index import take as take
+from unifront.opset.index import take_along_axis as take_along_axis
+from unifront.opset.index import top_k as top_k
+from unifront.opset.linalg import dense as dense
+from unifront.opset.linalg import dot as dot
+from unifront.opset.linalg import einsum as einsum
+from unifront.opset.linalg import matmul as matmul
+from unifront.opset.linalg import tensordot as tensordot
+from unifront.opset.nn import log_softmax as log_softmax
+from unifront.opset.nn import sigmoid_cross_entropy as sigmoid_cross_entropy
+from unifront.opset.nn import softmax as softmax
+from unifront.opset.nn import softmax_cross_entropy as softmax_cross_entropy
+from unifront.opset.nn import sparse_softmax_cross_entropy as sparse_softmax_cross_entropy
+from unifront.opset.norm import batch_norm as batch_norm
+from unifront.opset.norm import batch_norm_training as batch_norm_training
+from unifront.opset.norm import group_norm as group_norm
+from unifront.opset.norm import layer_norm as layer_norm
+from unifront.opset.norm import rms_norm as rms_norm
+from unifront.opset.optimize import adagrad_update as adagrad_update
+from unifront.opset.optimize import adam_update as adam_update
+from unifront.opset.optimize import lion_update as lion_update
+from unifront.opset.optimize import momentum_update as momentum_update
+from unifront.opset.optimize import rmsprop_update as rmsprop_update
+from unifront.opset.optimize import sgd_update as sgd_update
+from unifront.opset.pool import average_pool as average_pool
+from unifront.opset.pool import global_average_pool as global_average_pool
+from unifront.opset.pool import global_max_pool as global_max_pool
+from unifront.opset.pool import max_pool as max_pool
+from unifront.opset.random import dropout as dropout
+from unifront.opset.random import fold_in as fold_in
+from unifront.opset.random import random_bernoulli as random_bernoulli
+from unifront.opset.random import random_normal as random_normal
+from unifront.opset.random import random_uniform as random_uniform
+from unifront.opset.reduce import all as all
+from unifront.opset.reduce import any as any
+from unifront.opset.reduce import argmax as argmax
+from unifront.opset.reduce import argmin as argmin
+from unifront.opset.reduce import cumsum as cumsum
+from unifront.opset.reduce import logsumexp as logsumexp
+from unifront.opset.reduce import max as max
+from unifront.opset.reduce import mean as mean
+from unifront.opset.reduce import min as min
+from unifront.opset.reduce import prod as prod
+from unifront.opset.reduce import std as std
+from unifront.opset.reduce import sum as sum
+from unifront.opset.reduce import var as var
+from unifront.opset.rnn import gru as gru
+from unifront.opset.rnn import lstm as lstm
+from unifront.opset.rnn import simple_rnn as simple_rnn
+from unifront.opset.rnn import with_mask as with_mask
+from unifront.opset.shape import broadcast_to as broadcast_to
+from unifront.opset.shape import concatenate as concatenate
+from unifront.opset.shape import expand_dims as expand_dims
+from unifront.opset.shape import flatten as flatten
+from unifront.opset.shape import moveaxis as moveaxis
+from unifront.opset.shape import reshape as reshape
+from unifront.opset.shape import split as split
+from unifront.opset.shape import squeeze as squeeze
+from unifront.opset.shape import stack as stack
+from unifront.opset.shape import swapaxes as swapaxes
+from unifront.opset.shape import transpose as transpose
+from unifront.opset.shape import unstack as unstack
+from unifront.opset.slicing import flip as flip
+from unifront.opset.slicing import get_item as get_item
+from unifront.opset.slicing import pad as pad
+from unifront.opset.slicing import repeat as repeat
+from unifront.opset.slicing import slice as slice
+from unifront.opset.slicing import tile as tile
 
-FAMILIES = (
-    "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "optimize", "rnn", "random",
-    "control", "nn", "conv", "pool", "norm",
-)  # fmt: skip
-
-_functions: dict[str, Any] = {}
-for _family in FAMILIES:
-    _module = importlib.import_module(f"unifront.ops.{_family}")
-    for _name, _value in vars(_module).items():
-        if (
-            callable(_value)
-            and getattr(_value, "__module__", None) == _module.__name__
-            and not _name.startswith("_")
-        ):
-            _functions[_name] = _value
-globals().update(_functions)
-importlib.import_module("unifront.ops.operators")
-__all__ = ["OPS", "OpSpec", "Sample", *_functions]
+__all__ = [
+    "abs",
+    "adagrad_update",
+    "adam_update",
+    "add",
+    "all",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "argsort",
+    "average_pool",
+    "batch_norm",
+    "batch_norm_training",
+    "broadcast_to",
+    "cast",
+    "ceil",
+    "clip",
+    "concatenate",
+    "cond",
+    "conv",
+    "cos",
+    "cumsum",
+    "dense",
+    "depthwise_conv",
+    "divide",
+    "dot",
+    "dropout",
+    "einsum",
+    "elu",
+    "embedding",
+    "equal",
+    "erf",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "flatten",
+    "flip",
+    "floating",
+    "floor",
+    "floor_divide",
+    "fold_in",
+    "full",
+    "full_like",
+    "gelu",
+    "get_item",
+    "global_average_pool",
+    "global_max_pool",
+    "greater",
+    "greater_equal",
+    "group_norm",
+    "gru",
+    "hard_sigmoid",
+    "iota",
+    "layer_norm",
+    "leaky_relu",
+    "less",
+    "less_equal",
+    "lion_update",
+    "log",
+    "log1p",
+    "log_softmax",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "logsumexp",
+    "lstm",
+    "matmul",
+    "max",
+    "max_pool",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "momentum_update",
+    "moveaxis",
+    "multiply",
+    "negative",
+    "not_equal",
+    "one_hot",
+    "ones",
+    "ones_like",
+    "pad",
+    "power",
+    "prod",
+    "promoted",
+    "random_bernoulli",
+    "random_normal",
+    "random_uniform",
+    "reciprocal",
+    "relu",
+    "relu6",
+    "remainder",
+    "repeat",
+    "reshape",
+    "rms_norm",
+    "rmsprop_update",
+    "round",
+    "rsqrt",
+    "scan",
+    "selu",
+    "sgd_update",
+    "sigmoid",
+    "sigmoid_cross_entropy",
+    "sign",
+    "silu",
+    "simple_rnn",
+    "sin",
+    "slice",
+    "softmax",
+    "softmax_cross_entropy",
+    "softplus",
+    "softsign",
+    "sort",
+    "sparse_softmax_cross_entropy",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "std",
+    "stop_gradient",
+    "subtract",
+    "sum",
+    "swapaxes",
+    "take",
+    "take_along_axis",
+    "tan",
+    "tanh",
+    "tensordot",
+    "tile",
+    "top_k",
+    "transpose",
+    "unstack",
+    "var",
+    "where",
+    "while_loop",
+    "with_mask",
+    "zeros",
+    "zeros_like",
+]
 
 
 def __getattr__(name: str) -> Any:
     from unifront.errors import UnknownName
 
-    raise AttributeError(str(UnknownName("operation", name, _functions)))
+    raise AttributeError(str(UnknownName("operation", name, __all__)))

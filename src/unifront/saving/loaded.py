@@ -15,9 +15,9 @@ from unifront.ir.dims import Dim, solve, symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.model import Model
-from unifront.ops.replay import inline
-from unifront.ops.spec import OPS
-from unifront.ops.tensor import CONSTANT, backend_of_arrays, bind, builder_of, lift, type_of
+from unifront.opset.replay import inline
+from unifront.opset.spec import OPS
+from unifront.opset.tensor import CONSTANT, backend_of_arrays, bind, builder_of, lift, type_of
 from unifront.trace import Tracing, current_context
 from unifront.weights import Variable
 

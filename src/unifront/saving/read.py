@@ -19,7 +19,7 @@ from unifront.errors import FileFormatError
 from unifront.ir.graph import Graph
 from unifront.ir.text import parse_graph
 from unifront.ir.verify import verify
-from unifront.ops.spec import OPS
+from unifront.opset.spec import OPS
 from unifront.saving import tensors
 from unifront.saving.compiled import compile_as
 from unifront.saving.loaded import LoadedModel, Saved

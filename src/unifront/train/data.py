@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront import tree
-from unifront.backend import backend_of
+from unifront.backends import backend_of
 from unifront.dtypes import DType, dtype_of, int32
 from unifront.errors import ArgumentError, DataError
 from unifront.ir.dims import DimExpr, evaluate, solve

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from unifront.backend import Array
+from unifront.backends import Array
 from unifront.errors import NonFiniteLoss
 from unifront.trace import current_seed
 from unifront.train import metrics

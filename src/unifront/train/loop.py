@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront import tree
-from unifront.backend import Placement, placement
+from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError, DataError
 from unifront.trace import current_seed
 from unifront.train import data, losses, metrics, optimizers

@@ -10,7 +10,7 @@ import numpy as np
 
 from unifront import ops
 from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.ops.tensor import type_of
+from unifront.opset.tensor import type_of
 from unifront.train.arguments import number
 
 EPSILON = 1e-7

@@ -10,7 +10,7 @@ import numpy as np
 
 from unifront import ops
 from unifront.errors import ArgumentError, UnknownName
-from unifront.ops.tensor import type_of
+from unifront.opset.tensor import type_of
 from unifront.train import losses
 from unifront.train.arguments import number
 from unifront.train.losses import labels_of, matched

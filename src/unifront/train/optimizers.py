@@ -1,4 +1,4 @@
-"""Optimizers, with Keras's names, arguments and formulas. What they do to a weight is in `ops.optimize`.
+"""Optimizers, with Keras's names, arguments and formulas. What they do to a weight is in `opset.optimize`.
 
 An optimizer object keeps its slots (Adam's moments …) as variables beside the weights, so that they move with
 them from backend to backend.
@@ -13,8 +13,8 @@ import numpy as np
 
 from unifront.errors import ArgumentError, UnknownName
 from unifront.layers.arguments import arguments_of
-from unifront.ops.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, RMSPROP_UPDATE, SGD_UPDATE
-from unifront.ops.spec import OpSpec
+from unifront.opset.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, RMSPROP_UPDATE, SGD_UPDATE
+from unifront.opset.spec import OpSpec
 from unifront.train.arguments import number
 from unifront.train.schedules import Schedule
 from unifront.weights import Variable

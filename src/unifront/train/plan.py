@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront import ops, tree
-from unifront.backend import TrainPlan, UpdateGroup
+from unifront.backends import TrainPlan, UpdateGroup
 from unifront.dtypes import DType, float32, promote
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, GraphError, UnifrontError, UnknownName
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.ops.tensor import Builder, Traced, building, lift, type_of
+from unifront.opset.tensor import Builder, Traced, building, lift, type_of
 from unifront.reference import simplified
 from unifront.trace import CallContext, Tracing, call_context, finish, is_trainable, renamed
 from unifront.train import losses, metrics, optimizers

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unifront.backend import Array, Placement, TrainState, TrainStep
+from unifront.backends import Array, Placement, TrainState, TrainStep
 from unifront.ir.emit import storage_of
 from unifront.train.interrupts import Interrupts
 from unifront.train.optimizers import Optimizer

@@ -10,7 +10,7 @@ import importlib
 from functools import cache
 
 from unifront.onnx.writer import Row, Target
-from unifront.ops.spec import OpSpec
+from unifront.opset.spec import OpSpec
 
 FAMILIES = (
     "elementwise", "activations", "reduce", "shape", "slicing", "creation", "index", "linalg", "nn", "conv",

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import elementwise as e
-from unifront.ops.spec import OpSpec
+from unifront.opset import elementwise as e
+from unifront.opset.spec import OpSpec
 
 
 def exact(value: float, x: Ref) -> bool:

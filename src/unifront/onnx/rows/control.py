@@ -11,8 +11,8 @@ from unifront.ir.dims import Dim
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import control as c
-from unifront.ops.spec import OpSpec
+from unifront.opset import control as c
+from unifront.opset.spec import OpSpec
 
 Regions = tuple[Graph, ...]
 

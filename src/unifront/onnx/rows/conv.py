@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops.conv import CONV, DEPTHWISE_CONV
-from unifront.ops.spec import OpSpec
-from unifront.ops.windows import Padding
+from unifront.opset.conv import CONV, DEPTHWISE_CONV
+from unifront.opset.spec import OpSpec
+from unifront.opset.windows import Padding
 
 
 def padding_attributes(padding: Padding) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from unifront.dtypes import dtype_of, int64
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.types import Shape, TensorType
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import creation as c
-from unifront.ops.spec import OpSpec
+from unifront.opset import creation as c
+from unifront.opset.spec import OpSpec
 
 
 def _scalar(w: Writer, dim: Dim) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import elementwise as e
-from unifront.ops.spec import OpSpec
+from unifront.opset import elementwise as e
+from unifront.opset.spec import OpSpec
 
 
 def _plain(kind: str) -> Row:

@@ -8,9 +8,9 @@ import numpy as np
 
 from unifront.dtypes import dtype_of
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import index as i
-from unifront.ops.rules import broadcast
-from unifront.ops.spec import OpSpec
+from unifront.opset import index as i
+from unifront.opset.rules import broadcast
+from unifront.opset.spec import OpSpec
 
 
 def _take_along_axis(w: Writer, x: Ref, indices: Ref, axis: int) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import linalg as a
-from unifront.ops.spec import OpSpec
+from unifront.opset import linalg as a
+from unifront.opset.spec import OpSpec
 
 
 def _dense(w: Writer, x: Ref, kernel: Ref, bias: Ref | None) -> Any:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import nn
-from unifront.ops.spec import OpSpec
+from unifront.opset import nn
+from unifront.opset.spec import OpSpec
 
 
 def _sparse(w: Writer, logits: Ref, labels: Ref) -> Any:

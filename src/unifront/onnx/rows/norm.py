@@ -8,8 +8,8 @@ import numpy as np
 
 from unifront.onnx.rows.activations import exact
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import norm as n
-from unifront.ops.spec import OpSpec
+from unifront.opset import norm as n
+from unifront.opset.spec import OpSpec
 
 
 def _batch_norm(

@@ -6,9 +6,9 @@ from typing import Any
 
 from unifront.onnx.rows.conv import padding_attributes
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import pool as p
-from unifront.ops.spec import OpSpec
-from unifront.ops.windows import Padding
+from unifront.opset import pool as p
+from unifront.opset.spec import OpSpec
+from unifront.opset.windows import Padding
 
 
 def _pooling(kind: str, **fixed: Any) -> Row:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from unifront.ops import random as r
-from unifront.ops.spec import OpSpec
+from unifront.opset import random as r
+from unifront.opset.spec import OpSpec
 
 _REASON = (
     "it draws random numbers from a key, and ONNX has no generator with keys; export the inference graph"

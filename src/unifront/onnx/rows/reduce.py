@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import reduce as r
-from unifront.ops.spec import OpSpec
+from unifront.opset import reduce as r
+from unifront.opset.spec import OpSpec
 
 Axes = tuple[int, ...]
 

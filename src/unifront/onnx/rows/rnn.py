@@ -10,8 +10,8 @@ import numpy as np
 from unifront.dtypes import int32
 from unifront.onnx.recurrent import BIDIRECTIONAL, TIME_MAJOR
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops.rnn import GRU, LSTM, SIMPLE_RNN
-from unifront.ops.spec import OpSpec
+from unifront.opset.rnn import GRU, LSTM, SIMPLE_RNN
+from unifront.opset.spec import OpSpec
 
 LSTM_GATES = (0, 3, 1, 2)
 """Input, output, forget, cell: Keras's gates in ONNX's order."""

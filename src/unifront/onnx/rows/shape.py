@@ -8,8 +8,8 @@ import numpy as np
 
 from unifront.ir.types import Shape
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import shape as s
-from unifront.ops.spec import OpSpec
+from unifront.opset import shape as s
+from unifront.opset.spec import OpSpec
 
 
 def _reshape(w: Writer, x: Ref, shape: Shape) -> Any:

@@ -9,8 +9,8 @@ import numpy as np
 from unifront.ir.dims import Dim
 from unifront.ir.types import Shape
 from unifront.onnx.writer import Ref, Row, Writer
-from unifront.ops import slicing as s
-from unifront.ops.spec import OpSpec
+from unifront.opset import slicing as s
+from unifront.opset.spec import OpSpec
 
 END, START = np.iinfo(np.int64).max, np.iinfo(np.int64).min
 

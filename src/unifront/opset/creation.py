@@ -1,0 +1,192 @@
+"""Tensors made from nothing: filled with a number, or with their own positions.
+
+Where all sizes are known the result is a NumPy array, which becomes a constant of the graph that uses it. A
+shape with named dimensions needs ``like``, any tensor of the graph: it says which graph, backend and device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from unifront.dtypes import DTypeLike, dtype_of, floatx
+from unifront.errors import ArgumentError, DTypeError
+from unifront.ir.dims import Dim, DimExpr
+from unifront.ir.types import TensorType
+from unifront.opset import elementwise as e
+from unifront.opset.elementwise import TensorLike
+from unifront.opset.rules import axis_in, dims_in, show
+from unifront.opset.spec import OpSpec, Sample, register
+from unifront.opset.tensor import bind, replayed, type_of
+
+Number = bool | int | float | DimExpr
+
+
+def _fill_rule(like: TensorType, shape: tuple[Dim, ...], value: Number, dtype: str) -> TensorType:
+    return TensorType(dtype_of(dtype), shape)
+
+
+def _fill_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, value, dtype in (
+        ((), 1.5, "float64"),
+        ((2, 3), -1, "int32"),
+        ((0, 2), True, "bool"),
+        ((1,), 2, "float32"),
+    ):
+        yield Sample((np.zeros(3),), {"shape": shape, "value": value, "dtype": dtype})
+
+
+FILL = register(
+    OpSpec(
+        "fill", _fill_rule, lambda like, shape, value, dtype: np.full(shape, value, dtype_of(dtype).numpy),
+        _fill_samples, "NumPy full; ONNX ConstantOfShape",
+        {"shape": tuple, "value": (bool, int, float, DimExpr), "dtype": str}, differentiable=False,
+    )
+)  # fmt: skip
+
+
+def _iota_rule(like: TensorType, shape: tuple[Dim, ...], axis: int, dtype: str) -> TensorType:
+    axis_in(axis, len(shape))
+    if dtype_of(dtype).kind in "bk":
+        raise DTypeError(f"iota gives numbers, not {dtype}.")
+    return TensorType(dtype_of(dtype), shape)
+
+
+def _iota(like: Any, shape: tuple[int, ...], axis: int, dtype: str) -> np.ndarray:
+    positions = np.arange(shape[axis]).astype(dtype_of(dtype).numpy)
+    return np.broadcast_to(positions.reshape(-1, *(1,) * (len(shape) - axis - 1)), shape)
+
+
+def _iota_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, axis, dtype in (
+        ((4,), 0, "int32"),
+        ((2, 3), 0, "float64"),
+        ((2, 1, 3), 2, "int64"),
+        ((2, 0), 1, "int32"),
+    ):
+        yield Sample((np.zeros(3),), {"shape": shape, "axis": axis, "dtype": dtype})
+
+
+IOTA = register(
+    OpSpec(
+        "iota", _iota_rule, _iota, _iota_samples, "XLA Iota; NumPy indices",
+        {"shape": tuple, "axis": int, "dtype": str}, differentiable=False,
+    )
+)  # fmt: skip
+
+
+def _is_static(name: str, shape: tuple[Dim, ...], like: Any) -> bool:
+    """Whether to make a NumPy array; `ArgumentError` where neither that nor a graph is possible."""
+    static = all(isinstance(dim, int) for dim in shape)
+    if any(isinstance(dim, int) and dim < 0 for dim in shape):
+        raise ArgumentError(f"{name}: sizes are not negative; given was the shape {show(shape)}.")
+    if like is None and not static:
+        raise ArgumentError(
+            f"{name}: the shape {show(shape)} has named dimensions; give a tensor of the graph as like."
+        )
+    return like is None
+
+
+@replayed
+def full(
+    shape: Dim | Sequence[Dim],
+    fill_value: Number,
+    dtype: DTypeLike | None = None,
+    *,
+    like: TensorLike | None = None,
+) -> Any:
+    """A tensor of ``shape`` whose every element is ``fill_value`` (NumPy full).
+
+    Args:
+        fill_value: a number, or a named dimension: its size.
+        dtype: ``floatx`` unless given.
+        like: a tensor of the graph or backend to make it in; needed for named dimensions.
+    """
+    sizes, kind = dims_in(shape), floatx() if dtype is None else dtype_of(dtype)
+    if _is_static("full", sizes if not isinstance(fill_value, DimExpr) else (*sizes, fill_value), like):
+        try:
+            return np.full(sizes, fill_value, kind.numpy)
+        except (OverflowError, TypeError, ValueError):
+            raise ArgumentError(f"full: {fill_value!r} is no number that fits {kind}.") from None
+    return bind(FILL, like, shape=sizes, value=fill_value, dtype=kind.name)
+
+
+def zeros(
+    shape: Dim | Sequence[Dim], dtype: DTypeLike | None = None, *, like: TensorLike | None = None
+) -> Any:
+    """Zeros; see `full` (NumPy zeros)."""
+    return full(shape, 0, dtype, like=like)
+
+
+def ones(
+    shape: Dim | Sequence[Dim], dtype: DTypeLike | None = None, *, like: TensorLike | None = None
+) -> Any:
+    """Ones; see `full` (NumPy ones)."""
+    return full(shape, 1, dtype, like=like)
+
+
+@replayed
+def full_like(x: TensorLike, fill_value: Number, dtype: DTypeLike | None = None) -> Any:
+    """A tensor of the shape and dtype of ``x`` (unless ``dtype`` is given), filled (NumPy full_like)."""
+    type_ = type_of(x)
+    return full(type_.shape, fill_value, dtype or type_.dtype, like=x)
+
+
+def zeros_like(x: TensorLike, dtype: DTypeLike | None = None) -> Any:
+    """Zeros of the shape and dtype of ``x`` (NumPy zeros_like)."""
+    return full_like(x, 0, dtype)
+
+
+def ones_like(x: TensorLike, dtype: DTypeLike | None = None) -> Any:
+    """Ones of the shape and dtype of ``x`` (NumPy ones_like)."""
+    return full_like(x, 1, dtype)
+
+
+@replayed
+def iota(
+    shape: Dim | Sequence[Dim], axis: int = 0, dtype: DTypeLike = "int32", *, like: TensorLike | None = None
+) -> Any:
+    """A tensor of ``shape`` in which each element is its position along ``axis`` (XLA Iota).
+
+    Args:
+        like: a tensor of the graph or backend to make it in; needed for named dimensions.
+    """
+    sizes, kind = dims_in(shape), dtype_of(dtype)
+    place = axis_in(axis, len(sizes))
+    if _is_static("iota", sizes, like):
+        return _iota(None, sizes, place, kind.name)  # type: ignore[arg-type]  # ints, as just checked
+    return bind(IOTA, like, shape=sizes, axis=place, dtype=kind.name)
+
+
+@replayed
+def arange(
+    start: Dim | float,
+    stop: Dim | float | None = None,
+    step: int | float = 1,
+    dtype: DTypeLike | None = None,
+    *,
+    like: TensorLike | None = None,
+) -> Any:
+    """``start``, ``start + step``, … before ``stop``; with one bound from 0 (NumPy arange).
+
+    Args:
+        start, stop: numbers, or named dimensions; ``step`` is then a positive int.
+        dtype: int32, or ``floatx`` if a bound or the step is a float.
+        like: a tensor of the graph or backend to make it in; needed for named dimensions.
+    """
+    first, last = (0, start) if stop is None else (start, stop)
+    if step == 0:
+        raise ArgumentError("arange: the step is not 0.")
+    floats = any(isinstance(number, float) for number in (first, last, step))
+    kind = dtype_of(dtype) if dtype is not None else floatx() if floats else dtype_of("int32")
+    if not isinstance(first, DimExpr) and not isinstance(last, DimExpr):
+        return np.arange(first, last, step).astype(kind.numpy)
+    if floats or not isinstance(step, int) or step < 1:
+        raise ArgumentError(
+            f"arange: named dimensions go with ints and a positive step, not with {first}, {last} and {step}."
+        )
+    count = (last - first + step - 1) // step  # type: ignore[operator]  # dimensions and ints
+    positions = e.multiply(iota((count,), 0, kind, like=like), step)  # type: ignore[arg-type]  # the same
+    return e.add(positions, full((), first, kind, like=like))

@@ -1,0 +1,260 @@
+"""Elements by position: take, embedding, one-hot, sorting.
+
+Positions count from 0; from -1 backwards where the function says so. A position that is not there is a
+mistake of the caller: frameworks raise where they check (PyTorch, TensorFlow on CPU), and give some number
+where they do not (JAX, GPUs).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from unifront.dtypes import DTypeLike, dtype_of, int32, int64
+from unifront.errors import DTypeError, ShapeError
+from unifront.ir.dims import Dim
+from unifront.ir.types import TensorType
+from unifront.opset.elementwise import TensorLike, cast
+from unifront.opset.rules import axis_in, broadcast, need_float, need_rank, show, whole
+from unifront.opset.shape import flatten
+from unifront.opset.spec import OpSpec, Sample, register
+from unifront.opset.tensor import bind, type_of
+
+
+def _need_positions(name: str, indices: TensorType) -> None:
+    if indices.dtype not in (int32, int64):
+        raise DTypeError(f"{name}: the indices are {indices.dtype}; int32 or int64 is needed.")
+
+
+def _positions(name: str, indices: TensorLike) -> Any:
+    """Indices as int32 or int64."""
+    dtype = type_of(indices).dtype
+    if not dtype.is_integer:
+        raise DTypeError(f"{name}: the indices are {dtype}; integers are needed.")
+    return (
+        indices if dtype == int64 else cast(indices, int64 if dtype.name in ("uint32", "uint64") else int32)
+    )
+
+
+def _take_rule(x: TensorType, indices: TensorType, axis: int) -> TensorType:
+    _need_positions("take", indices)
+    axis_in(axis, x.rank)
+    if x.shape[axis] == 0 and 0 not in indices.shape:
+        raise ShapeError(f"take: axis {axis} of the shape {show(x.shape)} has no elements.")
+    return x.with_shape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
+
+
+def _take_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, indices, axis in (
+        ((4,), [2, 0, 2], 0), ((3, 2), [[1, -1], [0, -2]], 1), ((2, 3), -1, 0), ((3, 1, 2), [0, 2], 0),
+        ((3, 2), [], 0), ((2, 3, 2), [[[1]]], 1),
+    ):  # fmt: skip
+        yield Sample((rng.normal(size=shape), np.array(indices, "int32")), {"axis": axis})
+    yield Sample((rng.normal(size=(3, 2)), np.array([2, 2], "int64")), {"axis": 0})
+
+
+TAKE = register(
+    OpSpec(
+        "take", _take_rule, lambda x, indices, axis: np.take(x, indices, axis), _take_samples,
+        "NumPy take; ONNX Gather", {"axis": int},
+    )
+)  # fmt: skip
+
+
+def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Any:
+    """The parts of ``x`` at the positions ``indices`` along ``axis`` (NumPy take).
+
+    Args:
+        indices: integers of any shape, from ``-n`` to ``n - 1`` for an axis ``n`` long.
+        axis: None takes from the flattened ``x``.
+    """
+    if axis is None:
+        x, axis = flatten(x), 0
+    return bind(TAKE, x, _positions("take", indices), axis=axis_in(axis, type_of(x).rank))
+
+
+def _along_shape(x: TensorType, indices: TensorType, axis: int) -> tuple[Dim, ...]:
+    """The common shape outside ``axis``, with 1 there."""
+    shapes = [(*type_.shape[:axis], 1, *type_.shape[axis + 1 :]) for type_ in (x, indices)]
+    return broadcast(*shapes)
+
+
+def _take_along_axis_rule(x: TensorType, indices: TensorType, axis: int) -> TensorType:
+    _need_positions("take_along_axis", indices)
+    need_rank(indices, x.rank, "take_along_axis: the indices")
+    axis_in(axis, x.rank)
+    common = _along_shape(x, indices, axis)
+    return x.with_shape((*common[:axis], indices.shape[axis], *common[axis + 1 :]))
+
+
+def _take_along_axis_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, along, axis in (
+        ((4,), (2,), 0),
+        ((3, 2), (3, 4), 1),
+        ((3, 1, 2), (1, 2, 2), 0),
+        ((2, 3), (2, 0), 1),
+    ):
+        indices = rng.integers(-shape[axis], shape[axis], along).astype("int32")
+        yield Sample((rng.normal(size=shape), indices), {"axis": axis})
+
+
+TAKE_ALONG_AXIS = register(
+    OpSpec(
+        "take_along_axis", _take_along_axis_rule,
+        lambda x, indices, axis: np.take_along_axis(x, indices, axis),
+        _take_along_axis_samples, "NumPy take_along_axis; ONNX GatherElements", {"axis": int},
+    )
+)  # fmt: skip
+
+
+def take_along_axis(x: TensorLike, indices: TensorLike, axis: int) -> Any:
+    """One element of ``x`` along ``axis`` for each of ``indices`` (NumPy take_along_axis).
+
+    Args:
+        indices: integers of the rank of ``x``, negative ones counting from the end; outside ``axis`` the two
+            broadcast.
+    """
+    return bind(
+        TAKE_ALONG_AXIS, x, _positions("take_along_axis", indices), axis=axis_in(axis, type_of(x).rank)
+    )
+
+
+def _embedding_rule(indices: TensorType, table: TensorType) -> TensorType:
+    _need_positions("embedding", indices)
+    need_float(need_rank(table, 2, "embedding: the table"), "embedding: the table")
+    return table.with_shape((*indices.shape, table.shape[1]))
+
+
+def _embedding_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for indices, table in (([1, 0, 1], (2, 3)), ([[0, 3], [2, 3]], (4, 1)), (0, (1, 2)), ([[]], (3, 2))):
+        yield Sample((np.array(indices, "int32"), rng.normal(size=table)))
+
+
+EMBEDDING = register(
+    OpSpec(
+        "embedding", _embedding_rule, lambda indices, table: table[indices], _embedding_samples,
+        "Keras Embedding; ONNX Gather",
+    )
+)  # fmt: skip
+
+
+def embedding(indices: TensorLike, table: TensorLike) -> Any:
+    """The rows of ``table`` with the numbers ``indices``, ``[..., features]`` (Keras Embedding; ONNX Gather).
+
+    Args:
+        indices: integers ``[...]``, from 0 to ``vocabulary - 1``.
+        table: floats ``[vocabulary, features]``; its gradient is dense.
+
+    Raises `DTypeError` for indices that are no integers, `ShapeError` for a table of another rank.
+    """
+    return bind(EMBEDDING, _positions("embedding", indices), table)
+
+
+def _one_hot_rule(indices: TensorType, num_classes: int, axis: int, dtype: str) -> TensorType:
+    _need_positions("one_hot", indices)
+    axis_in(axis, indices.rank + 1)
+    return TensorType(dtype_of(dtype), (*indices.shape[:axis], num_classes, *indices.shape[axis:]))
+
+
+def _one_hot(indices: np.ndarray, num_classes: int, axis: int, dtype: str) -> np.ndarray:
+    classes = np.arange(num_classes).reshape(-1, *(1,) * (np.ndim(indices) - axis))
+    return (np.expand_dims(indices, axis) == classes).astype(dtype_of(dtype).numpy)
+
+
+def _one_hot_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for indices, count, axis, dtype in (
+        ([0, 2, 1], 3, 1, "float32"), ([[1, 3], [-1, 0]], 3, 2, "float64"), (1, 2, 0, "int32"),
+        ([1, 0], 3, 0, "bool"), ([], 3, 1, "float32"),
+    ):  # fmt: skip
+        yield Sample((np.array(indices, "int32"),), {"num_classes": count, "axis": axis, "dtype": dtype})
+
+
+ONE_HOT = register(
+    OpSpec(
+        "one_hot", _one_hot_rule, _one_hot, _one_hot_samples, "Keras ops.one_hot; ONNX OneHot",
+        {"num_classes": int, "axis": int, "dtype": str}, differentiable=False,
+    )
+)  # fmt: skip
+
+
+def one_hot(x: TensorLike, num_classes: int, axis: int = -1, dtype: DTypeLike = "float32") -> Any:
+    """1 at the class and 0 elsewhere; zeros only for a number outside ``[0, num_classes)`` (Keras one_hot).
+
+    Args:
+        x: integers ``[...]``.
+        axis: where the classes stand in the result.
+    """
+    count = whole(num_classes, "one_hot: num_classes", 1)
+    place = axis_in(axis, type_of(x).rank + 1)
+    return bind(ONE_HOT, _positions("one_hot", x), num_classes=count, axis=place, dtype=dtype_of(dtype).name)
+
+
+def _sort_rule(x: TensorType, axis: int) -> TensorType:
+    if x.dtype.kind in "bk":
+        raise DTypeError(f"{x.dtype} cannot be sorted; cast it to a number.")
+    axis_in(axis, x.rank)
+    return x
+
+
+def _sort_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, axis in (((5,), 0), ((2, 3), 1), ((3, 1, 2), 0), ((2, 0), 1)):
+        yield Sample((rng.permutation(int(np.prod(shape))).reshape(shape) * 0.5,), {"axis": axis})
+    yield Sample((np.array([[2, 1, 2, 1]], "int32"),), {"axis": 1})
+
+
+SORT = register(
+    OpSpec("sort", _sort_rule, lambda x, axis: np.sort(x, axis), _sort_samples, "NumPy sort", {"axis": int})
+)
+ARGSORT = register(
+    OpSpec(
+        "argsort", lambda x, axis: _sort_rule(x, axis).with_dtype(int32),
+        lambda x, axis: np.argsort(x, axis, kind="stable"), _sort_samples, "NumPy argsort, stable",
+        {"axis": int}, differentiable=False,
+    )
+)  # fmt: skip
+
+
+def sort(x: TensorLike, axis: int = -1) -> Any:
+    """``x`` in ascending order along ``axis`` (NumPy sort)."""
+    return bind(SORT, x, axis=axis_in(axis, type_of(x).rank))
+
+
+def argsort(x: TensorLike, axis: int = -1) -> Any:
+    """The positions (int32) that sort ``x`` along ``axis``; equal ones keep their order (NumPy)."""
+    return bind(ARGSORT, x, axis=axis_in(axis, type_of(x).rank))
+
+
+def _top_k_rule(x: TensorType, k: int) -> tuple[TensorType, TensorType]:
+    _sort_rule(x, axis_in(-1, x.rank))
+    last = x.shape[-1]
+    if k < 0 or (isinstance(last, int) and k > last):
+        raise ShapeError(f"top_k: there are no {k} largest of {last} elements (shape {show(x.shape)}).")
+    found = x.with_shape((*x.shape[:-1], k))
+    return found, found.with_dtype(int32)
+
+
+def _top_k(x: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    reverse = np.argsort(x[..., ::-1], axis=-1, kind="stable")[..., ::-1][..., :k]
+    positions = x.shape[-1] - 1 - reverse
+    return np.take_along_axis(x, positions, -1), positions
+
+
+def _top_k_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, k in (((5,), 2), ((2, 3), 3), ((3, 1), 1), ((0, 3), 2)):
+        yield Sample((rng.permutation(int(np.prod(shape))).reshape(shape) * 0.5,), {"k": k})
+
+
+TOP_K = register(
+    OpSpec("top_k", _top_k_rule, _top_k, _top_k_samples, "Keras ops.top_k; ONNX TopK", {"k": int})
+)
+
+
+def top_k(x: TensorLike, k: int) -> tuple[Any, Any]:
+    """The ``k`` largest elements along the last axis, descending, and their positions, int32 (Keras top_k).
+
+    Which of equal elements comes first is the framework's choice.
+    """
+    values, positions = bind(TOP_K, x, k=whole(k, "top_k: k"))
+    return values, positions

@@ -1,0 +1,295 @@
+"""Reductions over axes: sum, mean, max, argmax and their kin; running sums."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from unifront.dtypes import bool_, int32
+from unifront.errors import DTypeError, ShapeError
+from unifront.ir.types import TensorType
+from unifront.opset import elementwise as e
+from unifront.opset.elementwise import TensorLike, floating
+from unifront.opset.rules import axes_in, axis_in, need_float, show
+from unifront.opset.shape import flatten, reshape
+from unifront.opset.spec import OpSpec, Rule, Sample, register
+from unifront.opset.tensor import bind, type_of
+
+Function = Callable[..., Any]
+CALLS: tuple[tuple[tuple[int, ...], tuple[int, ...], bool], ...] = (
+    ((3,), (0,), False), ((2, 3), (1,), True), ((2, 3, 4), (0, 2), False), ((2, 3), (), True),
+    ((), (), False), ((2, 1, 3), (0, 1, 2), True),
+)  # fmt: skip
+EMPTY: tuple[tuple[tuple[int, ...], tuple[int, ...], bool], ...] = (
+    ((2, 0), (1,), False),
+    ((0, 3), (1,), True),
+)
+
+
+def _kept(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
+    axes_in(axes, x.rank)
+    kept = [1 if axis in axes else dim for axis, dim in enumerate(x.shape) if keepdims or axis not in axes]
+    return x.with_shape(tuple(kept))
+
+
+def _number_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
+    if x.dtype.kind in "bk":
+        raise DTypeError(f"The reduction does not take {x.dtype}; cast it to a number.")
+    return _kept(x, axes, keepdims)
+
+
+def _extremum_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
+    if 0 in [x.shape[axis] for axis in axes_in(axes, x.rank)]:
+        raise ShapeError(
+            f"The largest or smallest of no elements is not defined (shape {show(x.shape)}, axes {axes})."
+        )
+    return _number_rule(x, axes, keepdims)
+
+
+def _float_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
+    return _kept(need_float(x), axes, keepdims)
+
+
+def _bool_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
+    if x.dtype != bool_:
+        raise DTypeError(f"The reduction takes booleans, not {x.dtype}.")
+    return _kept(x, axes, keepdims)
+
+
+def _samples(
+    draw: Function, calls: Sequence[tuple[Any, ...]]
+) -> Callable[[np.random.Generator], Iterator[Sample]]:
+    def samples(rng: np.random.Generator) -> Iterator[Sample]:
+        for shape, axes, keepdims in calls:
+            yield Sample((draw(rng, shape),), {"axes": axes, "keepdims": keepdims})
+
+    return samples
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.normal(size=shape)
+
+
+def _apart(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """Values at least 0.5 apart: no ties, and no change of order under a finite difference."""
+    return rng.permutation(int(np.prod(shape))).reshape(shape) * 0.5 - 1.0
+
+
+def _reduction(
+    name: str,
+    reference: Function,
+    source: str,
+    *,
+    rule: Rule = _number_rule,
+    convert: Function = lambda x: x,
+    draw: Function = _normal,
+    calls: Sequence[tuple[Any, ...]] = (*CALLS, *EMPTY),
+    decomposition: Function | None = None,
+    differentiable: bool = True,
+    dtypes: str = "Integers and booleans become float32.",
+) -> tuple[OpSpec, Function]:
+    """A reduction over several axes, and its public function."""
+    spec = register(
+        OpSpec(
+            name, rule, lambda x, axes, keepdims: reference(x, axis=axes, keepdims=keepdims),
+            _samples(draw, calls), source, {"axes": tuple, "keepdims": bool}, decomposition, differentiable,
+        )
+    )  # fmt: skip
+
+    def function(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
+        return bind(spec, convert(x), axes=axes_in(axis, type_of(x).rank), keepdims=bool(keepdims))
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"""The {name} of ``x`` over ``axis`` ({source}).
+
+    Args:
+        axis: an int, several, or None for all.
+        keepdims: keep these axes, 1 long.
+
+    {dtypes}
+    Raises `ShapeError` for an axis that ``x`` has not.
+    """
+    return spec, function
+
+
+def _counted(x: TensorLike) -> Any:
+    return e.cast(x, int32) if type_of(x).dtype == bool_ else x
+
+
+def _mean(x: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    """NumPy's, without its warning about no elements (whose mean is nan)."""
+    count = np.prod([x.shape[one] for one in axis])
+    with np.errstate(invalid="ignore"):
+        return np.sum(x, axis=axis, keepdims=keepdims) / count
+
+
+def _var(x: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    return _mean(np.square(x - _mean(x, axis, True)), axis, keepdims)
+
+
+def _log_sum_exp(x: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
+    top = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    top = np.where(np.isfinite(top), top, 0)
+    with np.errstate(divide="ignore"):  # the logarithm of no sum is -inf
+        found = np.log(np.sum(np.exp(x - top), axis=axis, keepdims=True)) + top
+    return found if keepdims else np.squeeze(found, axis)
+
+
+def _var_written_out(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return mean(e.square(e.subtract(x, mean(x, axes, True))), axes, keepdims)
+
+
+def _std_written_out(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return e.sqrt(var(x, axes, keepdims))
+
+
+_COUNTED = "Integers keep their dtype, booleans count as int32."
+_BOOLEANS = "Numbers count as true unless they are zero. Gives booleans."
+_EXTREMES = "The dtype stays. Raises `DTypeError` for booleans, `ShapeError` over no elements."
+SUM, sum = _reduction(
+    "sum", np.sum, "NumPy sum, without its widening of small integers", convert=_counted, dtypes=_COUNTED
+)
+PROD, prod = _reduction(
+    "prod", np.prod, "NumPy prod, without its widening of small integers", convert=_counted,
+    draw=lambda rng, shape: rng.uniform(0.5, 1.5, shape), dtypes=_COUNTED,
+)  # fmt: skip
+MEAN, mean = _reduction("mean", _mean, "NumPy mean; of no elements nan", rule=_float_rule, convert=floating)
+MAX, max = _reduction(
+    "max", np.max, "NumPy max; equal ones share the gradient", rule=_extremum_rule, draw=_apart,
+    calls=(*CALLS, EMPTY[1]), dtypes=_EXTREMES,
+)  # fmt: skip
+MIN, min = _reduction(
+    "min", np.min, "NumPy min; equal ones share the gradient", rule=_extremum_rule, draw=_apart,
+    calls=(*CALLS, EMPTY[1]), dtypes=_EXTREMES,
+)  # fmt: skip
+LOGSUMEXP, logsumexp = _reduction(
+    "logsumexp", _log_sum_exp, "ONNX ReduceLogSumExp; SciPy logsumexp", rule=_float_rule, convert=floating
+)
+VAR, var = _reduction(
+    "var", _var, "NumPy var with ddof 0", rule=_float_rule, convert=floating, decomposition=_var_written_out
+)
+STD, std = _reduction(
+    "std", lambda x, axis, keepdims: np.sqrt(_var(x, axis, keepdims)), "NumPy std with ddof 0",
+    rule=_float_rule, convert=floating, decomposition=_std_written_out,
+    calls=[call for call in (*CALLS, *EMPTY) if call[1]],
+)  # fmt: skip
+
+
+def _as_bool(x: TensorLike) -> Any:
+    return e.cast(x, bool_)
+
+
+def _coin(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.random(shape) < 0.5
+
+
+ALL, all = _reduction(
+    "all",
+    np.all,
+    "NumPy all",
+    rule=_bool_rule,
+    convert=_as_bool,
+    draw=_coin,
+    differentiable=False,
+    dtypes=_BOOLEANS,
+)
+ANY, any = _reduction(
+    "any",
+    np.any,
+    "NumPy any",
+    rule=_bool_rule,
+    convert=_as_bool,
+    draw=_coin,
+    differentiable=False,
+    dtypes=_BOOLEANS,
+)
+
+
+def _position_rule(x: TensorType, axis: int, keepdims: bool) -> TensorType:
+    return _extremum_rule(x, (axis_in(axis, x.rank),), keepdims).with_dtype(int32)
+
+
+def _position_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, axis, keepdims in (
+        ((3,), 0, False),
+        ((2, 4), 1, True),
+        ((2, 5, 3), 1, False),
+        ((0, 2), 1, False),
+    ):
+        yield Sample((rng.normal(size=shape),), {"axis": axis, "keepdims": keepdims})
+    yield Sample((np.array([[1, 3, 3], [2, 0, 0]], "int32"),), {"axis": 1, "keepdims": False})
+
+
+def _position(name: str, reference: Function) -> tuple[OpSpec, Function]:
+    """Where the extremum along one axis is."""
+    spec = register(
+        OpSpec(
+            name, _position_rule, lambda x, axis, keepdims: reference(x, axis=axis, keepdims=keepdims),
+            _position_samples, f"NumPy {name}: the first of equal ones", {"axis": int, "keepdims": bool},
+            differentiable=False,
+        )
+    )  # fmt: skip
+
+    def function(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Any:
+        x, rank = _counted(x), type_of(x).rank
+        if axis is not None:
+            return bind(spec, x, axis=axis_in(axis, rank), keepdims=bool(keepdims))
+        found = bind(spec, flatten(x), axis=0, keepdims=False)
+        return reshape(found, (1,) * rank) if keepdims else found
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"The position (int32) along ``axis`` of the {name[3:]} of ``x``, the first of equal ones; None "
+        f"counts through the flattened ``x`` (NumPy {name})."
+    )
+    return spec, function
+
+
+ARGMAX, argmax = _position("argmax", np.argmax)
+ARGMIN, argmin = _position("argmin", np.argmin)
+
+
+def _cumsum_rule(x: TensorType, axis: int, reverse: bool, exclusive: bool) -> TensorType:
+    axis_in(axis, x.rank)
+    return _number_rule(x, (), True)
+
+
+def _cumsum(x: np.ndarray, axis: int, reverse: bool, exclusive: bool) -> np.ndarray:
+    x = np.moveaxis(x, axis, 0)[:: -1 if reverse else 1]
+    if exclusive:
+        x = np.concatenate([np.zeros_like(x[:1]), x[:-1]])
+    return np.moveaxis(np.cumsum(x, axis=0)[:: -1 if reverse else 1], 0, axis)
+
+
+def _cumsum_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, axis, reverse, exclusive in (
+        ((4,), 0, False, False), ((2, 3), 1, True, False), ((3, 2), 0, False, True),
+        ((2, 3, 1), 1, True, True), ((2, 0), 1, False, True),
+    ):  # fmt: skip
+        yield Sample((rng.normal(size=shape),), {"axis": axis, "reverse": reverse, "exclusive": exclusive})
+    yield Sample((np.arange(4, dtype="int32"),), {"axis": 0, "reverse": False, "exclusive": True})
+
+
+CUMSUM = register(
+    OpSpec(
+        "cumsum", _cumsum_rule, _cumsum, _cumsum_samples, "ONNX CumSum; NumPy cumsum",
+        {"axis": int, "reverse": bool, "exclusive": bool},
+    )
+)  # fmt: skip
+
+
+def cumsum(x: TensorLike, axis: int | None = None, *, reverse: bool = False, exclusive: bool = False) -> Any:
+    """Running sums of ``x`` along ``axis``, None: of the flattened ``x`` (ONNX CumSum; NumPy cumsum).
+
+    Args:
+        reverse: sum from the end.
+        exclusive: leave each element out of its own sum.
+    """
+    x = _counted(x)
+    if axis is None:
+        return cumsum(flatten(x), 0, reverse=reverse, exclusive=exclusive)
+    return bind(
+        CUMSUM, x, axis=axis_in(axis, type_of(x).rank), reverse=bool(reverse), exclusive=bool(exclusive)
+    )

@@ -1,0 +1,68 @@
+"""Running a graph again in another trace: to inline it, or to write composite operations out."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import replace
+from typing import Any
+
+from unifront.errors import UnsupportedOp
+from unifront.ir.graph import Graph, Node, Op, Value
+from unifront.opset.spec import OpSpec
+from unifront.opset.tensor import Builder, Traced, lift
+
+
+def inline(
+    graph: Graph, builder: Builder, inputs: Sequence[Traced], variables: Sequence[Traced],
+    keep: Container[Op] | None = None,
+) -> tuple[Traced, ...]:  # fmt: skip
+    """Add the nodes of ``graph`` to ``builder`` and give its outputs.
+
+    Args:
+        inputs, variables: what stands for the inputs and variables of ``graph``.
+        keep: operations to leave as they are; others are written out by their decomposition. None keeps all.
+    """
+    values: dict[Value, Traced] = dict(zip(graph.inputs, inputs, strict=True))
+    values.update(zip((v.value for v in graph.variables), variables, strict=True))
+    for node in graph.nodes:
+        operands = [None if value is None else values[value] for value in node.operands]
+        values.update(zip(node.outputs, _again(node, builder, operands, keep), strict=True))
+    return tuple(values[value] for value in graph.outputs)
+
+
+def _again(
+    node: Node, builder: Builder, operands: list[Traced | None], keep: Container[Op] | None
+) -> tuple[Traced, ...]:
+    if keep is None or node.op in keep or node.op.name == "constant":
+        regions = tuple(region if keep is None else expand(region, keep) for region in node.regions)
+        values = [None if operand is None else operand.value for operand in operands]
+        return builder.add(node.op, values, node.attributes, regions, node.name)
+    decomposition = node.op.decomposition if isinstance(node.op, OpSpec) else None
+    if decomposition is None:
+        raise UnsupportedOp(f"{node.where()}: there is no row for it, and it has no decomposition.")
+    extra: dict[str, Any] = {"regions": node.regions} if node.regions else {}
+    inner = Builder(node.op.name)
+    inner_inputs = [None if o is None else inner.input(f"x{i}", o.type) for i, o in enumerate(operands)]
+    result = decomposition(*inner_inputs, **extra, **node.attributes)
+    outputs = result if isinstance(result, tuple) else (result,)
+    body = inner.graph([lift(output, inner) for output in outputs])
+    named = replace(body, nodes=_named(body.nodes, node.name))
+    return inline(named, builder, [o for o in operands if o is not None], [], keep)
+
+
+def _named(nodes: tuple[Node, ...], name: str) -> tuple[Node, ...]:
+    return tuple(replace(node, name=name) for node in nodes)
+
+
+def expand(graph: Graph, keep: Container[Op]) -> Graph:
+    """``graph`` with every operation outside ``keep`` written out by its decomposition; layer names stay."""
+    if all(node.op in keep or node.op.name == "constant" for node in graph.nodes) and not any(
+        node.regions for node in graph.nodes
+    ):
+        return graph
+    builder = Builder(graph.name)
+    inputs = [builder.input(n, v.type) for n, v in zip(graph.input_names, graph.inputs, strict=True)]
+    values = [builder.new(variable.value.type) for variable in graph.variables]
+    outputs = inline(graph, builder, inputs, [Traced(value, builder) for value in values], keep)
+    variables = [replace(v, value=value) for v, value in zip(graph.variables, values, strict=True)]
+    return builder.graph(outputs, graph.output_names, variables)

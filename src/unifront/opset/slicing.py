@@ -1,0 +1,328 @@
+"""Parts and repetitions of a tensor along its axes: slice, indexing with [], pad, flip, repeat, tile."""
+
+from __future__ import annotations
+
+import builtins
+import operator
+from collections.abc import Iterator, Sequence
+from types import EllipsisType
+from typing import Any
+
+import numpy as np
+
+from unifront.errors import ArgumentError, ShapeError
+from unifront.ir.dims import Dim, DimExpr
+from unifront.ir.types import TensorType
+from unifront.opset.elementwise import TensorLike
+from unifront.opset.rules import axes_in, axis_in, dims_in, show, whole
+from unifront.opset.shape import expand_dims, flatten, squeeze
+from unifront.opset.spec import OpSpec, Sample, register
+from unifront.opset.tensor import bind, replayed, type_of
+
+Bound = Dim | None
+
+
+def _extent(dim: Dim, start: Dim, stop: Bound, stride: int) -> Dim:
+    """How many positions ``start:stop:stride`` takes of an axis; a negative int counts from its end."""
+    first = dim + start if isinstance(start, int) and start < 0 else start
+    last = dim if stop is None else dim + stop if isinstance(stop, int) and stop < 0 else stop
+    length = last - first
+    outside = [part for part in (first, dim - last, length) if isinstance(part, int) and part < 0]
+    if outside or stride < 1:
+        shown = f"{start}:{'' if stop is None else stop}:{stride}"
+        raise ShapeError(f"The slice {shown} does not lie in an axis of length {dim}.")
+    return (length + stride - 1) // stride
+
+
+def _slice_rule(
+    x: TensorType, starts: tuple[Dim, ...], stops: tuple[Bound, ...], strides: tuple[int, ...]
+) -> TensorType:
+    if not len(starts) == len(stops) == len(strides) == x.rank:
+        raise ShapeError(
+            f"slice takes one start, stop and stride for each axis of the shape {show(x.shape)}."
+        )
+    return x.with_shape(tuple(map(_extent, x.shape, starts, stops, strides)))
+
+
+def _slice(
+    x: np.ndarray, starts: tuple[int, ...], stops: tuple[int | None, ...], strides: tuple[int, ...]
+) -> np.ndarray:
+    return x[tuple(map(builtins.slice, starts, stops, strides))]
+
+
+def _slice_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, starts, stops, strides in (
+        ((5,), (1,), (4,), (2,)), ((2, 3), (0, -2), (None, None), (1, 1)),
+        ((4, 2, 3), (3, 0, 1), (None, -1, 3), (1, 1, 2)),
+        ((3,), (1,), (1,), (1,)), ((0, 2), (0, 1), (None, 2), (1, 1)), ((), (), (), ()),
+    ):  # fmt: skip
+        yield Sample((rng.normal(size=shape),), {"starts": starts, "stops": stops, "strides": strides})
+
+
+SLICE = register(
+    OpSpec(
+        "slice", _slice_rule, _slice, _slice_samples, "NumPy basic slicing; ONNX Slice",
+        {"starts": tuple, "stops": tuple, "strides": tuple},
+    )
+)  # fmt: skip
+
+
+def _bounds(dim: Dim, start: Bound, stop: Bound, stride: int) -> tuple[Dim, Bound]:
+    """Start and stop as the operation keeps them: cut to a known length as Python does; None is the end."""
+    if isinstance(dim, int) and not isinstance(start, DimExpr) and not isinstance(stop, DimExpr):
+        first, last, _ = builtins.slice(start, stop, stride).indices(dim)
+        return first if first < last else last, None if last == dim else last
+    return 0 if start is None else start, None if stop == dim else stop
+
+
+@replayed
+def slice(
+    x: TensorLike, starts: Sequence[Bound], stops: Sequence[Bound], strides: Sequence[int] | None = None
+) -> Any:
+    """The part ``start:stop:stride`` of each of the first axes of ``x`` (NumPy basic slicing).
+
+    Args:
+        starts, stops: ints (negative ones count from the end), named dimensions, or None for an open end.
+        strides: positive ints, 1 unless given.
+
+    On an axis whose length is a symbol, ints are taken to lie inside it.
+    """
+    shape = type_of(x).shape
+    steps = (1,) * len(starts) if strides is None else tuple(map(operator.index, strides))
+    if not len(starts) == len(stops) == len(steps) <= len(shape) or any(step < 1 for step in steps):
+        raise ArgumentError(
+            f"slice takes a start, a stop and a positive stride for each of at most {len(shape)} axes; "
+            f"given were {list(starts)}, {list(stops)} and {list(steps)}."
+        )
+    found = [_bounds(dim, a, b, s) for dim, a, b, s in zip(shape, starts, stops, steps, strict=False)]
+    found += [(0, None)] * (len(shape) - len(found))
+    firsts, lasts = zip(*found, strict=True) if found else ((), ())
+    steps += (1,) * (len(shape) - len(steps))
+    if builtins.all(bound == (0, None) for bound in found) and set(steps) <= {1}:
+        return x
+    return bind(SLICE, x, starts=firsts, stops=lasts, strides=steps)
+
+
+Index = int | builtins.slice | EllipsisType | None | DimExpr
+
+
+@replayed
+def get_item(x: TensorLike, key: Index | tuple[Index, ...]) -> Any:
+    """``x[key]`` for ints, slices, None and Ellipsis, as in NumPy (NumPy basic indexing).
+
+    Raises `ArgumentError` for index arrays, which `take` and `take_along_axis` are for.
+    """
+    shape = type_of(x).shape
+    items = list(key) if isinstance(key, tuple) else [key]
+    for item in items:
+        if not isinstance(item, Index) or isinstance(item, bool):
+            raise ArgumentError(
+                f"A tensor is indexed with ints, slices, None and Ellipsis, not {type(item).__name__}; "
+                "use take or take_along_axis for index arrays, where for masks."
+            )
+    taken = [item for item in items if item is not None and item is not Ellipsis]
+    if len(taken) > len(shape) or items.count(Ellipsis) > 1:
+        raise ShapeError(f"The index {key!r} does not fit the shape {show(shape)}.")
+    if Ellipsis not in items:
+        items.append(Ellipsis)
+    at = items.index(Ellipsis)
+    items[at : at + 1] = [builtins.slice(None)] * (len(shape) - len(taken))
+    axes = [item for item in items if item is not None]
+    flipped = [
+        axis for axis, item in enumerate(axes) if isinstance(item, builtins.slice) and (item.step or 1) < 0
+    ]
+    if flipped:
+        x = flip(x, flipped)
+    spans = [_span(item, dim, axis) for axis, (item, dim) in enumerate(zip(axes, shape, strict=True))]
+    x = slice(x, *map(list, zip(*spans, strict=True))) if spans else x
+    numbers = [axis for axis, item in enumerate(axes) if not isinstance(item, builtins.slice)]
+    x = squeeze(x, numbers) if numbers else x
+    shown = [item for item in items if item is None or isinstance(item, builtins.slice)]
+    new = [place for place, item in enumerate(shown) if item is None]
+    return expand_dims(x, new) if new else x
+
+
+def _span(item: Any, dim: Dim, axis: int) -> tuple[Bound, Bound, int]:
+    """Start, stop and positive stride of one axis; of the flipped axis if the given stride is negative."""
+    if not isinstance(item, builtins.slice):
+        if isinstance(dim, int) and isinstance(item, int) and not -dim <= item < dim:
+            raise ShapeError(f"Index {item} is out of range for axis {axis} of length {dim}.")
+        return item, None if isinstance(item, int) and item == -1 else item + 1, 1
+    stride = 1 if item.step is None else operator.index(item.step)
+    if stride > 0:
+        return item.start, item.stop, stride
+    if stride == 0:
+        raise ArgumentError(f"The stride of a slice is not 0 (axis {axis}).")
+    if item.start is None and item.stop is None:
+        return None, None, -stride
+    if not isinstance(dim, int):
+        raise ShapeError(
+            f"A slice with a negative stride and ends needs a known length; axis {axis} has {dim}."
+        )
+    first, last, _ = item.indices(dim)
+    return dim - 1 - first, dim - 1 - last, -stride
+
+
+MODES = ("constant", "reflect", "symmetric")
+Widths = tuple[tuple[int, int], ...]
+
+
+def _pad_rule(x: TensorType, widths: Widths, mode: str, value: float) -> TensorType:
+    if len(widths) != x.rank or any(side < 0 for pair in widths for side in pair):
+        raise ShapeError(
+            f"pad: the widths {widths} are not two sizes for each axis of the shape {show(x.shape)}."
+        )
+    if mode not in MODES:
+        raise ArgumentError(f"pad: the mode is one of {', '.join(MODES)}, not {mode!r}.")
+    for axis, (dim, pair) in enumerate(zip(x.shape, widths, strict=True)):
+        most = dim - 1 if mode == "reflect" else dim
+        if mode != "constant" and isinstance(most, int) and builtins.max(pair) > builtins.max(most, 0):
+            raise ShapeError(
+                f"pad: mode {mode!r} adds at most {most} to axis {axis} of length {dim}, not {pair}."
+            )
+    return x.with_shape(
+        tuple(before + dim + after for dim, (before, after) in zip(x.shape, widths, strict=True))
+    )
+
+
+def _pad(x: np.ndarray, widths: Widths, mode: str, value: float) -> np.ndarray:
+    extra = {"constant_values": value} if mode == "constant" else {}
+    return np.pad(x, widths, mode, **extra) if widths else x  # type: ignore[call-overload]  # mode is a Literal there
+
+
+def _pad_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, widths, mode, value in (
+        ((3,), ((1, 2),), "constant", 0.0), ((2, 3), ((0, 0), (1, 0)), "constant", -1.5),
+        ((2, 0), ((1, 0), (0, 2)), "constant", 0.0), ((2, 4), ((1, 1), (0, 3)), "reflect", 0.0),
+        ((2, 3, 1), ((0, 2), (1, 1), (0, 1)), "symmetric", 0.0), ((), (), "constant", 0.0),
+    ):  # fmt: skip
+        yield Sample((rng.normal(size=shape),), {"widths": widths, "mode": mode, "value": value})
+
+
+PAD = register(
+    OpSpec(
+        "pad", _pad_rule, _pad, _pad_samples, "NumPy pad; ONNX Pad",
+        {"widths": tuple, "mode": str, "value": (float, int)},
+    )
+)  # fmt: skip
+
+
+def pad(
+    x: TensorLike,
+    pad_width: int | Sequence[int] | Sequence[Sequence[int]],
+    mode: str = "constant",
+    constant_values: float = 0,
+) -> Any:
+    """``x`` with more elements before and after along its axes (NumPy pad).
+
+    Args:
+        pad_width: one size, one pair for all axes, or a pair for each axis.
+        mode: ``"constant"``, or the mirror image without (``"reflect"``) or with (``"symmetric"``) the edge.
+        constant_values: what to add in mode ``"constant"``.
+
+    Raises `ArgumentError` for widths that do not fit the axes or another mode, `ShapeError` for negative ones
+    or where there is too little to mirror.
+    """
+    type_ = type_of(x)
+    try:
+        given = np.asarray(pad_width)
+        pairs = np.broadcast_to(given, (type_.rank, 2)).tolist()
+    except ValueError:
+        given = np.asarray(None)
+    if given.dtype.kind not in "iu" and given.size:
+        raise ArgumentError(
+            f"pad: pad_width is an int, a pair, or a pair for each of the {type_.rank} axes of the shape "
+            f"{show(type_.shape)}, not {pad_width!r}."
+        )
+    value = int(constant_values) if not type_.dtype.is_float else float(constant_values)
+    return bind(PAD, x, widths=tuple(map(tuple, pairs)), mode=mode, value=value)
+
+
+def _flip_rule(x: TensorType, axes: tuple[int, ...]) -> TensorType:
+    axes_in(axes, x.rank)
+    return x
+
+
+def _flip_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, axes in (((3,), (0,)), ((2, 3), (0, 1)), ((2, 1, 3), (2,)), ((0, 2), (0,)), ((2,), ())):
+        yield Sample((rng.normal(size=shape),), {"axes": axes})
+
+
+FLIP = register(
+    OpSpec("flip", _flip_rule, lambda x, axes: np.flip(x, axes), _flip_samples, "NumPy flip", {"axes": tuple})
+)
+
+
+def flip(x: TensorLike, axis: int | Sequence[int] | None = None) -> Any:
+    """``x`` with the order along ``axis`` (an int, several, or None for all) reversed (NumPy flip)."""
+    return bind(FLIP, x, axes=axes_in(axis, type_of(x).rank))
+
+
+def _repeat_rule(x: TensorType, repeats: int, axis: int) -> TensorType:
+    axis_in(axis, x.rank)
+    if repeats < 0:
+        raise ArgumentError(f"repeat: the number of repeats is not negative; given was {repeats}.")
+    return x.with_shape((*x.shape[:axis], x.shape[axis] * repeats, *x.shape[axis + 1 :]))
+
+
+def _repeat_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, repeats, axis in (
+        ((3,), 2, 0),
+        ((2, 3), 3, 1),
+        ((2, 1, 2), 2, 1),
+        ((0, 2), 2, 0),
+        ((2,), 0, 0),
+    ):
+        yield Sample((rng.normal(size=shape),), {"repeats": repeats, "axis": axis})
+
+
+REPEAT = register(
+    OpSpec(
+        "repeat", _repeat_rule, lambda x, repeats, axis: np.repeat(x, repeats, axis), _repeat_samples,
+        "NumPy repeat", {"repeats": int, "axis": int},
+    )
+)  # fmt: skip
+
+
+def repeat(x: TensorLike, repeats: int, axis: int | None = None) -> Any:
+    """Each element along ``axis`` so many times over; None repeats the flattened ``x`` (NumPy repeat)."""
+    if axis is None:
+        x, axis = flatten(x), 0
+    times = whole(repeats, "repeat: the number of repeats")
+    return bind(REPEAT, x, repeats=times, axis=axis_in(axis, type_of(x).rank))
+
+
+def _tile_rule(x: TensorType, repeats: tuple[Dim, ...]) -> TensorType:
+    if len(repeats) != x.rank or any(isinstance(count, int) and count < 0 for count in repeats):
+        raise ShapeError(
+            f"tile: {show(repeats)} is not one number of repeats for each axis of {show(x.shape)}."
+        )
+    return x.with_shape(tuple(dim * count for dim, count in zip(x.shape, repeats, strict=True)))
+
+
+def _tile_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, repeats in (
+        ((3,), (2,)),
+        ((2, 3), (1, 3)),
+        ((2, 1, 2), (2, 2, 1)),
+        ((2, 0), (2, 2)),
+        ((), ()),
+    ):
+        yield Sample((rng.normal(size=shape),), {"repeats": repeats})
+
+
+TILE = register(
+    OpSpec(
+        "tile", _tile_rule, lambda x, repeats: np.tile(x, repeats), _tile_samples, "NumPy tile; ONNX Tile",
+        {"repeats": tuple},
+    )
+)  # fmt: skip
+
+
+def tile(x: TensorLike, repeats: Dim | Sequence[Dim]) -> Any:
+    """``x`` laid side by side, so many times along each axis; what is missing counts as 1 (NumPy tile)."""
+    counts = dims_in(repeats, "repeats")
+    rank = type_of(x).rank
+    if len(counts) > rank:
+        x = expand_dims(x, tuple(range(len(counts) - rank)))
+    return bind(TILE, x, repeats=(1,) * (rank - len(counts)) + counts)

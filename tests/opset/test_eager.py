@@ -1,0 +1,200 @@
+"""Operations on native arrays: which dtype and backend they give, and what they refuse."""
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from unifront import ops
+from unifront.backends import get_backend, installed
+from unifront.dtypes import dtype_of
+from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.opset.tensor import type_of
+from unifront.testing import assert_close
+from unifront.weights import Variable
+
+FRAMEWORKS = [name for name in installed() if name != "numpy"]
+PAIRS = [(a, b) for a in FRAMEWORKS for b in FRAMEWORKS if a < b]
+
+
+def native(name, value, dtype="float32"):
+    return get_backend(name).array(np.asarray(value, dtype_of(dtype).numpy))
+
+
+# Beside an array of the first dtype stands the second operand.
+PROMOTED = [
+    ("float32", 2, "float32"),
+    ("float16", 2.5, "float16"),
+    ("bfloat16", 2.5, "bfloat16"),
+    ("float16", True, "float16"),
+    ("int32", 2.5, "float32"),
+    ("uint8", 3, "uint8"),
+    ("bool", 1, "int32"),
+    ("float32", [1.5, 2], "float32"),
+    ("float16", np.float32([1, 2]), "float32"),
+    ("float32", np.float64([1, 2]), "float64"),
+    ("float16", np.int64([1, 2]), "float16"),
+    ("float32", np.float16(3), "float32"),
+]
+
+
+@pytest.mark.parametrize("name", installed())
+@pytest.mark.parametrize(("dtype", "other", "expected"), PROMOTED, ids=str)
+def test_dtypes_meet_as_in_the_table(name, dtype, other, expected):
+    x = native(name, [1, 0], dtype)
+    for result in (ops.add(x, other), ops.where([True, False], other, x), ops.stack([x, ops.add(x, other)])):
+        assert type_of(result).dtype.name == expected
+        assert get_backend(name).type_of(result).dtype.name == expected  # it stays where the array was
+
+
+def test_numbers_and_lists_alone_are_numpy():
+    for result, dtype in (
+        (ops.add(1, 2), "int32"),
+        (ops.exp(1), "float32"),
+        (ops.abs(-3), "int32"),
+        (ops.negative([1.5, 2.0]), "float32"),
+        (ops.cast([1.5, 2.0], "float32"), "float32"),
+    ):
+        assert isinstance(result, np.ndarray)
+        assert result.dtype == dtype
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_arrays_of_two_backends_are_refused(one, other):
+    x, y = native(one, [1.0, 2.0]), native(other, [1.0, 2.0])
+    message = f"arrays of {one} and {other} meet in one operation"
+    for call in (
+        lambda: ops.add(x, y),
+        lambda: ops.where(ops.greater(x, 1), y, 0),
+        lambda: ops.concatenate([y, x]),
+        lambda: ops.dense(x, ops.stack([y, y])),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            call()
+
+
+@pytest.mark.parametrize(("one", "other"), PAIRS)
+def test_the_layer_in_which_they_meet_is_named(one, other):
+    class Outer(uf.Layer):
+        def call(self, x):
+            return ops.add(x, native(other, [1.0, 2.0]))
+
+    with pytest.raises(ArgumentError, match=f"sums: add: arrays of {one} and {other} meet"):
+        Outer(name="sums")(native(one, [[1.0, 2.0]]))
+
+
+class Scale(uf.Layer):
+    """Its weight meets no operand before it meets numbers."""
+
+    def build(self, shape):
+        self.scale = self.add_weight((shape[-1],), "ones", name="scale")
+
+    def call(self, x):
+        return ops.multiply(x, ops.add(ops.exp(self.scale * 0.0), [1.0, 2.0]))
+
+
+@pytest.mark.parametrize("name", installed())
+def test_weights_are_where_the_input_is(name):
+    layer = Scale()
+    result = layer(native(name, [[1.0, 2.0]]))
+    assert_close(get_backend(name).numpy(result), np.float32([[2, 6]]))
+    assert layer.scale.home.startswith(name)
+
+
+@pytest.mark.parametrize("name", installed())
+def test_weights_by_themselves_are_on_the_default_backend(name):
+    weight = Variable("w", (2,), initial=np.ones(2, "float32"))
+    with uf.backend(name):
+        for result in (ops.exp(weight), weight * 2, ops.add(weight, [1, 2])):
+            assert get_backend(name).type_of(result).shape == (2,)
+            assert weight.home.startswith(name)
+
+
+def test_gradients_flow_through_arithmetic_of_weights():
+    torch = pytest.importorskip("torch")
+    layer = Scale()
+    layer(torch.ones(1, 2))
+    value = layer.scale.native("torch").requires_grad_()
+    layer(torch.ones(1, 2)).sum().backward()
+    assert value.grad is not None
+
+
+def test_classes_derived_from_a_frameworks_are_its_own():
+    torch = pytest.importorskip("torch")
+
+    class Image(torch.Tensor):
+        pass
+
+    image = torch.ones(2).as_subclass(Image)
+    assert isinstance(ops.exp(image), torch.Tensor)
+
+
+X = np.ones((2, 3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: ops.add(X, "one"), DTypeError, "Operations take tensors, arrays and numbers, not 'one'"),
+        (lambda: ops.add(X, None), DTypeError, "not None"),
+        (lambda: ops.exp(1j), DTypeError, "not 1j"),
+        (lambda: ops.exp([[1, 2], [3]]), DTypeError, r"not \[\[1, 2\], \[3\]\]"),
+        (lambda: ops.exp(2**40), ArgumentError, "1099511627776 does not fit int32, as which Python's ints"),
+        (lambda: ops.exp([1, -(2**40)]), ArgumentError, "-1099511627776 does not fit int32"),
+        (
+            lambda: ops.add(np.uint8([1]), 300),
+            ArgumentError,
+            "300 does not fit uint8, the dtype of the other",
+        ),
+        (lambda: ops.equal(np.uint8([1]), -1), ArgumentError, "-1 does not fit uint8"),
+        (lambda: ops.add(uf.random_key(1), 1.0), DTypeError, "A random key takes no part in arithmetic"),
+        (lambda: ops.sum(X, axis=1.0), ShapeError, r"axis 1\.0 is out of range"),
+        (lambda: ops.sum(X, axis=True), ShapeError, "axis True is out of range"),
+        (lambda: ops.repeat(X, 1.5), ArgumentError, r"the number of repeats is an int from 0 up, not 1\.5"),
+        (lambda: ops.top_k(X, -1), ArgumentError, "top_k: k is an int from 0 up, not -1"),
+        (lambda: ops.arange(0, 3, 0), ArgumentError, "the step is not 0"),
+        (lambda: ops.full((2,), -1, "uint8"), ArgumentError, "-1 is no number that fits uint8"),
+        (lambda: ops.pad(X, 1.5), ArgumentError, r"pad_width is an int, a pair, .* \(2, 3\), not 1\.5"),
+        (lambda: ops.pad(X, ((1,), (2, 3))), ArgumentError, "pad_width is an int, a pair"),
+        (lambda: ops.moveaxis(X, [0, 1], 0), ShapeError, "do not go to the places 0 one by one"),
+        (lambda: ops.reshape(np.ones((0, 3)), (0, -1)), ShapeError, "do not divide into"),
+        (lambda: ops.cond(X > 0, lambda: 1, lambda: 2), DTypeError, "a boolean scalar is needed"),
+        (lambda: ops.random_uniform(uf.random_key(1), (2, 1.5)), ArgumentError, "ints and named dimensions"),
+    ],
+)
+def test_what_is_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_ints_of_numpy_are_ints():
+    two, one = np.int64(2), np.int64(1)
+    assert ops.sum(X, axis=one).shape == (2,)
+    assert ops.sum(X, axis=[one]).shape == (2,)
+    assert ops.expand_dims(X, one).shape == (2, 1, 3)
+    assert len(ops.split(X, two)) == 2
+    assert ops.one_hot(np.array([0]), two).shape == (1, 2)
+    assert ops.top_k(X, two)[0].shape == (2, 2)
+    assert ops.repeat(X, two, one).shape == (2, 6)
+    assert ops.concatenate(X, one - 1).shape == (6,)  # an array is a sequence of its rows
+
+
+def test_several_axes_move_as_in_numpy():
+    x = np.ones((2, 3, 4, 5))
+    for source, destination in ((0, -1), ([0, 1], [-1, 0]), ([3, -4, 1], [1, 0, 2])):
+        assert ops.moveaxis(x, source, destination).shape == np.moveaxis(x, source, destination).shape
+
+
+def test_integers_between_floats_are_floats():
+    assert_close(ops.clip(np.int32([0, 1, 5]), 0.5, 2.5), np.float32([0.5, 1, 2.5]))
+    assert_close(ops.clip(np.int32([0, 1, 5]), 1, 2), np.int32([1, 1, 2]))
+
+
+def test_activations_take_keras_arguments():
+    assert_close(ops.leaky_relu(np.array([-1.0, 2]), negative_slope=0.1), np.array([-0.1, 2]))
+    assert_close(ops.elu(np.array([-1.0, 2]), alpha=0.5), np.array([0.5 * np.expm1(-1), 2]))
+
+
+def test_logical_operations_take_their_number_of_operands():
+    with pytest.raises(ArgumentError, match="logical_and takes 2 operands; given were 1"):
+        ops.logical_and(True)
+    assert_close(ops.logical_and([1, 0], True), np.array([True, False]))

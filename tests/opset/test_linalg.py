@@ -1,0 +1,113 @@
+"""Products: named dimensions, errors, and NumPy as the judge."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from unifront import ops
+from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir.types import parse_type
+from unifront.opset.linalg import DENSE, EINSUM
+from unifront.opset.tensor import Symbolic
+
+RNG = np.random.default_rng(0)
+
+
+def tensor(type_: str) -> Symbolic:
+    return Symbolic(parse_type(type_), "x")
+
+
+X = tensor("float32[batch, time, 4]")
+KERNEL = np.zeros((4, 3), "float32")
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        (lambda: ops.matmul(X, KERNEL), "float32[batch, time, 3]"),
+        (lambda: ops.matmul(X, tensor("float32[batch, 4, time]")), "float32[batch, time, time]"),
+        (lambda: ops.matmul(X, KERNEL[:, 0]), "float32[batch, time]"),
+        (lambda: ops.dense(X, KERNEL, KERNEL[0]), "float32[batch, time, 3]"),
+        (lambda: ops.dense(tensor("int32[batch, 4]"), KERNEL), "float32[batch, 3]"),
+        (lambda: ops.einsum("btd,bsd->bts", X, X), "float32[batch, time, time]"),
+        (lambda: ops.einsum("b...->...", X), "float32[time, 4]"),
+        (lambda: ops.tensordot(X, KERNEL, 1), "float32[batch, time, 3]"),
+        (lambda: ops.dot(X, KERNEL), "float32[batch, time, 3]"),
+    ],
+)
+def test_types_keep_named_dimensions(result, expected):
+    assert str(result().type) == expected
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: ops.matmul(X, KERNEL.T), ShapeError, r"last axis of \(batch, time, 4\) and the second last"),
+        (lambda: ops.matmul(X, 2.0), ShapeError, "matmul takes no scalars"),
+        (lambda: ops.matmul(X > 0, X > 0), DTypeError, "matmul takes numbers, not bool"),
+        (lambda: ops.matmul(X, np.zeros((2, 4, 1), "float32")), ShapeError, "do not broadcast"),
+        (lambda: ops.dense(X, KERNEL.T), ShapeError, r"input \(batch, time, 4\) is not as long as the first"),
+        (lambda: ops.dense(X, KERNEL[0]), ShapeError, "the kernel has the shape"),
+        (
+            lambda: ops.dense(X, KERNEL, KERNEL[:, 0]),
+            ShapeError,
+            r"the bias \(4,\) does not fit the kernel \(4, 3\)",
+        ),
+        (
+            lambda: DENSE.infer(parse_type("int32[4]"), parse_type("int32[4, 3]"), None),
+            DTypeError,
+            "a float is needed",
+        ),
+        (lambda: ops.einsum("ij,jk", X), ArgumentError, "is for 2 operands; given were 1"),
+        (lambda: ops.einsum("ij->i", X), ShapeError, "2 dimensions are needed"),
+        (lambda: ops.einsum("i...jkl->i", X), ShapeError, r"of ranks \[3\] do not fit"),
+        (lambda: ops.einsum("ijk->m", X), ArgumentError, "one that no operand has"),
+        (lambda: ops.einsum("i1k->i", X), ArgumentError, "is no equation such as"),
+        (
+            lambda: ops.einsum("ijk,ijl->kl", X, tensor("float32[batch, 5, 4]")),
+            ShapeError,
+            "'j' .* both time and 5 long",
+        ),
+        (lambda: EINSUM.infer(parse_type("float32[2]"), equation="i"), ArgumentError, "is no equation"),
+        (lambda: ops.tensordot(X, KERNEL, [[0, 1], [0]]), ShapeError, "tensordot pairs axes"),
+    ],
+)
+def test_errors_say_what_does_not_fit(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+@given(hnp.mutually_broadcastable_shapes(signature=np.matmul.signature, max_dims=2, max_side=3))
+def test_matmul_is_numpy(found):
+    x, y = (RNG.normal(size=shape) for shape in found.input_shapes)
+    np.testing.assert_allclose(ops.matmul(x, y), np.matmul(x, y), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("equation", "shapes"),
+    [
+        ("ij,jk", [(2, 3), (3, 4)]),
+        ("ba", [(2, 3)]),
+        ("...ij,...jk->...ik", [(5, 2, 3), (5, 3, 2)]),
+        ("i...,i", [(2, 3, 4), (2,)]),
+        (" i j -> j ", [(2, 3)]),
+        ("i,j,k->kji", [(1,), (2,), (3,)]),
+    ],
+)
+def test_einsum_is_numpy(equation, shapes):
+    operands = [RNG.normal(size=shape) for shape in shapes]
+    np.testing.assert_allclose(ops.einsum(equation, *operands), np.einsum(equation, *operands), rtol=1e-12)
+
+
+@pytest.mark.parametrize("axes", [0, 1, 2, [[0, 1], [1, 0]], [[-1], [0]]])
+def test_tensordot_is_numpy(axes):
+    x, y = RNG.normal(size=(3, 3)), RNG.normal(size=(3, 3))
+    np.testing.assert_allclose(ops.tensordot(x, y, axes), np.tensordot(x, y, axes), rtol=1e-12)
+
+
+@given(st.sampled_from([((), (2,)), ((3,), (3,)), ((2, 3), (3,)), ((2, 3), (4, 3, 5)), ((1, 2, 3), (3, 2))]))
+def test_dot_is_numpy(shapes):
+    x, y = (RNG.normal(size=shape) for shape in shapes)
+    np.testing.assert_allclose(ops.dot(x, y), np.dot(x, y), rtol=1e-12)

@@ -6,7 +6,7 @@ import pytest
 from unifront import backends
 from unifront.dtypes import float32
 from unifront.errors import DTypeError, ShapeError
-from unifront.ir.emit import Storage
+from unifront.ir.layouts import Storage
 from unifront.weights import Variable, backend_home
 
 INSTALLED = backends.installed()

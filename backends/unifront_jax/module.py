@@ -11,8 +11,9 @@ import numpy as np
 
 from unifront.backends import Array
 from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.ir.emit import Program, Storage
+from unifront.ir.emit import Program
 from unifront.ir.graph import Graph
+from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
 from unifront_jax._wide import graph_is_wide, wide
 from unifront_jax.runtime import typed_key

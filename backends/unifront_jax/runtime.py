@@ -10,11 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unifront.backends import Array, Compiled, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, Compiled, Step, StepPlan, StepState
 from unifront.dtypes import DType, dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
-from unifront.ir.emit import Program, Rows, Storage, emit
+from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
+from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
 from unifront.opset.replay import expand
 from unifront_jax._wide import WIDE, enable_x64, graph_is_wide, wide
@@ -215,10 +216,10 @@ class JaxBackend:
         program = self.emit(graph)
         return JaxProgram(gradient_function(program.function, graph, wrt), program, graph, device)
 
-    def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
-        from unifront_jax.train import JaxTrainStep
+    def step(self, plan: StepPlan, state: StepState, device: str | None = None) -> Step:
+        from unifront_jax.step import JaxStep
 
-        return JaxTrainStep(self.emit, plan, state)
+        return JaxStep(plan, state, self._compiled)
 
     def module(
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unifront.backends import Array, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, Step, StepPlan, StepState
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnknownName
 from unifront.ir.dims import symbol
-from unifront.ir.emit import Program, Rows, emit, storage_of
+from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
+from unifront.ir.layouts import storage_of
 from unifront.ir.types import TensorType
 from unifront.opset.replay import expand
 from unifront_tensorflow import lower
 from unifront_tensorflow.keys import Key, key_of
+from unifront_tensorflow.lower.gradient import dense_gradients
 from unifront_tensorflow.shapes import size
 from unifront_tensorflow.variables import Reference
 
@@ -149,15 +151,9 @@ def _with_gradients(
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(sources)
             outputs = forward(arrays)
-        return (*outputs, *gradients(tape, outputs[0], sources))
+        return (*outputs, *dense_gradients(tape, outputs[0], sources))
 
     return both if wrt else forward
-
-
-def gradients(tape: tf.GradientTape, target: Any, sources: Sequence[Any]) -> list[Any]:
-    """Dense gradients, zeros where ``target`` does not depend on a source."""
-    found = tape.gradient(target, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-    return [tf.convert_to_tensor(gradient) for gradient in found]
 
 
 class TensorFlowBackend:
@@ -169,7 +165,16 @@ class TensorFlowBackend:
         def constant(array: np.ndarray) -> Array:
             return self.array(array, device)
 
-        return Rows(self.name, lower.TABLE, constant, size, lower.STORAGE, lower.UNSUPPORTED)
+        return Rows(
+            self.name,
+            lower.TABLE,
+            constant,
+            size,
+            lower.STORAGE,
+            lower.UNSUPPORTED,
+            lower.IN_PLACE,
+            Reference.read,
+        )
 
     def devices(self) -> tuple[str, ...]:
         gpus = tf.config.list_physical_devices("GPU")
@@ -203,10 +208,10 @@ class TensorFlowBackend:
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
         return Compiled(graph, self.rows(device), device, wrt)
 
-    def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
-        from unifront_tensorflow.train import Step
+    def step(self, plan: StepPlan, state: StepState, device: str | None = None) -> Step:
+        from unifront_tensorflow.step import TensorFlowStep
 
-        return Step(plan, state, self.rows(device), device)
+        return TensorFlowStep(plan, state, self.rows(device), device)
 
     def module(
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],

@@ -19,8 +19,9 @@ import torch
 from torch import nn
 
 from unifront.errors import ArgumentError, ShapeError
-from unifront.ir.emit import Program, Storage, emit, storage_of
+from unifront.ir.emit import Program, emit
 from unifront.ir.graph import Graph, Variable
+from unifront.ir.layouts import Storage, storage_of
 from unifront.ir.text import parse_graph, print_graph
 from unifront.opset.replay import expand
 from unifront.opset.spec import OPS

@@ -10,16 +10,18 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from unifront.backends import HostKey, TrainPlan, TrainState, TrainStep
+from unifront.backends import HostKey, Step, StepPlan, StepState
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, DTypeError
-from unifront.ir.emit import Program, Rows, emit, storage_of
+from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph, Op
+from unifront.ir.layouts import storage_of
 from unifront.ir.types import TensorType
 from unifront.opset.replay import expand
 from unifront.opset.tensor import CONSTANT
 from unifront_torch.dtypes import UNIFRONT
-from unifront_torch.lower import STORAGE, TABLE, UNSUPPORTED
+from unifront_torch.lower import IN_PLACE, STORAGE, TABLE, UNSUPPORTED
+from unifront_torch.lower.gradient import check_recording
 from unifront_torch.lower.random import on as drawn_on
 
 Array = Any
@@ -87,10 +89,10 @@ class TorchBackend:
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> ValueAndGrad:
         return ValueAndGrad(graph, self.program(graph, device), wrt)
 
-    def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
-        from unifront_torch.train import TorchTrainStep
+    def step(self, plan: StepPlan, state: StepState, device: str | None = None) -> Step:
+        from unifront_torch.step import TorchStep
 
-        return TorchTrainStep(self, plan, state, device)
+        return TorchStep(plan, state, self.rows(device))
 
     def module(
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
@@ -114,7 +116,7 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
         return backend.array(value, device)
 
     table: dict[Op, Any] = {**TABLE, **drawn_on(device), CONSTANT: lambda value: constant(value.numpy())}
-    return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED)
+    return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED, IN_PLACE)
 
 
 class Inference:
@@ -153,12 +155,6 @@ class ValueAndGrad:
             outputs = self._function(tuple(operands[: self._inputs]), tuple(operands[self._inputs :]))
         gradients = gradients_of(outputs[0], leaves)
         return (*(o.detach() if isinstance(o, torch.Tensor) else o for o in outputs), *gradients)
-
-
-def check_recording() -> None:
-    """Raise where PyTorch records nothing for gradients, whatever is asked of it."""
-    if torch.is_inference_mode_enabled():
-        raise ArgumentError("There are no gradients inside torch.inference_mode(); leave it to train.")
 
 
 def gradients_of(loss: torch.Tensor, leaves: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:

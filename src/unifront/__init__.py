@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unifront.comparison import parity as parity
     from unifront.dtypes import floatx as floatx
     from unifront.dtypes import set_floatx as set_floatx
+    from unifront.gradients import value_and_grad as value_and_grad
     from unifront.layers import initializers as initializers
     from unifront.layers import regularizers as regularizers
     from unifront.layers.input import Input as Input
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from unifront.train import metrics as metrics
     from unifront.train import optimizers as optimizers
     from unifront.train import schedules as schedules
+    from unifront.train.jit import jit as jit
     from unifront.weights import Variable as Variable
 
 __version__ = "0.1.0"
@@ -63,6 +65,8 @@ _HOMES = {
     "floatx": "unifront.dtypes:floatx",
     "set_floatx": "unifront.dtypes:set_floatx",
     "set_seed": "unifront.trace:set_seed",
+    "value_and_grad": "unifront.gradients:value_and_grad",
+    "jit": "unifront.train.jit:jit",
     "load": "unifront.saving:load",
     "parity": "unifront.comparison:parity",
 }

@@ -18,9 +18,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, BackendMissing, UnknownName
-from unifront.ir.emit import Rows, Storage
-from unifront.ir.graph import Graph, Op
+from unifront.ir.emit import Rows
+from unifront.ir.graph import Graph
+from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
 
 GROUP = "unifront.backends"
@@ -29,69 +31,59 @@ Array = Any
 """A native array: ``torch.Tensor``, ``jax.Array``, ``tf.Tensor`` or ``numpy.ndarray``."""
 
 
-@dataclass(frozen=True)
-class UpdateGroup:
-    """Variables that one optimizer rule updates with the same attributes.
+@dataclass(frozen=True, eq=False)
+class StepPlan:
+    """A graph to be run again and again, and what it carries from one run to the next.
 
     Args:
-        rule: an operation ``(param, grad, *slots, iteration, learning_rate) -> (param, *slots)``.
-        variables: positions in the plan's ``graph.variables``.
-        slots: how many slots a variable has, each of the variable's type.
-    """
-
-    rule: Op
-    attributes: Mapping[str, Any]
-    variables: tuple[int, ...]
-    slots: int
-
-
-@dataclass(frozen=True)
-class TrainPlan:
-    """One training step, for a backend to differentiate and compile.
-
-    Args:
-        graph: inputs ``*batch, key, totals``; outputs ``loss, new totals, *new values of updates``.
-            ``key`` is a random key, ``totals`` a float vector of running sums.
-        updates: positions in ``graph.variables`` of the variables that outputs 2, 3, … replace.
-        groups: the variables that train, and how.
-        transform: a graph from all gradients (in the order of ``groups``) to the gradients to use, or None.
+        graph: inputs ``*batch[, key], *counters``; outputs ``*results, *new values``.
+        carry: the positions in ``graph.variables`` of the variables that the new values replace.
+        counters: how many scalars the host gives for each run (numbers of steps, learning rates).
     """
 
     graph: Graph
-    updates: tuple[int, ...]
-    groups: tuple[UpdateGroup, ...]
-    transform: Graph | None = None
+    carry: tuple[int, ...]
+    counters: int
 
     @property
-    def trainable(self) -> tuple[int, ...]:
-        """Positions of the variables that train, group after group."""
-        return tuple(position for group in self.groups for position in group.variables)
+    def has_key(self) -> bool:
+        """Whether the graph takes a random key, which is the same at each run."""
+        return any(value.type.dtype == key_dtype for value in self.graph.inputs)
+
+    @property
+    def batch(self) -> int:
+        """How many inputs are the batch."""
+        return len(self.graph.inputs) - self.counters - self.has_key
+
+    @property
+    def results(self) -> int:
+        """How many outputs are results."""
+        return len(self.graph.outputs) - len(self.carry)
 
 
 @dataclass
-class TrainState:
-    """All that changes while training, as native arrays in the backend's layout.
+class StepState:
+    """All that runs of a plan read and change, as native arrays in the backend's layout.
 
-    ``slots[i]`` belongs to the variable ``plan.trainable[i]``. ``iteration`` counts the steps done.
+    ``variables[i]`` belongs to ``plan.graph.variables[i]``; ``results`` are those of the last run.
     """
 
     variables: list[Array]
-    slots: list[tuple[Array, ...]]
-    totals: Array
-    key: Array
-    iteration: int = 0
+    key: Array = None
+    results: tuple[Array, ...] = ()
 
 
-class TrainStep(Protocol):
+class Step(Protocol):
     """A compiled plan. It reads and replaces what is in ``state``; it never waits for the device."""
 
-    state: TrainState
+    state: StepState
 
-    def __call__(self, batch: Sequence[Array], learning_rate: float) -> None:
-        """One step on one batch."""
+    def __call__(self, batch: Sequence[Array], counters: Sequence[float]) -> None:
+        """One run on one batch."""
 
-    def run(self, arrays: Sequence[Array], indices: np.ndarray, learning_rate: Sequence[float]) -> None:
-        """Steps on batches ``array[indices[i]]`` of arrays on the device; ``indices`` is [steps, batch]."""
+    def run(self, arrays: Sequence[Array], indices: np.ndarray, counters: Sequence[Sequence[float]]) -> None:
+        """Runs on batches ``array[indices[i]]`` of arrays on the device, with ``counters[i]``; ``indices`` is
+        ``[runs, batch]``."""
 
 
 class Compiled(Protocol):
@@ -138,8 +130,8 @@ class Backend(Protocol):
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
         """Like `compile`, but the outputs are followed by the gradients of output 0 (a scalar) to ``wrt``."""
 
-    def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
-        """``plan`` differentiated and compiled, starting from ``state``."""
+    def step(self, plan: StepPlan, state: StepState, device: str | None = None) -> Step:
+        """``plan`` compiled, starting from ``state``."""
 
     def module(
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,7 @@ class Model(Layer):
         self._outputs: Any = None
         self._training: Any = None
         self.stop_training = False
+        self.fitting = threading.Lock()
         self.programs: dict[Any, Any] = {}
         if inputs is not None:
             self._connect(inputs, outputs)
@@ -331,6 +333,86 @@ class Model(Layer):
         at_default("Model.compile", options, COMPILED_AT_DEFAULT, lambda: parameters(Model.compile)[1:-1])
         self._training = configure(self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend)
 
+    def _compiled(self) -> Any:
+        """What `compile` made; `ArgumentError` before it."""
+        if self._training is None:
+            raise ArgumentError(
+                f"The model {self.name!r} is not compiled; call model.compile(optimizer, loss) first."
+            )
+        return self._training
+
+    # ------------------------------------------------------------ one step, to be overridden
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of training, traced once into a graph and run compiled on every backend. Override it at will.
+
+        Args:
+            data: ``x``, ``(x, y)`` or ``(x, y, sample_weight)``, as given to `fit`, a batch of each.
+
+        Returns:
+            what logs show: scalars by name, or metrics, whose results of the epoch so far are shown.
+
+        Example::
+
+            class WithPenalty(uf.Model):
+                def train_step(self, data):
+                    x, y = data
+
+                    def loss_of():
+                        return self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+
+                    loss, grads = uf.value_and_grad(loss_of, wrt=self.trainable_variables)()
+                    self.optimizer.apply(grads, self.trainable_variables)
+                    return {"loss": loss}
+        """
+        from unifront.train.hooks import train_step
+
+        return train_step(self, data)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One step of evaluation; data and result as of `train_step`."""
+        from unifront.train.hooks import test_step
+
+        return test_step(self, data)
+
+    def predict_step(self, data: Any) -> Any:
+        """The outputs for a batch of what `predict` is given."""
+        from unifront.train.hooks import unpack
+
+        return self(unpack(data)[0], training=False)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The total loss of a batch, a scalar: that of `compile`, what layers add, and what regularizers add."""
+        from unifront.train.hooks import compute_loss
+
+        return compute_loss(self, y, y_pred, sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Let the metrics of `compile` take in a batch; gives `get_metrics_result`."""
+        from unifront.train.hooks import compute_metrics
+
+        return compute_metrics(self, y, y_pred, sample_weight)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The results of `metrics` by name: floats; while a step is traced the metrics themselves."""
+        from unifront.train.hooks import metrics_result
+
+        return metrics_result(self)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The mean of the loss, the metrics of `compile` (once the data are known), those set as attributes."""
+        from unifront.train.hooks import metrics_of
+
+        return list(metrics_of(self).values())
+
     def fit(self, x: Any = None, y: Any = None, **options: Any) -> Any:
         """Train; arguments and result as in Keras, and ``backend``.
 
@@ -389,9 +471,7 @@ class Model(Layer):
     @property
     def optimizer(self) -> Any:
         """The optimizer given to `compile`."""
-        if self._training is None:
-            raise ArgumentError(f"The model {self.name!r} is not compiled; call model.compile(...) first.")
-        return self._training.optimizer
+        return self._compiled().optimizer
 
     def to(self, backend: str) -> Model:
         """Move every weight to ``backend`` (``"torch:cuda:1"``) or ``"host"``; gives the model back.

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.backends import Array, HostKey, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, HostKey, Step, StepPlan, StepState
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnsupportedOp
 from unifront.ir import passes
@@ -111,8 +111,10 @@ class NumPyBackend:
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> _Compiled:
         raise UnsupportedOp(_NO_GRADIENT)
 
-    def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
-        raise UnsupportedOp(_NO_GRADIENT)
+    def step(self, plan: StepPlan, state: StepState, device: str | None = None) -> Step:
+        if any(node.op.name == "gradient" for node in plan.graph.nodes):
+            raise UnsupportedOp(_NO_GRADIENT)
+        return _Step(plan, state, emit(plan.graph, self.rows(device)))
 
     def module(
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
@@ -143,6 +145,30 @@ class _Compiled:
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):
             return self._function(tuple(inputs), tuple(variables))
+
+
+class _Step:
+    """A plan run by the interpreter; see `unifront.backends.Step`."""
+
+    def __init__(self, plan: StepPlan, state: StepState, program: Program) -> None:
+        self.plan, self.state, self.storage, self._function = plan, state, program.storage, program.function
+        inputs = plan.graph.inputs
+        self._types = [value.type.dtype.numpy for value in inputs[len(inputs) - plan.counters :]]
+
+    def __call__(self, batch: Sequence[Array], counters: Sequence[float]) -> None:
+        state = self.state
+        numbers = [np.asarray(n, dtype) for n, dtype in zip(counters, self._types, strict=True)]
+        key = (state.key,) if self.plan.has_key else ()
+        with np.errstate(all="ignore"):
+            outputs = self._function((*batch, *key, *numbers), tuple(state.variables))
+        state.results = outputs[: self.plan.results]
+        for position, value in zip(self.plan.carry, outputs[self.plan.results :], strict=True):
+            state.variables[position] = np.array(value)
+
+    def run(self, arrays: Sequence[Array], indices: np.ndarray, counters: Sequence[Sequence[float]]) -> None:
+        """Runs on batches of ``arrays``."""
+        for rows, own in zip(indices, counters, strict=True):
+            self([array[rows] for array in arrays], own)
 
 
 BACKEND = NumPyBackend()

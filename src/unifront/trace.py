@@ -16,13 +16,20 @@ from typing import Any
 import numpy as np
 
 from unifront import ops, tree
-from unifront.backends import HostKey, backend_of
+from unifront.backends import HostKey
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
-from unifront.opset.tensor import Builder, Tensor, Traced, building, is_building, lift
+from unifront.opset.tensor import (
+    Builder,
+    Traced,
+    building,
+    is_building,
+    lift,
+)  # fmt: skip
+from unifront.opset.tensor import update as update
 from unifront.weights import Variable
 
 
@@ -182,8 +189,11 @@ def _unique(paths: list[str]) -> list[str]:
 def renamed(tracing: Tracing, paths: Mapping[int, str]) -> Tracing:
     """``tracing`` with its variables (and their updates) called by ``paths``, keyed by the variable's id."""
 
+    called = _unique([paths.get(id(variable), variable.path) for variable in tracing.variables])
+    names = dict(zip(map(id, tracing.variables), called, strict=True))
+
     def path(variable: Variable) -> str:
-        return paths.get(id(variable), variable.path)
+        return names[id(variable)]
 
     graph, count = tracing.graph, tracing.output_count
     pairs = zip(graph.variables, tracing.variables, strict=True)
@@ -201,14 +211,3 @@ def renamed(tracing: Tracing, paths: Mapping[int, str]) -> Tracing:
 def is_trainable(variable: Variable) -> bool:
     """Whether optimizers change ``variable``: it is trainable, and so is every layer around it."""
     return variable.trainable and all(layer.trainable for layer in variable.owners)
-
-
-def update(variable: Variable, value: Any) -> None:
-    """Give ``variable`` a new value: an output of the graph being traced, or at once on native arrays."""
-    if isinstance(value, Traced):
-        builder = value.builder
-        builder.variable(variable)
-        builder.updates[id(variable)] = (variable, value)
-    elif not isinstance(value, Tensor):
-        backend = backend_of(value)
-        variable.assign(value if backend is None else backend.numpy(value))

@@ -7,6 +7,7 @@ Keras's; a backend that keeps another one says so as a reversible `Storage`, app
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -15,10 +16,12 @@ import numpy as np
 from unifront.backends import Array, Backend, Placement, placement
 from unifront.dtypes import DType, DTypeLike, dtype_of
 from unifront.errors import DTypeError, ShapeError
-from unifront.ir.emit import Storage
+from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
 
 HOST: None = None
+MOVING = threading.RLock()
+"""Held while values move, so that no thread sees one half-way. Who holds a lease takes this lock before its own."""
 
 
 class Lease(Protocol):
@@ -60,6 +63,7 @@ class Variable:
         self._home: Placement | None = HOST
         self._storage: Storage | None = None
         self._lease: Lease | None = None
+        self._readers: set[int] = set()
 
     @property
     def name(self) -> str:
@@ -101,31 +105,66 @@ class Variable:
 
     def numpy(self) -> np.ndarray:
         """The value in the canonical layout, as a NumPy array of its own."""
-        self._settle()
-        if self._home is None:
-            return np.array(self._value)
-        value = self._storage.from_native(self._value) if self._storage else self._value
-        return np.array(self._home.backend.numpy(value))
+        with MOVING:
+            self._settle()
+            if self._home is None:
+                return np.array(self._value)
+            value = self._storage.from_native(self._value) if self._storage else self._value
+            return np.array(self._home.backend.numpy(value))
+
+    recorded: Callable[[Variable, Any], bool] | None = None
+    """Whether a graph being traced takes an assignment; set by `unifront.opset`, which knows of graphs."""
+
+    def assign_add(self, value: Any) -> None:
+        """Add ``value``: in the graph being traced, or at once."""
+        raise NotImplementedError  # defined by unifront.opset.operators, as arithmetic is
+
+    def assign_sub(self, value: Any) -> None:
+        """Take ``value`` off: in the graph being traced, or at once."""
+        raise NotImplementedError  # defined by unifront.opset.operators, as arithmetic is
 
     def assign(self, value: Any) -> None:
-        """Replace the value by an array of its shape, cast to its dtype. Its home becomes the host."""
+        """Replace the value by an array of its shape, cast to its dtype. Its home becomes the host.
+
+        While a graph is traced this is an update in that graph, see `unifront.opset.tensor.update`.
+        """
+        if self.recorded is not None and self.recorded(self, value):
+            return
         checked = self.checked(value)
-        self._initial = None  # never made, when replaced before its first use
-        self._settle()
-        self._value, self._home, self._storage = checked, HOST, None
+        with MOVING:
+            self._initial = None  # never made, when replaced before its first use
+            self._settle()
+            self._value, self._home, self._storage = checked, HOST, None
+
+    def retype(self, dtype: DTypeLike) -> None:
+        """Hold the value in another dtype from now on."""
+        value = None if self._initial is not None else self.numpy()
+        self.type = self.type.with_dtype(dtype_of(dtype))
+        if value is not None:
+            self.assign(value)
 
     def native(self, where: str | Placement, storage: Storage | None = None) -> Array:
         """The value as a native array at ``where`` in the layout ``storage``, which becomes its home."""
         place = placement(where)
-        self._settle()
-        if self._home is None or str(self._home) != str(place):
-            self._value = place.backend.array(self.numpy(), place.device)
-            self._home, self._storage = place, None
-        if self._storage is not storage:
-            value = self._storage.from_native(self._value) if self._storage else self._value
-            self._value = storage.to_native(value) if storage else value
-            self._storage = storage
-        return self._value
+        with MOVING:
+            self._settle()
+            if self._home is None or str(self._home) != str(place):
+                self._value = place.backend.array(self.numpy(), place.device)
+                self._home, self._storage = place, None
+            if self._storage is not storage:
+                value = self._storage.from_native(self._value) if self._storage else self._value
+                self._value = storage.to_native(value) if storage else value
+                self._storage = storage
+            self._readers.add(threading.get_ident())
+            return self._value
+
+    def owned(self, where: Placement, storage: Storage | None = None) -> Array:
+        """`native`, for somebody who will overwrite it: a copy, if another thread may still be using the array."""
+        value = self.native(where, storage)
+        if self._readers != {threading.get_ident()}:
+            value = where.backend.array(where.backend.numpy(value), where.device)
+        self._readers.clear()
+        return value
 
     def lend(self, lease: Lease) -> None:
         """Mark the value as held by ``lease`` until it gives it back with `restore`."""

@@ -295,9 +295,8 @@ def compiled(loss: Any = "mse", optimizer: Any = "sgd", **options: Any) -> uf.Mo
     return model
 
 
-class ThreeSums(uf.metrics.Metric):
-    def sums(self, *given: Any) -> list[Any]:
-        return [1.0, 2.0, 3.0]
+class NoState(uf.metrics.Metric):
+    """Says nothing of what it does with a batch."""
 
 
 def wrong_shape(true: Any, predicted: Any) -> Any:
@@ -327,10 +326,10 @@ COMPILE: dict[str, tuple[Any, type[Exception], str]] = {
         errors.ArgumentError,
         "A metric is a name, .*, not <class '.*MeanSquaredError'>",
     ),
-    "metric_sums": (
-        lambda: train(compiled(metrics=[ThreeSums(name="three")])),
+    "metric_without_state": (
+        lambda: train(compiled(metrics=[NoState(name="three")])),
         errors.ArgumentError,
-        r"Metric 'three' of output 'out': sums\(\) gives two scalars, not 3",
+        r"Metric 'three' of output 'out': NoState does not define update_state\(\)",
     ),
     "loss_class": (
         lambda: compiled(uf.losses.MeanSquaredError),

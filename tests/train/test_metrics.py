@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import unifront as uf
+from tests.models import TRAINABLE
 from tests.train.keras_judge import keras, value
 from unifront import errors, layers
 from unifront.train import metrics
@@ -47,10 +48,13 @@ def batches(kind: str, steps: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndar
 
 
 def ours(metric: metrics.Metric, data: Any, weights: Any, masks: Any = (None,) * 3) -> float:
-    sums = np.zeros(2)
     for (true, predicted), weight, mask in zip(data, weights, masks, strict=True):
-        sums += [float(one) for one in metric.sums(true, predicted, weight, mask)]
-    return metric.result(sums)
+        factor = weight
+        if mask is not None:
+            factor = np.reshape(weight, weight.shape + (1,) * (mask.ndim - weight.ndim)) * mask
+        with uf.backend("numpy"):
+            metric.update_state(true, predicted, factor)
+    return float(metric.result_of({id(v): v.numpy() for v in metric.variables}))
 
 
 @pytest.mark.parametrize("steps", [(), (5,)], ids=["vectors", "sequences"])
@@ -132,5 +136,43 @@ def test_what_is_refused() -> None:
         metrics.get(3, (4,), (4, 3))
     with pytest.raises(errors.ArgumentError, match="BinaryAccuracy: threshold is a number .* not 'high'"):
         uf.metrics.BinaryAccuracy(threshold="high")
-    with pytest.raises(errors.ArgumentError, match=r"Metric does not define values\(\)"):
-        metrics.Metric(name="nothing").values(1.0, 2.0)
+    with pytest.raises(errors.ArgumentError, match=r"Metric does not define update_state\(\)"):
+        metrics.Metric(name="nothing").update_state(1.0, 2.0)
+    with pytest.raises(errors.ArgumentError, match=r"MeanOverExamples does not define values\(\)"):
+        metrics.MeanOverExamples().update_state(1.0, 2.0)
+
+
+class Confusion(uf.metrics.Metric):
+    """Counts of pairs of label and prediction: a state that is a matrix of integers."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__(name="confusion")
+        self.matrix = self.add_weight((classes, classes), dtype="int32", name="matrix")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        classes = self.matrix.shape[0]
+        true = uf.ops.one_hot(y_true, classes, dtype="int32")
+        found = uf.ops.one_hot(uf.ops.argmax(y_pred, axis=-1), classes, dtype="int32")
+        self.matrix.assign_add(uf.ops.einsum("bi,bj->ij", true, found))
+
+    def result(self) -> Any:
+        hits = uf.ops.sum(uf.ops.multiply(self.matrix, np.eye(self.matrix.shape[0], dtype=np.int32)))
+        return uf.ops.divide(hits, uf.ops.sum(self.matrix))
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_a_metric_of_the_users_keeps_a_matrix(backend: str) -> None:
+    x = uf.Input((4,))
+    model = uf.Model(x, layers.Dense(CLASSES)(x))
+    metric = Confusion(CLASSES)
+    loss = uf.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, metrics=["accuracy", metric])
+    data, labels = RNG.normal(size=(21, 4)).astype(np.float32), RNG.integers(0, CLASSES, 21)
+    logs = model.fit(data, labels, epochs=2, batch_size=8, verbose=0, backend=backend).history
+    assert logs["confusion"] == pytest.approx(logs["accuracy"], rel=1e-6)
+    found = model.evaluate(data, labels, backend=backend, return_dict=True)
+    assert found["confusion"] == pytest.approx(found["accuracy"], rel=1e-6)
+    predicted = model.predict(data, backend=backend).argmax(-1)
+    expected = np.zeros((CLASSES, CLASSES), int)
+    np.add.at(expected, (labels, predicted), 1)
+    assert np.array_equal(metric.matrix.numpy(), expected)  # of the last pass alone: each starts anew

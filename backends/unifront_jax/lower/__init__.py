@@ -8,15 +8,15 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from unifront.ir.emit import Storage
 from unifront.ir.graph import Op
+from unifront.ir.layouts import Storage
 from unifront_jax._wide import eager
 
 FAMILIES = (
     "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index",
     "linalg", "conv", "pool", "norm", "nn", "rnn",
     "attention",
-    "control", "random", "loss", "optimize",
+    "control", "random", "optimize", "gradient",
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}

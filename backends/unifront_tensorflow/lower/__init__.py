@@ -6,17 +6,18 @@ from collections.abc import Callable, Mapping
 from importlib import import_module, util
 from typing import Any
 
-from unifront.ir.emit import Storage
 from unifront.ir.graph import Op
+from unifront.ir.layouts import Storage
 
 FAMILIES = (
     "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool",
-    "norm", "nn", "rnn", "attention", "control", "random", "optimize",
+    "norm", "nn", "rnn", "attention", "control", "random", "optimize", "gradient",
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}
 UNSUPPORTED: dict[Op, str] = {}
 STORAGE: dict[tuple[Op, int], Storage] = {}
+IN_PLACE: dict[Op, Callable[..., None]] = {}
 
 
 def _merge(name: str) -> None:
@@ -26,6 +27,7 @@ def _merge(name: str) -> None:
     storage: Mapping[tuple[Op, int], Storage] = getattr(rows, "STORAGE", {})
     UNSUPPORTED.update(reasons)
     STORAGE.update(storage)
+    IN_PLACE.update(getattr(rows, "IN_PLACE", {}))
 
 
 for _family in FAMILIES:

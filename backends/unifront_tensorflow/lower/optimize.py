@@ -1,6 +1,6 @@
 """Optimizer rules that TensorFlow has a fused kernel for, as updates of variables in place.
 
-A rule outside `IN_PLACE` is run by its decomposition. As plain operations (outside a training step) all are.
+A rule outside `IN_PLACE` is run by its decomposition. As plain operations (outside a step) all are.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from unifront.ir.graph import Op
 from unifront.opset import optimize as ops
+from unifront.opset.spec import OpSpec
+from unifront.opset.tensor import bind
 from unifront_tensorflow.variables import Reference
 
 TABLE: dict[Op, Callable[..., Any]] = {}
@@ -67,12 +69,34 @@ def _adam(
     )  # fmt: skip
 
 
-IN_PLACE: dict[Op, Callable[..., None]] = {
+def _in_place(rule: OpSpec, kernel: Callable[..., None]) -> Callable[..., None]:
+    """``kernel`` for each variable of a grouped operation; params and slots come as references.
+
+    The kernels compute in the dtype of the variable and round the attributes to it (in bfloat16 0.999 is 1), so of
+    16 bits the rule is written out, which computes in 32.
+    """
+
+    def row(*operands: Any, count: int, **attributes: Any) -> None:
+        *arrays, iteration, learning_rate = operands
+        for places, _ in ops.columns(count, ops.SLOTS[rule]):
+            param, grad, *slots = (arrays[place] for place in places)
+            if param.dtype.size > 2:
+                rate = tf.cast(learning_rate, param.dtype)
+                kernel(param, grad, slots, iteration, rate, **attributes)
+                continue
+            values = (reference.read() for reference in slots)
+            results = bind(rule, param.read(), grad, *values, iteration, learning_rate, **attributes)
+            for reference, value in zip((param, *slots), results if slots else (results,), strict=True):
+                reference.assign(value)
+
+    return row
+
+
+KERNELS: dict[OpSpec, Callable[..., None]] = {
     ops.SGD_UPDATE: _sgd,
     ops.MOMENTUM_UPDATE: _momentum,
     ops.ADAM_UPDATE: _adam,
 }
-"""``rule(param, grad, slots, iteration, learning_rate, **attributes)`` changes ``param`` and ``slots``.
-
-For float32 and float64: the kernels compute in the dtype and round the attributes to it; in bfloat16 0.999 is 1.
-"""
+IN_PLACE: dict[Op, Callable[..., None]] = {
+    ops.GROUPED[rule]: _in_place(rule, kernel) for rule, kernel in KERNELS.items()
+}

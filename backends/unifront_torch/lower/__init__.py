@@ -7,21 +7,21 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from unifront.ir.emit import Storage
 from unifront.ir.graph import Op
+from unifront.ir.layouts import Storage
 
 FAMILIES = (
     "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg",
     "conv", "pool", "norm", "nn", "rnn", "control",
     "random",
-    "optimize",
+    "optimize", "gradient",
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}
 UNSUPPORTED: dict[Op, str] = {}
 STORAGE: dict[tuple[Op, int], Storage] = {}
-MULTI_TENSOR: dict[Op, Callable[..., None]] = {}
-"""Optimizer rules that update many variables at once and in place; see `unifront_torch.lower.optimize`."""
+IN_PLACE: dict[Op, Callable[..., None]] = {}
+"""Updates of many variables at once, in place; see `unifront_torch.lower.optimize`."""
 
 for _family in FAMILIES:
     if find_spec(f"{__name__}.{_family}"):
@@ -29,4 +29,4 @@ for _family in FAMILIES:
         TABLE.update(_module.TABLE)
         UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
         STORAGE.update(getattr(_module, "STORAGE", {}))
-        MULTI_TENSOR.update(getattr(_module, "MULTI_TENSOR", {}))
+        IN_PLACE.update(getattr(_module, "IN_PLACE", {}))

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.nn import functional as F
 
-from unifront.ir.emit import Storage
+from unifront.ir.layouts import Storage
 from unifront.opset.conv import CONV, DEPTHWISE_CONV
 from unifront.opset.spec import OpSpec
 from unifront.opset.windows import Padding, explicit

@@ -1,8 +1,9 @@
 """Optimizer rules in PyTorch: many variables at once and in place, by fused kernels or ``torch._foreach_*``.
 
-A rule is called as ``rule(params, grads, slots, iteration, learning_rate, **attributes)``: lists of tensors
+A kernel is called as ``kernel(params, grads, slots, iteration, learning_rate, **attributes)``: lists of tensors
 of one dtype and device, each gradient and slot in the memory layout of its parameter; ``slots[k][i]`` is slot
-``k`` of parameter ``i``; ``iteration`` and ``learning_rate`` are Python numbers: no device is waited for.
+``k`` of parameter ``i``; ``iteration`` and ``learning_rate`` are Python numbers, from tensors that steps keep on
+the host: no device is waited for.
 """
 
 from __future__ import annotations
@@ -114,14 +115,44 @@ def _lion(
     torch._foreach_add_(means, grads, alpha=1 - beta_2)
 
 
-TABLE: dict[OpSpec, Callable[..., Any]] = {}
-"""Empty: a rule as an operation of its own is written out; training goes through `MULTI_TENSOR`."""
+def like(param: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """``value`` in the memory layout of ``param``; a view where only axes of size 1 differ."""
+    strides = value.stride()
+    if strides == param.stride():
+        return value
+    triples = zip(param.shape, param.stride(), strides, strict=True)
+    if all(size == 1 or wanted == found for size, wanted, found in triples):
+        return value.as_strided(param.shape, param.stride())
+    return torch.empty_like(param).copy_(value)
 
-MULTI_TENSOR: dict[OpSpec, Callable[..., None]] = {
+
+def _in_place(kernel: Callable[..., None]) -> Callable[..., None]:
+    """``kernel`` as the row of a grouped operation, whose params and slots it overwrites."""
+
+    def row(*operands: Any, count: int, **attributes: Any) -> None:
+        *arrays, iteration, learning_rate = operands
+        params, grads, *slots = (arrays[i : i + count] for i in range(0, len(arrays), count))
+        # Fused kernels walk a gradient's memory beside its parameter's: their layouts must be equal.
+        grads = [
+            grad if grad.stride() == param.stride() else like(param, grad)
+            for grad, param in zip(grads, params, strict=True)
+        ]
+        kernel(params, grads, slots, int(iteration), float(learning_rate), **attributes)
+
+    return row
+
+
+TABLE: dict[OpSpec, Callable[..., Any]] = {}
+"""Empty: a rule as an operation of its own is written out; steps go through `IN_PLACE`."""
+
+KERNELS: dict[OpSpec, Callable[..., None]] = {
     ops.SGD_UPDATE: _sgd,
     ops.MOMENTUM_UPDATE: _momentum,
     ops.ADAM_UPDATE: _adam,
     ops.RMSPROP_UPDATE: _rmsprop,
     ops.ADAGRAD_UPDATE: _adagrad,
     ops.LION_UPDATE: _lion,
+}
+IN_PLACE: dict[OpSpec, Callable[..., None]] = {
+    ops.GROUPED[rule]: _in_place(kernel) for rule, kernel in KERNELS.items()
 }

@@ -13,7 +13,7 @@ import torch
 from torch import _VF, Tensor
 from torch.nn import functional as F
 
-from unifront.ir.emit import Storage
+from unifront.ir.layouts import Storage
 from unifront.opset import rnn as ops
 from unifront.opset.spec import OpSpec
 

@@ -14,8 +14,8 @@ beforehand, sizes read once from the inputs, and every value dropped after its l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -24,19 +24,7 @@ import numpy as np
 from unifront.errors import GraphError, UnsupportedOp
 from unifront.ir.dims import DimExpr, symbol
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, map_dims
-
-
-@dataclass(frozen=True)
-class Storage:
-    """How a backend keeps an operand of an operation: a reversible change of layout.
-
-    ``to_native`` takes the canonical (Keras) layout to the stored one and ``from_native`` takes it back;
-    both are the framework's own differentiable operations. ``shape`` maps the canonical shape likewise.
-    """
-
-    name: str
-    to_native: Callable[[Any], Any]
-    from_native: Callable[[Any], Any]
+from unifront.ir.layouts import Layouts, Storage, lane_layout, lanes, spread, storage_of
 
 
 @dataclass(frozen=True)
@@ -49,6 +37,9 @@ class Rows:
         size: native array, axis → the size of that axis.
         storage: (operation, operand position) → how a row wants that operand. The row always gets it so.
         reasons: why an operation has no row.
+        in_place: operations that overwrite carried variables (`unifront.ir.passes.group_updates`). Their rows get
+            the cells of what they replace, and give nothing.
+        read: cell → its value.
     """
 
     backend: str
@@ -57,46 +48,47 @@ class Rows:
     size: Callable[[Any, int], Any]
     storage: Mapping[tuple[Op, int], Storage]
     reasons: Mapping[Op, str]
+    in_place: Mapping[Op, Callable[..., None]] = field(default_factory=dict)
+    read: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
 class Program:
     """``function(inputs, variables) -> outputs`` (tuples of native arrays), and its source text.
 
+    With operations in place it is ``function(inputs, variables, cells)``, where a cell is the backend's own handle
+    of a variable; what was written in place is None among the outputs.
+
     ``storage`` gives the layout in which the function expects each variable of the graph (None: Keras's).
     """
 
-    function: Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
+    function: Callable[..., tuple[Any, ...]]
     source: str
     storage: tuple[Storage | None, ...]
 
 
-def storage_of(graph: Graph, storage: Mapping[tuple[Op, int], Storage]) -> tuple[Storage | None, ...]:
-    """The layout of each variable: that of the first node which asks for one."""
-    users = graph.users()
-    wanted = (
-        [
-            storage[node.op, position]
-            for node, position in users.get(variable.value, ())
-            if (node.op, position) in storage
-        ]
-        for variable in graph.variables
-    )
-    return tuple(found[0] if found else None for found in wanted)
-
-
-def emit(graph: Graph, rows: Rows, *, stored: Mapping[str, Storage | None] | None = None) -> Program:
+def emit(
+    graph: Graph,
+    rows: Rows,
+    *,
+    stored: Mapping[str, Storage | None] | None = None,
+    carry: Sequence[int] = (),
+) -> Program:
     """Write, compile and return the function of ``graph``.
 
     Args:
         stored: the layout of variables by name, where it is decided already; else `storage_of`.
+        carry: the positions of the variables whose new values are the last outputs, which come in the variable's
+            layout.
 
     Raises `UnsupportedOp` naming the layer and the reason if an operation has no row.
     """
     layouts = storage_of(graph, rows.storage)
     if stored is not None:
         layouts = tuple(stored.get(v.name, own) for v, own in zip(graph.variables, layouts, strict=True))
-    writer = _Writer(graph, rows, {v.value: s for v, s in zip(graph.variables, layouts, strict=True)})
+    known = {v.value: s for v, s in zip(graph.variables, layouts, strict=True)}
+    results = len(graph.outputs) - len(carry)
+    writer = _Writer(graph, rows, known, [*[None] * results, *(layouts[position] for position in carry)])
     if writer.free:
         missing = ", ".join(writer.free)
         raise GraphError(f"Graph {graph.name!r}: no input has an axis of the size {missing} alone.")
@@ -108,11 +100,19 @@ _SYMBOL = "D_"
 
 
 class _Writer:
-    def __init__(self, graph: Graph, rows: Rows, layouts: dict[Value, Storage | None]) -> None:
-        self.graph, self.rows, self.layouts = graph, rows, layouts
+    def __init__(
+        self, graph: Graph, rows: Rows, layouts: Layouts, outputs: Sequence[Storage | None] = ()
+    ) -> None:
+        self.graph, self.rows = graph, rows
+        self.layouts = layouts = spread(graph, layouts)
+        self.output_layouts = list(outputs) or [None] * len(graph.outputs)
+        self.cells = {variable.value: f"c{variable.value.id}" for variable in graph.variables}
+        self.written: set[Value] = set()
+        self.is_in_place = any(node.op in rows.in_place for node in graph.nodes)
         self.names: dict[str, Any] = {"size": rows.size, "partial": partial}
         self.lines: list[str] = []
         self.last_use: dict[Value, int] = {}
+        self.read = {value for node in graph.nodes for value in node.operands if value is not None}
         for number, node in enumerate(graph.nodes):
             for value in node.operands:
                 if value is not None:
@@ -120,7 +120,7 @@ class _Writer:
         for value in (*graph.outputs, *(v.value for v in graph.variables)):
             self.last_use.pop(value, None)
         self.regions = {
-            number: [_Writer(region, rows, {}) for region in node.regions]
+            number: [_Writer(region, rows, _inside(node, region, layouts)) for region in node.regions]
             for number, node in enumerate(graph.nodes)
         }
         used = self.used_symbols()
@@ -143,14 +143,20 @@ class _Writer:
         graph = self.graph
         self.unpack(graph.inputs, "inputs")
         self.unpack([variable.value for variable in graph.variables], "variables")
+        if self.is_in_place:
+            self.lines.append(f"{', '.join(self.cells.values())}, = cells")
         for name, (value, axis) in self.known.items():
             self.lines.append(f"{_SYMBOL}{name} = size(v{value.id}, {axis})")
         for number, node in enumerate(graph.nodes):
             self.node(number, node)
-        outputs = [self.operand(value, None) for value in graph.outputs]
+        outputs = [
+            "None" if value in self.written else self.operand(value, wanted)
+            for value, wanted in zip(graph.outputs, self.output_layouts, strict=True)
+        ]
         self.lines.append(f"return ({', '.join(outputs)},)" if outputs else "return ()")
         body = "\n".join(f"    {line}" for line in self.lines)
-        parameters = ", ".join(["inputs", "variables", *(_SYMBOL + name for name in self.free)])
+        cells = ["cells"] if self.is_in_place else []
+        parameters = ", ".join(["inputs", "variables", *cells, *(_SYMBOL + name for name in self.free)])
         return f"def program({parameters}):\n{body}\n"
 
     def unpack(self, values: Any, source: str) -> None:
@@ -176,6 +182,9 @@ class _Writer:
             assert isinstance(literal, Literal)
             self.names[f"v{node.outputs[0].id}"] = self.rows.constant(literal.numpy())
             return
+        if node.op in self.rows.in_place:
+            self.in_place(number, node)
+            return
         if node.op not in self.rows.table:
             reason = self.rows.reasons.get(node.op, "it has no row for it")
             raise UnsupportedOp(f"{node.where()}: the backend {self.rows.backend!r} cannot run it: {reason}.")
@@ -189,9 +198,8 @@ class _Writer:
         callee = f"{node.op.name}_{number}"
         row = self.rows.table[node.op]
         self.names[callee] = partial(row, **fixed) if fixed else row
-        operands = [
-            self.operand(value, self.rows.storage.get((node.op, i))) for i, value in enumerate(node.operands)
-        ]
+        wanted = self.wanted(node)
+        operands = [self.operand(value, wanted[i]) for i, value in enumerate(node.operands)]
         outputs = ", ".join(f"v{value.id}" for value in node.outputs)
         if len(node.outputs) > 1:
             outputs += ","
@@ -202,6 +210,41 @@ class _Writer:
         dead = [name for name in dead if name not in self.names]
         if dead:
             self.lines.append(f"del {', '.join(dead)}")
+
+    def wanted(self, node: Node) -> list[Storage | None]:
+        """The layouts in which ``node`` takes its operands."""
+        found = [self.rows.storage.get((node.op, i)) for i in range(len(node.operands))]
+        if self.layouts:
+            if node.op.name == "gradient":
+                return [None if value is None else self.layouts.get(value) for value in node.operands]
+            own: Layouts = {}
+            for operands, _ in lanes(node):
+                own.update(dict.fromkeys(operands, lane_layout(operands, self.layouts)))
+            for i, value in enumerate(node.operands):
+                if value is not None and found[i] is None:
+                    found[i] = own.get(value)
+        return found
+
+    def in_place(self, number: int, node: Node) -> None:
+        """A call that overwrites what the node replaces: the first and the later operands of each lane."""
+        wanted, cells = self.wanted(node), {}
+        replaced = [
+            pair
+            for operands, results in lanes(node)
+            for pair in zip((operands[0], *operands[2:]), results, strict=True)
+        ]
+        for value, result in replaced:
+            cells[value] = self.cells[value]
+            self.written.add(result)
+        callee = f"{node.op.name}_{number}"
+        self.names[callee] = partial(self.rows.in_place[node.op], **node.attributes)
+        pairs = zip(node.operands, wanted, strict=True)
+        given = [cells[v] if v in cells else self.operand(v, storage) for v, storage in pairs]
+        self.lines.append(f"{callee}({', '.join(given)})")
+        for value, result in replaced:
+            if result in self.read:
+                self.names["read"] = self.rows.read
+                self.lines.append(f"v{result.id} = {'read' if self.rows.read else ''}({cells[value]})")
 
     def region(self, number: int, i: int, region: _Writer) -> str:
         """The expression of the function of a region, which is given its free symbols."""
@@ -227,6 +270,16 @@ class _Writer:
         while self.names.setdefault(f"{direction}_{name}_{count}", function) is not function:
             count += 1  # another layout of the same name
         return f"{direction}_{name}_{count}"
+
+
+def _inside(node: Node, region: Graph, layouts: Layouts) -> Layouts:
+    """The layouts of the inputs of a body, where they are those of the operands."""
+    if node.op.name != "gradient":
+        return {}
+    pairs = zip(region.inputs, node.operands, strict=True)
+    return {
+        inside: layouts[outside] for inside, outside in pairs if outside is not None and outside in layouts
+    }
 
 
 def _has_symbols(attribute: Any) -> bool:

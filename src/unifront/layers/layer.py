@@ -231,6 +231,12 @@ class Layer:
         """The weights that optimizers leave alone: frozen ones and running statistics."""
         return [weight for weight in self.weights if not (self.trainable and is_trainable(weight))]
 
+    trainable_variables, non_trainable_variables, variables = (
+        trainable_weights,
+        non_trainable_weights,
+        weights,
+    )
+
     def named_weights(self) -> list[tuple[str, Variable]]:
         """The weights of this layer without its children's, each with its path inside the layer."""
         return [(weight.name, weight) for weight in self._weights]

@@ -74,6 +74,9 @@ from unifront.opset.elementwise import subtract as subtract
 from unifront.opset.elementwise import tan as tan
 from unifront.opset.elementwise import tanh as tanh
 from unifront.opset.elementwise import where as where
+from unifront.opset.gradient import all_reduce as all_reduce
+from unifront.opset.gradient import eager_gradient as eager_gradient
+from unifront.opset.gradient import traced_gradient as traced_gradient
 from unifront.opset.index import argsort as argsort
 from unifront.opset.index import embedding as embedding
 from unifront.opset.index import one_hot as one_hot
@@ -98,6 +101,7 @@ from unifront.opset.norm import layer_norm as layer_norm
 from unifront.opset.norm import rms_norm as rms_norm
 from unifront.opset.optimize import adagrad_update as adagrad_update
 from unifront.opset.optimize import adam_update as adam_update
+from unifront.opset.optimize import columns as columns
 from unifront.opset.optimize import lion_update as lion_update
 from unifront.opset.optimize import momentum_update as momentum_update
 from unifront.opset.optimize import rmsprop_update as rmsprop_update
@@ -153,6 +157,7 @@ __all__ = [
     "adam_update",
     "add",
     "all",
+    "all_reduce",
     "any",
     "arange",
     "argmax",
@@ -165,6 +170,7 @@ __all__ = [
     "cast",
     "ceil",
     "clip",
+    "columns",
     "concatenate",
     "cond",
     "conv",
@@ -175,6 +181,7 @@ __all__ = [
     "divide",
     "dot",
     "dropout",
+    "eager_gradient",
     "einsum",
     "elu",
     "embedding",
@@ -279,6 +286,7 @@ __all__ = [
     "tensordot",
     "tile",
     "top_k",
+    "traced_gradient",
     "transpose",
     "unstack",
     "var",

@@ -12,7 +12,7 @@ from typing import Any
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
-    "control", "conv", "creation", "elementwise", "index", "linalg", "nn", "norm", "optimize", "pool",
+    "control", "conv", "creation", "elementwise", "gradient", "index", "linalg", "nn", "norm", "optimize", "pool",
     "random", "reduce", "rnn", "shape", "slicing",
 )  # fmt: skip
 

@@ -10,30 +10,27 @@ The number of operands that change is an attribute (``states``); the captured on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from types import NoneType
 from typing import Any
 
 import numpy as np
 
-from unifront import tree
 from unifront.dtypes import bool_, float64
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, DimExpr
-from unifront.ir.graph import Graph, Value
+from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise
 from unifront.opset.elementwise import TensorLike
+from unifront.opset.regions import close_regions, refilled, tensor_leaves, trace_region
 from unifront.opset.rules import show
 from unifront.opset.shape import stack
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import (
     Builder,
     Symbolic,
-    Traced,
     bind,
     builder_of,
-    building,
     lift,
     record,
     type_of,
@@ -244,67 +241,8 @@ SCAN = register(
 )  # fmt: skip
 
 
-@dataclass
-class _Body:
-    """A function traced into a graph of its own, not yet closed."""
-
-    builder: Builder
-    inputs: list[Traced]
-    outputs: list[Traced]
-    structure: Any
-
-
-def _trace(name: str, function: Function, arguments: Sequence[Any], outer: Builder) -> _Body:
-    """``function`` on placeholders for the leaves of ``arguments`` (tensors and types)."""
-    builder = Builder(name, outer=outer)
-    inputs: list[Traced] = []
-
-    def placeholder(leaf: Any) -> Traced:
-        type_ = leaf if isinstance(leaf, TensorType) else type_of(leaf)
-        inputs.append(builder.input(f"x{len(inputs)}", type_))
-        return inputs[-1]
-
-    given = [tree.map_leaves(placeholder, argument) for argument in arguments]
-    updates = set(outer.updates)
-    with building(builder):
-        result = function(*given)
-    if builder.updates or set(outer.updates) != updates:
-        raise ArgumentError(
-            f"{name} gives a weight a new value, which a branch or loop cannot carry outside."
-        )
-    leaves = _leaves(result)
-    if any(isinstance(leaf, Symbolic) for leaf in leaves):
-        raise ArgumentError(f"{name} uses a symbolic tensor from outside; pass it as an operand.")
-    return _Body(builder, inputs, [lift(leaf, builder) for leaf in leaves], result)
-
-
-def _close(*bodies: _Body) -> tuple[tuple[Graph, ...], list[Traced]]:
-    """The graphs of the bodies, all with the same captured inputs behind their own, and what is captured."""
-    captured: dict[Value, Traced] = {}
-    for body in bodies:
-        captured.update({value: outside for value, (outside, _) in body.builder.captures.items()})
-    graphs = []
-    for body in bodies:
-        inputs = [*body.inputs, *(body.builder.capture(outside) for outside in captured.values())]
-        body.builder.inputs = [tensor.value for tensor in inputs]
-        names = [f"captured_{i}" for i in range(len(captured))]
-        body.builder.input_names = [*(f"x{i}" for i in range(len(body.inputs))), *names]
-        graphs.append(body.builder.graph(body.outputs))
-    return tuple(graphs), list(captured.values())
-
-
-def _leaves(structure: Any) -> list[Any]:
-    """The leaves of a structure in which None stands for nothing."""
-    return [leaf for leaf in tree.leaves(structure) if leaf is not None]
-
-
 def _tuple(result: Any) -> tuple[Any, ...]:
     return result if isinstance(result, tuple) else (result,)
-
-
-def _refilled(structure: Any, leaves: Sequence[Any]) -> Any:
-    left = iter(leaves)
-    return tree.map_leaves(lambda leaf: None if leaf is None else next(left), structure)
 
 
 def _is_symbolic(leaves: Sequence[Any]) -> bool:
@@ -316,23 +254,26 @@ def cond(pred: TensorLike, true_fn: Function, false_fn: Function, *operands: Any
 
     Args:
         pred: a boolean scalar.
-        true_fn, false_fn: functions that give the same structure of tensors of the same types.
+        true_fn, false_fn: functions that give the same structure of tensors of the same types. They may update
+            variables; one that the branch taken does not update keeps its value.
         operands: what they take; tensors of the trace that they use otherwise are found by themselves.
 
         y = uf.ops.cond(uf.ops.greater(total, 0), lambda: x * 2, lambda: x)
     """
-    leaves = [pred, *_leaves(list(operands))]
+    leaves = [pred, *tensor_leaves(list(operands))]
     if _is_symbolic(leaves):
         return record(cond, pred, true_fn, false_fn, *operands)
     builder = builder_of(leaves)
     if builder is None:
         _need_predicate("cond", type_of(pred))
         return true_fn(*operands) if bool(pred) else false_fn(*operands)
-    then = _trace("true_fn", true_fn, operands, builder)
-    otherwise = _trace("false_fn", false_fn, operands, builder)
-    regions, captured = _close(then, otherwise)
-    results = bind(COND, pred, *_leaves(list(operands)), *captured, regions=regions)
-    return _refilled(then.structure, _tuple(results))
+    then = trace_region("true_fn", true_fn, operands, builder, updates=True)
+    otherwise = trace_region("false_fn", false_fn, operands, builder, updates=True)
+    regions, captured, updated = close_regions(then, otherwise)
+    results = _tuple(bind(COND, pred, *tensor_leaves(list(operands)), *captured, regions=regions))
+    for variable, value in zip(updated, results[len(then.outputs) :], strict=True):
+        value.builder.update(variable, value)
+    return refilled(then.structure, results[: len(then.outputs)])
 
 
 def while_loop(
@@ -348,7 +289,7 @@ def while_loop(
 
     JAX has no gradient of it; `scan` has one everywhere.
     """
-    leaves = _leaves(list(loop_vars))
+    leaves = tensor_leaves(list(loop_vars))
     if _is_symbolic(leaves):
         return record(while_loop, cond, body, loop_vars, maximum_iterations)
     builder = builder_of(leaves)
@@ -358,15 +299,15 @@ def while_loop(
             loop_vars, count = body(*loop_vars), count + 1
         return loop_vars
     initial = [lift(leaf, builder) for leaf in leaves]
-    arguments = tuple(_refilled(list(loop_vars), initial))
-    condition = _trace("cond", cond, arguments, builder)
-    step = _trace("body", body, arguments, builder)
-    regions, captured = _close(condition, step)
+    arguments = tuple(refilled(list(loop_vars), initial))
+    condition = trace_region("cond", cond, arguments, builder)
+    step = trace_region("body", body, arguments, builder)
+    regions, captured, _ = close_regions(condition, step)
     limit = None if maximum_iterations is None else int(maximum_iterations)
     results = bind(
         WHILE_LOOP, *initial, *captured, regions=regions, states=len(initial), maximum_iterations=limit
     )
-    return _refilled(loop_vars, _tuple(results))
+    return refilled(loop_vars, _tuple(results))
 
 
 def scan(
@@ -383,33 +324,33 @@ def scan(
 
     Returns the last carry, and the ``y`` stacked along axis 0.
     """
-    sequences = [] if xs is None else _leaves(xs)
-    leaves = [*_leaves(init), *sequences]
+    sequences = [] if xs is None else tensor_leaves(xs)
+    leaves = [*tensor_leaves(init), *sequences]
     if _is_symbolic(leaves):
         return record(scan, f, init, xs, length, reverse)
     builder = builder_of(leaves)
     if builder is None:
         return _scan_now(f, init, xs, length, reverse)
-    initial = [lift(leaf, builder) for leaf in _leaves(init)]
+    initial = [lift(leaf, builder) for leaf in tensor_leaves(init)]
     scanned = [lift(leaf, builder) for leaf in sequences]
     if any(tensor.rank == 0 for tensor in scanned):
         raise ShapeError("scan: a sequence needs an axis 0 to scan over; one is a scalar.")
     slices = [tensor.type.with_shape(tensor.shape[1:]) for tensor in scanned]
-    step = None if xs is None else _refilled(xs, slices)
-    arguments = [_refilled(init, initial)]
+    step = None if xs is None else refilled(xs, slices)
+    arguments = [refilled(init, initial)]
 
     def call(carry: Any, *x: Any) -> Any:
         return f(carry, *(x or (None,)))
 
-    body = _trace("body", call, arguments if xs is None else [*arguments, step], builder)
-    regions, captured = _close(body)
+    body = trace_region("body", call, arguments if xs is None else [*arguments, step], builder)
+    regions, captured, _ = close_regions(body)
     results = bind(
         SCAN, *initial, *scanned, *captured, regions=regions, states=len(initial), sequences=len(scanned),
         length=None if scanned else length, reverse=bool(reverse),
     )  # fmt: skip
     carry, y = _pair(body.structure)
     found = _tuple(results)
-    return _refilled(carry, found[: len(initial)]), _refilled(y, found[len(initial) :])
+    return refilled(carry, found[: len(initial)]), refilled(y, found[len(initial) :])
 
 
 def _pair(result: Any) -> tuple[Any, Any]:
@@ -420,15 +361,15 @@ def _pair(result: Any) -> tuple[Any, Any]:
 
 def _scan_now(f: Function, init: Any, xs: Any, length: Any, reverse: bool) -> tuple[Any, Any]:
     """`scan` on native arrays."""
-    sequences = [] if xs is None else _leaves(xs)
+    sequences = [] if xs is None else tensor_leaves(xs)
     steps = int(sequences[0].shape[0] if sequences else length or 0)
     if steps == 0:
         raise ArgumentError("scan: there are no steps to take; outside a graph it needs at least one.")
     carry, outputs = init, []
     for t in reversed(range(steps)) if reverse else range(steps):
-        x = None if xs is None else _refilled(xs, [leaf[t] for leaf in sequences])
+        x = None if xs is None else refilled(xs, [leaf[t] for leaf in sequences])
         carry, y = _pair(f(carry, x))
         outputs.append(y)
     ordered = outputs[::-1] if reverse else outputs
-    columns = zip(*(_leaves(y) for y in ordered), strict=True)
-    return carry, _refilled(ordered[0], [stack(list(column)) for column in columns])
+    columns = zip(*(tensor_leaves(y) for y in ordered), strict=True)
+    return carry, refilled(ordered[0], [stack(list(column)) for column in columns])

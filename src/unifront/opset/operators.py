@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unifront.opset import elementwise, linalg, slicing
-from unifront.opset.tensor import Tensor
+from unifront.opset.tensor import Tensor, update, updated_in_graph
 from unifront.weights import Variable
 
 Function = Callable[..., Any]
@@ -55,3 +55,18 @@ for _class in (Tensor, Variable):
         setattr(_class, f"__{_name}__", _forward(_function))
     for _name, _function in BINARY.items():
         setattr(_class, f"__r{_name}__", _reflected(_function))
+
+
+def _assign_add(variable: Variable, value: Any) -> None:
+    """Add ``value``."""
+    update(variable, elementwise.add(variable, value))
+
+
+def _assign_sub(variable: Variable, value: Any) -> None:
+    """Take ``value`` off."""
+    update(variable, elementwise.subtract(variable, value))
+
+
+setattr(Variable, "assign_add", _assign_add)  # noqa: B010  # declared there, so that a checker knows it
+setattr(Variable, "assign_sub", _assign_sub)  # noqa: B010
+Variable.recorded = staticmethod(updated_in_graph)

@@ -1,10 +1,15 @@
 """Optimizer rules: one step of one variable.
 
 Each is ``(param, grad, *slots, iteration, learning_rate) -> (param, *slots)``. ``iteration`` counts the
-steps done before this one (0 at the first), an integer scalar; ``learning_rate`` is a scalar of the dtype
-of ``param``. Slots have the type of ``param`` and start at zero (Adagrad's at Keras's initial value).
+steps done before this one (0 at the first), an integer scalar; ``learning_rate`` is a float scalar. Slots have
+the type of ``param`` and start at zero (Adagrad's at Keras's initial value).
 Weight decay is decoupled (Loshchilov and Hutter 2019): ``param -= param * weight_decay * learning_rate``
-comes first. The formulas are those of Keras 3's optimizers.
+comes first. The formulas are those of Keras 3's optimizers. Of 16 bits they compute in 32: squared gradients
+would be zero in float16.
+
+Beside each rule stands one of many variables at once, `GROUPED`, into which `unifront.ir.passes.group_updates`
+joins equal ones: ``(*params, *grads, *first slots, …, iteration, learning_rate) -> (*params, *first slots, …)``.
+Its rows may overwrite the params and slots that they are given.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.dtypes import float32, promote
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import (
@@ -46,7 +52,8 @@ def _rule(*types: TensorType, slots: int, **attributes: Any) -> tuple[TensorType
         )
     param, *others, iteration, learning_rate = types
     need_float(param, "param")
-    same_dtype(param, *others, learning_rate)
+    same_dtype(param, *others)
+    need_float(learning_rate, "learning_rate")
     for other in others:
         if other.shape != param.shape:
             raise ShapeError(
@@ -75,26 +82,107 @@ def _samples(
     return samples
 
 
+GROUPED: dict[OpSpec, OpSpec] = {}
+"""For each rule the operation of many variables."""
+SLOTS: dict[OpSpec, int] = {}
+"""How many slots each rule has."""
+
+
+def columns(count: int, slots: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...]]]:
+    """For each of ``count`` variables the positions of its operands (param, grad, slots) and of its results."""
+    for i in range(count):
+        yield (
+            tuple(i + count * k for k in range(2 + slots)), tuple(i + count * k for k in range(1 + slots))
+        )  # fmt: skip
+
+
+def _each(count: int, slots: int, operands: Sequence[Any], one: Callable[..., Any]) -> tuple[Any, ...]:
+    """``one`` on the operands of each variable; the results in the order of a grouped operation."""
+    *arrays, iteration, learning_rate = operands
+    found: dict[int, Any] = {}
+    for places, results in columns(count, slots):
+        new = one(*(arrays[place] for place in places), iteration, learning_rate)
+        found.update(zip(results, new if isinstance(new, tuple) else (new,), strict=True))
+    return tuple(found[i] for i in range(count * (1 + slots)))
+
+
+def _in_32_bits(rule: Callable[..., Any]) -> Callable[..., Any]:
+    """``rule`` computed in float32 where its operands have 16 bits."""
+
+    def computed(param: Any, *others: Any, **attributes: Any) -> Any:
+        dtype = type_of(param).dtype
+        wide = promote(float32, dtype)
+        if wide == dtype:
+            return rule(param, *others, **attributes)
+        *arrays, iteration, rate = (param, *others)
+        results = rule(*(cast(array, wide) for array in arrays), iteration, cast(rate, wide), **attributes)
+        new = tuple(cast(one, dtype) for one in (results if isinstance(results, tuple) else (results,)))
+        return new if len(new) > 1 else new[0]
+
+    return computed
+
+
 def _define(
     name: str, slots: int, reference: Callable[..., Any], decomposition: Callable[..., Any], source: str,
     choices: Sequence[Mapping[str, Any]], positive: tuple[int, ...] = (),
 ) -> OpSpec:  # fmt: skip
-    return register(
+    kinds = {key: bool if isinstance(value, bool) else float for key, value in choices[0].items()}
+    one = register(
         OpSpec(
             name,
             rule=lambda *types, **attributes: _rule(*types, slots=slots, **attributes),
             reference=reference,
             samples=_samples(slots, choices, positive=positive),
             source=source,
-            attributes={key: bool if isinstance(value, bool) else float for key, value in choices[0].items()},
-            decomposition=decomposition,
+            attributes=kinds,
+            decomposition=_in_32_bits(decomposition),
             differentiable=False,
+            lanes=lambda node: tuple(columns(1, slots)),
         )
     )
 
+    def many(function: Callable[..., Any]) -> Callable[..., Any]:
+        def grouped(*operands: Any, count: int, **attributes: Any) -> Any:
+            def single(*own: Any) -> Any:
+                return function(*own, **attributes)
+
+            results = _each(count, slots, operands, single)
+            return results if len(results) > 1 else results[0]
+
+        return grouped
+
+    def rule_of_many(*types: TensorType, count: int, **attributes: Any) -> tuple[TensorType, ...]:
+        if count < 1 or len(types) != count * (2 + slots) + 2:
+            raise ArgumentError(f"{name}s: {len(types)} operands do not fit {count} variables.")
+        return _each(count, slots, types, lambda *own: _rule(*own, slots=slots))
+
+    def samples_of_many(rng: np.random.Generator) -> Iterator[Sample]:
+        for attributes in choices:
+            own = [[rng.uniform(0.5, 2.0, shape) for shape in _SHAPES] for _ in range(2 + slots)]
+            operands = [array for column in own for array in column]
+            counters = (np.asarray(3, np.int32), np.asarray(rng.uniform(0.01, 0.1)))
+            yield Sample((*operands, *counters), {**attributes, "count": len(_SHAPES)})
+
+    GROUPED[one] = register(
+        OpSpec(
+            f"{name}s",
+            rule=rule_of_many,
+            reference=many(reference),
+            samples=samples_of_many,
+            source=source,
+            attributes={**kinds, "count": int},
+            decomposition=many(lambda *own, **attributes: bind(one, *own, **attributes)),
+            differentiable=False,
+            variadic=True,
+            lanes=lambda node: tuple(columns(node.attributes["count"], slots)),
+        )
+    )
+    SLOTS[one] = SLOTS[GROUPED[one]] = slots
+    return one
+
 
 def _apply(spec: OpSpec, param: Any, *operands: Any, learning_rate: Any, **attributes: Any) -> Any:
-    dtype = type_of(param).dtype
+    dtype = promote(float32, type_of(param).dtype)
     number = isinstance(learning_rate, int | float)
     rate = np.asarray(learning_rate, dtype.numpy) if number else cast(learning_rate, dtype)
     return bind(spec, param, *operands, rate, **attributes)

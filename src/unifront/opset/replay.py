@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from unifront.backends import StepPlan
 from unifront.errors import UnsupportedOp
+from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph, Node, Op, Value
+from unifront.ir.layouts import lanes
+from unifront.ir.passes.group_updates import group_updates
+from unifront.opset.optimize import GROUPED, SLOTS
 from unifront.opset.spec import OpSpec
 from unifront.opset.tensor import Builder, Traced, lift
 
@@ -66,3 +71,37 @@ def expand(graph: Graph, keep: Container[Op]) -> Graph:
     outputs = inline(graph, builder, inputs, [Traced(value, builder) for value in values], keep)
     variables = [replace(v, value=value) for v, value in zip(graph.variables, values, strict=True)]
     return builder.graph(outputs, graph.output_names, variables)
+
+
+@dataclass(frozen=True)
+class StepProgram:
+    """A plan as a backend runs it.
+
+    Args:
+        graph: the plan's, its equal updates joined, written out in what the backend has rows for.
+        program: its function, which takes cells too where ``in_place`` is not empty.
+        in_place: for each set of variables that one update overwrites their positions: the weight, then its slots.
+        carry: the plan's positions, None for what is written in place.
+    """
+
+    graph: Graph
+    program: Program
+    in_place: tuple[tuple[int, ...], ...]
+    carry: tuple[int | None, ...]
+
+
+def step_program(plan: StepPlan, rows: Rows) -> StepProgram:
+    """``plan`` for the backend of ``rows``."""
+    grouped = {rule: op for rule, op in GROUPED.items() if op in rows.in_place}
+    graph = group_updates(plan.graph, plan.carry, grouped, SLOTS)
+    graph = expand(graph, rows.table.keys() | rows.in_place.keys())
+    places = {variable.value: i for i, variable in enumerate(graph.variables)}
+    own = tuple(
+        tuple(places[value] for value in (operands[0], *operands[2:]))
+        for node in graph.nodes
+        if node.op in rows.in_place
+        for operands, _ in lanes(node)
+    )
+    written = {position for positions in own for position in positions}
+    program = emit(graph, rows, carry=plan.carry)
+    return StepProgram(graph, program, own, tuple(None if p in written else p for p in plan.carry))

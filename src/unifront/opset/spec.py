@@ -54,6 +54,8 @@ class OpSpec:
         random: True if the result depends on a key, so that backends agree in distribution only.
         variadic: True if it takes any number of operands.
         constant_results: positions of results that carry no gradient (batch statistics).
+        lanes: of an operation that works element by element on several tensors of different shapes, its sets of
+            operands and results of one shape: ``(node) -> ((operand positions, result positions), …)``.
     """
 
     name: str
@@ -67,6 +69,7 @@ class OpSpec:
     random: bool = False
     variadic: bool = False
     constant_results: tuple[int, ...] = ()
+    lanes: Callable[[Any], Iterable[tuple[tuple[int, ...], tuple[int, ...]]]] | None = None
 
     def infer(
         self, *types: TensorType | None, regions: tuple[Graph, ...] = (), **attributes: Any

@@ -28,7 +28,7 @@ from unifront.backends import (
     use_backend,
 )
 from unifront.dtypes import BY_NAME, DType, dtype_of, key
-from unifront.errors import ArgumentError, DTypeError, UnifrontError, UnsupportedOp
+from unifront.errors import ArgumentError, DTypeError, ShapeError, UnifrontError, UnsupportedOp
 from unifront.ir import graph as ir
 from unifront.ir.emit import emit
 from unifront.ir.graph import Graph, Literal, Node, Value
@@ -120,6 +120,20 @@ def current_path() -> str:
     return "/".join(_path.get())
 
 
+@dataclass(frozen=True)
+class Counter:
+    """A number that the host gives for each run of a graph: how many steps were done, a learning rate.
+
+    Args:
+        position: of the input that takes it.
+        value: ``(ahead, done) -> number``, for the run that comes ``ahead`` runs after the next one, where ``done``
+            were done before it.
+    """
+
+    position: int
+    value: Callable[[int, int], float]
+
+
 @dataclass
 class Builder:
     """A graph being written."""
@@ -132,6 +146,9 @@ class Builder:
     updates: dict[int, tuple[Variable, Traced]] = field(default_factory=dict)
     outer: Builder | None = None
     captures: dict[Value, tuple[Traced, Traced]] = field(default_factory=dict)
+    bound: dict[int, Traced] = field(default_factory=dict)
+    counters: dict[tuple[Any, ...], Counter] = field(default_factory=dict)
+    notes: dict[Any, Any] = field(default_factory=dict)
     _constants: dict[tuple[Any, ...], Traced] = field(default_factory=dict)
     _next: int = 0
 
@@ -146,6 +163,20 @@ class Builder:
         self.input_names.append(name)
         return Traced(value, self)
 
+    @property
+    def root(self) -> Builder:
+        """The outermost trace around this one."""
+        return self if self.outer is None else self.outer.root
+
+    def counter(self, key: tuple[Any, ...], type_: TensorType, value: Callable[[int, int], float]) -> Traced:
+        """An input of the outermost graph for a number of the host's, one for each ``key``; see `Counter`."""
+        root = self.root
+        if key not in root.counters:
+            root.counters[key] = Counter(len(root.inputs), value)
+            what = " ".join(part for part in key if isinstance(part, str))
+            root.input(f"counter {len(root.counters)}: {what}", type_)
+        return Traced(root.inputs[root.counters[key].position], root)
+
     def within(self, other: Builder) -> bool:
         """Whether this trace is ``other``, or is made inside it."""
         return self is other or (self.outer is not None and self.outer.within(other))
@@ -155,6 +186,11 @@ class Builder:
         if tensor.builder is self:
             return tensor
         if self.outer is None:
+            if tensor.builder.within(self):
+                raise ArgumentError(
+                    f"A tensor made inside the function {tensor.builder.name!r} is used outside of it. Return it "
+                    "from that function: with uf.value_and_grad(…, has_aux=True) as (loss, aux)."
+                )
             raise ArgumentError(
                 f"Tensors of different traces meet in one operation: {tensor.builder.name}, {self.name}."
             )
@@ -166,13 +202,25 @@ class Builder:
 
     def variable(self, variable: Variable) -> Traced:
         """The graph's value of ``variable``: after an update in this graph, the new one."""
-        if self.outer is not None:
-            return self.capture(self.outer.variable(variable))
         if id(variable) in self.updates:
             return self.updates[id(variable)][1]
+        if id(variable) in self.bound:
+            return self.bound[id(variable)]
+        if self.outer is not None:
+            return self.capture(self.outer.variable(variable))
         if id(variable) not in self.variables:
             self.variables[id(variable)] = (variable, self.new(variable.type))
         return Traced(self.variables[id(variable)][1], self)
+
+    def update(self, variable: Variable, value: Any) -> None:
+        """Give ``variable`` the new ``value`` from here on; it must be of the variable's type."""
+        new = lift(value, self)
+        if new.type != variable.type:
+            raise ShapeError(
+                f"{variable.path} is {variable.type}; a new value of type {new.type} was given. Cast or reshape it."
+            )
+        self.variable(variable)  # the graph knows it by its value before, too
+        self.updates[id(variable)] = (variable, new)
 
     def constant(self, array: np.ndarray) -> Traced:
         """A constant; equal ones are shared."""
@@ -265,6 +313,74 @@ def is_building() -> bool:
     return _active.get() is not None
 
 
+def active_builder() -> Builder | None:
+    """The graph that is being written around this call, the innermost of nested ones."""
+    return _active.get()
+
+
+@dataclass
+class Overlay:
+    """Native arrays that stand for variables in a block of eager calls, and what is assigned there.
+
+    ``used`` holds the ids of the variables that were read.
+    """
+
+    values: dict[int, Any] = field(default_factory=dict)
+    updates: dict[int, tuple[Variable, Any]] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
+
+    def read(self, variable: Variable) -> Any:
+        """What stands for ``variable``; None for the variable itself."""
+        self.used.add(id(variable))
+        if id(variable) in self.updates:
+            return self.updates[id(variable)][1]
+        return self.values.get(id(variable))
+
+
+_overlay: ContextVar[Overlay | None] = ContextVar("unifront_overlay", default=None)
+
+
+@contextmanager
+def overlaid(overlay: Overlay) -> Iterator[Overlay]:
+    """A block in which eager calls read and write variables in ``overlay``."""
+    token = _overlay.set(overlay)
+    try:
+        yield overlay
+    finally:
+        _overlay.reset(token)
+
+
+def current_overlay() -> Overlay | None:
+    """The overlay around this call."""
+    return _overlay.get()
+
+
+def update(variable: Variable, value: Any) -> None:
+    """Give ``variable`` a new value: while a graph is traced as an output of that graph, else at once.
+
+    Args:
+        value: a tensor, array or variable of the variable's type.
+
+    Later reads of the variable within the graph see the new value. Raises `ShapeError` for another type.
+    """
+    if not updated_in_graph(variable, value):
+        if isinstance(value, Variable):
+            value = value.numpy()
+        backend = backend_of(value)
+        variable.assign(value if backend is None else backend.numpy(value))
+
+
+def updated_in_graph(variable: Variable, value: Any) -> bool:
+    """Whether a graph is being traced (or an overlay is in place), which then has the update."""
+    builder = active_builder() or (value.builder if isinstance(value, Traced) else None)
+    overlay = current_overlay()
+    if builder is not None:
+        builder.update(variable, value)
+    elif overlay is not None:
+        overlay.updates[id(variable)] = (variable, value)
+    return builder is not None or overlay is not None
+
+
 def builder_of(operands: Sequence[Any]) -> Builder | None:
     """The builder of the traced operands, the innermost of nested ones; None when there is none."""
     builders = {id(o.builder): o.builder for o in operands if isinstance(o, Traced)}
@@ -331,7 +447,7 @@ def _run(
     """Run ``op`` at once, on the backend of its native arrays."""
     backend = _backend_for(op, operands)
     rows = backend.rows()
-    natives = [_native(operand, backend) for operand in operands]
+    natives = [native(operand, backend) for operand in operands]
     try:
         op.infer(*(None if n is None else backend.type_of(n) for n in natives),
                  **({"regions": regions} if regions else {}), **attributes)  # fmt: skip
@@ -343,10 +459,10 @@ def _run(
             reason = rows.reasons.get(op, "it has no row for it")
             raise UnsupportedOp(f"{op.name}: the backend {backend.name!r} cannot run it: {reason}.")
         return op.decomposition(*natives, **({"regions": regions} if regions else {}), **attributes)
-    for i, native in enumerate(natives):
+    for i, array in enumerate(natives):
         storage = rows.storage.get((op, i))
-        if storage is not None and native is not None:
-            natives[i] = storage.to_native(native)
+        if storage is not None and array is not None:
+            natives[i] = storage.to_native(array)
     extra: dict[str, Any] = {}
     if regions:
         extra["regions"] = tuple(emit(region, rows).function for region in regions)
@@ -381,11 +497,14 @@ def backend_of_arrays(structure: Any) -> AbstractContextManager[Any]:
     return use_backend(names.pop())
 
 
-def _native(operand: Any, backend: Backend) -> Any:
+def native(operand: Any, backend: Backend) -> Any:
+    """``operand`` (an array of any kind, a number, a variable, a key) as an array of ``backend``."""
     if operand is None:
         return None
     if isinstance(operand, Variable):
-        return operand.native(backend.name)
+        overlay = _overlay.get()
+        stand_in = None if overlay is None else overlay.read(operand)
+        return operand.native(backend.name) if stand_in is None else native(stand_in, backend)
     if isinstance(operand, HostKey):
         return backend.key(operand)
     own = backend_of(operand)
@@ -441,7 +560,7 @@ CONSTANT = register(
 )
 
 __all__ = [
-    "CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced",
-    "backend_of_arrays", "bind", "builder_of", "building", "current_path", "is_building", "lift",
-    "record", "replayed", "scope", "type_of",
+    "CONSTANT", "Builder", "Call", "Counter", "Overlay", "Symbolic", "Tensor", "Traced", "active_builder",
+    "backend_of_arrays", "bind", "builder_of", "building", "current_overlay", "current_path", "is_building",
+    "lift", "native", "overlaid", "record", "replayed", "scope", "type_of", "update",
 ]  # fmt: skip

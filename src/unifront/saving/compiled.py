@@ -59,7 +59,7 @@ def described(model: Model) -> dict[str, Any] | None:
             **optimizer.config(),
             "learning_rate": _plain(rate),
         },
-        "iterations": optimizer.iterations,
+        "iterations": optimizer.calls,
         **{
             part: _plain(getattr(training, part))
             for part in ("loss", "metrics", "weighted_metrics", "loss_weights")
@@ -76,6 +76,8 @@ def _plain(one: Any) -> Any:
             return [_plain(item) for item in one]
         case dict():
             return {name: _plain(item) for name, item in one.items()}
+    if isinstance(one, metrics.Metric) and KNOWN.get(_name(type(one))) is type(one):
+        return {CLASS: _name(type(one)), **one.get_config()}
     if dataclasses.is_dataclass(one) and KNOWN.get(_name(type(one))) is type(one):
         return {CLASS: _name(type(one)), **{name: _plain(item) for name, item in vars(one).items()}}
     return {LOST: getattr(one, "__name__", type(one).__name__)}
@@ -97,16 +99,18 @@ def compile_as(model: Model, given: Any, slots: Mapping[str, np.ndarray]) -> Non
     iterations = given.get("iterations")
     if type(iterations) is not int or not 0 <= iterations < 2**63:
         raise FileFormatError(f"the number of steps done is {str(iterations)[:80]}")
-    optimizer.iterations = iterations
+    optimizer.calls = iterations
     floats = [variable for variable in model.weights if variable.dtype.is_float]
-    types = {f"{v.path}/{slot}": v for v in floats for slot in optimizer.slot_names}
+    types = {f"{v.path}/{slot}": v for v in floats for slot in optimizer.all_slot_names()}
     for path, value in slots.items():
         variable = types.get(path)
         if variable is None:
             raise FileFormatError(f"the optimizer's slot {path!r} belongs to no weight")
         if (value.shape, value.dtype) != (variable.shape, variable.dtype.numpy):
             raise FileFormatError(f"the optimizer's slot {path!r} is {value.dtype}{list(value.shape)}")
-    optimizer.adopt((v for v in floats if any(f"{v.path}/{s}" in slots for s in optimizer.slot_names)), slots)
+    optimizer.adopt(
+        (v for v in floats if any(f"{v.path}/{s}" in slots for s in optimizer.all_slot_names())), slots
+    )
     rest = {name: _made(part, KNOWN) for name, part in parts.items()}
     model._training = configure(
         model, optimizer, rest["loss"], rest["metrics"], rest["loss_weights"], rest["weighted_metrics"], None

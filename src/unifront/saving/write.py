@@ -17,7 +17,7 @@ from unifront.ir.text import print_graph
 from unifront.saving.compiled import described
 from unifront.saving.tensors import dump
 from unifront.trace import Tracing, current_context, renamed, trace
-from unifront.train.plan import penalties
+from unifront.train.compiled import penalties
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -86,7 +86,7 @@ def _traced(model: Model, training: bool) -> tuple[Tracing, dict[str, Any]]:
         leaves = tree.leaves(outputs)
         masks = {i: context.mask_of(leaf) for i, leaf in enumerate(leaves)}
         masks = {i: mask for i, mask in masks.items() if mask is not None}
-        losses = [*context.losses, *penalties(tensors[0].builder)]
+        losses = penalties()
         layout.update(masks=list(masks), losses=len(losses))
         return {"outputs": outputs, "masks": list(masks.values()), "losses": losses}
 

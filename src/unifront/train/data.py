@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unifront import tree
 from unifront.backends import backend_of
-from unifront.dtypes import DType, dtype_of, int32
+from unifront.dtypes import DType, dtype_of, floatx, int32, promote
 from unifront.errors import ArgumentError, DataError
 from unifront.ir.dims import DimExpr, evaluate, solve
 from unifront.ir.types import TensorType
@@ -23,11 +24,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Arrays:
-    """Checked arrays of one length: the inputs, the targets, and sample weights if there are any."""
+    """Checked arrays of one length: the inputs, the targets, and sample weights if there are any.
+
+    ``structures`` says what inputs and targets look like to a `Model.train_step` of the user's, with numbers as leaves;
+    None: as the model's inputs and outputs.
+    """
 
     inputs: tuple[np.ndarray, ...]
     targets: tuple[np.ndarray, ...] = ()
     weights: np.ndarray | None = None
+    structures: tuple[Any, Any] | None = None
 
     @property
     def all(self) -> tuple[np.ndarray, ...]:
@@ -43,14 +49,8 @@ class Arrays:
             tuple(array[selection] for array in self.inputs),
             tuple(array[selection] for array in self.targets),
             None if self.weights is None else self.weights[selection],
+            self.structures,
         )
-
-
-@dataclass
-class Shapes:
-    """What the first data fixed: target types by output name."""
-
-    targets: dict[str, TensorType] = field(default_factory=dict)
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:
@@ -126,6 +126,81 @@ def no_outputs(model: Model, inputs: Sequence[np.ndarray]) -> Any:
     types = [output.type for output in traced.graph.outputs]
     arrays = [np.zeros([evaluate(dim, sizes) for dim in t.shape], t.dtype.numpy) for t in types]
     return tree.map_leaves(lambda number: arrays[number], traced.structure)
+
+
+def own_arrays(model: Model, x: Any, y: Any, weight: Any) -> Arrays:
+    """Data for a step of the user's: any structure of arrays of one length; ints as int32, floats as ``floatx``, or
+    wider if the model computes so."""
+    wide = promote(floatx(), *(weight.dtype for weight in model.weights if weight.dtype.is_float))
+
+    def array(leaf: Any) -> np.ndarray:
+        found = to_numpy(leaf, "The data")
+        if found.ndim == 0:
+            raise DataError("The data holds a single number; the first axis of data is the batch.")
+        dtype = int32 if found.dtype.kind in "iu" and found.dtype.itemsize > 2 else dtype_of(found.dtype)
+        return _cast(found, wide if dtype.is_float else dtype, "The data")
+
+    if model.has_free_inputs:
+        structure, inputs = _numbered_arrays(x, array)
+    else:
+        structure, inputs = model.input_structure, list(check_inputs(model, x))
+    targets_structure, targets = (None, []) if y is None else _numbered_arrays(y, array)
+    weights = None if weight is None else array(weight)
+    every = [*inputs, *targets, *([] if weights is None else [weights])]
+    if not every:
+        raise DataError("No data was given: pass x.")
+    _same_length(every, [f"array {i}" for i in range(len(every))])
+    return Arrays(tuple(inputs), tuple(targets), weights, (structure, targets_structure))
+
+
+def _numbered_arrays(given: Any, array: Callable[[Any], np.ndarray]) -> tuple[Any, list[np.ndarray]]:
+    """``given`` with numbers for its leaves, and its leaves as arrays."""
+    if isinstance(given, list) and not _holds_arrays(given):
+        given = np.asarray(given)  # a list of numbers
+    leaves = tree.leaves(given)
+    count = iter(range(len(leaves)))
+    return tree.map_leaves(lambda _: next(count), given), [array(leaf) for leaf in leaves]
+
+
+def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]:
+    """The type of each array in the graph of a step, by name; and what the step is given, with numbers as leaves."""
+    from unifront.layers.input import BATCH
+    from unifront.train.hooks import pack
+
+    count = len(example.inputs)
+    if example.structures is None:
+        traced = model.trace(False)
+        pairs = zip(traced.graph.output_names, traced.graph.outputs, strict=True)
+        outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
+        types = dict(model.input_types)
+        batch = next(iter(types.values())).shape[0]
+        for name, type_ in target_types(example.targets, outputs, batch).items():
+            types[f"target {name}"] = type_
+        x = model.input_structure
+        y: Any = [count + i for i in range(len(example.targets))]
+        y = y[0] if len(y) == 1 else y
+    else:
+        known = (
+            None
+            if model.has_free_inputs or example.structures[0] is not model.input_structure
+            else model.input_types
+        )
+        batch = next(iter(known.values())).shape[0] if known else BATCH
+        types = (
+            dict(known) if known else {f"x{i}": _batch_type(a, batch) for i, a in enumerate(example.inputs)}
+        )
+        types |= {f"target {i}": _batch_type(a, batch) for i, a in enumerate(example.targets)}
+        x, y = example.structures
+        y = None if y is None else tree.map_leaves(lambda number: number + count, y)
+    number = None
+    if example.weights is not None:
+        number = len(types)
+        types["sample_weight"] = _batch_type(example.weights, batch)
+    return types, pack(x, y, number)
+
+
+def _batch_type(array: np.ndarray, batch: Any) -> TensorType:
+    return TensorType(dtype_of(array.dtype), (batch, *array.shape[1:]))
 
 
 def _holds_arrays(x: list[Any]) -> bool:

@@ -12,10 +12,9 @@ import numpy as np
 from unifront.backends import Array
 from unifront.errors import NonFiniteLoss
 from unifront.trace import current_seed
-from unifront.train import metrics
 from unifront.train.callbacks import Callback, Logs
 from unifront.train.data import Arrays, no_batch
-from unifront.train.plan import Step
+from unifront.train.interrupts import Interrupts
 from unifront.train.progress import EpochProgress
 from unifront.train.session import Session
 
@@ -44,7 +43,6 @@ class Run:
     """
 
     session: Session
-    step: Step
     model: Model
     source: Arrays | Callable[[], Iterator[Arrays]]
     batches: Iterator[Arrays]
@@ -52,6 +50,7 @@ class Run:
     limit: int | None
     shuffle: bool
     watchers: Sequence[Callback]
+    interrupts: Interrupts
     _short: bool = False
     _on_device: tuple[Array, ...] = ()
     _left: list[np.ndarray] = field(default_factory=list)
@@ -72,7 +71,7 @@ class Run:
         """All indices in blocks: ``[steps, size]`` of whole batches, then the rest as one smaller batch."""
         order = np.arange(len(source), dtype=np.int32)
         if self.shuffle:
-            np.random.default_rng([current_seed(), epoch, self.session.iteration, number]).shuffle(order)
+            np.random.default_rng([current_seed(), epoch, self.session.runs[0], number]).shuffle(order)
         whole = len(order) // self.batch_size
         parts = (
             order[: whole * self.batch_size].reshape(whole, self.batch_size),
@@ -120,15 +119,16 @@ class Run:
             if batch is None:
                 return
             self._begin_batch(number)
-            self.session.step_on([self.session.put(array) for array in batch.all])
+            self.session.run_on([self.session.put(array) for array in batch.all])
             number += 1
             yield 1
 
     def _epoch(self, epoch: int, progress: EpochProgress, steps: Iterator[int]) -> Logs:
-        self.session.reset_totals()
+        self.session.reset_metrics()
         began = last = time.perf_counter()
         done = seen = 0
         for count in steps:
+            self.interrupts.check()
             done += count
             now = time.perf_counter()
             logs = None
@@ -144,15 +144,29 @@ class Run:
                 break
         if not done:
             raise no_batch("train on")
-        return self._read(epoch, done)
+        logs = self._read(epoch, done)
+        self._check_weights(epoch)
+        return logs
 
     def _read(self, epoch: int, done: int) -> Logs:
-        logs = metrics.results(self.step.metrics, self.session.read_totals())
-        if not np.isfinite(logs["loss"]):
-            rate = self.session.optimizer.rate(self.session.iteration)
+        logs = self.session.logs()
+        loss = logs.get("loss", 0.0)
+        if not np.isfinite(loss):
             raise NonFiniteLoss(
-                f"The loss of {self.model.name!r} is {logs['loss']} in epoch {epoch + 1}, within the first "
-                f"{done} steps, at the learning rate {rate:g}. Try a smaller learning rate or clipnorm=1.0, "
-                "and look for NaN in the data."
+                f"The loss of {self.model.name!r} is {loss} in epoch {epoch + 1}, within the first {done} "
+                f"steps{self._rate()}. Try a smaller learning rate or clipnorm=1.0, and look for NaN in the data."
             )
         return logs
+
+    def _rate(self) -> str:
+        optimizer = self.model.optimizer
+        return f", at the learning rate {optimizer.rate(optimizer.iterations):g}"
+
+    def _check_weights(self, epoch: int) -> None:
+        """A loss may stay finite while weights do not: some kernels drop NaN. Looked at once an epoch."""
+        for variable, value in self.session.values():
+            if value.dtype.kind in "fV" and not np.isfinite(value.astype(np.float32, copy=False)).all():
+                raise NonFiniteLoss(
+                    f"The weight {variable.path!r} of {self.model.name!r} holds numbers that are not finite after "
+                    f"epoch {epoch + 1}{self._rate()}, though the loss is finite. Look for NaN in the data."
+                )

@@ -21,6 +21,7 @@ class Interrupts:
         self._handler: Any = None
         self._depth = 0
         self._waiting = False
+        self._raised = False
 
     def __enter__(self) -> Interrupts:
         handler = signal.getsignal(signal.SIGINT)
@@ -38,7 +39,14 @@ class Interrupts:
             self._waiting = True
         else:
             self._waiting = False
+            self._raised = True
             self._handler(number, frame)
+
+    def check(self) -> None:
+        """Raise an interrupt again that never arrived: one raised inside a framework's own callback is swallowed."""
+        if self._raised:
+            self._raised = False
+            raise KeyboardInterrupt
 
     @contextmanager
     def held(self) -> Iterator[None]:

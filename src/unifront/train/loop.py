@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -20,12 +21,14 @@ from unifront.trace import current_seed
 from unifront.train import data, losses, metrics, optimizers
 from unifront.train.arguments import number, whole
 from unifront.train.callbacks import CallbackList, History
+from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays
 from unifront.train.epochs import Run
+from unifront.train.hooks import metrics_of, unpack
 from unifront.train.interrupts import Interrupts
-from unifront.train.plan import Step, Training, build_step
 from unifront.train.progress import EpochProgress
 from unifront.train.session import Session, natives
+from unifront.train.step import TracedStep, build_step, trace_step
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -39,7 +42,7 @@ VERBOSE: dict[Any, int] = {"auto": 1, 0: 0, 1: 1, 2: 2}
 def configure(
     model: Model, optimizer: Any, loss: Any, wanted: Any, loss_weights: Any, weighted_metrics: Any,
     backend: str | None,
-) -> Training:  # fmt: skip
+) -> Compiled:  # fmt: skip
     """Check the arguments of `Model.compile` (``wanted`` is its ``metrics``) and keep them."""
     checks: list[tuple[Any, Callable[[Any], Any]]] = [
         (loss, losses.get),
@@ -53,7 +56,7 @@ def configure(
     if backend is not None:
         placement(backend)
     model.programs.clear()
-    return Training(optimizers.get(optimizer), loss, wanted, loss_weights, weighted_metrics, backend)
+    return Compiled(optimizers.get(optimizer), loss, wanted, loss_weights, weighted_metrics, backend)
 
 
 def fit(
@@ -92,7 +95,7 @@ def fit(
     model, `NonFiniteLoss` when the loss is not finite. After these, after Ctrl-C and after an error of a callback
     or of the data, the model has the weights of the last whole step, and can go on.
     """
-    training = _compiled(model)
+    training = model._compiled()
     place = placement(backend or training.backend)
     size = _optional("batch_size", batch_size) or 32
     validation_size = _optional("validation_batch_size", validation_batch_size) or size
@@ -112,20 +115,21 @@ def fit(
             raise ArgumentError("validation_split needs arrays, and no validation_data beside it.")
         source, held_out = data.split(source, validation_split)
     first, batches = _first(source, "train on")
-    step = _step(model, training, first, train=True)
+    runs = [training.optimizer.calls]
+    step = _step(model, training, first, runs, train=True)
     history = History()
     listeners = CallbackList(callbacks, history)
-    goals = {metric.name: metric.goal for metric in step.metrics}
+    goals = {name: getattr(log, "goal", None) for name, log in step.logs.items()}
     if held_out is not None:
         goals |= {f"val_{name}": goal for name, goal in goals.items()}
     steps = limit or (-(-len(source) // size) if isinstance(source, Arrays) else None)
     listeners.attach(model, {"epochs": epochs, "steps": steps, "verbose": VERBOSE[verbose], "metrics": goals})
     model.stop_training = False
-    with Interrupts() as interrupts:
-        session = Session(step, training.optimizer, place, current_seed(), interrupts)
-        run = Run(session, step, model, source, batches, size, limit, bool(shuffle), listeners.watchers)
+    with Interrupts() as interrupts, _alone(model):
+        session = Session(step, place, current_seed(), interrupts, runs)
+        run = Run(session, model, source, batches, size, limit, bool(shuffle), listeners.watchers, interrupts)
         try:
-            session.reset_totals()  # a backend that cannot train says so before a bar is drawn
+            session.reset_metrics()  # a backend that cannot train says so before a bar is drawn
             with EpochProgress(VERBOSE[verbose], epochs, place.name) as progress:
                 listeners.each("on_train_begin", {})
                 for epoch in range(initial_epoch, epochs):
@@ -141,7 +145,20 @@ def fit(
                 listeners.each("on_train_end", {})
         finally:
             session.give_back()
+        if epochs > initial_epoch:
+            training.optimizer.finalize_variable_values(model.trainable_weights)
     return history
+
+
+@contextmanager
+def _alone(model: Model) -> Iterator[None]:
+    """A block in which no other `fit` of this model may begin: each would undo the other's steps."""
+    if not model.fitting.acquire(blocking=False):
+        raise ArgumentError(f"The model {model.name!r} is being trained already, by another call of fit.")
+    try:
+        yield
+    finally:
+        model.fitting.release()
 
 
 def evaluate(
@@ -165,7 +182,7 @@ def evaluate(
     Returns:
         The loss if there are no metrics; else ``[loss, *metrics]``, or a dict with ``return_dict=True``.
     """
-    training = _compiled(model)
+    training = model._compiled()
     place = placement(backend or training.backend)
     size, limit = _optional("batch_size", batch_size) or 32, _optional("steps", steps)
     source = _source(model, training, x, y, sample_weight, None)
@@ -176,22 +193,25 @@ def evaluate(
 
 
 def _evaluate(
-    model: Model, training: Training, source: Source, size: int, place: Placement, limit: int | None
+    model: Model, training: Compiled, source: Source, size: int, place: Placement, limit: int | None
 ) -> Logs:
     first, batches = _first(source, "evaluate")
     if isinstance(source, Arrays):
         batches = (source.take(slice(i, i + size)) for i in range(0, len(source), size))
-    step = _step(model, training, first, train=False)
-    program = _program(model, ("evaluate", id(step)), step.tracing.graph, place)
-    variables = natives(step.tracing.variables, program.storage, place)
-    put, device = place.backend.array, place.device
-    totals = put(step.no_totals(), device)
-    for batch in itertools.islice(batches, limit):
-        (totals,) = program([*(put(array, device) for array in batch.all), totals], variables)
-    return metrics.results(step.metrics, place.backend.numpy(totals))
+    runs = [0]
+    step = _step(model, training, first, runs, train=False)
+    with Interrupts() as interrupts:
+        session = Session(step, place, current_seed(), interrupts, runs)
+        try:
+            session.reset_metrics()
+            for batch in itertools.islice(batches, limit):
+                session.run_on([session.put(array) for array in batch.all])
+            return session.logs()
+        finally:
+            session.give_back()
 
 
-def _held_out(model: Model, training: Training, given: Any) -> Source | None:
+def _held_out(model: Model, training: Compiled, given: Any) -> Source | None:
     """``validation_data`` checked, so that what does not fit is said before the first epoch."""
     if given is None:
         return None
@@ -222,6 +242,8 @@ def predict(
     """
     place = placement(backend or (model._training.backend if model._training else None))
     size, limit = _optional("batch_size", batch_size) or 32, _optional("steps", steps)
+    if defines(model, "predict_step"):
+        return _predict_own(model, x, size, limit, place)
     if data.is_stream(x):
         given: Iterator[tuple[np.ndarray, ...]] = (data.check_inputs(model, b[0]) for b in data.batches_of(x))
     else:
@@ -245,21 +267,42 @@ def predict(
     return tree.map_leaves(lambda number: joined[number], model.trace(False).structure)
 
 
-def _compiled(model: Model) -> Training:
-    training = model._training
-    if training is None:
-        raise ArgumentError(
-            f"The model {model.name!r} is not compiled; call model.compile(optimizer, loss) first."
-        )
-    assert isinstance(training, Training)
-    return training
+def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Placement) -> Any:
+    """`predict` by a `Model.predict_step` of the user's."""
+    if data.is_stream(x):
+        given = (data.own_arrays(model, batch[0], None, None) for batch in data.batches_of(x))
+    else:
+        arrays = data.own_arrays(model, x, None, None)
+        given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
+    found: list[list[np.ndarray]] = []
+    with Interrupts() as interrupts:
+        for batch in itertools.islice(given, limit):
+            types, structure = data.types_of(model, batch)
+            key = ("predict_step", str(structure), tuple(types.items()), model.trainable_state())
+            if key not in model.programs:
+                _build(model, structure, types)
+                model.programs[key] = trace_step(
+                    f"{model.name} prediction step", model.predict_step, structure, types, training=False,
+                    paths=model.variable_paths,
+                )  # fmt: skip
+            step: TracedStep = model.programs[key]
+            session = Session(step, place, current_seed(), interrupts, [len(found)])
+            try:
+                session.run_on([session.put(array) for array in batch.all])
+                found.append([place.backend.numpy(result) for result in session.results()])
+            finally:
+                session.give_back()
+    if not found:
+        raise data.no_batch("predict")
+    joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    return tree.map_leaves(lambda leaf: joined[leaf] if type(leaf) is int else leaf, step.structure)
 
 
 def _optional(name: str, value: Any) -> int | None:
     return None if value is None else whole(name, value)
 
 
-def _source(model: Model, training: Training, x: Any, y: Any, weight: Any, class_weight: Any) -> Source:
+def _source(model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any) -> Source:
     """Checked arrays, or what begins an iterable of batches (each is checked as it comes)."""
     if not data.is_stream(x):
         return _checked(model, training, x, y, weight, class_weight)
@@ -270,11 +313,22 @@ def _source(model: Model, training: Training, x: Any, y: Any, weight: Any, class
     return partial(_stream, model, training, x, class_weight)
 
 
-def _stream(model: Model, training: Training, x: Any, class_weight: Any) -> Iterator[Arrays]:
+def _stream(model: Model, training: Compiled, x: Any, class_weight: Any) -> Iterator[Arrays]:
     return (_checked(model, training, bx, by, bw, class_weight) for bx, by, bw in data.batches_of(x))
 
 
-def _checked(model: Model, training: Training, x: Any, y: Any, weight: Any, class_weight: Any) -> Arrays:
+def defines(model: Model, *names: str) -> bool:
+    """Whether the model's class has one of these methods of its own, rather than `Model`'s."""
+    from unifront.model import Model
+
+    return any(getattr(type(model), name) is not getattr(Model, name) for name in names)
+
+
+def _checked(model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any) -> Arrays:
+    if defines(model, "train_step", "test_step"):
+        if class_weight is not None:
+            raise ArgumentError("class_weight is for the train_step of Model, not one of your own.")
+        return data.own_arrays(model, x, y, weight)
     inputs = data.check_inputs(model, x)
     if not len(inputs[0]):
         raise DataError("The data is empty: the input has 0 examples.")
@@ -296,22 +350,35 @@ def _first(source: Source, purpose: str) -> tuple[Arrays, Iterator[Arrays]]:
     return first, itertools.chain([first], batches)
 
 
-def _step(model: Model, training: Training, example: Arrays, *, train: bool) -> Step:
+def _step(model: Model, training: Compiled, example: Arrays, runs: list[int], *, train: bool) -> TracedStep:
     """The traced step for data like ``example``; made once and kept."""
-    traced = model.trace(False)
-    pairs = zip(traced.graph.output_names, traced.graph.outputs, strict=True)
-    outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
-    batch = next(iter(model.input_types.values())).shape[0]
-    targets = data.target_types(example.targets, outputs, batch)
-    rule, attributes = training.optimizer.rule()
+    types, structure = data.types_of(model, example)
+    optimizer = training.optimizer
     key = (
-        "step", train, tuple(targets.items()), example.weights is not None, model.trainable_state(),
-        rule.name, tuple(sorted(attributes.items())), training.optimizer.clipping,
+        "step", train, str(structure), tuple(types.items()), model.trainable_state(), repr(optimizer.config()),
+        tuple(sorted(metrics_of(model))),
     )  # fmt: skip
     if key not in model.programs:
-        model.programs[key] = build_step(model, training, targets, example.weights is not None, train=train)
-    step: Step = model.programs[key]
+        if example.structures is not None:
+            _build(model, structure, types)
+        model.programs[key] = build_step(model, structure, types, train=train)
+    step: TracedStep = model.programs[key]
     return step
+
+
+def _build(model: Model, structure: Any, types: Mapping[str, Any]) -> None:
+    """Make the weights of a model with a step of its own, by a call that is thrown away."""
+
+    def call(given: Any) -> None:
+        model(unpack(given)[0], training=False)
+
+    if model.has_free_inputs and defines(model, "call") and _unbuilt(model):
+        trace_step("build", call, structure, types, training=False)
+        model.place("")
+
+
+def _unbuilt(model: Model) -> bool:
+    return any(not layer.built for layer in model.layers_below())
 
 
 def _program(model: Model, key: tuple[Any, ...], graph: Any, place: Placement) -> Any:

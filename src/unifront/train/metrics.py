@@ -1,129 +1,313 @@
-"""Metrics, with Keras's names. A metric adds up a few numbers batch by batch."""
+"""Metrics, with Keras's names. A metric keeps what it adds up as variables, of any shape, which a graph updates.
+
+Within a step the state stays on the device; it is read a few times a second, and `Metric.result` is then computed on
+the host, by the same ops.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
 
 from unifront import ops
+from unifront.backends import use_backend
+from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, UnknownName
-from unifront.opset.tensor import type_of
+from unifront.layers import initializers
+from unifront.opset.tensor import Overlay, is_building, overlaid, type_of, update
 from unifront.train import losses
 from unifront.train.arguments import number
 from unifront.train.losses import labels_of, matched
+from unifront.weights import Variable
 
 
-@dataclass(frozen=True, kw_only=True)
+class MetricVariable(Variable):
+    """A variable that a metric keeps; `Metric.reset_state` and each epoch start it again."""
+
+    def __init__(
+        self, path: str, shape: Sequence[int], dtype: DTypeLike, start: Callable[[], np.ndarray]
+    ) -> None:
+        super().__init__(path, shape, dtype, initial=lambda: self.start(), trainable=False)
+        self._start = start
+        self.follows = False
+
+    def start(self) -> np.ndarray:
+        """The value before the first batch."""
+        return np.asarray(self._start(), self.dtype.numpy)
+
+
 class Metric:
-    """A mean over examples: ``sum(value * weight) / sum(weight)``.
+    """What all metrics share. A metric of your own makes its state in ``__init__`` and defines two methods, in ops:
+
+        class Positives(uf.metrics.Metric):
+            def __init__(self, name="positives"):
+                super().__init__(name=name)
+                self.count = self.add_weight(shape=(), name="count")
+
+            def update_state(self, y_true, y_pred, sample_weight=None):
+                self.count.assign_add(uf.ops.sum(uf.ops.cast(uf.ops.greater(y_pred, 0), self.dtype)))
+
+            def result(self):
+                return self.count
 
     Args:
         name: how logs call it.
+        dtype: of its state; that of the model's computation, at least float32, unless given.
 
     ``goal`` says to callbacks whether less (``"min"``) or more (``"max"``) is better; None: not known.
     """
 
-    name: str
     goal: ClassVar[str | None] = None
 
+    def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
+        if name is not None and (not isinstance(name, str) or not name):
+            raise ArgumentError(f"{type(self).__name__}: name is a non-empty string, not {name!r}.")
+        self.name = name or _snake(type(self).__name__)
+        self._dtype: DType | None = None if dtype is None else dtype_of(dtype)
+        self._variables: list[MetricVariable] = []
+
+    @property
+    def dtype(self) -> DType:
+        """The dtype of the state."""
+        return self._dtype or floatx()
+
+    @property
+    def variables(self) -> list[MetricVariable]:
+        """What the metric keeps."""
+        return list(self._variables)
+
+    def add_variable(
+        self, shape: Sequence[int] = (), initializer: Any = "zeros", dtype: DTypeLike | None = None,
+        name: str | None = None,
+    ) -> MetricVariable:  # fmt: skip
+        """A variable of the metric's state.
+
+        Args:
+            shape: static sizes.
+            initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``.
+            dtype: the metric's unless given.
+        """
+        draw, sizes = initializers.get(initializer), tuple(int(size) for size in shape)
+        called = name or f"variable_{len(self._variables)}"
+
+        def start() -> np.ndarray:
+            return np.asarray(draw(sizes, variable.dtype, np.random.default_rng(0)))
+
+        variable = MetricVariable(f"{self.name}/{called}", sizes, dtype or self.dtype, start)
+        variable.follows = dtype is None
+        self._variables.append(variable)
+        return variable
+
+    add_weight = add_variable
+
+    def computed_in(self, dtype: DType) -> None:
+        """Keep the state in ``dtype`` from now on, unless one was asked for."""
+        if self._dtype is None:
+            for variable in self._variables:
+                if variable.follows and variable.dtype != dtype:
+                    variable.retype(dtype)
+            self._dtype = dtype
+
+    def update_state(self, *args: Any, **kwargs: Any) -> None:
+        """Take in one batch. Overridden by every metric."""
+        raise ArgumentError(f"{type(self).__name__} does not define update_state().")
+
+    def result(self) -> Any:
+        """The metric of all batches since the last reset: a scalar, or a dict of them. Overridden by every metric."""
+        raise ArgumentError(f"{type(self).__name__} does not define result().")
+
+    def reset_state(self) -> None:
+        """Forget all batches."""
+        for variable in self._variables:
+            if is_building():
+                update(variable, variable.start())
+            else:
+                variable.assign(variable.start())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """`update_state`, then `result`."""
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+    def result_of(self, values: Mapping[int, np.ndarray]) -> Any:
+        """`result` on the host, for the values that variables (by their ids) have."""
+        with overlaid(Overlay(dict(values))), use_backend("numpy"):
+            return self.result()
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make a metric like this one."""
+        return {"name": self.name, "dtype": None if self._dtype is None else self._dtype.name}
+
+    def __repr__(self) -> str:
+        arguments = {k: v for k, v in self.get_config().items() if v is not None}
+        return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
+
+
+def _snake(name: str) -> str:
+    return "".join("_" + c.lower() if c.isupper() else c for c in name).lstrip("_")
+
+
+class Mean(Metric):
+    """The weighted mean of values: ``sum(value * weight) / sum(weight)``.
+
+    Example::
+
+        loss = uf.metrics.Mean(name="loss")
+    """
+
+    def __init__(self, name: str | None = "mean", dtype: DTypeLike | None = None) -> None:
+        super().__init__(name, dtype)
+        self.total = self.add_variable((), "zeros", name="total")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Take in ``values``, a tensor of any shape, each counted ``sample_weight`` times (it broadcasts)."""
+        values = ops.stop_gradient(ops.cast(values, self.total.dtype))
+        if sample_weight is None:
+            count: Any = _size(values, self.count.dtype)
+        else:
+            weights = ops.cast(losses._like(sample_weight, values), self.total.dtype)
+            weights = ops.multiply(weights, ops.ones_like(values))
+            values, count = ops.multiply(values, weights), ops.sum(weights)
+        total = values if not type_of(values).rank else ops.sum(values)
+        self.total.assign_add(total)
+        self.count.assign_add(ops.stop_gradient(count))
+
+    def result(self) -> Any:
+        nothing = ops.equal(self.count, 0.0)
+        return ops.where(nothing, 0.0, ops.divide(self.total, ops.where(nothing, 1.0, self.count)))
+
+
+def _size(values: Any, dtype: DType) -> Any:
+    """How many elements ``values`` has, as a scalar."""
+    return ops.full((), _product(type_of(values).shape), dtype, like=values)
+
+
+def _product(shape: Sequence[Any]) -> Any:
+    found: Any = 1
+    for size in shape:
+        found = size if isinstance(found, int) and found == 1 else found * size
+    return found
+
+
+class Sum(Metric):
+    """The weighted sum of values."""
+
+    def __init__(self, name: str | None = "sum", dtype: DTypeLike | None = None) -> None:
+        super().__init__(name, dtype)
+        self.total = self.add_variable((), "zeros", name="total")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Take in ``values``, a tensor of any shape, each times ``sample_weight`` (it broadcasts)."""
+        values = ops.stop_gradient(ops.cast(values, self.total.dtype))
+        if sample_weight is not None:
+            weights = ops.cast(losses._like(sample_weight, values), self.total.dtype)
+            values = ops.multiply(values, weights)
+        self.total.assign_add(ops.sum(values))
+
+    def result(self) -> Any:
+        return ops.add(self.total, 0.0)
+
+
+class MeanOverExamples(Mean):
+    """The mean of one value for each example (or step), which a subclass gives by `values`."""
+
     def values(self, y_true: Any, y_pred: Any) -> Any:
-        """One float for each example (or step). Overridden by every metric."""
+        """One float for each example (or step). Overridden by every such metric."""
         raise ArgumentError(f"{type(self).__name__} does not define values().")
 
-    def sums(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> list[Any]:
-        """Two scalars of one batch, to be added up: the weighted sum of the values, and of the weights."""
-        values = self.values(y_true, y_pred)
-        weights = ops.ones_like(values)
-        for factor in (sample_weight, mask):
-            if factor is not None:
-                weights = ops.multiply(weights, ops.cast(losses._like(factor, values), type_of(values).dtype))
-        return [ops.sum(ops.multiply(values, weights)), ops.sum(weights)]
-
-    def result(self, sums: Sequence[float] | np.ndarray) -> float:
-        """The metric from the sums over all batches."""
-        return float(sums[0] / sums[1]) if sums[1] else 0.0
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # as in Keras
+        """Take in targets and predictions of one batch."""
+        super().update_state(self.values(y_true, y_pred), sample_weight)
 
 
-@dataclass(frozen=True, kw_only=True)
-class SparseCategoricalAccuracy(Metric):
+class SparseCategoricalAccuracy(MeanOverExamples):
     """How often the largest prediction is the integer label's."""
 
-    name: str = "sparse_categorical_accuracy"
     goal = "max"
+
+    def __init__(
+        self, name: str | None = "sparse_categorical_accuracy", dtype: DTypeLike | None = None
+    ) -> None:
+        super().__init__(name, dtype)
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         hit = ops.equal(labels_of(y_true, y_pred), ops.argmax(y_pred, axis=-1))
         return ops.cast(hit, type_of(y_pred).dtype)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CategoricalAccuracy(Metric):
+class CategoricalAccuracy(MeanOverExamples):
     """How often the largest prediction is where the target is largest."""
 
-    name: str = "categorical_accuracy"
     goal = "max"
+
+    def __init__(self, name: str | None = "categorical_accuracy", dtype: DTypeLike | None = None) -> None:
+        super().__init__(name, dtype)
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         hit = ops.equal(ops.argmax(matched(y_true, y_pred), axis=-1), ops.argmax(y_pred, axis=-1))
         return ops.cast(hit, type_of(y_pred).dtype)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BinaryAccuracy(Metric):
+class BinaryAccuracy(MeanOverExamples):
     """How often a prediction lies on the target's side of ``threshold``, the mean over the last axis."""
 
-    name: str = "binary_accuracy"
-    threshold: float = 0.5
     goal = "max"
 
-    def __post_init__(self) -> None:
-        number("BinaryAccuracy: threshold", self.threshold, "(-inf, inf)")
+    def __init__(
+        self, name: str | None = "binary_accuracy", dtype: DTypeLike | None = None, threshold: float = 0.5
+    ) -> None:
+        super().__init__(name, dtype)
+        self.threshold = number("BinaryAccuracy: threshold", threshold, "(-inf, inf)")
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         above = ops.cast(ops.greater(y_pred, self.threshold), type_of(y_pred).dtype)
         hit = ops.equal(matched(y_true, y_pred), above)
         return ops.mean(ops.cast(hit, type_of(y_pred).dtype), axis=-1)
 
-
-@dataclass(frozen=True, kw_only=True)
-class LossMetric(Metric):
-    """The mean of a loss's unreduced values."""
-
-    name: str
-    loss: losses.Loss
-    goal = "min"
-
-    def values(self, y_true: Any, y_pred: Any) -> Any:
-        return self.loss.call(y_true, y_pred)
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "threshold": self.threshold}
 
 
-@dataclass(frozen=True, kw_only=True)
-class MeanSquaredError(LossMetric):
+class MeanSquaredError(MeanOverExamples):
     """The mean squared error."""
 
-    name: str = "mean_squared_error"
-    loss: losses.Loss = field(default_factory=losses.MeanSquaredError)
+    goal = "min"
 
-
-@dataclass(frozen=True, kw_only=True)
-class MeanAbsoluteError(LossMetric):
-    """The mean absolute error."""
-
-    name: str = "mean_absolute_error"
-    loss: losses.Loss = field(default_factory=losses.MeanAbsoluteError)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FunctionMetric(Metric):
-    """The mean of a user's function ``(y_true, y_pred) -> values``."""
-
-    function: Callable[[Any, Any], Any]
+    def __init__(self, name: str | None = "mean_squared_error", dtype: DTypeLike | None = None) -> None:
+        super().__init__(name, dtype)
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
-        return self.function(y_true, y_pred)
+        return losses.MeanSquaredError().call(y_true, y_pred)
+
+
+class MeanAbsoluteError(MeanOverExamples):
+    """The mean absolute error."""
+
+    goal = "min"
+
+    def __init__(self, name: str | None = "mean_absolute_error", dtype: DTypeLike | None = None) -> None:
+        super().__init__(name, dtype)
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        return losses.MeanAbsoluteError().call(y_true, y_pred)
+
+
+class MeanMetricWrapper(MeanOverExamples):
+    """The mean of a function ``fn(y_true, y_pred, **options)`` that gives values."""
+
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: DTypeLike | None = None, **options: Any
+    ) -> None:
+        if not callable(fn):
+            raise ArgumentError(f"MeanMetricWrapper takes a function (y_true, y_pred), not {fn!r}.")
+        super().__init__(name or getattr(fn, "__name__", "metric"), dtype)
+        self.fn, self.options = fn, options
+
+    def values(self, y_true: Any, y_pred: Any) -> Any:
+        return self.fn(y_true, y_pred, **self.options)
 
 
 NAMES: dict[str, Callable[..., Metric]] = {
@@ -152,12 +336,7 @@ def get(metric: Any, true_shape: Sequence[Any], pred_shape: Sequence[Any]) -> Me
             raise UnknownName("metric", metric, [*NAMES, *_ACCURACIES])
         return NAMES[metric](name=metric)
     if callable(metric) and not isinstance(metric, type):
-        return FunctionMetric(name=getattr(metric, "__name__", "metric"), function=metric)
+        return MeanMetricWrapper(metric)
     raise ArgumentError(
         f"A metric is a name, a uf.metrics.Metric or a function (y_true, y_pred), not {metric!r}."
     )
-
-
-def results(metrics: Sequence[Metric], totals: np.ndarray) -> dict[str, float]:
-    """Every metric's value from the running sums, two for each."""
-    return {m.name: m.result(totals[2 * i : 2 * i + 2]) for i, m in enumerate(metrics)}

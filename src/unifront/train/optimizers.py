@@ -7,6 +7,7 @@ them from backend to backend.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from unifront.errors import ArgumentError, UnknownName
 from unifront.layers.arguments import arguments_of
 from unifront.opset.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, RMSPROP_UPDATE, SGD_UPDATE
 from unifront.opset.spec import OpSpec
-from unifront.train.arguments import number
+from unifront.train.arguments import number, whole
 from unifront.train.schedules import Schedule
 from unifront.weights import Variable
 
@@ -29,8 +30,14 @@ class Optimizer:
         clipnorm: scales each gradient to at most this norm.
         clipvalue: limits each element of the gradients.
         global_clipnorm: scales all gradients together to at most this norm.
+        use_ema: keep an exponential average of each weight, taken after its update; see `finalize_variable_values`.
+        ema_momentum: the share that the average keeps of itself at each step.
+        ema_overwrite_frequency: every so many steps the weights become their averages; None: never.
+        gradient_accumulation_steps: update only every so many calls, by the mean of their gradients.
+        groups: for weights whose path fits a pattern (``"*/bias"``), their own ``learning_rate`` or
+            ``weight_decay``: ``{"*/bias": {"weight_decay": 0.0}}``. The first pattern that fits counts.
 
-    ``iterations`` counts the steps done. ``learning_rate`` may be set between steps.
+    ``iterations`` counts the updates done. ``learning_rate`` may be set between steps.
 
     Raises `UnknownName` for an argument that the optimizer does not take, `ArgumentError` for a value outside
     its range.
@@ -46,6 +53,11 @@ class Optimizer:
         clipnorm: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        gradient_accumulation_steps: int | None = None,
+        groups: Mapping[str, Mapping[str, Any]] | None = None,
         name: str | None = None,
         **unknown: Any,
     ) -> None:
@@ -63,8 +75,16 @@ class Optimizer:
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clipping: tuple[str, float] | None = next(iter(chosen.items()), None)
+        if not isinstance(use_ema, bool):
+            raise ArgumentError(f"{own}: use_ema is True or False, not {use_ema!r}.")
+        self.use_ema, self.ema_momentum = use_ema, number(f"{own}: ema_momentum", ema_momentum, "[0, 1]")
+        self.ema_overwrite_frequency = _count(f"{own}: ema_overwrite_frequency", ema_overwrite_frequency)
+        self.gradient_accumulation_steps = _count(
+            f"{own}: gradient_accumulation_steps", gradient_accumulation_steps
+        )
+        self.groups = {pattern: _group(own, pattern, given) for pattern, given in (groups or {}).items()}
         self.name = name or type(self).__name__.lower()
-        self.iterations = 0
+        self.calls = 0
         self._slots: dict[int, tuple[Variable, ...]] = {}
         self._of: dict[int, Variable] = {}
 
@@ -79,13 +99,79 @@ class Optimizer:
             number(f"{type(self).__name__}: learning_rate", value, "[0, inf)")
         self._learning_rate = value
 
+    @property
+    def iterations(self) -> int:
+        """How many updates were done; with ``gradient_accumulation_steps`` fewer than ``calls``."""
+        return self.calls // (self.gradient_accumulation_steps or 1)
+
+    @iterations.setter
+    def iterations(self, value: int) -> None:
+        self.calls = int(value) * (self.gradient_accumulation_steps or 1)
+
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
         """The operation that updates one weight, and its attributes. Overridden by every optimizer."""
         raise ArgumentError(f"{type(self).__name__} does not define rule().")
 
-    def rate(self, step: int) -> float:
-        """The learning rate for the step after ``step`` steps."""
-        return float(self.learning_rate(step) if callable(self.learning_rate) else self.learning_rate)
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable]) -> None:
+        """Update each variable by its gradient: in the graph being traced, or at once on native arrays.
+
+        Args:
+            grads: one for each variable, of its type; None leaves the variable alone.
+            trainable_variables: the variables.
+
+        Raises `ArgumentError` if there is no gradient at all, or not one for each variable. As in Keras.
+        """
+        from unifront.train.updating import apply
+
+        apply(self, list(grads), list(trainable_variables))
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> None:
+        """`apply` for pairs ``(gradient, variable)``."""
+        pairs = list(grads_and_vars)
+        self.apply([gradient for gradient, _ in pairs], [variable for _, variable in pairs])
+
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
+        """Weights that do not decay: those given, and those whose path holds one of the names. As in Keras."""
+        patterns = [variable.path for variable in var_list or ()] + [f"*{name}*" for name in var_names or ()]
+        added = {pattern: {**self.groups.get(pattern, {}), "weight_decay": 0.0} for pattern in patterns}
+        self.groups = {**added, **{p: g for p, g in self.groups.items() if p not in added}}
+
+    def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
+        """With ``use_ema``: give the variables their averages. `fit` does so at its end, as Keras's does."""
+        for variable in var_list if self.use_ema else ():
+            if self.has_slots(variable):
+                variable.assign(self.slot(variable, "average").numpy())
+
+    def group_of(self, variable: Variable) -> tuple[str | None, Mapping[str, Any]]:
+        """The pattern of ``groups`` that fits the variable's path, and what it says."""
+        for pattern, given in self.groups.items():
+            if fnmatchcase(variable.path, pattern):
+                return pattern, given
+        return None, {}
+
+    def all_slot_names(self) -> tuple[str, ...]:
+        """The names of the slots of each variable: the rule's, then those of averages and accumulation."""
+        average = ("average",) if self.use_ema else ()
+        accumulator = ("gradient_accumulator",) if self.gradient_accumulation_steps else ()
+        return (*self.slot_names, *average, *accumulator)
+
+    def slot(self, variable: Variable, name: str) -> Variable:
+        """The slot of ``variable`` called ``name``."""
+        return self.slots(variable)[self.all_slot_names().index(name)]
+
+    def build(self, variables: Sequence[Variable]) -> None:
+        """Make the slots of ``variables`` now."""
+        for variable in variables:
+            self.slots(variable)
+
+    def rate(self, step: int, pattern: str | None = None) -> float:
+        """The learning rate for the step after ``step`` steps, of the group called ``pattern``."""
+        chosen = (
+            self.groups[pattern].get("learning_rate", self.learning_rate) if pattern else self.learning_rate
+        )
+        return float(chosen(step) if callable(chosen) else chosen)
 
     def slots(self, variable: Variable) -> tuple[Variable, ...]:
         """The slots of ``variable``, made (zero) at the first call; they are called ``PATH/SLOT``."""
@@ -96,7 +182,7 @@ class Optimizer:
                     f"{variable.path}/{name}", shape, variable.dtype,
                     initial=np.full(shape, self.initial(name), variable.dtype.numpy), trainable=False,
                 )
-                for name in self.slot_names
+                for name in self.all_slot_names()
             )  # fmt: skip
             self._of[id(variable)] = variable
         return self._slots[id(variable)]
@@ -130,11 +216,42 @@ class Optimizer:
         elif callable(schedule):
             rate = self.rate(self.iterations)
         clipping = dict([self.clipping]) if self.clipping else {}
-        return {"learning_rate": rate, "weight_decay": self.weight_decay, **clipping, **self.own_config()}
+        options: dict[str, Any] = {}
+        if self.use_ema:
+            options = {
+                "use_ema": True, "ema_momentum": self.ema_momentum,
+                "ema_overwrite_frequency": self.ema_overwrite_frequency,
+            }  # fmt: skip
+        if self.gradient_accumulation_steps:
+            options["gradient_accumulation_steps"] = self.gradient_accumulation_steps
+        if self.groups:
+            options["groups"] = {pattern: dict(given) for pattern, given in self.groups.items()}
+        return {
+            "learning_rate": rate, "weight_decay": self.weight_decay, **clipping, **options, **self.own_config()
+        }  # fmt: skip
 
     def own_config(self) -> dict[str, Any]:
         """The arguments that only this class takes."""
         return {}
+
+
+def _count(what: str, value: Any) -> int | None:
+    return None if value is None else whole(what, value)
+
+
+GROUP_OPTIONS: Mapping[str, str] = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
+"""What a group of weights may have of its own, and in which range."""
+
+
+def _group(own: str, pattern: Any, given: Any) -> dict[str, Any]:
+    if not isinstance(pattern, str) or not isinstance(given, Mapping):
+        raise ArgumentError(f"{own}: groups map a pattern of paths to options, not {pattern!r} to {given!r}.")
+    for option, value in given.items():
+        if option not in GROUP_OPTIONS:
+            raise UnknownName(f"option of the group {pattern!r} of {own}", option, GROUP_OPTIONS)
+        if not (option == "learning_rate" and callable(value) and not isinstance(value, type)):
+            number(f"{own}: {option} of {pattern!r}", value, GROUP_OPTIONS[option])
+    return dict(given)
 
 
 class SGD(Optimizer):
@@ -224,23 +341,3 @@ def get(optimizer: Any) -> Optimizer:
     if isinstance(optimizer, str):
         raise UnknownName("optimizer", optimizer, NAMES)
     raise ArgumentError(f"An optimizer is a name or a uf.optimizers.Optimizer, not {optimizer!r}.")
-
-
-def clip(gradients: Sequence[Any], clipping: tuple[str, float]) -> list[Any]:
-    """Gradients limited as `Optimizer` says (``clipnorm``, ``clipvalue`` or ``global_clipnorm``)."""
-    from unifront import ops
-
-    kind, limit = clipping
-    if kind == "clipvalue":
-        return [ops.clip(gradient, -limit, limit) for gradient in gradients]
-
-    def scaled(gradient: Any, norm: Any) -> Any:
-        return ops.multiply(gradient, ops.divide(limit, ops.maximum(norm, limit)))
-
-    squares = [ops.sum(ops.square(gradient)) for gradient in gradients]
-    if kind == "clipnorm":
-        return [scaled(g, ops.sqrt(s)) for g, s in zip(gradients, squares, strict=True)]
-    total = squares[0]
-    for square in squares[1:]:
-        total = ops.add(total, square)
-    return [scaled(gradient, ops.sqrt(total)) for gradient in gradients]

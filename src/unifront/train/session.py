@@ -1,122 +1,150 @@
-"""A training session: the values of a model's variables, lent to one compiled step."""
+"""A session: the values of variables, lent to one compiled step."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
-from unifront.backends import Array, Placement, TrainState, TrainStep
-from unifront.ir.emit import storage_of
+from unifront.backends import Array, Placement, StepState
+from unifront.backends import Step as CompiledStep
+from unifront.ir.layouts import storage_of
 from unifront.train.interrupts import Interrupts
-from unifront.train.optimizers import Optimizer
-from unifront.train.plan import Step, slot_variables
-from unifront.weights import Variable
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from unifront.train.step import TracedStep
+from unifront.weights import MOVING, Variable
 
 
 class Session:
-    """Runs a training step on a backend. Between the first step and `give_back` it holds every value.
+    """Runs a traced step on a backend. Between the first run and `give_back` it holds every value.
 
-    Anyone who reads a variable meanwhile (a callback, a save) makes the session give the values back; the
-    next step takes them again. So a value has one home at any time. ``interrupts`` wait while values move.
+    Anyone who reads a variable meanwhile (a callback, a save, another thread) makes the session give the values back;
+    the next run takes them again. So a value has one home at any time. A reader in another thread waits for the run
+    under way, and keeps what it read: the session goes on with copies. ``interrupts`` wait while values move.
+
+    Args:
+        runs: how many runs were done before, as the one item, which the session counts on: what the key of each run
+            is made with.
     """
 
     def __init__(
-        self, step: Step, optimizer: Optimizer, place: Placement, seed: int, interrupts: Interrupts
+        self, step: TracedStep, place: Placement, seed: int, interrupts: Interrupts, runs: list[int]
     ) -> None:
-        assert step.plan is not None
         self._held = interrupts.held
-        self.step, self.optimizer, self.place = step, optimizer, place
-        self.plan = step.plan
+        self.step, self.place, self.runs = step, place, runs
         rows = place.backend.rows(place.device)
-        self.layouts = storage_of(self.plan.graph, rows.storage)
-        self.variables = step.tracing.variables
-        self.slots = slot_variables(step, optimizer)
-        self._key = place.backend.key(seed, place.device)
-        self._compiled: TrainStep | None = None
+        self.layouts = storage_of(step.plan.graph, rows.storage)
+        self._key = place.backend.key(seed, place.device) if step.plan.has_key else None
+        self._compiled: CompiledStep | None = None
         self._lent = False
+        self._lock = threading.RLock()
+        self._carried = set(step.plan.carry)
 
-    def _take(self) -> TrainStep:
-        """Borrow every value, if it is not borrowed already."""
-        if self._compiled is not None and self._lent:
-            return self._compiled
+    @contextmanager
+    def _taken(self) -> Iterator[CompiledStep]:
+        """A block in which every value is borrowed, and stays so: other threads wait for them."""
         with self._held():
-            return self._take_all()
+            with MOVING:  # before the lock: who reads a variable holds this, and waits for that
+                self._lock.acquire()
+                try:
+                    step = self._compiled if self._lent else None
+                    step = step or self._take_all()
+                except BaseException:
+                    self._lock.release()
+                    raise
+            try:
+                yield step
+            finally:
+                self._lock.release()
 
-    def _take_all(self) -> TrainStep:
-        totals = self._totals() if self._compiled is None else self._compiled.state.totals
+    def _take_all(self) -> CompiledStep:
         values = [
-            v.native(self.place, layout) for v, layout in zip(self.variables, self.layouts, strict=True)
+            variable.owned(self.place, layout) if i in self._carried else variable.native(self.place, layout)
+            for i, (variable, layout) in enumerate(zip(self.step.variables, self.layouts, strict=True))
         ]
-        slots = [
-            tuple(slot.native(self.place, self.layouts[i]) for slot in own)
-            for i, own in zip(self.plan.trainable, self.slots, strict=True)
-        ]
-        state = TrainState(values, slots, totals, self._key, self.optimizer.iterations)
         if self._compiled is None:
-            self._compiled = self.place.backend.train_step(self.plan, state, self.place.device)
+            state = StepState(values, self._key)
+            self._compiled = self.place.backend.step(self.step.plan, state, self.place.device)
         else:
-            self._compiled.state = state
-        for variable in self._all():
+            self._compiled.state.variables = values
+        for variable in self.step.variables:
             variable.lend(self)
         self._lent = True
         return self._compiled
 
-    def _all(self) -> list[Variable]:
-        return [*self.variables, *(slot for own in self.slots for slot in own)]
-
     def give_back(self) -> None:
         """Put every value back into its variable."""
-        if not self._lent or self._compiled is None:
-            return
-        with self._held():
-            self._lent = False
-            state = self._compiled.state
-            for variable, value, layout in zip(self.variables, state.variables, self.layouts, strict=True):
-                variable.restore(value, self.place, layout)
-            for i, own, values in zip(self.plan.trainable, self.slots, state.slots, strict=True):
-                for slot, value in zip(own, values, strict=True):
-                    slot.restore(value, self.place, self.layouts[i])
-            self.optimizer.iterations = state.iteration
+        with self._lock:
+            if not self._lent or self._compiled is None:
+                return
+            with self._held():
+                self._lent = False
+                values = self._compiled.state.variables
+                for variable, value, layout in zip(self.step.variables, values, self.layouts, strict=True):
+                    variable.restore(value, self.place, layout)
 
-    def _totals(self) -> Array:
-        return self.place.backend.array(self.step.no_totals(), self.place.device)
+    def reset_metrics(self) -> None:
+        """Start every metric of the step again."""
+        with self._taken() as step:
+            state, backend = step.state, self.place.backend
+            state.variables = list(state.variables)
+            for position in self.step.metric_variables:
+                start = self.step.variables[position].start()  # type: ignore[attr-defined]  # a MetricVariable
+                state.variables[position] = backend.array(start, self.place.device)
 
-    def reset_totals(self) -> None:
-        """Start the running sums again."""
-        self._take().state.totals = self._totals()
+    def logs(self) -> dict[str, Any]:
+        """What the step logs, as of the last run; waits for the device."""
+        with self._taken() as step:
+            state, numpy = step.state, self.place.backend.numpy
+            values = {
+                id(self.step.variables[i]): numpy(state.variables[i]) for i in self.step.metric_variables
+            }
+            found: dict[str, Any] = {}
+            for name, log in self.step.logs.items():
+                result = numpy(state.results[log]) if isinstance(log, int) else log.result_of(values)
+                if isinstance(result, dict):
+                    found |= {f"{name}_{part}": float(one) for part, one in result.items()}
+                else:
+                    found[name] = float(result)
+            return found
 
-    def read_totals(self) -> np.ndarray:
-        """The running sums; waits for the device."""
-        return self.place.backend.numpy(self._take().state.totals)
+    def results(self) -> tuple[Array, ...]:
+        """The results of the last run, on the device."""
+        with self._taken() as step:
+            return step.state.results
 
-    @property
-    def iteration(self) -> int:
-        """Steps done by the optimizer."""
-        return (
-            self._compiled.state.iteration
-            if self._compiled is not None and self._lent
-            else self.optimizer.iterations
-        )
+    def values(self) -> list[tuple[Variable, np.ndarray]]:
+        """The variables that the step replaces, without metrics, and their values in the layout of the step."""
+        with self._taken() as step:
+            numpy, metrics = self.place.backend.numpy, set(self.step.metric_variables)
+            return [
+                (self.step.variables[i], numpy(step.state.variables[i]))
+                for i in self.step.plan.carry
+                if i not in metrics
+            ]
 
     def run(self, arrays: Sequence[Array], indices: np.ndarray) -> None:
-        """Steps on batches of arrays kept on the device; ``indices`` is ``[steps, batch]``."""
-        with self._held():
-            step = self._take()
-            first = self.iteration
-            rates = [self.optimizer.rate(first + i) for i in range(len(indices))]
-            step.run(arrays, indices, rates)
-            self.optimizer.iterations = step.state.iteration
+        """Runs on batches of arrays kept on the device; ``indices`` is ``[runs, batch]``."""
+        with self._taken() as step:
+            counters = [self._counters(ahead) for ahead in range(len(indices))]
+            step.run(arrays, indices, counters)
+            self._advance(len(indices))
 
-    def step_on(self, batch: Sequence[Array]) -> None:
-        """One step on a batch of native arrays."""
-        with self._held():
-            step = self._take()
-            step(batch, self.optimizer.rate(self.iteration))
-            self.optimizer.iterations = step.state.iteration
+    def run_on(self, batch: Sequence[Array]) -> None:
+        """One run on a batch of native arrays."""
+        with self._taken() as step:
+            step(batch, self._counters(0))
+            self._advance(1)
+
+    def _counters(self, ahead: int) -> list[float]:
+        return [counter.value(ahead, self.runs[0]) for counter in self.step.counters]
+
+    def _advance(self, count: int) -> None:
+        self.runs[0] += count
+        for optimizer, calls in self.step.optimizers:
+            optimizer.calls += calls * count
 
     def put(self, array: np.ndarray) -> Array:
         """``array`` on the device."""

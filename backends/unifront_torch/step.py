@@ -1,0 +1,114 @@
+"""A step: one eager program, whose gradients autograd takes and whose updates multi-tensor kernels write in place.
+
+A step runs eagerly, so what counts besides the kernels is Python: nothing is done for each variable but by the
+kernels' own lists. Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import is_
+from typing import Any
+
+import numpy as np
+import torch
+
+from unifront.backends import StepPlan, StepState
+from unifront.ir.emit import Rows
+from unifront.opset.replay import step_program
+from unifront_torch.dtypes import TORCH
+from unifront_torch.lower.optimize import like
+
+
+class TorchStep:
+    """A compiled plan; see `unifront.backends.Step`. Nothing in ``state`` ever requires a gradient.
+
+    What updates overwrite is changed in place. Whatever else is carried replaces the array before it; a result that
+    shares memory with what is overwritten, or with the batch, is copied.
+    """
+
+    def __init__(self, plan: StepPlan, state: StepState, rows: Rows) -> None:
+        made = step_program(plan, rows)
+        self.plan, self.state, self._made = plan, state, made
+        self.storage, self.source, self._function = (
+            made.program.storage,
+            made.program.source,
+            made.program.function,
+        )
+        places = {variable.value: i for i, variable in enumerate(made.graph.variables)}
+        self._trained = [
+            places[value]
+            for node in made.graph.nodes
+            if node.op.name == "gradient"
+            for value in node.operands[: node.attributes["wrt"]]
+            if value in places
+        ]
+        count = plan.counters
+        types = [value.type for value in plan.graph.inputs[len(plan.graph.inputs) - count :]]
+        # Counters stay on the host, where kernels read them without waiting; they go with any device's tensors.
+        self._counters = [torch.zeros((), dtype=TORCH[type_.dtype.name]) for type_ in types]
+        self._bound: list[Any] | None = None
+
+    def _bind(self) -> None:
+        """Take up what is in ``state``: leaves for autograd, and memory that kernels can walk side by side."""
+        variables = self.state.variables
+        for i, value in enumerate(variables):
+            variables[i] = value.detach()
+        for param, *slots in self._made.in_place:
+            variables[param] = _dense(variables[param])
+            for slot in slots:
+                variables[slot] = like(variables[param], variables[slot])
+        self._operands = list(variables)
+        for position in self._trained:
+            self._operands[position] = variables[position].detach().requires_grad_()
+        self._overwritten = {
+            _memory(variables[position]) for positions in self._made.in_place for position in positions
+        }
+        self._overwritten.update(map(_memory, self._counters))
+        self._bound = list(variables)
+
+    def __call__(self, batch: Sequence[Any], counters: Sequence[float]) -> None:
+        state = self.state
+        variables = state.variables
+        if self._bound is None or not all(map(is_, variables, self._bound)):
+            self._bind()  # somebody put other values into the state
+        bound = self._bound or []
+        for counter, value in zip(self._counters, counters, strict=True):
+            counter.fill_(value)
+        key = (state.key,) if self.plan.has_key else ()
+        inputs = (*batch, *key, *self._counters)
+        with torch.no_grad():
+            if self._made.in_place:
+                outputs = self._function(inputs, tuple(self._operands), tuple(variables))
+            else:
+                outputs = self._function(inputs, tuple(self._operands))
+            count = self.plan.results
+            shared = self._overwritten.union(map(_memory, batch))
+            state.results = tuple(o.clone() if _memory(o) in shared else o for o in outputs[:count])
+            for position, value in zip(self._made.carry, outputs[count:], strict=True):
+                if position is None:
+                    continue
+                if _memory(value) in shared:
+                    value = value.clone()
+                variables[position] = bound[position] = value
+                operand = self._operands[position]
+                self._operands[position] = value.detach().requires_grad_() if operand.requires_grad else value
+
+    def run(
+        self, arrays: Sequence[torch.Tensor], indices: np.ndarray, counters: Sequence[Sequence[float]]
+    ) -> None:
+        """Runs on batches taken from ``arrays`` on the device."""
+        numbers = torch.as_tensor(indices, device=arrays[0].device if arrays else None)
+        for rows, own in zip(numbers.unbind(0), counters, strict=True):
+            self([array.index_select(0, rows) for array in arrays], own)
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    """Where the memory behind ``tensor`` begins; views share it."""
+    return tensor.untyped_storage().data_ptr()
+
+
+def _dense(tensor: torch.Tensor) -> torch.Tensor:
+    """``tensor``, or a copy of it where its elements do not lie in memory without gaps or overlaps."""
+    same = torch.empty_like(tensor)
+    return tensor if same.stride() == tensor.stride() else same.copy_(tensor)

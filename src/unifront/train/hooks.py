@@ -1,0 +1,148 @@
+"""What `Model.train_step`, `test_step` and their like do unless they are overridden."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from unifront import ops, tree
+from unifront.errors import ArgumentError
+from unifront.gradients import value_and_grad
+from unifront.opset.tensor import is_building, type_of
+from unifront.train.compiled import penalties, state_dtype, track_loss
+from unifront.train.metrics import Metric
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+
+def unpack(data: Any) -> tuple[Any, Any, Any]:
+    """``x, y, sample_weight`` of what a step is given; None for what is not there."""
+    if not isinstance(data, tuple):
+        return data, None, None
+    return (*data, None, None)[:3]
+
+
+def pack(x: Any, y: Any = None, sample_weight: Any = None) -> Any:
+    """What a step is given, as Keras packs it."""
+    if sample_weight is not None:
+        return x, y, sample_weight
+    if y is not None:
+        return x, y
+    return (x,) if isinstance(x, list | tuple) else x
+
+
+def train_step(model: Model, data: Any) -> dict[str, Any]:
+    """Forward, loss, gradients, update, metrics."""
+    x, y, weight = unpack(data)
+
+    def loss_of() -> Any:
+        return _judged(model, x, y, weight, training=True)
+
+    weights = model.trainable_weights
+    _, gradients = value_and_grad(loss_of, wrt=weights)()
+    if weights:
+        model.optimizer.apply(gradients, weights)
+    return model.get_metrics_result()
+
+
+def test_step(model: Model, data: Any) -> dict[str, Any]:
+    """Forward, loss, metrics."""
+    x, y, weight = unpack(data)
+    _judged(model, x, y, weight, training=False)
+    return model.get_metrics_result()
+
+
+def _judged(model: Model, x: Any, y: Any, weight: Any, *, training: bool) -> Any:
+    """The loss; the metrics take in the batch."""
+    predicted = model(x, training=training)
+    loss = model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weight, training=training)
+    if loss is None:
+        raise ArgumentError("The model was compiled without a loss; call compile(loss=...).")
+    track_loss(model, loss, tree.leaves(predicted)[0])
+    model.compute_metrics(x, y, predicted, weight)
+    return loss
+
+
+def compute_loss(model: Model, y: Any, predicted: Any, weight: Any) -> Any:
+    """The total loss of a batch."""
+    compiled = model._compiled()
+    total: Any = None
+    if compiled.loss is not None:
+        names, trues, predictions = _outputs(model, y, predicted)
+        parts = _parts(model, names, trues, predictions)
+        total = compiled.loss_of(parts, trues, predictions, weight)
+    for penalty in penalties():
+        total = penalty if total is None else ops.add(total, ops.cast(penalty, type_of(total).dtype))
+    if total is None:
+        raise ArgumentError("The model was compiled without a loss; call compile(loss=...).")
+    return total
+
+
+def compute_metrics(model: Model, y: Any, predicted: Any, weight: Any) -> dict[str, Any]:
+    """Let the metrics of `Model.compile` take in a batch."""
+    compiled = model._compiled()
+    if compiled.metrics is not None or compiled.weighted_metrics is not None:
+        names, trues, predictions = _outputs(model, y, predicted)
+        parts = _parts(model, names, trues, predictions)
+        compiled.update_metrics(parts, trues, predictions, weight)
+    return model.get_metrics_result()
+
+
+def metrics_of(model: Model) -> dict[str, Metric]:
+    """Every metric of ``model`` by what logs call it."""
+    found: dict[str, Metric] = {} if model._training is None else model._training.logged()
+    taken = {id(metric) for metric in found.values()}
+    for value in vars(model).values():
+        for one in tree.leaves(value) if isinstance(value, list | tuple | dict) else [value]:
+            if isinstance(one, Metric) and id(one) not in taken:
+                found[one.name] = one
+                taken.add(id(one))
+    return found
+
+
+def metrics_result(model: Model) -> dict[str, Any]:
+    """Every metric's result; while a step is traced the metrics themselves, which are read when they are wanted."""
+    found = metrics_of(model)
+    if is_building():
+        dtype = state_dtype(model)
+        for metric in found.values():
+            metric.computed_in(dtype)
+        return dict(found)
+    return {name: float(metric.result_of(_values(metric))) for name, metric in found.items()}
+
+
+def _values(metric: Metric) -> dict[int, Any]:
+    return {id(variable): variable.numpy() for variable in metric.variables}
+
+
+def _parts(model: Model, names: Sequence[str], trues: list[Any], predictions: list[Any]) -> Any:
+    compiled, dtype = model._compiled(), state_dtype(model)
+    parts = compiled.build(names, trues, predictions)
+    for metric in compiled.logged().values():
+        metric.computed_in(dtype)
+    return parts
+
+
+def _outputs(model: Model, y: Any, predicted: Any) -> tuple[tuple[str, ...], list[Any], list[Any]]:
+    """The names, targets and predictions of the outputs."""
+    predictions = tree.leaves(predicted)
+    names = output_names(model, len(predictions))
+    if isinstance(y, Mapping) and all(name in y for name in names):
+        trues = [y[name] for name in names]
+    else:
+        trues = tree.leaves(y)
+    if len(trues) != len(predictions):
+        raise ArgumentError(
+            f"There are {len(trues)} targets for {len(predictions)} predictions: {', '.join(names)}."
+        )
+    return names, trues, predictions
+
+
+def output_names(model: Model, count: int) -> tuple[str, ...]:
+    """What logs and losses call the outputs of ``model``."""
+    if not model.has_free_inputs:
+        traced = model.trace(False)
+        if traced.output_count == count:
+            return traced.graph.output_names[:count]
+    return tuple(f"output_{i}" for i in range(count)) if count > 1 else ("output",)

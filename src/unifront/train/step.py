@@ -1,0 +1,174 @@
+"""From a model to the graph of one step: forward, loss, gradient, updates and metrics, traced from `train_step`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from unifront import ops, tree
+from unifront.backends import StepPlan
+from unifront.dtypes import int32
+from unifront.dtypes import key as key_dtype
+from unifront.errors import ArgumentError
+from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
+from unifront.opset.tensor import Builder, Counter, Traced, building, lift
+from unifront.reference import simplified
+from unifront.trace import CallContext, call_context, finish, renamed
+from unifront.train.compiled import state_dtype
+from unifront.train.metrics import Metric, MetricVariable
+from unifront.weights import Variable
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class TracedStep:
+    """One traced step.
+
+    Args:
+        plan: for a backend to compile.
+        variables: the live variables, one for each of the plan's graph.
+        counters: the host's numbers, one for each of the plan's counters.
+        logs: what the step logs: a metric, whose state is among the variables, or the number of a result.
+        names: what the logs are called.
+        structure: what the traced function gave, with numbers of results as leaves.
+        optimizers: those that it applies, and how often.
+    """
+
+    plan: StepPlan
+    variables: tuple[Variable, ...]
+    counters: tuple[Counter, ...]
+    logs: Mapping[str, Metric | int]
+    structure: Any
+    optimizers: tuple[tuple[Any, int], ...]
+
+    @property
+    def metric_variables(self) -> list[int]:
+        """The positions of the variables that metrics keep."""
+        return [i for i, variable in enumerate(self.variables) if isinstance(variable, MetricVariable)]
+
+    @property
+    def metrics(self) -> dict[str, Metric]:
+        """Those of the logs that are metrics."""
+        return {name: log for name, log in self.logs.items() if isinstance(log, Metric)}
+
+
+def trace_step(
+    name: str,
+    function: Callable[..., Any],
+    structure: Any,
+    types: Mapping[str, TensorType],
+    *,
+    training: bool,
+    paths: Callable[[], Mapping[int, str]] | None = None,
+) -> TracedStep:
+    """Trace ``function(data)``.
+
+    Args:
+        structure: what ``data`` looks like, with numbers of inputs as leaves.
+        types: name and type of each input.
+        training: whether layers train.
+        paths: what to call variables, by their ids.
+
+    The function's result is logged if it is a dict, its leaves being the results of the step.
+    """
+    builder = Builder(name)
+    inputs = [builder.input(one, type_) for one, type_ in types.items()]
+    key = builder.input("key", TensorType(key_dtype))
+    with building(builder):
+        step = builder.counter(("runs",), TensorType(int32), lambda ahead, done: done + ahead)
+        context = CallContext(training=training, key=ops.fold_in(key, step))
+        with call_context(context):
+            result = function(tree.map_leaves(lambda number: inputs[number], structure))
+    outputs: list[Traced] = []
+
+    def number(leaf: Any) -> Any:
+        if leaf is None or isinstance(leaf, Metric | str):
+            return leaf
+        outputs.append(lift(leaf, builder))
+        return len(outputs) - 1
+
+    numbered = tree.map_leaves(number, result)
+    names = tuple(f"result_{i}" for i in range(len(outputs)))
+    tracing = finish(builder, outputs, names, None)
+    if paths is not None:
+        tracing = renamed(tracing, paths())
+    graph = _simplified(tracing.graph)
+    graph, counters = _without_unused(graph, len(inputs), list(builder.counters.values()))
+    places = {id(variable): i for i, variable in enumerate(tracing.variables)}
+    carry = tuple(places[id(variable)] for variable in tracing.updates)
+    plan = StepPlan(graph, carry, len(counters))
+    calls = builder.notes.get("optimizer calls", {})
+    applied = tuple((one, calls[key]) for key, one in builder.notes.get("optimizers", {}).items())
+    return TracedStep(plan, tracing.variables, tuple(counters), {}, numbered, applied)
+
+
+def _simplified(graph: Graph) -> Graph:
+    """``graph`` after the standard passes, and every body that it differentiates too."""
+    nodes = tuple(
+        replace(node, regions=tuple(map(_simplified, node.regions))) if node.op.name == "gradient" else node
+        for node in graph.nodes
+    )
+    return simplified(replace(graph, nodes=nodes))
+
+
+def _without_unused(graph: Graph, batch: int, counters: list[Counter]) -> tuple[Graph, list[Counter]]:
+    """``graph`` without the key and the counters that it does not use; the key before the counters."""
+    read = {value for node in graph.nodes for value in node.operands} | set(graph.outputs)
+    kept = [i for i, value in enumerate(graph.inputs) if i < batch or value in read]
+    used = [counter for counter in counters if graph.inputs[counter.position] in read]
+    order = sorted(
+        kept, key=lambda i: (i >= batch, i >= batch and graph.inputs[i].type.dtype != key_dtype, i)
+    )
+    used.sort(key=lambda counter: counter.position)
+    return (
+        replace(
+            graph,
+            inputs=tuple(graph.inputs[i] for i in order),
+            input_names=tuple(graph.input_names[i] for i in order),
+        ).renumbered(),
+        used,
+    )
+
+
+def build_step(
+    model: Model,
+    data: Any,
+    types: Mapping[str, TensorType],
+    *,
+    train: bool,
+) -> TracedStep:
+    """The step of `Model.train_step`, or of `Model.test_step`, traced for data of these types.
+
+    Raises `ArgumentError` for a step that trains nothing, or that logs no dict.
+    """
+    kind = "train_step" if train else "test_step"
+    method = getattr(model, kind)
+    name = f"{model.name} {'training' if train else 'evaluation'} step"
+    dtype = state_dtype(model)
+    for metric in model.metrics:
+        metric.computed_in(dtype)
+    step = trace_step(name, method, data, types, training=train, paths=model.variable_paths)
+    logs = step.structure
+    if not isinstance(logs, Mapping) or not logs:
+        raise ArgumentError(f"{type(model).__name__}.{kind} gives a dict of logs, not {logs!r}.")
+    for one, log in logs.items():
+        if not isinstance(log, Metric | int):
+            raise ArgumentError(
+                f"{type(model).__name__}.{kind}: the log {one!r} is a scalar or a metric, not {log!r}."
+            )
+        if isinstance(log, int) and step.plan.graph.outputs[log].type.shape:
+            shape = step.plan.graph.outputs[log].type.shape
+            raise ArgumentError(
+                f"{type(model).__name__}.{kind}: the log {one!r} has the shape {shape}; a scalar is due."
+            )
+    if train and not _trains(step):
+        raise ArgumentError(f"{name}: no weight of the model is trainable, so there is nothing to train.")
+    return replace(step, logs=dict(logs))
+
+
+def _trains(step: TracedStep) -> bool:
+    return any(not isinstance(step.variables[position], MetricVariable) for position in step.plan.carry)

@@ -243,7 +243,7 @@ class _Reading:
         """The steps with one more feature, set past the end, and the kernel with a row for it: `ops.HOLD`."""
         if self.lengths is None or form not in ops.HOLD:
             return self.x, kernel
-        gates = jnp.asarray(ops.HOLD[form], kernel.dtype) * ops.saturation(kernel.dtype.name)
+        gates = jnp.asarray(ops.HOLD[form], kernel.dtype) * ops.SATURATION[kernel.dtype.name]
         row = jnp.repeat(gates, kernel.shape[1] // gates.size)[None]
         padding = self.padding.T[:, :, None].astype(self.x.dtype)
         return jnp.concatenate([self.x, padding], -1), jnp.concatenate([kernel, row], 0)

@@ -37,7 +37,7 @@ def _take_along_axis(x: Any, indices: Any, axis: int) -> Any:
 
 
 def _embedding(indices: Any, table: Any) -> Any:
-    return tf.gather(table, indices)
+    return tf.gather(table, tf.clip_by_value(indices, 0, table.shape[0] - 1))
 
 
 def _one_hot(indices: Any, num_classes: int, axis: int, dtype: str) -> Any:

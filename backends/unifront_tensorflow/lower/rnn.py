@@ -253,7 +253,7 @@ class _Reading:
         if self.lengths is None or form not in ops.HOLD:
             return self.x, kernel
         gates = tf.constant(
-            [gate * ops.saturation(kernel.dtype.name) for gate in ops.HOLD[form]], kernel.dtype
+            [gate * ops.SATURATION[kernel.dtype.name] for gate in ops.HOLD[form]], kernel.dtype
         )
         row = tf.repeat(gates, kernel.shape[1] // gates.shape[0])[None]
         padding = tf.cast(self.padding[:, :, None], self.x.dtype)

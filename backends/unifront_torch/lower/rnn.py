@@ -63,7 +63,7 @@ class _Reading:
         """The steps with one more feature, set past the end, and the kernel with a column for it: `ops.HOLD`."""
         if self.padding is None or form not in ops.HOLD:
             return self.x, kernel
-        saturation = ops.saturation(str(kernel.dtype).removeprefix("torch."))
+        saturation = ops.SATURATION[str(kernel.dtype).removeprefix("torch.")]
         gates = ops.HOLD[form]
         columns = [kernel.new_full((kernel.size(0) // len(gates), 1), gate * saturation) for gate in gates]
         steps = torch.cat([self.x, self.padding.to(self.x.dtype)], -1)

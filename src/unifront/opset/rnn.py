@@ -34,10 +34,8 @@ HOLD: dict[str, tuple[int, ...]] = {"lstm": (-1, 1, 0, 0), "relu": (-1,)}
 """How a fused loop that runs over padding is held there: by what is added to its gates, in saturations. An LSTM
 shuts its input gate and opens its forget gate; a state made by relu is kept at zero, for it may grow without end."""
 
-
-def saturation(dtype: str) -> float:
-    """What saturates a gate, whatever it adds up to otherwise: its sigmoid is exactly 1, of its negative 0."""
-    return 3e4 if dtype == "float16" else 1e30  # half of what float16 holds; the others hold far more
+SATURATION = {"float16": 3e4, "bfloat16": 1e30, "float32": 1e30, "float64": 1e30}
+"""What saturates a gate, whatever it adds up to otherwise: its sigmoid is exactly 1, of its negative 0."""
 
 
 def _rule(

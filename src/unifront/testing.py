@@ -197,7 +197,8 @@ def check_gradient(
     slopes = [slope for sample in samples if (slope := _Slopes(spec, sample, dtype)).is_needed]
     if not slopes:
         return
-    builder, total = Builder(spec.name), None
+    builder = Builder(spec.name)
+    total: Any = None
     for n, slope in enumerate(slopes):
         term = slope.term(builder, f"s{n}_")
         total = term if total is None else ops.add(total, term)

@@ -112,7 +112,7 @@ def check_between_backends(seed: int) -> None:
             assert off <= HALF[dtype], f"{name} in {dtype} is off by {off:.3g}: {program}"
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_a_random_model_is_that_of_keras(seed: int) -> None:
     check_against_keras(seed)
 
@@ -124,7 +124,7 @@ def test_random_models_are_those_of_keras(start: int) -> None:
         check_against_keras(seed)
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(1))
 def test_a_random_model_in_every_float_dtype(seed: int) -> None:
     check_between_backends(seed)
 

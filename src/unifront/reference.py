@@ -18,6 +18,7 @@ from unifront.ir import passes
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph, Node
 from unifront.ir.types import TensorType
+from unifront.opset.bounds import check_indices, index_bounds
 from unifront.opset.spec import OPS, OpSpec
 
 _HALF = frozenset({"float16", "bfloat16"})
@@ -34,20 +35,16 @@ def row_of(spec: OpSpec) -> Callable[..., Any]:
     """A callable that runs the reference and gives exactly the dtypes that the type rule says."""
 
     def row(*operands: Any, **attributes: Any) -> Any:
-        regions = attributes.pop("regions", None)
-        extra = {"regions": regions} if regions else {}
-        wide = [_widen(operand) for operand in operands]
-        result = spec.reference(*wide, **extra, **attributes)
+        if "regions" in attributes:  # bodies round what they compute; the operation itself only passes it on
+            return spec.reference(*operands, **attributes)
+        result = spec.reference(*(_widen(operand) for operand in operands), **attributes)
         several = isinstance(result, tuple)
-        results = result if several else (result,)
-        # The rule of an operation with bodies needs their graphs, not at hand here: results stay as they are.
-        if regions is None:
-            types = spec.infer(*(None if o is None else array_type(o) for o in operands), **attributes)
-            results = tuple(
-                r if isinstance(r, HostKey) else np.asarray(r, t.dtype.numpy)
-                for r, t in zip(results, types, strict=True)
-            )
-        return tuple(results) if several else results[0]
+        types = spec.infer(*(None if o is None else array_type(o) for o in operands), **attributes)
+        results = tuple(
+            r if isinstance(r, HostKey) else np.asarray(r, t.dtype.numpy)
+            for r, t in zip(result if several else (result,), types, strict=True)
+        )
+        return results if several else results[0]
 
     return row
 
@@ -66,7 +63,7 @@ def simplified(graph: Graph) -> Graph:
 
 
 def _widen(operand: Any) -> Any:
-    if isinstance(operand, np.ndarray) and operand.dtype.name in _HALF:
+    if isinstance(operand, np.ndarray | np.generic) and operand.dtype.name in _HALF:
         return operand.astype(np.float32)
     return operand
 
@@ -106,7 +103,7 @@ class NumPyBackend:
         """Nothing to wait for."""
 
     def compile(self, graph: Graph, device: str | None = None) -> _Compiled:
-        return _Compiled(emit(graph, self.rows(device)))
+        return _Compiled(emit(graph, self.rows(device)), graph)
 
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> _Compiled:
         raise UnsupportedOp(_NO_GRADIENT)
@@ -139,10 +136,12 @@ _NO_GRADIENT = (
 
 
 class _Compiled:
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, graph: Graph) -> None:
+        self._graph, self._bounds = graph, index_bounds(graph)
         self.storage, self.source, self._function = program.storage, program.source, program.function
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
+        check_indices(self._graph, self._bounds, inputs)
         with np.errstate(all="ignore"):
             return self._function(tuple(inputs), tuple(variables))
 

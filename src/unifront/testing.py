@@ -16,12 +16,14 @@ from functools import partial
 from typing import Any
 from zlib import crc32
 
+import ml_dtypes
 import numpy as np
 
 from unifront import ops
 from unifront.backends import Backend, HostKey, placement
 from unifront.dtypes import DType, dtype_of, float64
 from unifront.ir.graph import Graph, Value
+from unifront.opset import elementwise
 from unifront.opset.spec import OPS, OpSpec, Sample
 from unifront.opset.tensor import Builder, Traced, bind, type_of
 from unifront.reference import row_of
@@ -76,6 +78,29 @@ def assert_close(
     )
 
 
+EACH = {"float64": 1e-13, "float32": 4e-6, "bfloat16": 2e-2, "float16": 4e-3}
+"""The bounds of single elements, relative to the element itself."""
+ELEMENTWISE = frozenset(spec for spec in vars(elementwise).values() if isinstance(spec, OpSpec))
+
+
+def assert_each_close(actual: np.ndarray, expected: Any, *, what: str = "result") -> None:
+    """Assert that every finite element agrees within the bound of its dtype relative to itself (`EACH`).
+
+    A number too small for all digits of the dtype (a subnormal one) may be zero.
+    """
+    name = dtype_of(actual.dtype).name
+    if name not in EACH or actual.size == 0:
+        return
+    a, e = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    least = float(ml_dtypes.finfo(actual.dtype).tiny)
+    with np.errstate(invalid="ignore"):
+        off = (np.abs(a - e) > EACH[name] * np.abs(e) + least) & np.isfinite(e)
+    assert not off.any(), (
+        f"{what}: {off.sum()} of {off.size} elements are off, the first at {tuple(map(int, np.argwhere(off)[0]))}: "
+        f"{a[off][0]}, expected {e[off][0]}"
+    )
+
+
 @dataclass(frozen=True)
 class Case:
     """One sample of one operation."""
@@ -86,22 +111,25 @@ class Case:
     @property
     def sample(self) -> Sample:
         """The operands, the same in every process."""
-        rng = np.random.default_rng([crc32(self.spec.name.encode()), 1])
-        return list(self.spec.samples(rng))[self.index]
+        return samples_of(self.spec)[self.index]
 
     def __str__(self) -> str:
         return f"{self.spec.name}-{self.index}"
 
 
-def cases(*, gradient: bool = False) -> list[Case]:
-    """Every sample of every operation; with ``gradient`` only of the differentiable ones."""
-    found = []
-    for spec in OPS.values():
-        if gradient and (not spec.differentiable or spec.random):
-            continue
-        samples = spec.samples(np.random.default_rng(1))
-        found += [Case(spec, i) for i, one in enumerate(samples) if not gradient or one.wrt != ()]
-    return found
+def samples_of(spec: OpSpec) -> list[Sample]:
+    """The samples of an operation, the same in every process."""
+    return list(spec.samples(np.random.default_rng([crc32(spec.name.encode()), 1])))
+
+
+def operations(*, gradient: bool = False) -> list[OpSpec]:
+    """Every operation; with ``gradient`` the differentiable ones."""
+    return [spec for spec in OPS.values() if not gradient or (spec.differentiable and not spec.random)]
+
+
+def cases() -> list[Case]:
+    """Every sample of every operation."""
+    return [Case(spec, i) for spec in OPS.values() for i in range(len(samples_of(spec)))]
 
 
 def _as(operand: Any, dtype: str) -> Any:
@@ -109,25 +137,19 @@ def _as(operand: Any, dtype: str) -> Any:
     return np.asarray(operand, dtype_of(dtype).numpy) if floating else operand
 
 
-def graph_of(spec: OpSpec, sample: Sample, operands: Sequence[Any], *, scalar: bool = False) -> Graph:
-    """A graph of one operation; ``scalar``: its output is the sum of float results times further inputs."""
-    builder = Builder(spec.name)
-    inputs = [None if o is None else builder.input(f"x{i}", type_of(o)) for i, o in enumerate(operands)]
+def _apply(
+    builder: Builder, prefix: str, spec: OpSpec, sample: Sample, operands: Sequence[Any]
+) -> list[Traced]:
+    """The results of one sample in a graph, on inputs of its own."""
+    inputs = [
+        None if o is None else builder.input(f"{prefix}x{i}", type_of(o)) for i, o in enumerate(operands)
+    ]
     dtype = next((type_of(o).dtype for o in operands if o is not None and type_of(o).dtype.is_float), float64)
     extra = {"regions": tuple(_region(region, dtype) for region in sample.regions)} if sample.regions else {}
-    if inputs and any(i is not None for i in inputs):
+    if any(i is not None for i in inputs):
         result = bind(spec, *inputs, **extra, **sample.attributes)
-    else:
-        result = builder.add(spec, [None] * len(inputs), dict(sample.attributes))
-    outputs: list[Traced] = list(result) if isinstance(result, tuple) else [result]
-    if scalar:
-        total: Any = None
-        for i, output in enumerate(outputs):
-            if output.dtype.is_float and i not in spec.constant_results:
-                term = ops.sum(ops.multiply(output, builder.input(f"weight{i}", output.type)))
-                total = term if total is None else ops.add(total, term)
-        outputs = [total]
-    return builder.graph(outputs)
+        return list(result) if isinstance(result, tuple) else [result]
+    return list(builder.add(spec, [None] * len(inputs), dict(sample.attributes)))
 
 
 def _region(region: Graph, dtype: DType) -> Graph:
@@ -137,59 +159,113 @@ def _region(region: Graph, dtype: DType) -> Graph:
     )
 
 
-def check_forward(backend: str, spec: OpSpec, sample: Sample, dtype: str, device: str | None = None) -> None:
-    """Run one sample on a backend; assert dtype, shape and values against the NumPy reference in float64."""
+def check_forward(
+    backend: str, spec: OpSpec, samples: Sequence[Sample], dtype: str, device: str | None = None
+) -> None:
+    """Run samples of an operation, all in one program; assert dtypes, shapes and values against the NumPy
+    reference in float64. Of operations of single elements each element is judged by itself too."""
     place = placement(f"{backend}:{device}" if device else backend)
-    operands = [_as(operand, dtype) for operand in sample.operands]
-    graph = graph_of(spec, sample, operands)
-    actual = _call(place.backend, graph, [o for o in operands if o is not None], place.device)
-    expected = _reference(spec, sample, [_as(o, "float64") for o in operands])
-    for i, (a, e, value) in enumerate(zip(actual, expected, graph.outputs, strict=True)):
-        what = f"{spec.name} result {i} on {backend} {dict(sample.attributes)}"
-        if value.type.dtype.kind == "k":
-            continue
-        assert a.dtype == value.type.dtype.numpy, f"{what}: dtype {a.dtype}, the type rule says {value.type}"
-        if spec.random:
-            assert a.shape == np.shape(e), f"{what}: shape {a.shape}, expected {np.shape(e)}"
-        else:
+    operands = [[_as(operand, dtype) for operand in sample.operands] for sample in samples]
+    builder, results = Builder(spec.name), []
+    for n, (sample, own) in enumerate(zip(samples, operands, strict=True)):
+        results.append(_apply(builder, f"s{n}_", spec, sample, own))
+    graph = builder.graph([output for outputs in results for output in outputs])
+    found = iter(
+        _call(place.backend, graph, [o for own in operands for o in own if o is not None], place.device)
+    )
+    for sample, own, outputs in zip(samples, operands, results, strict=True):
+        expected = _reference(spec, sample, [_as(o, "float64") for o in own])
+        for i, (output, e) in enumerate(zip(outputs, expected, strict=True)):
+            what = f"{spec.name} result {i} on {backend} {dict(sample.attributes)}"
+            a = next(found)
+            if output.dtype.kind == "k":
+                continue
+            assert a.dtype == output.dtype.numpy, f"{what}: dtype {a.dtype}, the type rule says {output.type}"
+            if spec.random:
+                assert a.shape == np.shape(e), f"{what}: shape {a.shape}, expected {np.shape(e)}"
+                continue
             assert_close(a, e, bounds={**FORWARD, **sample.bound}, what=what)
+            if spec in ELEMENTWISE:
+                assert_each_close(a, e, what=what)
 
 
-def check_gradient(backend: str, spec: OpSpec, sample: Sample, dtype: str, device: str | None = None) -> None:
-    """Assert a backend's gradients against finite differences of the reference in float64."""
+def check_gradient(
+    backend: str, spec: OpSpec, samples: Sequence[Sample], dtype: str, device: str | None = None
+) -> None:
+    """Assert a backend's gradients, all in one program, against finite differences of the reference in float64."""
     place = placement(f"{backend}:{device}" if device else backend)
-    operands = [_as(operand, dtype) for operand in sample.operands]
-    wrt = [
-        i for i, o in enumerate(operands)
-        if isinstance(o, np.ndarray) and _is_float(o) and (sample.wrt is None or i in sample.wrt)
-    ]  # fmt: skip
-    wide = [_as(o, "float64") for o in operands]
-    results = _reference(spec, sample, wide)
-    rng = np.random.default_rng(7)
-    moving = [i for i, r in enumerate(results) if _is_float(r) and i not in spec.constant_results]
-    weights = {i: _as(rng.normal(size=np.shape(results[i])), dtype) for i in moving}
-    if not wrt or not weights:
+    slopes = [slope for sample in samples if (slope := _Slopes(spec, sample, dtype)).is_needed]
+    if not slopes:
         return
-    graph = graph_of(spec, sample, operands, scalar=True)
-    program = place.backend.value_and_grad(graph, [f"x{i}" for i in wrt], place.device)
-    inputs = [o for o in operands if o is not None] + list(weights.values())
-    types = [value.type.dtype.name for value in graph.inputs]  # a result may have another dtype than operands
-    inputs = [_as(o, name) if _is_float(o) else o for o, name in zip(inputs, types, strict=True)]
-    outputs = program([_put(place.backend, o, place.device) for o in inputs], [])
-    gradients = [place.backend.numpy(g) for g in outputs[1:]]
+    builder = Builder(spec.name)
+    total: Any = None
+    for n, slope in enumerate(slopes):
+        term = slope.term(builder, f"s{n}_")
+        total = term if total is None else ops.add(total, term)
+    wrt = [f"s{n}_x{i}" for n, slope in enumerate(slopes) for i in slope.wrt]
+    graph = builder.graph([total])
+    program = place.backend.value_and_grad(graph, wrt, place.device)
+    given = {name: array for n, slope in enumerate(slopes) for name, array in slope.inputs(f"s{n}_").items()}
+    natives = [_put(place.backend, given[name], place.device) for name in graph.input_names]
+    gradients = iter(program(natives, [])[1:])
+    for slope in slopes:
+        slope.check([place.backend.numpy(next(gradients)) for _ in slope.wrt], backend)
 
-    def loss(position: int, value: np.ndarray) -> float:
-        changed = [value if i == position else o for i, o in enumerate(wide)]
-        found = _reference(spec, sample, changed)
-        return float(sum(np.sum(found[i] * _as(w, "float64")) for i, w in weights.items()))
 
-    for position, gradient in zip(wrt, gradients, strict=True):
-        what = f"{spec.name} gradient of operand {position} on {backend} {dict(sample.attributes)}"
-        assert gradient.shape == operands[position].shape, f"{what}: shape {gradient.shape}"
-        directions = _directions(wide[position], rng)
-        expected = np.array([_slope(partial(loss, position), wide[position], d) for d in directions])
-        actual = np.array([np.sum(_as(gradient, "float64") * d) for d in directions])
-        assert_close(actual.astype(gradient.dtype), expected, bounds={**GRADIENT, **sample.bound}, what=what)
+class _Slopes:
+    """One sample, and the sum of its results times ``weights``, whose gradient is checked."""
+
+    def __init__(self, spec: OpSpec, sample: Sample, dtype: str) -> None:
+        self.spec, self.sample = spec, sample
+        self.operands = [_as(operand, dtype) for operand in sample.operands]
+        self.wrt = [
+            i for i, o in enumerate(self.operands)
+            if isinstance(o, np.ndarray) and _is_float(o) and (sample.wrt is None or i in sample.wrt)
+        ]  # fmt: skip
+        self.wide = [_as(o, "float64") for o in self.operands]
+        results = _reference(spec, sample, self.wide)
+        self.rng = np.random.default_rng(7)
+        moving = [i for i, r in enumerate(results) if _is_float(r) and i not in spec.constant_results]
+        self.weights = {i: _as(self.rng.normal(size=np.shape(results[i])), dtype) for i in moving}
+        self.is_needed = bool(self.wrt and self.weights)
+
+    def term(self, builder: Builder, prefix: str) -> Any:
+        """The sum, in a graph."""
+        total: Any = None
+        for i, output in enumerate(_apply(builder, prefix, self.spec, self.sample, self.operands)):
+            if i in self.weights:  # a result may have another dtype than the operands
+                self.weights[i] = _as(self.weights[i], output.dtype.name)
+                weight = builder.input(f"{prefix}weight{i}", output.type)
+                term = ops.cast(ops.sum(ops.multiply(output, weight)), self._dtype)
+                total = term if total is None else ops.add(total, term)
+        return total
+
+    @property
+    def _dtype(self) -> DType:
+        return dtype_of(self.operands[self.wrt[0]].dtype)
+
+    def inputs(self, prefix: str) -> dict[str, Any]:
+        """The arrays for the inputs of `term`."""
+        found = {f"{prefix}x{i}": o for i, o in enumerate(self.operands) if o is not None}
+        return {**found, **{f"{prefix}weight{i}": weight for i, weight in self.weights.items()}}
+
+    def _sum(self, position: int, value: np.ndarray) -> float:
+        changed = [value if i == position else o for i, o in enumerate(self.wide)]
+        found = _reference(self.spec, self.sample, changed)
+        return float(sum(np.sum(found[i] * _as(w, "float64")) for i, w in self.weights.items()))
+
+    def check(self, gradients: Sequence[np.ndarray], backend: str) -> None:
+        bounds = {**GRADIENT, **self.sample.bound}
+        for position, gradient in zip(self.wrt, gradients, strict=True):
+            what = (
+                f"{self.spec.name} gradient of operand {position} on {backend} {dict(self.sample.attributes)}"
+            )
+            assert gradient.shape == self.operands[position].shape, f"{what}: shape {gradient.shape}"
+            directions = _directions(self.wide[position], self.rng)
+            loss = partial(self._sum, position)
+            expected = np.array([_slope(loss, self.wide[position], d) for d in directions])
+            actual = np.array([np.sum(_as(gradient, "float64") * d) for d in directions])
+            assert_close(actual.astype(gradient.dtype), expected, bounds=bounds, what=what)
 
 
 def _is_float(array: Any) -> bool:
@@ -245,29 +321,44 @@ def _call(backend: Backend, graph: Graph, operands: Sequence[Any], device: str) 
 def forward_tests(
     backend: str, *, dtypes: Sequence[str] = ("float64", "float32"), device: str | None = None
 ) -> Any:
-    """A pytest function over every sample of every operation: forward."""
-    import pytest
-
-    @pytest.mark.parametrize("dtype", dtypes)
-    @pytest.mark.parametrize("case", _runnable(backend, cases()), ids=str)
-    def test(case: Case, dtype: str) -> None:
-        check_forward(backend, case.spec, case.sample, dtype, device)
-
-    return test
+    """A pytest function over every operation, with all its samples: forward."""
+    return _tests(backend, check_forward, operations(), dtypes, device)
 
 
 def gradient_tests(
     backend: str, *, dtypes: Sequence[str] = ("float64", "float32"), device: str | None = None
 ) -> Any:
-    """A pytest function over every sample of every differentiable operation: gradients."""
+    """A pytest function over every differentiable operation, with all its samples: gradients."""
+    return _tests(backend, check_gradient, operations(gradient=True), dtypes, device)
+
+
+def _tests(
+    backend: str, check: Callable[..., None], specs: list[OpSpec], dtypes: Sequence[str], device: str | None
+) -> Any:
     import pytest
 
+    reasons = placement(backend).backend.rows().reasons
+
     @pytest.mark.parametrize("dtype", dtypes)
-    @pytest.mark.parametrize("case", _runnable(backend, cases(gradient=True)), ids=str)
-    def test(case: Case, dtype: str) -> None:
-        check_gradient(backend, case.spec, case.sample, dtype, device)
+    @pytest.mark.parametrize("spec", [spec for spec in specs if spec not in reasons], ids=lambda s: s.name)
+    def test(spec: OpSpec, dtype: str) -> None:
+        check_all(check, backend, spec, dtype, device)
 
     return test
+
+
+def check_all(
+    check: Callable[..., None], backend: str, spec: OpSpec, dtype: str, device: str | None = None
+) -> None:
+    """`check_forward` or `check_gradient` of all samples in one program; if that fails, of each by itself, so
+    that the error is that of one sample where one is at fault."""
+    samples = samples_of(spec)
+    try:
+        check(backend, spec, samples, dtype, device)
+    except Exception:
+        for sample in samples:
+            check(backend, spec, [sample], dtype, device)
+        raise
 
 
 def row_or_reason(backend: str) -> None:
@@ -277,8 +368,3 @@ def row_or_reason(backend: str) -> None:
         s.name for s in OPS.values() if s not in rows.table and s not in rows.reasons and not s.decomposition
     ]
     assert not without, f"{backend} has neither a row nor a reason for: {', '.join(without)}"
-
-
-def _runnable(backend: str, found: list[Case]) -> list[Case]:
-    rows = placement(backend).backend.rows()
-    return [case for case in found if case.spec in rows.table and case.spec.name != "constant"]

@@ -237,6 +237,7 @@ RNNS = {
         "reset_after=False, activation='linear'",
     ),
 }
+COUNTS = np.array([[True] * 3, [False] * 3, [True, False, False]])
 STATES = {"SimpleRNN": 1, "GRU": 1, "LSTM": 2}
 
 
@@ -273,8 +274,8 @@ def recurrent() -> list[Case]:
             ),
             case(
                 f"{name}(4, return_state=True)",
-                (3, 3, 2),
-                np.array([[True] * 3, [False] * 3, [True, False, False]]),
+                np.where(COUNTS[..., None], np.linspace(-1, 1, 18).reshape(3, 3, 2), 1e6),
+                COUNTS,
                 *states,
                 call="layer(x[0], mask=x[1], initial_state=x[2:])",
             ),

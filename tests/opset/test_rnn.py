@@ -174,3 +174,84 @@ def test_half_precision(name: str, backend_name: str, dtype: str) -> None:
     for a, e in zip(found, expected, strict=True):
         # The state is rounded at each of the six steps.
         testing.assert_close(place.backend.numpy(a), e, dtype=dtype, bounds={dtype: 0.06}, what=name)
+
+
+def _gradients(
+    backend_name: str, name: str, attributes: dict[str, Any], operands: dict[str, Any], *others: np.ndarray
+) -> list[list[Any]]:
+    """Outputs of a recurrent operation, and the gradients of a sum of them; also with ``others`` for ``x``."""
+    builder = Builder(name)
+    given = {key: builder.input(key, type_of(value)) for key, value in operands.items()}
+    outputs = getattr(ops, name)(**given, **attributes)
+    total = ops.sum(ops.square(outputs[0]))
+    for state in outputs[1:]:
+        total = ops.add(total, ops.sum(ops.tanh(state)))
+    place = placement(backend_name)
+    wrt = [key for key in operands if key != "lengths"]
+    program = place.backend.value_and_grad(builder.graph([total, *outputs]), wrt)
+    found = []
+    for x in (operands["x"], *others):
+        natives = [place.backend.array(value) for value in {**operands, "x": x}.values()]
+        found.append([place.backend.numpy(output) for output in program(natives, [])])
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", pytest.param("float16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("name", "attributes"), CASES)
+@pytest.mark.parametrize("backend_name", [name for name in backends.installed() if name != "numpy"])
+def test_padding_and_huge_weights_do_not_reach_the_state(
+    backend_name: str, name: str, attributes: dict[str, Any], dtype: str
+) -> None:
+    rng = np.random.default_rng(6)
+    huge = 200.0 if dtype == "float16" else 1e6
+    kernel, recurrent, bias = _weights(name, rng, **attributes)
+    if name != "simple_rnn":
+        recurrent, bias = recurrent * huge, bias * huge
+    operands = {"x": _x(rng), "kernel": kernel, "recurrent_kernel": recurrent, "bias": bias}
+    operands = {key: value.astype(dtype) for key, value in operands.items()}
+    operands["lengths"] = np.array([TIME, 0, 3, 1, 2], np.int32)
+    outside = np.arange(TIME) >= operands["lengths"][:, None]
+    xs = [np.where(outside[..., None], p, operands["x"]).astype(dtype) for p in (0.0, 1e4, np.nan)]
+    found = _gradients(backend_name, name, attributes, operands, *xs)[1:]
+    for clean, *others in zip(*found, strict=True):
+        assert np.all(np.isfinite(clean))
+        for other in others:
+            np.testing.assert_array_equal(other, clean)
+    *_, last = operands["lengths"]  # the same sequence alone, without padding
+    alone = {**operands, "x": operands["x"][-1:, :last]}
+    del alone["lengths"]
+    (expected,) = _gradients(backend_name, name, attributes, alone)
+    count = 1 + STATES[name]
+    for a, e in zip(found[0][2 : 1 + count], expected[2 : 1 + count], strict=True):
+        testing.assert_close(a[-1:], e, what=f"{name}: state")
+
+
+@pytest.mark.parametrize("backend_name", [name for name in backends.installed() if name != "numpy"])
+def test_a_state_that_grows_stays_finite_past_the_end(backend_name: str) -> None:
+    rng = np.random.default_rng(7)
+    x = np.abs(rng.normal(size=(2, 80, 1))).astype("float32")
+    operands = {
+        "x": x, "kernel": np.ones((1, 2), "float32"), "recurrent_kernel": np.full((2, 2), 9, "float32"),
+        "lengths": np.array([2, 3], np.int32),
+    }  # fmt: skip
+    (found,) = _gradients(backend_name, "simple_rnn", {"activation": "relu"}, operands)
+    (short,) = _gradients(backend_name, "simple_rnn", {"activation": "relu"}, {**operands, "x": x[:, :3]})
+    for position in (0, 2, 4, 5):  # total, state, gradients of the kernels
+        testing.assert_close(found[position], short[position], bounds=testing.GRADIENT)
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "SimpleRNN"])
+@pytest.mark.parametrize("backend_name", [name for name in backends.installed() if name != "numpy"])
+def test_a_masked_layer_over_one_feature_trains(backend_name: str, kind: str) -> None:
+    import unifront as uf
+    from unifront import layers
+
+    steps = uf.Input((None, 1))
+    model = uf.Model(steps, getattr(layers, kind)(2)(layers.Masking()(steps)))
+    model.compile("sgd", loss="mse")
+    data = np.array([[[1.0], [2.0], [0.0]], [[3.0], [0.0], [0.0]]], np.float32)
+    before = [weight.numpy().copy() for weight in model.weights]
+    model.fit(data, np.ones((2, 2), np.float32), verbose=0, backend=backend_name)
+    for weight, old in zip(model.weights, before, strict=True):
+        assert np.all(np.isfinite(weight.numpy()))
+        assert np.any(weight.numpy() != old)

@@ -20,8 +20,6 @@ from unifront.opset import rnn as ops
 from unifront.opset.spec import OpSpec
 
 Array = Any
-_SATURATED = 1e4
-"""A sigmoid of this is exactly 1, and of its negative exactly 0, in every float dtype."""
 
 
 def _before(sequence: Array, initial: Array, reverse: bool) -> Array:
@@ -224,7 +222,7 @@ class _Reading:
     """The steps of a batch in the order they are read; `back` puts the outputs in place.
 
     Without lengths the loop itself runs backwards. With them each sequence is turned around first, and the
-    loop runs over the padding too, whose outputs are replaced after.
+    loop runs over the padding too, which is zeros in ``x``, and whose outputs are replaced after.
     """
 
     def __init__(self, x: Array, lengths: Array | None, reverse: bool) -> None:
@@ -235,10 +233,20 @@ class _Reading:
             steps = jnp.arange(x.shape[1], dtype=lengths.dtype)
             last = lengths[:, None] - 1
             self.padding = steps > last
+            x = jnp.where(self.padding[:, :, None], 0, x)
             if reverse:  # its own inverse: what is past the end stays
                 self.index = jnp.where(self.padding, steps, last - steps)
                 x = self._moved(x)
         self.x = jnp.swapaxes(x, 0, 1)
+
+    def held(self, kernel: Array, form: str) -> tuple[Array, Array]:
+        """The steps with one more feature, set past the end, and the kernel with a row for it: `ops.HOLD`."""
+        if self.lengths is None or form not in ops.HOLD:
+            return self.x, kernel
+        gates = jnp.asarray(ops.HOLD[form], kernel.dtype) * ops.SATURATION[kernel.dtype.name]
+        row = jnp.repeat(gates, kernel.shape[1] // gates.size)[None]
+        padding = self.padding.T[:, :, None].astype(self.x.dtype)
+        return jnp.concatenate([self.x, padding], -1), jnp.concatenate([kernel, row], 0)
 
     def _moved(self, x: Array) -> Array:
         rows = jnp.arange(x.shape[0])[:, None]
@@ -269,12 +277,8 @@ def _lstm(
 ) -> tuple[Array, ...]:  # fmt: skip
     reading = _Reading(x, lengths, reverse)
     h0, c0 = _initial(h0, x, recurrent_kernel), _initial(c0, x, recurrent_kernel)
-    bias, steps = _bias(bias, kernel), reading.x
-    if lengths is not None:
-        # One more feature, set past the end, holds the cell state: forget gate open, input gate shut.
-        hold = jnp.repeat(jnp.asarray([-_SATURATED, _SATURATED, 0, 0], x.dtype), recurrent_kernel.shape[0])
-        steps = jnp.concatenate([steps, reading.padding.T[:, :, None].astype(x.dtype)], -1)
-        kernel = jnp.concatenate([kernel, hold[None]], 0)
+    bias = _bias(bias, kernel)
+    steps, kernel = reading.held(kernel, "lstm")
     outputs, h, c = _lstm_loop(steps, kernel, recurrent_kernel, bias, h0, c0, reading.loop_reverse)
     return reading.back(outputs, h, c, initial=h0)
 
@@ -303,7 +307,8 @@ def _simple_rnn(
     reading = _Reading(x, lengths, reverse)
     h0 = _initial(h0, x, recurrent_kernel)
     bias = _bias(bias, kernel)
-    outputs, h = _simple_loop(reading.x, kernel, recurrent_kernel, bias, h0, reading.loop_reverse, activation)
+    steps, kernel = reading.held(kernel, activation)
+    outputs, h = _simple_loop(steps, kernel, recurrent_kernel, bias, h0, reading.loop_reverse, activation)
     return reading.back(outputs, h, initial=h0)
 
 

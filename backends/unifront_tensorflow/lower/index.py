@@ -22,18 +22,22 @@ def _take(x: Any, indices: Any, axis: int) -> Any:
 
 def _take_along_axis(x: Any, indices: Any, axis: int) -> Any:
     """A gather with batch axes, for which both operands get one shape outside ``axis``, and ``axis`` last."""
-    rank = x.shape.rank
+    rank, length = x.shape.rank, indices.shape[axis]
+    ones = [tf.TensorShape([*array.shape[:axis], 1, *array.shape[axis + 1 :]]) for array in (x, indices)]
+    static = list(tf.broadcast_static_shape(*ones))
     order = [i for i in range(rank) if i != axis] + [axis]
     x, indices = tf.transpose(x, order), tf.transpose(_from_front(indices, x, axis), order)
     common = tf.broadcast_dynamic_shape(tf.shape(x)[:-1], tf.shape(indices)[:-1])
     x = tf.broadcast_to(x, tf.concat([common, tf.shape(x)[-1:]], 0))
     indices = tf.broadcast_to(indices, tf.concat([common, tf.shape(indices)[-1:]], 0))
     found = tf.gather(x, indices, batch_dims=rank - 1)
-    return tf.transpose(found, [order.index(i) for i in range(rank)])
+    found = tf.transpose(found, [order.index(i) for i in range(rank)])
+    found.set_shape([*static[:axis], length, *static[axis + 1 :]])  # broadcast_to lost what is known
+    return found
 
 
 def _embedding(indices: Any, table: Any) -> Any:
-    return tf.gather(table, indices)
+    return tf.gather(table, tf.clip_by_value(indices, 0, table.shape[0] - 1))
 
 
 def _one_hot(indices: Any, num_classes: int, axis: int, dtype: str) -> Any:

@@ -21,8 +21,11 @@ def _matmul(x: Any, y: Any) -> Any:
 
 def _dense(x: Any, kernel: Any, bias: Any) -> Any:
     if x.shape.rank == 2:
-        product = tf.matmul(x, kernel)
-        return product if bias is None else tf.nn.bias_add(product, bias)
+        if bias is None:
+            return tf.matmul(x, kernel)
+        # Kept from sight: Grappler folds a transposition of x into the product, and with a sum behind the bias
+        # it then makes a fused product that no CPU kernel runs ("Fusion is not implemented: [BiasAdd,Add]").
+        return tf.nn.bias_add(tf.matmul(tf.ensure_shape(x, (None, kernel.shape[0])), kernel), bias)
     # One large product: a batch of small ones would sum the kernel's gradient afterwards.
     product = tf.matmul(tf.reshape(x, (-1, kernel.shape[0])), kernel)
     if bias is not None:

@@ -24,8 +24,6 @@ from unifront_tensorflow.shapes import size
 Array = Any
 Arrays = tuple[Array, ...]
 Step = Callable[[Arrays, Arrays], tuple[Arrays, Arrays]]
-_SATURATED = 1e4
-"""A sigmoid of this is exactly 1, and of its negative exactly 0, in every float dtype."""
 
 
 def _scan(
@@ -240,14 +238,26 @@ def _simple_loop(x: Array, kernel: Array, recurrent: Array, bias: Array, h0: Arr
 class _Reading:
     """The steps of a batch in the order they are read, in ``x``; `back` puts the outputs in place.
 
-    The loops run over padding too; what they give there is replaced after.
+    The loops run over padding too, which is zeros in ``x``; what they give there is replaced after.
     """
 
     def __init__(self, x: Array, lengths: Array | None, reverse: bool) -> None:
         self.lengths, self.reverse = lengths, reverse
         if lengths is not None:
             self.padding = tf.range(size(x, 1)) >= lengths[:, None]
+            x = tf.where(self.padding[:, :, None], tf.zeros((), x.dtype), x)
         self.x = self._in_order(x)
+
+    def held(self, kernel: Array, form: str) -> tuple[Array, Array]:
+        """The steps with one more feature, set past the end, and the kernel with a row for it: `ops.HOLD`."""
+        if self.lengths is None or form not in ops.HOLD:
+            return self.x, kernel
+        gates = tf.constant(
+            [gate * ops.SATURATION[kernel.dtype.name] for gate in ops.HOLD[form]], kernel.dtype
+        )
+        row = tf.repeat(gates, kernel.shape[1] // gates.shape[0])[None]
+        padding = tf.cast(self.padding[:, :, None], self.x.dtype)
+        return tf.concat([self.x, padding], -1), tf.concat([kernel, row], 0)
 
     def _in_order(self, x: Array) -> Array:
         if not self.reverse:
@@ -280,12 +290,8 @@ def _lstm(
 ) -> tuple[Array, ...]:  # fmt: skip
     reading = _Reading(x, lengths, reverse)
     h0, c0 = _initial(h0, x, recurrent_kernel), _initial(c0, x, recurrent_kernel)
-    bias, steps = _bias(bias, kernel), reading.x
-    if lengths is not None:
-        # One more feature, set past the end, holds the cell state: forget gate open, input gate shut.
-        hold = tf.repeat(tf.constant([-_SATURATED, _SATURATED, 0, 0], x.dtype), recurrent_kernel.shape[0])
-        padding = tf.cast(reading.padding[:, :, None], x.dtype)
-        steps, kernel = tf.concat([steps, padding], -1), tf.concat([kernel, hold[None]], 0)
+    bias = _bias(bias, kernel)
+    steps, kernel = reading.held(kernel, "lstm")
     outputs, h, c = _lstm_loop(steps, kernel, recurrent_kernel, bias, h0, c0)
     return reading.back(outputs, h, c, initial=h0)
 
@@ -310,7 +316,9 @@ def _simple_rnn(
 ) -> tuple[Array, ...]:  # fmt: skip
     reading = _Reading(x, lengths, reverse)
     h0 = _initial(h0, x, recurrent_kernel)
-    outputs, h = _simple_loop(reading.x, kernel, recurrent_kernel, _bias(bias, kernel), h0, activation)
+    bias = _bias(bias, kernel)
+    steps, kernel = reading.held(kernel, activation)
+    outputs, h = _simple_loop(steps, kernel, recurrent_kernel, bias, h0, activation)
     return reading.back(outputs, h, initial=h0)
 
 

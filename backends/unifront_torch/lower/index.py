@@ -34,6 +34,10 @@ def _take_along_axis(x: torch.Tensor, indices: torch.Tensor, axis: int) -> torch
     return _spread(x, index, axis).gather(axis, _spread(index, x, axis))
 
 
+def _embedding(indices: torch.Tensor, table: torch.Tensor) -> torch.Tensor:
+    return F.embedding(indices.clamp(0, table.shape[0] - 1), table)
+
+
 def _one_hot(indices: torch.Tensor, num_classes: int, axis: int, dtype: str) -> torch.Tensor:
     classes = torch.arange(num_classes, dtype=indices.dtype, device=indices.device)
     return (indices.unsqueeze(-1) == classes).movedim(-1, axis).to(TORCH[dtype])
@@ -55,7 +59,7 @@ def _top_k(x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.TAKE: _take,
     ops.TAKE_ALONG_AXIS: _take_along_axis,
-    ops.EMBEDDING: F.embedding,
+    ops.EMBEDDING: _embedding,
     ops.ONE_HOT: _one_hot,
     ops.SORT: _sort,
     ops.ARGSORT: _argsort,

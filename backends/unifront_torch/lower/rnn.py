@@ -17,9 +17,6 @@ from unifront.ir.layouts import Storage
 from unifront.opset import rnn as ops
 from unifront.opset.spec import OpSpec
 
-_SATURATED = 1e4
-"""A sigmoid of this is exactly 1, and of its negative exactly 0, in every float dtype."""
-
 
 def _transposed(weight: Tensor) -> Tensor:
     return weight.t().contiguous()
@@ -42,7 +39,10 @@ GRU_BIAS = Storage("gru_bias", _swapped_bias, _swapped_bias)
 
 
 class _Reading:
-    """The steps of a batch in the order they are read, in ``x``; `back` puts the outputs in place."""
+    """The steps of a batch in the order they are read, in ``x``; `back` puts the outputs in place.
+
+    What stands past the end is zeros in ``x``.
+    """
 
     def __init__(self, x: Tensor, lengths: Tensor | None, reverse: bool) -> None:
         self.lengths, self.reverse, self.x = lengths, reverse, x
@@ -54,9 +54,20 @@ class _Reading:
         steps = torch.arange(x.size(1), device=x.device)
         last = lengths.unsqueeze(1) - 1
         self.padding = (steps > last).unsqueeze(-1)
+        self.x = x.masked_fill(self.padding, 0.0)
         if reverse:  # its own inverse: what is past the end stays
             self.index = torch.where(steps > last, steps, last - steps).unsqueeze(-1)
-            self.x = self._moved(x)
+            self.x = self._moved(self.x)
+
+    def held(self, kernel: Tensor, form: str) -> tuple[Tensor, Tensor]:
+        """The steps with one more feature, set past the end, and the kernel with a column for it: `ops.HOLD`."""
+        if self.padding is None or form not in ops.HOLD:
+            return self.x, kernel
+        saturation = ops.SATURATION[str(kernel.dtype).removeprefix("torch.")]
+        gates = ops.HOLD[form]
+        columns = [kernel.new_full((kernel.size(0) // len(gates), 1), gate * saturation) for gate in gates]
+        steps = torch.cat([self.x, self.padding.to(self.x.dtype)], -1)
+        return steps, torch.cat([kernel, torch.cat(columns)], 1)
 
     def _moved(self, x: Tensor) -> Tensor:
         assert self.index is not None
@@ -103,14 +114,7 @@ def _lstm(
 ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
     reading = _Reading(x, lengths, reverse)
     h0, c0 = _initial(h0, x, recurrent_kernel), _initial(c0, x, recurrent_kernel)
-    steps = reading.x
-    if reading.padding is not None:
-        # One more feature, set past the end, holds the cell state: forget gate open, input gate shut.
-        units = recurrent_kernel.size(1)
-        column = kernel.new_zeros(4 * units, 1)
-        column[:units], column[units : 2 * units] = -_SATURATED, _SATURATED
-        steps = torch.cat([steps, reading.padding.to(x.dtype)], -1)
-        kernel = torch.cat([kernel, column], 1)
+    steps, kernel = reading.held(kernel, "lstm")
     weights, has_biases = _weights(kernel, recurrent_kernel, _single(bias))
     training = torch.is_grad_enabled()
     states = (h0.unsqueeze(0), c0.unsqueeze(0))
@@ -121,14 +125,15 @@ def _lstm(
 
 def _simple(
     fused: Callable[..., tuple[Tensor, Tensor]], x: Tensor, kernel: Tensor, recurrent_kernel: Tensor,
-    biases: Sequence[Tensor], h0: Tensor | None, lengths: Tensor | None, reverse: bool,
+    biases: Sequence[Tensor], h0: Tensor | None, lengths: Tensor | None, reverse: bool, form: str = "",
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """A network whose only state is its output."""
     reading = _Reading(x, lengths, reverse)
     h0 = _initial(h0, x, recurrent_kernel)
+    steps, kernel = reading.held(kernel, form)
     weights, has_biases = _weights(kernel, recurrent_kernel, biases)
     training = torch.is_grad_enabled()
-    sequence, h = fused(reading.x, h0.unsqueeze(0), weights, has_biases, 1, 0.0, training, False, True)
+    sequence, h = fused(steps, h0.unsqueeze(0), weights, has_biases, 1, 0.0, training, False, True)
     return reading.back(sequence), h[0] if lengths is None else reading.last(sequence, h0)
 
 
@@ -169,7 +174,8 @@ def _simple_rnn(
     x: Tensor, kernel: Tensor, recurrent_kernel: Tensor, bias: Tensor | None, h0: Tensor | None,
     lengths: Tensor | None, reverse: bool, activation: str,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
-    return _simple(_FUSED[activation], x, kernel, recurrent_kernel, _single(bias), h0, lengths, reverse)
+    biases = _single(bias)
+    return _simple(_FUSED[activation], x, kernel, recurrent_kernel, biases, h0, lengths, reverse, activation)
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {

@@ -150,6 +150,8 @@ class Recurrent(Layer):
         noise = None
         if training and self.recurrent_dropout:
             noise = ops.dropout(ops.ones_like(zeros), self.random_key(self.seed), rate=self.recurrent_dropout)
+        if mask is not None:  # a masked NaN would show in the gradient, though not in the state
+            x = ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), x, 0.0)
         steps = [ops.transpose(x, (1, 0, 2))]
         if mask is not None:
             steps.append(ops.transpose(ops.cast(mask, "bool"), (1, 0)))

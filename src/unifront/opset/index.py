@@ -1,26 +1,28 @@
 """Elements by position: take, embedding, one-hot, sorting.
 
 Positions count from 0; from -1 backwards where the function says so. A position that is not there is a
-mistake of the caller: frameworks raise where they check (PyTorch, TensorFlow on CPU), and give some number
-where they do not (JAX, GPUs).
+mistake of the caller. `embedding` checks what it gets on the host and takes the nearest row elsewhere; with the
+others frameworks raise where they check (PyTorch, TensorFlow on CPU), and give some number where they do not
+(JAX, GPUs).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from unifront.dtypes import DTypeLike, dtype_of, int32, int64
-from unifront.errors import DTypeError, ShapeError
+from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike, cast
 from unifront.opset.rules import axis_in, broadcast, need_float, need_rank, show, whole
 from unifront.opset.shape import flatten
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind, type_of
+from unifront.opset.tensor import bind, current_path, type_of
 
 
 def _need_positions(name: str, indices: TensorType) -> None:
@@ -132,12 +134,45 @@ def _embedding_samples(rng: np.random.Generator) -> Iterator[Sample]:
         yield Sample((np.array(indices, "int32"), rng.normal(size=table)))
 
 
+def _embedding(indices: np.ndarray, table: np.ndarray) -> np.ndarray:
+    return table[np.clip(indices, 0, max(len(table) - 1, 0))]
+
+
 EMBEDDING = register(
     OpSpec(
-        "embedding", _embedding_rule, lambda indices, table: table[indices], _embedding_samples,
-        "Keras Embedding; ONNX Gather",
+        "embedding", _embedding_rule, _embedding, _embedding_samples, "Keras Embedding; ONNX Gather",
     )
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class IndexBound:
+    """All elements of an input are indices from 0 to ``size - 1``; ``name`` is the path of the layer that takes
+    them."""
+
+    name: str
+    size: int
+
+    def check(self, indices: np.ndarray, what: str = "the input") -> None:
+        """Raise `ArgumentError`, naming layer, index and place, unless every index is there.
+
+        Args:
+            indices: integers, or floats, which are cut to integers.
+            what: the subject of the error, ``"the input 'words'"``.
+        """
+        if indices.size == 0:
+            return
+        low, high = indices.min(), indices.max()
+        if low > -1 and high < self.size:
+            return
+        wrong = indices if low > -1 else np.negative(indices, dtype=np.float64)
+        place = tuple(int(i) for i in np.unravel_index(np.argmax(wrong), indices.shape))
+        error = ArgumentError(
+            f"Embedding index {indices[place].item()} at {place} of {what} is outside 0 … {self.size - 1}: the table "
+            f"has {self.size} rows. Give the layer more rows (input_dim), or other indices."
+        )
+        error.at(self.name)
+        raise error
 
 
 def embedding(indices: TensorLike, table: TensorLike) -> Any:
@@ -147,9 +182,17 @@ def embedding(indices: TensorLike, table: TensorLike) -> Any:
         indices: integers ``[...]``, from 0 to ``vocabulary - 1``.
         table: floats ``[vocabulary, features]``; its gradient is dense.
 
-    Raises `DTypeError` for indices that are no integers, `ShapeError` for a table of another rank.
+    Indices on the host (NumPy arrays, lists, and what a model is given there) are checked. Those that only a
+    device has are not, for that would wait for it: one outside takes the nearest row, the first or the last, on
+    every backend.
+
+    Raises `DTypeError` for indices that are no integers, `ShapeError` for a table of another rank,
+    `ArgumentError` for an index outside the table.
     """
-    return bind(EMBEDDING, _positions("embedding", indices), table)
+    positions, rows = _positions("embedding", indices), type_of(table).shape[:1]
+    if isinstance(positions, np.ndarray | np.generic) and rows and isinstance(rows[0], int):
+        IndexBound(current_path(), rows[0]).check(np.asarray(positions), "the indices")
+    return bind(EMBEDDING, positions, table)
 
 
 def _one_hot_rule(indices: TensorType, num_classes: int, axis: int, dtype: str) -> TensorType:

@@ -2,9 +2,10 @@
 
 All take ``x[batch, time, features]`` and Keras's weights: ``kernel[features, gates * units]`` and
 ``recurrent_kernel[units, gates * units]``. With ``lengths`` a sequence ends early: steps at or past its
-length leave the state alone and give zeros. With ``reverse`` each sequence is read from its own end to its
-start; the output at position ``t`` stays at ``t``, so that it is the state after reading ``t … length - 1``
-(ONNX ``direction="reverse"``). The last state is that after the last step read.
+length leave the state alone and give zeros, whatever stands there (NaN too), and get no gradient. With
+``reverse`` each sequence is read from its own end to its start; the output at position ``t`` stays at ``t``,
+so that it is the state after reading ``t … length - 1`` (ONNX ``direction="reverse"``). The last state is
+that after the last step read.
 """
 
 from __future__ import annotations
@@ -28,6 +29,13 @@ _ACTIVATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "tanh": np.tanh,
     "relu": lambda x: np.maximum(x, 0),
 }
+
+HOLD: dict[str, tuple[int, ...]] = {"lstm": (-1, 1, 0, 0), "relu": (-1,)}
+"""How a fused loop that runs over padding is held there: by what is added to its gates, in saturations. An LSTM
+shuts its input gate and opens its forget gate; a state made by relu is kept at zero, for it may grow without end."""
+
+SATURATION = {"float16": 3e4, "bfloat16": 1e30, "float32": 1e30, "float64": 1e30}
+"""What saturates a gate, whatever it adds up to otherwise: its sigmoid is exactly 1, of its negative 0."""
 
 
 def _rule(
@@ -112,22 +120,28 @@ def _simple_rnn_cell(
 def _samples(
     gates: int, states: int, attributes: dict[str, Any] | None = None, bias_rows: int | None = None
 ) -> Callable[[np.random.Generator], Iterator[Sample]]:
-    """Lengths 0 and full, both directions, one step, one sequence, every optional operand absent."""
-    # batch, time, features, units, bias, initial state, lengths, reverse
-    table: tuple[tuple[int, int, int, int, bool, bool, tuple[int, ...] | None, bool], ...] = (
-        (3, 4, 2, 3, True, True, (4, 0, 2), False),
-        (3, 4, 2, 3, True, True, (2, 4, 0), True),
-        (2, 3, 3, 2, False, False, None, False),
-        (2, 3, 1, 2, True, True, None, True),
-        (1, 1, 2, 1, True, False, None, False),
-        (2, 3, 2, 2, False, False, (1, 3), True),
+    """Lengths 0 and full, both directions, one step, one sequence, every optional operand absent.
+
+    Past the end stands what would show anywhere else.
+    """
+    # batch, time, features, units, bias, initial state, lengths and what stands past them, reverse
+    table: tuple[tuple[int, int, int, int, bool, bool, tuple[int, ...] | None, float, bool], ...] = (
+        (3, 4, 2, 3, True, True, (4, 0, 2), np.nan, False),
+        (3, 4, 2, 3, True, True, (2, 4, 0), 1e6, True),
+        (2, 3, 3, 2, False, False, None, 0, False),
+        (2, 3, 1, 2, True, True, None, 0, True),
+        (1, 1, 2, 1, True, False, None, 0, False),
+        (2, 3, 1, 2, False, False, (1, 3), np.nan, True),
     )
 
     def samples(rng: np.random.Generator) -> Iterator[Sample]:
-        for batch, time, features, units, bias, initial, lengths, reverse in table:
+        for batch, time, features, units, bias, initial, lengths, padding, reverse in table:
             bias_shape = (gates * units,) if bias_rows is None else (bias_rows, gates * units)
+            x = rng.normal(size=(batch, time, features))
+            if lengths is not None:
+                x[np.arange(time) >= np.asarray(lengths)[:, None]] = padding
             operands = (
-                rng.normal(size=(batch, time, features)),
+                x,
                 rng.normal(size=(features, gates * units)),
                 rng.normal(size=(units, gates * units)),
                 rng.normal(size=bias_shape) if bias else None,

@@ -1,0 +1,56 @@
+"""Rows that a decomposition would hide if they went: the kernels that each backend has of its own."""
+
+import pytest
+
+from unifront.backends import installed, placement
+from unifront.opset.spec import OPS
+
+COMPOSITE = {spec.name for spec in OPS.values() if spec.decomposition}
+PINNED = {
+    "jax": {
+        "dense",
+        "depthwise_conv",
+        "log_softmax",
+        "sigmoid_cross_entropy",
+        "softmax",
+        "softmax_cross_entropy",
+        "var",
+    },
+    "tensorflow": {
+        "batch_norm",
+        "batch_norm_training",
+        "dense",
+        "depthwise_conv",
+        "log_softmax",
+        "sigmoid_cross_entropy",
+        "softmax",
+        "softmax_cross_entropy",
+    },
+    "torch": {
+        "batch_norm",
+        "batch_norm_training",
+        "dense",
+        "depthwise_conv",
+        "group_norm",
+        "layer_norm",
+        "log_softmax",
+        "rms_norm",
+        "sigmoid_cross_entropy",
+        "softmax",
+        "softmax_cross_entropy",
+        "var",
+    },
+}
+"""The operations that have a decomposition, and a row nevertheless, because that is quicker or more exact."""
+
+
+@pytest.mark.parametrize("name", sorted(PINNED.keys() & set(installed())))
+def test_composite_operations_have_their_rows(name: str) -> None:
+    assert COMPOSITE & {op.name for op in placement(name).backend.rows().table} == PINNED[name]
+
+
+@pytest.mark.parametrize("name", installed())
+def test_operations_without_a_decomposition_have_rows(name: str) -> None:
+    rows = placement(name).backend.rows()
+    missing = OPS.keys() - COMPOSITE - {op.name for op in rows.table} - {"constant"}
+    assert missing == {op.name for op in rows.reasons}

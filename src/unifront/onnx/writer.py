@@ -118,6 +118,10 @@ class Writer:
         found = tuple(Ref(result) for result in results)
         return found[0] if outputs == 1 else found
 
+    def maker(self, x: Ref) -> Any:
+        """The node of this graph that gives ``x``; None if it is given otherwise."""
+        return next((node for node in reversed(self.nodes) if x.name in node.output), None)
+
     def write(self, operand: Ref | np.ndarray | None) -> str:
         """The name of an operand in the file; a known array becomes an initializer."""
         if operand is None:

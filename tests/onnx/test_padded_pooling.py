@@ -60,3 +60,29 @@ def test_zeros_after_a_relu_are_in_the_pooling() -> None:
     x = uf.Input(SIZE, name="x")
     y = _pool(x, layers.ReLU(), layers.ZeroPadding2D(1), POOL(3, strides=2))
     assert "Pad" not in kinds(convert(uf.Model(x, y, name="stem").trace(False))[0])
+
+
+@pytest.mark.parametrize("kind", ["Max", "Average"])
+@pytest.mark.parametrize("size, stride", [(1, 2), (1, 3), (2, 4), (3, 4), (3, 2)])
+def test_same_padding_of_free_sizes(kind: str, size: int, stride: int) -> None:
+    """Windows that leave out elements between them too, for which ONNX's formula gives negative padding."""
+    x = uf.Input((None, None, 2), name="x")
+    pool = getattr(layers, f"{kind}Pooling2D")((size, 2), (stride, 2), padding="same")
+    model = uf.Model(x, pool(x), name="free")
+    exported, _ = convert(model.trace(False))
+    check(exported)
+    for length in range(4, 10):
+        value = np.random.default_rng(length).normal(size=(2, length, 5, 2)).astype("float32") - 3
+        for judge in (reference, runtime):
+            (result,) = judge(exported, [value])
+            assert_close(result, model.predict(value, backend="numpy"), what=f"{judge.__name__} {length}")
+
+
+def test_repetition_along_a_free_axis() -> None:
+    x = uf.Input((None, 3), name="x")
+    model = uf.Model(x, layers.UpSampling1D(2)(x), name="longer")
+    value = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("float32")
+    for optimize in (True, False):
+        exported, _ = convert(model.trace(False), optimize=optimize)
+        check(exported)
+        assert_close(runtime(exported, [value])[0], np.repeat(value, 2, 1))

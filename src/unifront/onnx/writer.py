@@ -221,7 +221,10 @@ class Writer:
 
     def expand(self, x: Ref, shape: Shape) -> Ref:
         """``x`` broadcast to ``shape``."""
-        return x if x.type.shape == shape else self.op("Expand", x, self.sizes(shape))
+        if x.type.shape == shape:
+            return x
+        result: Ref = self.op("Expand", x, self.sizes(shape))
+        return replace(result, known_type=x.type.with_shape(shape))
 
     # ------------------------------------------------------------ sizes
 

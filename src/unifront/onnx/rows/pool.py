@@ -13,13 +13,48 @@ from unifront.opset.spec import OpSpec
 from unifront.opset.windows import Padding, Pairs, same_pairs
 
 Axes = tuple[int, ...]
+VALID = {"auto_pad": "VALID"}
 
 
 def _max_pool(w: Writer, x: Ref, pool_size: Axes, strides: Axes, padding: Padding, data_format: str) -> Any:
     attributes = padding_attributes(padding)
-    if not isinstance(padding, str) and _is_padded(w, x):
+    if _has_gaps(padding, pool_size, strides):
+        widths, _ = _same_widths(w, x, pool_size, strides)
+        x, attributes = w.op("Pad", x, widths, w.number(-np.inf, x)), VALID
+    elif not isinstance(padding, str) and _is_padded(w, x):
         x, attributes = _kept_apart(w, x, pool_size, strides, padding)
     return w.op("MaxPool", x, kernel_shape=list(pool_size), strides=list(strides), **attributes)
+
+
+def _average_pool(
+    w: Writer, x: Ref, pool_size: Axes, strides: Axes, padding: Padding, data_format: str
+) -> Any:
+    window = {"kernel_shape": list(pool_size), "strides": list(strides)}
+    if not _has_gaps(padding, pool_size, strides):
+        return w.op("AveragePool", x, **window, count_include_pad=0, **padding_attributes(padding))
+    widths, sizes = _same_widths(w, x, pool_size, strides)
+    ones = w.op("Expand", w.number(1, x), w.op("Concat", np.array([1, 1]), sizes, axis=0))
+    filled, share = (w.op("AveragePool", w.op("Pad", one, widths), **window, **VALID) for one in (x, ones))
+    return w.op("Div", filled, share)
+
+
+def _has_gaps(padding: Padding, pool_size: Axes, strides: Axes) -> bool:
+    """Whether sizes hang on the input, and windows leave out elements between them.
+
+    ONNX's formula for ``SAME_UPPER`` then gives negative widths for some sizes, with which ONNX Runtime (1.31)
+    runs no MaxPool and an AveragePool wrongly.
+    """
+    return isinstance(padding, str) and any(s > k for k, s in zip(pool_size, strides, strict=True))
+
+
+def _same_widths(w: Writer, x: Ref, pool_size: Axes, strides: Axes) -> tuple[Ref, Ref]:
+    """The widths that pad ``x`` to ceil(size / stride) windows, computed from its sizes, and these."""
+    sizes = w.op("Shape", x, start=2)
+    rest = w.op("Mod", w.op("Sub", sizes, np.array([1])), np.array(strides))
+    missing = w.op("Max", w.op("Sub", np.array(pool_size) - 1, rest), np.array([0]))
+    before = w.op("Div", missing, np.array([2]))
+    none = np.array([0, 0])
+    return w.op("Concat", none, before, none, w.op("Sub", missing, before), axis=0), sizes
 
 
 def _is_padded(w: Writer, x: Ref) -> bool:
@@ -39,22 +74,13 @@ def _kept_apart(
     whose padding never counts while zeros do; where the padding has a name it leaves both alone.
     """
     if not any(map(any, padding)):
-        return x, {"auto_pad": "VALID"}
+        return x, VALID
     sizes = [size for size in x.type.shape[2:] if isinstance(size, int)]
     if len(sizes) == len(padding) and padding == same_pairs(sizes, pool_size, strides, (1,) * len(sizes)):
         return x, {"auto_pad": "SAME_UPPER"}
     befores, afters = zip(*padding, strict=True)
     sides = np.array([0, 0, *befores, 0, 0, *afters])
-    return w.op("Pad", x, sides, w.number(-np.inf, x)), {"auto_pad": "VALID"}
-
-
-def _average_pool(
-    w: Writer, x: Ref, pool_size: Axes, strides: Axes, padding: Padding, data_format: str
-) -> Any:
-    return w.op(
-        "AveragePool", x, kernel_shape=list(pool_size), strides=list(strides), count_include_pad=0,
-        **padding_attributes(padding),
-    )  # fmt: skip
+    return w.op("Pad", x, sides, w.number(-np.inf, x)), VALID
 
 
 TABLE: dict[OpSpec, Row] = {p.MAX_POOL: _max_pool, p.AVERAGE_POOL: _average_pool}

@@ -21,6 +21,22 @@ from unifront.ir.types import TensorType
 from unifront.opset.spec import OPS, OpSpec
 
 _HALF = frozenset({"float16", "bfloat16"})
+FORWARD = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-2}
+"""How far from each other two computations of the same may be, relative to the largest magnitude compared."""
+
+
+def difference(actual: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, relative to the largest finite magnitude; infinite where NaN differs."""
+    a, b = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    if a.size == 0:
+        return 0.0
+    finite = np.isfinite(b)
+    if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(
+        a[~finite], b[~finite], equal_nan=True
+    ):
+        return float("inf")
+    scale = max(np.abs(b[finite]).max(initial=0.0), np.abs(a[finite]).max(initial=0.0))
+    return float(np.abs(a[finite] - b[finite]).max(initial=0.0) / scale) if scale else 0.0
 
 
 def array_type(array: Any) -> TensorType:
@@ -35,9 +51,10 @@ def row_of(spec: OpSpec) -> Callable[..., Any]:
 
     def row(*operands: Any, **attributes: Any) -> Any:
         regions = attributes.pop("regions", None)
-        extra = {"regions": regions} if regions else {}
-        wide = [_widen(operand) for operand in operands]
-        result = spec.reference(*wide, **extra, **attributes)
+        if regions:  # the operations of the bodies see to their dtypes themselves
+            result = spec.reference(*operands, regions=regions, **attributes)
+        else:
+            result = spec.reference(*map(_widen, operands), **attributes)
         several = isinstance(result, tuple)
         results = result if several else (result,)
         # The rule of an operation with bodies needs their graphs, not at hand here: results stay as they are.

@@ -63,7 +63,7 @@ def test_zeros_after_a_relu_are_in_the_pooling() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Max", "Average"])
-@pytest.mark.parametrize("size, stride", [(1, 2), (1, 3), (2, 4), (3, 4), (3, 2)])
+@pytest.mark.parametrize(("size", "stride"), [(1, 2), (1, 3), (2, 4), (3, 4), (3, 2)])
 def test_same_padding_of_free_sizes(kind: str, size: int, stride: int) -> None:
     """Windows that leave out elements between them too, for which ONNX's formula gives negative padding."""
     x = uf.Input((None, None, 2), name="x")

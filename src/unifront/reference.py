@@ -13,7 +13,7 @@ import numpy as np
 
 from unifront.backends import Array, HostKey, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import dtype_of, key
-from unifront.errors import UnsupportedOp
+from unifront.errors import ArgumentError, UnsupportedOp
 from unifront.ir import passes
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph, Node
@@ -135,13 +135,20 @@ class NumPyBackend:
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
         device: str | None = None,
     ) -> Any:  # fmt: skip
-        """A function of the inputs, running ``inference`` with copies of ``values``; one output is bare."""
+        """A function of the inputs, running ``inference`` with copies of ``values``; one output is bare.
+
+        Where the model draws random numbers in inference, the function takes ``key=uf.random_key(seed)`` too.
+        """
         compiled = self.compile(inference)
         variables = tuple(np.array(values[variable.name]) for variable in inference.variables)
         single = len(inference.outputs) == 1
 
-        def run(*inputs: Array) -> Any:
-            outputs = compiled(inputs, variables)
+        def run(*inputs: Array, key: HostKey | None = None) -> Any:
+            if key is None and inference.takes_key:
+                raise ArgumentError(
+                    "The model draws random numbers in inference. Try: net(..., key=uf.random_key(0))"
+                )
+            outputs = compiled((*inputs, key) if inference.takes_key else inputs, variables)
             return outputs[0] if single else outputs
 
         return run

@@ -60,6 +60,10 @@ def export(
             for, as many in float64 and bfloat16. NumPy takes a second for a ResNet-50; leave it out for models
             with very large inputs.
 
+    A model that draws random numbers in inference gets nodes that draw (``RandomNormal``, ``RandomUniform``), with
+    seeds made of that of ``uf.set_seed``. A session draws other numbers at each run, the same ones when it is made
+    again; they are not those of a backend, and ``verify`` looks at shapes and finiteness only.
+
     Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
     computes otherwise than the model, and how far it is off; and `BackendMissing` where the package ``onnx`` is
     not installed. Then there is no file at ``path``, or the one that was there.

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from unifront.backends import HostKey
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ExportError
 from unifront.ir.dims import Dim, DimExpr, FloorDiv
@@ -55,11 +56,13 @@ class Ref:
         name: its name; of a known array, the name it is to have if it is written.
         known_type: its dtype and shape, if known: always those of a row's operands.
         array: its value, if known.
+        key: of a random key, which is in no file: the one that seeds are made of.
     """
 
     name: str
     known_type: TensorType | None = None
     array: np.ndarray | None = None
+    key: HostKey | None = None
 
     @property
     def type(self) -> TensorType:

@@ -265,6 +265,14 @@ def is_building() -> bool:
     return _active.get() is not None
 
 
+def outermost_builder() -> Builder | None:
+    """The builder of the whole graph being written around this call, not of a branch or loop in it."""
+    builder = _active.get()
+    while builder is not None and builder.outer is not None:
+        builder = builder.outer
+    return builder
+
+
 def builder_of(operands: Sequence[Any]) -> Builder | None:
     """The builder of the traced operands, the innermost of nested ones; None when there is none."""
     builders = {id(o.builder): o.builder for o in operands if isinstance(o, Traced)}
@@ -443,5 +451,5 @@ CONSTANT = register(
 __all__ = [
     "CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced",
     "backend_of_arrays", "bind", "builder_of", "building", "current_path", "is_building", "lift",
-    "record", "replayed", "scope", "type_of",
+    "outermost_builder", "record", "replayed", "scope", "type_of",
 ]  # fmt: skip

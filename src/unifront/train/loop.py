@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront import tree
-from unifront.backends import Placement, placement
+from unifront.backends import HostKey, Placement, placement
 from unifront.errors import ArgumentError, DataError
-from unifront.trace import current_seed
+from unifront.ir.graph import Graph
+from unifront.trace import current_seed, eager_seed
 from unifront.train import data, losses, metrics, optimizers
 from unifront.train.arguments import number, whole
 from unifront.train.callbacks import CallbackList, History
@@ -186,9 +187,18 @@ def _evaluate(
     variables = natives(step.tracing.variables, program.storage, place)
     put, device = place.backend.array, place.device
     totals = put(step.no_totals(), device)
+    keys = _keys(step.tracing.graph, place)
     for batch in itertools.islice(batches, limit):
-        (totals,) = program([*(put(array, device) for array in batch.all), totals], variables)
+        (totals,) = program([*(put(array, device) for array in batch.all), *next(keys), totals], variables)
     return metrics.results(step.metrics, place.backend.numpy(totals))
+
+
+def _keys(graph: Graph, place: Placement) -> Iterator[tuple[Any, ...]]:
+    """What each batch of a call passes to a graph that draws random numbers: a key of its own."""
+    if not graph.takes_key:
+        return itertools.repeat(())
+    call = HostKey(eager_seed())
+    return ((place.backend.key(call.fold_in(number), place.device),) for number in itertools.count())
 
 
 def _held_out(model: Model, training: Training, given: Any) -> Source | None:
@@ -231,13 +241,16 @@ def predict(
         starts = range(0, len(arrays[0]), size)
         given = (tuple(array[i : i + size] for array in arrays) for i in starts)
     found: list[list[np.ndarray]] = []
-    program = variables = None
+    program = variables = keys = None
     for batch in itertools.islice(given, limit):
         traced = model.trace(False)
         if program is None:
             program = _program(model, ("predict", id(traced)), traced.graph, place)
             variables = natives(traced.variables, program.storage, place)
-        outputs = program([place.backend.array(part, place.device) for part in batch], variables)
+            keys = _keys(traced.graph, place)
+        outputs = program(
+            [*(place.backend.array(part, place.device) for part in batch), *next(keys)], variables
+        )
         found.append([place.backend.numpy(output) for output in outputs])
     if not found:
         raise data.no_batch("predict")

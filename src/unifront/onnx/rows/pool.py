@@ -13,7 +13,7 @@ from unifront.opset.spec import OpSpec
 from unifront.opset.windows import Padding, Pairs, same_pairs
 
 Axes = tuple[int, ...]
-VALID = {"auto_pad": "VALID"}
+VALID: dict[str, Any] = {"auto_pad": "VALID"}
 
 
 def _max_pool(w: Writer, x: Ref, pool_size: Axes, strides: Axes, padding: Padding, data_format: str) -> Any:
@@ -29,7 +29,7 @@ def _max_pool(w: Writer, x: Ref, pool_size: Axes, strides: Axes, padding: Paddin
 def _average_pool(
     w: Writer, x: Ref, pool_size: Axes, strides: Axes, padding: Padding, data_format: str
 ) -> Any:
-    window = {"kernel_shape": list(pool_size), "strides": list(strides)}
+    window: dict[str, Any] = {"kernel_shape": list(pool_size), "strides": list(strides)}
     if not _has_gaps(padding, pool_size, strides):
         return w.op("AveragePool", x, **window, count_include_pad=0, **padding_attributes(padding))
     widths, sizes = _same_widths(w, x, pool_size, strides)

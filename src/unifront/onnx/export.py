@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from unifront.ir.graph import Graph
     from unifront.trace import Tracing
 
-OPSETS = range(18, 26)
+OPSETS = range(13, 27)
 DEFAULT_OPSET = 20
 INLINE_LIMIT = 2**31 - 2**20
 """The most bytes of weights inside the file itself: Protocol Buffers end at 2 GiB."""
@@ -40,15 +40,16 @@ def export(
 ) -> None:
     """Write a traced graph and the values of its variables as an ONNX model.
 
-    Layers keep their names: a node is called ``layer/path/Operator``, an initializer as the weight is. Images
+    Layers keep their names: a node is called ``layer/path/Operator``, an initializer as the weight is, and a node's
+    metadata says the layer (``unifront.layer``) and its operation (``unifront.operation``). Images
     are channels first inside, with one transpose where the model's input is channels last; recurrent layers
     are ``LSTM``, ``GRU`` and ``RNN`` nodes, one for both directions of a layer.
 
     Args:
         tracing: the graph and its live variables; ``Model.trace(False)``.
         path: the file; it appears whole or not at all.
-        opset: the version of the ONNX operator set, 18 to 25; None: 20, or 22 where there is bfloat16, which
-            many operators do not take before.
+        opset: the version of the ONNX operator set, 13 to 26; None: 20, or 22 where there is bfloat16, which
+            many operators do not take before. Reshaping to free sizes, none may be 0 in 13.
         dtype: a float dtype that takes the place of float32 in weights, inputs and outputs; None keeps it.
         optimize: fold batch normalizations into convolutions, fold padding and constants, compute equal
             things once, read a sequence in both directions by one node.

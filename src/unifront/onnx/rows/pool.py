@@ -49,7 +49,7 @@ def _has_gaps(padding: Padding, pool_size: Axes, strides: Axes) -> bool:
 
 def _same_widths(w: Writer, x: Ref, pool_size: Axes, strides: Axes) -> tuple[Ref, Ref]:
     """The widths that pad ``x`` to ceil(size / stride) windows, computed from its sizes, and these."""
-    sizes = w.op("Shape", x, start=2)
+    sizes = w.shape(x, 2, x.type.rank)
     rest = w.op("Mod", w.op("Sub", sizes, np.array([1])), np.array(strides))
     missing = w.op("Max", w.op("Sub", np.array(pool_size) - 1, rest), np.array([0]))
     before = w.op("Div", missing, np.array([2]))

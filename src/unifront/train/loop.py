@@ -241,7 +241,8 @@ def predict(
         starts = range(0, len(arrays[0]), size)
         given = (tuple(array[i : i + size] for array in arrays) for i in starts)
     found: list[list[np.ndarray]] = []
-    program = variables = keys = None
+    program = variables = None
+    keys: Iterator[tuple[Any, ...]] = iter(())
     for batch in itertools.islice(given, limit):
         traced = model.trace(False)
         if program is None:

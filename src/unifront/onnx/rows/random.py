@@ -33,7 +33,11 @@ def _drawn(w: Writer, kind: str, key: Ref, shape: Shape, dtype: str, **attribute
     """Values of a shape; in float32 where a runtime may not draw narrower ones."""
     assert key.key is not None
     own = dtype if dtype in ("float32", "float64") else "float32"
-    options = {**attributes, "dtype": element_type(dtype_of(own)), "seed": float(key.key % _SEEDS)}
+    options: dict[str, Any] = {
+        **attributes,
+        "dtype": element_type(dtype_of(own)),
+        "seed": float(key.key % _SEEDS),
+    }
     static: list[Dim] = [size for size in shape if isinstance(size, int)]
     if shape and len(static) == len(shape):
         values = w.op(kind, shape=static, **options)

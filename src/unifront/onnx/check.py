@@ -24,8 +24,9 @@ LARGE = 2**16
 """Elements of an example from which one is enough."""
 TABLES = {"embedding": 1, "take": 0, "take_along_axis": 0}
 """Operations that read rows by number, and the operand that holds the rows."""
-MARGIN = 10
-"""How many times further from float64 than NumPy a result may be, where rounding grows."""
+MARGIN, KERNELS = 10, 30
+"""Where rounding grows: how many times further from float64 than NumPy a result may be, and how many times the bound
+beside that, since kernels of ONNX Runtime round more than NumPy does (its Elu near zero)."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def check(model: bytes | str, graph: Graph, values: Mapping[str, np.ndarray]) ->
     judge = _reference(wide, arrays, [_wide(array) for array in inputs])
     rounding = {one.name: one.off for one in _compared(graph, expected, judge)}
     for worst in sorted(_compared(graph, found, judge), key=lambda one: -one.off):
-        if worst.off > _bound(graph, worst.name) + MARGIN * rounding[worst.name]:
+        bound = min(KERNELS * _bound(graph, worst.name), FORWARD["float16"])
+        if worst.off > bound + MARGIN * rounding[worst.name]:
             raise ExportError(
                 f"ONNX Runtime computes something else from the exported {graph.name!r} than the model does: "
                 f"the output {worst.name!r} is off by {worst.absolute:.3g}, where the largest is {worst.size:.3g}. "

@@ -42,7 +42,7 @@ class JaxModule:
     source: str = field(repr=False)
     _training: Callable[..., Any] = field(repr=False)
     _inference: Callable[..., Any] = field(repr=False)
-    _needs_key: bool = field(repr=False)
+    _needs_key: Mapping[bool, bool] = field(repr=False)
     _wide: bool = field(repr=False)
 
     def apply(
@@ -59,7 +59,7 @@ class JaxModule:
             inputs: one array for each of `inputs`.
             training: a Python bool, so static under ``jax.jit``.
             key: the key of this call's randomness (``jax.random.key`` or ``PRNGKey``), which a model with
-                dropout needs in training.
+                dropout needs in training, and one that draws in inference always.
 
         Raises:
             ArgumentError: the number of inputs does not fit, or the key is missing.
@@ -80,12 +80,13 @@ class JaxModule:
             if not type_.admits(np.shape(given)):
                 raise ShapeError(f"Input {name!r} is {type_}; one of shape {np.shape(given)} was given.")
         with wide(self._wide):
-            if not training:
-                return self._inference(params, state, inputs), dict(state)
-            if key is None and self._needs_key:
+            if key is None and self._needs_key[training]:
+                what = "training" if training else "inference"
                 raise ArgumentError(
-                    "The model draws random numbers in training. Try: apply(..., key=jax.random.key(0))"
+                    f"The model draws random numbers in {what}. Try: apply(..., key=jax.random.key(0))"
                 )
+            if not training:
+                return self._inference(params, state, inputs, key), dict(state)
             outputs, updates = self._training(params, state, inputs, key)
             return outputs, {**state, **updates}
 
@@ -113,11 +114,14 @@ def make_module(
     return JaxModule(
         params={name: arrays[name] for name, v in variables.items() if v.trainable},
         state={name: arrays[name] for name, v in variables.items() if not v.trainable},
-        inputs={n: v.type for n, v in zip(inference.input_names, inference.inputs, strict=True)},
+        inputs={name: value.type for name, value in inference.data_inputs.items()},
         source=infer.source,
         _training=_training_function(train, training, tuple(updates)),
         _inference=_inference_function(infer, inference),
-        _needs_key=training.inputs[-1] in training.users(),
+        _needs_key={
+            mode: graph.takes_key and graph.inputs[-1] in graph.users()
+            for mode, graph in ((True, training), (False, inference))
+        },
         _wide=is_wide,
     )
 
@@ -132,9 +136,15 @@ def _weights(graph: Graph, params: Values, state: Values) -> tuple[Array, ...]:
     return tuple(found)
 
 
+def _own(key: Array | None) -> Array:
+    """The key given, typed; some key for a graph that makes nothing of it."""
+    return typed_key(jax.random.key(0) if key is None else key)
+
+
 def _inference_function(program: Program, graph: Graph) -> Callable[..., Any]:
-    def call(params: Values, state: Values, inputs: tuple[Array, ...]) -> Any:
-        outputs = program.function(inputs, _weights(graph, params, state))
+    def call(params: Values, state: Values, inputs: tuple[Array, ...], key: Array | None) -> Any:
+        drawn = (_own(key),) if graph.takes_key else ()
+        outputs = program.function((*inputs, *drawn), _weights(graph, params, state))
         return outputs[0] if len(outputs) == 1 else outputs
 
     return jax.jit(call)
@@ -144,8 +154,7 @@ def _training_function(program: Program, graph: Graph, updates: tuple[str, ...])
     count = len(graph.outputs) - len(updates)
 
     def call(params: Values, state: Values, inputs: tuple[Array, ...], key: Array | None) -> Any:
-        own = typed_key(jax.random.key(0) if key is None else key)
-        results = program.function((*inputs, own), _weights(graph, params, state))
+        results = program.function((*inputs, _own(key)), _weights(graph, params, state))
         outputs = results[:count]
         changed = dict(zip(updates, results[count:], strict=True))
         return outputs[0] if count == 1 else outputs, changed

@@ -46,7 +46,7 @@ class GraphModule(tf.Module):
         known = {v.name: v for graph in graphs.values() for v in graph.variables}
         with tf.device(device_name(device)):
             named = {name: _variable(variable, values[name]) for name, variable in known.items()}
-            if any(training.inputs[-1] in node.operands for node in training.nodes):
+            if any(graph.inputs[-1] in graph.users() for graph in graphs.values() if graph.takes_key):
                 seed = tf.random.uniform((), maxval=tf.int64.max, dtype=tf.int64)
                 self.generator = tf.random.Generator.from_seed(seed)
         self._all = list(
@@ -55,10 +55,9 @@ class GraphModule(tf.Module):
         for name, variable in named.items():
             _place(self, name, variable)
         run = _runner(self, graphs, rows, named, updates)
-        self._input_names, self._output_names = inference.input_names, inference.output_names
+        self._input_names, self._output_names = tuple(inference.data_inputs), inference.output_names
         self._specs = [
-            spec_of(value.type, re.sub(r"\W", "_", name))
-            for name, value in zip(inference.input_names, inference.inputs, strict=True)
+            spec_of(value.type, re.sub(r"\W", "_", name)) for name, value in inference.data_inputs.items()
         ]
         function = tf.function(run, autograph=False)
         self._concrete = _Concrete(function, self._specs)
@@ -115,7 +114,7 @@ def _runner(
     def run(*inputs: Any, training: bool = False) -> Any:
         graph = graphs[training]
         program = emit(graph, rows, stored={variable.name: None for variable in graph.variables})
-        if training:
+        if graph.takes_key:
             inputs = (*inputs, _key(module))
         outputs = program.function(inputs, tuple(named[v.name].read_value() for v in graph.variables))
         if training:

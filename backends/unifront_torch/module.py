@@ -123,7 +123,8 @@ class GraphModule(Scope):
                 raise ShapeError(f"Input {name!r} is {type_}; one of shape {tuple(given.shape)} was given.")
         training = self.training
         program, wanted = self._programs.get(training, self._placed(inputs))
-        operands = (*inputs, None) if training else inputs  # no key: PyTorch's default generator
+        # No key: PyTorch's default generator.
+        operands = (*inputs, None) if self._programs.takes_key[training] else inputs
         outputs = program(operands, tuple([self._value(name) for name in wanted]))
         if training and self._updates:
             with torch.no_grad():
@@ -144,8 +145,8 @@ class _Programs:
         self._backend, self._given = backend, (training, inference)
         self._graphs = {True: expand(training, table), False: expand(inference, table)}
         self._emitted: dict[Any, tuple[Any, tuple[str, ...]]] = {}
-        named = zip(inference.input_names, inference.inputs, strict=True)
-        self.inputs = {name: value.type for name, value in named}
+        self.inputs = {name: value.type for name, value in inference.data_inputs.items()}
+        self.takes_key = {True: training.takes_key, False: inference.takes_key}
         self.variables: dict[str, Variable] = {}
         self.layouts: dict[str, Storage | None] = {}
         for graph in self._graphs.values():

@@ -90,7 +90,8 @@ def parity(model: Model, x: Any, *, backends: Sequence[str] | None = None, gradi
     Returns:
         A `Parity`; call its ``print()``. Differences are relative to the largest magnitude compared.
 
-    Raises `ArgumentError` if no backend is installed, or for gradients of a model without a float output;
+    Raises `ArgumentError` if no backend is installed, for a model that draws random numbers in inference, or for
+    gradients of a model without a float output;
     `DataError` if ``x`` does not fit the model.
     """
     if isinstance(backends, str):
@@ -108,6 +109,11 @@ def parity(model: Model, x: Any, *, backends: Sequence[str] | None = None, gradi
         traced.graph, outputs=traced.graph.outputs[:count], output_names=traced.graph.output_names[:count]
     )
     paths, graph = _layer_outputs(given)
+    if graph.takes_key:
+        raise ArgumentError(
+            f"The model {model.name!r} draws random numbers in inference, other ones on each backend: there is nothing "
+            "to compare."
+        )
     judge = _run(graph, traced, inputs, placement("numpy"))
     found = {name: _run(graph, traced, inputs, place) for name, place in zip(names, places, strict=True)}
     forward = tuple(_row(path, judge[i], {n: found[n][i] for n in names}) for i, path in enumerate(paths))

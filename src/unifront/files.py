@@ -11,14 +11,18 @@ from typing import Any
 from unifront.errors import ArgumentError
 
 
-def write_beside(path: Path, write: Callable[[Any], None]) -> None:
-    """Let ``write`` fill a temporary file beside ``path``, which gets that name when it is whole."""
-    folder = path.parent
-    if not folder.is_dir():
-        raise ArgumentError(f"Cannot write {path}: there is no folder {folder}.")
+def check_place(path: Path) -> None:
+    """Raise `ArgumentError` where no file ``path`` can be."""
+    if not path.parent.is_dir():
+        raise ArgumentError(f"Cannot write {path}: there is no folder {path.parent}.")
     if path.is_dir():
         raise ArgumentError(f"Cannot write {path}: it is a folder.")
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=folder)
+
+
+def write_beside(path: Path, write: Callable[[Any], None]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, which gets that name when it is whole."""
+    check_place(path)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(handle, "w+b") as file:
             write(file)

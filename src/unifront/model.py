@@ -518,10 +518,11 @@ class Model(Layer):
         Args:
             path: the file.
             format: ``"onnx"``.
-            options: ``opset``, ``dtype``, ``optimize``, ``external_data``; see `unifront.onnx.export`.
+            options: ``opset``, ``dtype``, ``optimize``, ``external_data``, ``verify`` (run the file once beside
+                NumPy, if ``onnxruntime`` is installed); see `unifront.onnx.export`.
 
-        Raises `ExportError` naming the layer whose operation ONNX does not have, `BackendMissing` without the
-        package ``onnx``.
+        Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
+        computes otherwise; `BackendMissing` without the package ``onnx``.
         """
         from unifront.onnx import export
 

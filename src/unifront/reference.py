@@ -13,7 +13,7 @@ import numpy as np
 
 from unifront.backends import Array, HostKey, Step, StepPlan, StepState
 from unifront.dtypes import dtype_of, key
-from unifront.errors import UnsupportedOp
+from unifront.errors import ArgumentError, UnsupportedOp
 from unifront.ir import passes
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph, Node
@@ -22,6 +22,22 @@ from unifront.opset.bounds import check_indices, index_bounds
 from unifront.opset.spec import OPS, OpSpec
 
 _HALF = frozenset({"float16", "bfloat16"})
+FORWARD = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-2}
+"""How far from each other two computations of the same may be, relative to the largest magnitude compared."""
+
+
+def difference(actual: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference, relative to the largest finite magnitude; infinite where NaN differs."""
+    a, b = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    if a.size == 0:
+        return 0.0
+    finite = np.isfinite(b)
+    if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(
+        a[~finite], b[~finite], equal_nan=True
+    ):
+        return float("inf")
+    scale = max(np.abs(b[finite]).max(initial=0.0), np.abs(a[finite]).max(initial=0.0))
+    return float(np.abs(a[finite] - b[finite]).max(initial=0.0) / scale) if scale else 0.0
 
 
 def array_type(array: Any) -> TensorType:
@@ -117,13 +133,20 @@ class NumPyBackend:
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
         device: str | None = None,
     ) -> Any:  # fmt: skip
-        """A function of the inputs, running ``inference`` with copies of ``values``; one output is bare."""
+        """A function of the inputs, running ``inference`` with copies of ``values``; one output is bare.
+
+        Where the model draws random numbers in inference, the function takes ``key=uf.random_key(seed)`` too.
+        """
         compiled = self.compile(inference)
         variables = tuple(np.array(values[variable.name]) for variable in inference.variables)
         single = len(inference.outputs) == 1
 
-        def run(*inputs: Array) -> Any:
-            outputs = compiled(inputs, variables)
+        def run(*inputs: Array, key: HostKey | None = None) -> Any:
+            if key is None and inference.takes_key:
+                raise ArgumentError(
+                    "The model draws random numbers in inference. Try: net(..., key=uf.random_key(0))"
+                )
+            outputs = compiled((*inputs, key) if inference.takes_key else inputs, variables)
             return outputs[0] if single else outputs
 
         return run

@@ -26,25 +26,12 @@ from unifront.ir.graph import Graph, Value
 from unifront.opset import elementwise
 from unifront.opset.spec import OPS, OpSpec, Sample
 from unifront.opset.tensor import Builder, Traced, bind, type_of
+from unifront.reference import FORWARD as FORWARD
+from unifront.reference import difference as difference
 from unifront.reference import row_of
 
-FORWARD = {"float64": 1e-12, "float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-2}
 GRADIENT = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 2e-2, "float16": 2e-2}
 """The bounds of every comparison, relative to the largest magnitude compared."""
-
-
-def difference(actual: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference, relative to the largest finite magnitude; infinite where NaN differs."""
-    a, b = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
-    if a.size == 0:
-        return 0.0
-    finite = np.isfinite(b)
-    if not np.array_equal(np.isfinite(a), finite) or not np.array_equal(
-        a[~finite], b[~finite], equal_nan=True
-    ):
-        return float("inf")
-    scale = max(np.abs(b[finite]).max(initial=0.0), np.abs(a[finite]).max(initial=0.0))
-    return float(np.abs(a[finite] - b[finite]).max(initial=0.0) / scale) if scale else 0.0
 
 
 def assert_close(

@@ -26,8 +26,8 @@ from unifront.opset.tensor import (
     Builder,
     Traced,
     building,
-    is_building,
     lift,
+    outermost_builder,
 )  # fmt: skip
 from unifront.opset.tensor import update as update
 from unifront.weights import Variable
@@ -45,18 +45,19 @@ class CallContext:
     masks: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def random_key(self) -> Any:
-        """A key that no other draw of this call has; `ArgumentError` in the graph of inference, which has none."""
-        if self.key is None:
-            if is_building():
-                raise ArgumentError(
-                    "A model draws random numbers only while it trains: its graph for inference has no key. "
-                    "Leave out training=True, or call the layer on arrays."
-                )
-            self.key = HostKey(_eager_seed())
+        """A key that no other draw of this call has."""
+        key = self.own_key()
         self.draws += 1
-        if isinstance(self.key, HostKey):
-            return self.key.fold_in(self.draws)
-        return ops.fold_in(self.key, self.draws)
+        return key.fold_in(self.draws) if isinstance(key, HostKey) else ops.fold_in(key, self.draws)
+
+    def own_key(self) -> Any:
+        """The key that all draws of this call come from. A graph for inference gets it as an input now."""
+        if self.key is None:
+            builder = outermost_builder()
+            self.key = (
+                HostKey(eager_seed()) if builder is None else builder.input("key", TensorType(key_dtype))
+            )
+        return self.key
 
     def mask_of(self, tensor: Any) -> Any:
         """The mask that travels with ``tensor``, or None."""
@@ -72,10 +73,10 @@ _eager_draws = [0]
 
 
 def set_seed(seed: int) -> None:
-    """Make initial weights, shuffling and dropout repeatable: equal seeds give equal numbers.
+    """Make initial weights, shuffling, dropout and what models draw repeatable: equal seeds give equal numbers.
 
     Args:
-        seed: a non-negative int. It applies to layers built and to training begun from now on.
+        seed: a non-negative int. It applies to layers built, to training begun and to predictions from now on.
 
     Raises `ArgumentError` for another seed.
     """
@@ -92,7 +93,8 @@ def current_seed() -> int:
     return _seed[0]
 
 
-def _eager_seed() -> int:
+def eager_seed() -> int:
+    """The seed of one call that draws outside of training: another one each time, the same after `set_seed`."""
     _eager_draws[0] += 1
     return HostKey(current_seed()).fold_in(_eager_draws[0])
 
@@ -117,7 +119,8 @@ class Tracing:
     """A graph and the live variables behind it.
 
     Args:
-        graph: inputs as named, then ``key`` when training; outputs, then the new values of ``updates``.
+        graph: inputs as named, then ``key`` when training or if the model draws; outputs, then the new values of
+            ``updates``.
         variables: one for each of ``graph.variables``.
         updates: the variables whose new values are the last outputs (batch-norm statistics).
         structure: the function's result with output numbers as leaves.

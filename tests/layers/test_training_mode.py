@@ -10,7 +10,7 @@ import pytest
 import unifront as uf
 from tests.layers.judge import OURS, ask_keras, floatx
 from tests.layers.keras_worker import recurrent_with_dropout
-from unifront import errors, layers, ops
+from unifront import layers, ops
 from unifront.backends import HostKey, installed, placement
 from unifront.dtypes import float64, key
 from unifront.ir.types import TensorType
@@ -135,11 +135,21 @@ def test_recurrent_dropout_trains(backend: str) -> None:
     assert losses[-1] != losses[0]
 
 
-def test_the_graph_of_inference_draws_nothing() -> None:
-    with pytest.raises(
-        errors.ArgumentError, match=r"^noise: A model draws random numbers only while it trains"
-    ):
-        layers.Dropout(0.5, name="noise")(uf.Input((3,)), training=True)
+def test_a_layer_told_to_train_draws_in_inference() -> None:
+    x = uf.Input((300,), name="x")
+    model = uf.Model(x, layers.Dropout(0.5)(x, training=True))
+    assert model.graph().input_names == ("x", "key")
+    uf.set_seed(3)
+    first, second = (model.predict(np.ones((1, 300)), backend="numpy") for _ in range(2))
+    assert set(first.flat) == {0, 2}
+    assert (first != second).any()
+
+
+def test_the_graph_of_inference_has_a_key_only_if_it_draws() -> None:
+    x = uf.Input((3,), name="x")
+    model = uf.Model(x, layers.Dropout(0.5)(x))
+    assert model.graph().input_names == ("x",)
+    assert model.graph(training=True).input_names == ("x", "key")
 
 
 def test_a_key_is_drawn_for_each_use() -> None:

@@ -107,6 +107,17 @@ class Graph:
         if len(self.output_names) != len(self.outputs):
             object.__setattr__(self, "output_names", tuple(f"output_{i}" for i in range(len(self.outputs))))
 
+    @property
+    def takes_key(self) -> bool:
+        """Whether an input is a random key."""
+        return any(value.type.dtype.kind == "k" for value in self.inputs)
+
+    @property
+    def data_inputs(self) -> dict[str, Value]:
+        """The inputs by name, without a random key."""
+        named = zip(self.input_names, self.inputs, strict=True)
+        return {name: value for name, value in named if value.type.dtype.kind != "k"}
+
     def __str__(self) -> str:
         from unifront.ir.text import print_graph
 

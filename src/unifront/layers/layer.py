@@ -282,7 +282,11 @@ class Layer:
             context.losses.append(loss)
 
     def random_key(self, seed: int | None = None) -> Any:
-        """A fresh random key for this call; a ``seed`` (an int) gives a stream of its own."""
+        """A fresh random key for this call; a ``seed`` (an int) gives a stream of its own.
+
+        A layer may ask for it whether it trains or not (a variational autoencoder draws always). `Model.predict` and
+        `Model.evaluate` take other keys for each call and batch, the same ones after `uf.set_seed`.
+        """
         if not isinstance(seed, int | np.integer | None):
             raise ArgumentError(f"{type(self).__name__}: a seed is an int or None, not {seed!r}.")
         key = (current_context() or CallContext()).random_key()

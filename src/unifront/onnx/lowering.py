@@ -22,18 +22,13 @@ from unifront.reference import evaluate
 Weights = Mapping[str, np.ndarray]
 
 
-def prepare(
-    graph: Graph, values: Weights, known: Container[Op], *, dtype: DType | None, optimize: bool
-) -> tuple[Graph, Weights]:
+def prepare(graph: Graph, values: Weights, known: Container[Op], *, optimize: bool) -> tuple[Graph, Weights]:
     """The graph as it is written, and the values of its variables.
 
     Args:
         known: operations that have a row.
-        dtype: what float32 is to become; None leaves it.
         optimize: whether to fold batch normalizations, padding and constants.
     """
-    if dtype is not None and dtype != float32:
-        graph, values = verify(_retyped(graph, dtype)), _retyped_values(values, dtype)
     if optimize:
         graph, values = passes.fold_batch_norm(graph, values)
     # Operations without a row are written out before the layouts are chosen, which then see all.
@@ -53,30 +48,34 @@ def prepare(
     return passes.run(graph, order), values
 
 
-def _retyped(graph: Graph, dtype: DType) -> Graph:
-    """``graph`` with float32 become ``dtype``, in types, constants and attributes."""
+def retyped(
+    graph: Graph, values: Weights, dtype: DType, of: Container[DType] = (float32,)
+) -> tuple[Graph, Weights]:
+    """The graph and the values of its variables with the dtypes ``of`` become ``dtype``."""
+    arrays = {
+        name: array.astype(dtype.numpy) if dtype_of(array.dtype) in of else array
+        for name, array in values.items()
+    }
+    return verify(_retyped(graph, dtype, of)), arrays
+
+
+def _retyped(graph: Graph, dtype: DType, of: Container[DType]) -> Graph:
+    """``graph`` with ``of`` become ``dtype``, in types, constants and attributes."""
 
     def value_of(value: Value) -> Value:
-        return replace(value, type=value.type.with_dtype(dtype)) if value.type.dtype == float32 else value
+        return replace(value, type=value.type.with_dtype(dtype)) if value.type.dtype in of else value
 
     def attribute_of(name: str, attribute: Any) -> Any:
-        if isinstance(attribute, Literal) and attribute.dtype == "float32":
+        if isinstance(attribute, Literal) and dtype_of(attribute.dtype) in of:
             return Literal.of(attribute.numpy().astype(dtype.numpy))
-        return dtype.name if (name, attribute) == ("dtype", "float32") else attribute
+        return dtype.name if name == "dtype" and dtype_of(attribute) in of else attribute
 
     def node_of(node: Node) -> Node:
         return replace(
             node,
             attributes={name: attribute_of(name, value) for name, value in node.attributes.items()},
-            regions=tuple(_retyped(region, dtype) for region in node.regions),
+            regions=tuple(_retyped(region, dtype, of) for region in node.regions),
         )
 
     changed = graph.with_values(value_of)
     return replace(changed, nodes=tuple(map(node_of, changed.nodes)))
-
-
-def _retyped_values(values: Weights, dtype: DType) -> Weights:
-    return {
-        name: array.astype(dtype.numpy) if dtype_of(array.dtype) == float32 else array
-        for name, array in values.items()
-    }

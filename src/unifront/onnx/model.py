@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 import onnx
 
+from unifront.backends import HostKey
+from unifront.dtypes import key as key_dtype
 from unifront.ir.graph import Graph
+from unifront.ir.types import TensorType
 from unifront.onnx.writer import Ref, Target, Writer, value_info
+from unifront.trace import current_seed
 
 OPTIONAL_RESULTS = frozenset({"LSTM", "GRU", "RNN"})
 """Operators that need not give every result."""
@@ -18,10 +22,12 @@ OPTIONAL_RESULTS = frozenset({"LSTM", "GRU", "RNN"})
 def write_model(graph: Graph, values: Mapping[str, np.ndarray], target: Target) -> Any:
     """The model; inputs, outputs and layers named as in ``graph``."""
     writer = Writer(target)
-    inputs = [writer.input(name, v.type) for name, v in zip(graph.input_names, graph.inputs, strict=True)]
+    key = Ref("key", TensorType(key_dtype), key=HostKey(current_seed()))
+    given = {value: writer.input(name, value.type) for name, value in graph.data_inputs.items()}
+    inputs = list(given.values())
     names = [writer.names.new(name) for name in graph.output_names]
     variables = [Ref(v.name, v.value.type, values[v.name]) for v in graph.variables]
-    results = writer.graph(graph, inputs, variables)
+    results = writer.graph(graph, [given.get(value, key) for value in graph.inputs], variables)
     outputs = _named(writer, results, names)
     nodes = _alive(writer.nodes, set(outputs))
     read = {name for node in nodes for name in _reads(node)}

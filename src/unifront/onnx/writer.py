@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnx
 
+from unifront.backends import HostKey
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ExportError
 from unifront.ir.dims import Dim, DimExpr, FloorDiv
@@ -25,6 +26,8 @@ from unifront.opset.shape import CONCATENATE
 from unifront.opset.spec import OpSpec
 
 Row = Callable[..., Any]
+LAYER, OPERATION = "unifront.layer", "unifront.operation"
+"""The keys of a node's metadata: the path of the layer it came from, and the operation there."""
 
 ELEMENT_TYPES = {
     "bool": "BOOL", "int8": "INT8", "int16": "INT16", "int32": "INT32", "int64": "INT64",
@@ -55,11 +58,13 @@ class Ref:
         name: its name; of a known array, the name it is to have if it is written.
         known_type: its dtype and shape, if known: always those of a row's operands.
         array: its value, if known.
+        key: of a random key, which is in no file: the one that seeds are made of.
     """
 
     name: str
     known_type: TensorType | None = None
     array: np.ndarray | None = None
+    key: HostKey | None = None
 
     @property
     def type(self) -> TensorType:
@@ -114,9 +119,17 @@ class Writer:
         while inputs and not inputs[-1]:
             inputs.pop()
         results = [name] if outputs == 1 else [self.names.new(f"{name}:{i}") for i in range(outputs)]
-        self.nodes.append(onnx.helper.make_node(kind, inputs, results, name, **attributes))
+        node = onnx.helper.make_node(kind, inputs, results, name, **attributes)
+        if self.node is not None and self.node.name:
+            for key, value in ((LAYER, self.node.name), (OPERATION, self.node.op.name)):
+                node.metadata_props.add(key=key, value=value)
+        self.nodes.append(node)
         found = tuple(Ref(result) for result in results)
         return found[0] if outputs == 1 else found
+
+    def maker(self, x: Ref) -> Any:
+        """The node of this graph that gives ``x``; None if it is given otherwise."""
+        return next((node for node in reversed(self.nodes) if x.name in node.output), None)
 
     def write(self, operand: Ref | np.ndarray | None) -> str:
         """The name of an operand in the file; a known array becomes an initializer."""
@@ -200,7 +213,7 @@ class Writer:
         if len(static) == len(shape):
             if x.array is not None:
                 return self.known(x.array.reshape(static), x)
-            zero = {"allowzero": 1} if 0 in static else {}
+            zero = self._with_zeros() if 0 in static else {}
             result: Ref = self.op("Reshape", x, np.array(static, np.int64), **zero)
             return replace(result, known_type=x.type.with_shape(shape))
         named = [i for i, dim in enumerate(shape) if not isinstance(dim, int)]
@@ -212,14 +225,35 @@ class Writer:
                 plain[plain.index(0)] = -1
             result = self.op("Reshape", x, np.array(plain, np.int64))
         else:
-            result = self.op("Reshape", x, self.sizes(shape), allowzero=1)
+            result = self.op(
+                "Reshape", x, self.sizes(shape), **(self._with_zeros() if self.opset > 13 else {})
+            )
         return replace(result, known_type=x.type.with_shape(shape))
+
+    def _with_zeros(self) -> dict[str, int]:
+        """The attribute of a Reshape for which a size 0 is no size to keep."""
+        if self.opset < 14:
+            raise ExportError(
+                f"{self.path or 'graph'}: reshape to a size of 0 cannot be written for the opset 13. Try opset=14."
+            )
+        return {"allowzero": 1}
 
     def expand(self, x: Ref, shape: Shape) -> Ref:
         """``x`` broadcast to ``shape``."""
-        return x if x.type.shape == shape else self.op("Expand", x, self.sizes(shape))
+        if x.type.shape == shape:
+            return x
+        result: Ref = self.op("Expand", x, self.sizes(shape))
+        return replace(result, known_type=x.type.with_shape(shape))
 
     # ------------------------------------------------------------ sizes
+
+    def shape(self, x: Ref, start: int, end: int) -> Ref:
+        """The sizes of ``x`` from the axis ``start`` to before ``end``, as a vector of int64."""
+        if self.opset >= 15:
+            sizes: Ref = self.op("Shape", x, start=start, end=end)
+        else:
+            sizes = self.op("Gather", self.op("Shape", x), np.arange(start, end), axis=0)
+        return sizes
 
     def sizes(self, shape: Sequence[Dim]) -> Ref:
         """The sizes as a vector of int64."""
@@ -241,9 +275,10 @@ class Writer:
         """The size that ``dim`` has, as a vector of one int64; computed once, in the outermost graph."""
         root = self.root
         if dim not in root._sizes:
-            path, root.path = root.path, "sizes"
+            kept = root.path, root.node
+            root.path, root.node = "sizes", None  # of no layer: it serves whoever needs it
             root._sizes[dim] = root._sum(dim)
-            root.path = path
+            root.path, root.node = kept
         return root._sizes[dim]
 
     def _sum(self, dim: DimExpr) -> Ref:
@@ -269,7 +304,7 @@ class Writer:
         source, axis = self._axes[atom]
         known = DimExpr((((atom,), 1),))
         if known not in self._sizes:
-            self._sizes[known] = self.op("Shape", source, start=axis, end=axis + 1)
+            self._sizes[known] = self.shape(source, axis, axis + 1)
         return self._sizes[known]
 
     def input(self, name: str, type_: TensorType) -> Ref:

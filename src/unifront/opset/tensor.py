@@ -381,6 +381,12 @@ def updated_in_graph(variable: Variable, value: Any) -> bool:
     return builder is not None or overlay is not None
 
 
+def outermost_builder() -> Builder | None:
+    """The builder of the whole graph being written around this call, not of a branch or loop in it."""
+    builder = _active.get()
+    return None if builder is None else builder.root
+
+
 def builder_of(operands: Sequence[Any]) -> Builder | None:
     """The builder of the traced operands, the innermost of nested ones; None when there is none."""
     builders = {id(o.builder): o.builder for o in operands if isinstance(o, Traced)}
@@ -562,5 +568,5 @@ CONSTANT = register(
 __all__ = [
     "CONSTANT", "Builder", "Call", "Counter", "Overlay", "Symbolic", "Tensor", "Traced", "active_builder",
     "backend_of_arrays", "bind", "builder_of", "building", "current_overlay", "current_path", "is_building",
-    "lift", "native", "overlaid", "record", "replayed", "scope", "type_of", "update",
+    "lift", "native", "outermost_builder", "overlaid", "record", "replayed", "scope", "type_of", "update",
 ]  # fmt: skip

@@ -27,7 +27,7 @@ class Saved:
     """A graph as it stands in a file: its outputs are ``outputs, masks, losses, new values``.
 
     Args:
-        graph: with a random key as its last input when it is for training.
+        graph: with a random key as its last input when it is for training, or if it draws.
         masks: the numbers of the outputs that have a mask.
         losses: how many scalars layers add to the loss.
         updates: the paths of the variables that the last outputs replace.
@@ -66,7 +66,7 @@ class LoadedModel(Model):
         super().__init__(name=name)
         self.input_structure, self._output_structure = structures
         inference = graphs[False].graph
-        self._input_types = {n: v.type for n, v in zip(inference.input_names, inference.inputs, strict=True)}
+        self._input_types = {name: value.type for name, value in inference.data_inputs.items()}
         self._by_path: dict[str, Variable] = {}
         for saved in graphs.values():
             for seen in saved.graph.variables:
@@ -109,10 +109,10 @@ class LoadedModel(Model):
             self._fitting(name, wanted, given)
             for (name, wanted), given in zip(self.input_types.items(), inputs, strict=True)
         ]
-        at_top = context.depth == 1 and context.key is not None  # then nobody else draws from the key
         operands = list(inputs)
-        if context.training:
-            operands.append(context.key if at_top else context.random_key())
+        if saved.graph.takes_key:
+            at_top = context.depth == 1  # then nobody else draws from the key
+            operands.append(context.own_key() if at_top else context.random_key())
         results = iter(_replay(saved.graph, self._variables(saved.graph), operands, self.name))
         outputs = [next(results) for _ in range(saved.output_count)]
         for number in saved.masks:

@@ -126,7 +126,7 @@ def _load(path: Path) -> LoadedModel:
     if not isinstance(called, str) or not called or "/" in called:
         raise FileFormatError(f"the model's name is {str(called)[:80]!r}")
     with _reading("manifest.json"):
-        inputs = _structure(manifest.get("inputs"), len(graphs[False].graph.inputs), "inputs")
+        inputs = _structure(manifest.get("inputs"), len(graphs[False].graph.data_inputs), "inputs")
         outputs = _structure(manifest.get("outputs"), graphs[False].output_count, "outputs")
     model = LoadedModel(called, graphs, weights, (inputs, outputs))
     if manifest.get("compiled") is not None:
@@ -215,14 +215,18 @@ def _check_weights(graphs: Mapping[bool, Saved], weights: Mapping[str, np.ndarra
 
 def _check_interfaces(graphs: Mapping[bool, Saved]) -> None:
     training, inference = graphs[True], graphs[False]
-    names, types = inference.graph.input_names, [value.type for value in inference.graph.inputs]
-    inputs = training.graph.inputs
+    names, types = training.graph.input_names[:-1], [value.type for value in training.graph.inputs]
     if not names or len(set(names)) != len(names):
         raise FileFormatError("the model has no inputs, or two of one name")
-    if training.graph.input_names[:-1] != names or [value.type for value in inputs[:-1]] != types:
-        raise FileFormatError("the training and the inference graph have different inputs")
-    if inputs[-1].type.dtype.name != "key" or any(type_.dtype.name == "key" for type_ in types):
+    if types[-1].dtype.name != "key" or any(type_.dtype.name == "key" for type_ in types[:-1]):
         raise FileFormatError("the training graph does not take one random key, last")
+    draws = len(inference.graph.inputs) == len(types)  # then it takes the key too
+    wanted = types if draws else types[:-1]
+    if (
+        inference.graph.input_names[: len(names)] != names
+        or [v.type for v in inference.graph.inputs] != wanted
+    ):
+        raise FileFormatError("the training and the inference graph have different inputs")
     ours, others = (
         [value.type for value in saved.graph.outputs[: saved.output_count]] for saved in (training, inference)
     )

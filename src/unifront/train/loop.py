@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront import tree
-from unifront.backends import Placement, placement
+from unifront.backends import HostKey, Placement, placement
 from unifront.errors import ArgumentError, DataError
-from unifront.trace import current_seed
+from unifront.ir.graph import Graph
+from unifront.trace import current_seed, eager_seed
 from unifront.train import data, losses, metrics, optimizers
 from unifront.train.arguments import number, whole
 from unifront.train.callbacks import CallbackList, History
@@ -201,7 +202,7 @@ def _evaluate(
     runs = [0]
     step = _step(model, training, first, runs, train=False)
     with Interrupts() as interrupts:
-        session = Session(step, place, current_seed(), interrupts, runs)
+        session = Session(step, place, _call_seed(step), interrupts, runs)
         try:
             session.reset_metrics()
             for batch in itertools.islice(batches, limit):
@@ -209,6 +210,14 @@ def _evaluate(
             return session.logs()
         finally:
             session.give_back()
+
+
+def _keys(graph: Graph, place: Placement) -> Iterator[tuple[Any, ...]]:
+    """What each batch of a call passes to a graph that draws random numbers: a key of its own."""
+    if not graph.takes_key:
+        return itertools.repeat(())
+    call = HostKey(eager_seed())
+    return ((place.backend.key(call.fold_in(number), place.device),) for number in itertools.count())
 
 
 def _held_out(model: Model, training: Compiled, given: Any) -> Source | None:
@@ -254,17 +263,26 @@ def predict(
         given = (tuple(array[i : i + size] for array in arrays) for i in starts)
     found: list[list[np.ndarray]] = []
     program = variables = None
+    keys: Iterator[tuple[Any, ...]] = iter(())
     for batch in itertools.islice(given, limit):
         traced = model.trace(False)
         if program is None:
             program = _program(model, ("predict", id(traced)), traced.graph, place)
             variables = natives(traced.variables, program.storage, place)
-        outputs = program([place.backend.array(part, place.device) for part in batch], variables)
+            keys = _keys(traced.graph, place)
+        outputs = program(
+            [*(place.backend.array(part, place.device) for part in batch), *next(keys)], variables
+        )
         found.append([place.backend.numpy(output) for output in outputs])
     if not found:
         raise data.no_batch("predict")
     joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     return tree.map_leaves(lambda number: joined[number], model.trace(False).structure)
+
+
+def _call_seed(step: TracedStep) -> int:
+    """The seed of a call outside of training: another one each time, if the step draws at all."""
+    return eager_seed() if step.plan.has_key else current_seed()
 
 
 def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Placement) -> Any:
@@ -275,6 +293,7 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
         arrays = data.own_arrays(model, x, None, None)
         given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
     found: list[list[np.ndarray]] = []
+    seed = None
     with Interrupts() as interrupts:
         for batch in itertools.islice(given, limit):
             types, structure = data.types_of(model, batch)
@@ -286,7 +305,8 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
                     paths=model.variable_paths,
                 )  # fmt: skip
             step: TracedStep = model.programs[key]
-            session = Session(step, place, current_seed(), interrupts, [len(found)])
+            seed = _call_seed(step) if seed is None else seed
+            session = Session(step, place, seed, interrupts, [len(found)])
             try:
                 session.run_on([session.put(array) for array in batch.all])
                 found.append([place.backend.numpy(result) for result in session.results()])

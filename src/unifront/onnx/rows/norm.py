@@ -37,7 +37,7 @@ def _layer_norm(
 ) -> Any:
     inner = tuple(dim for dim in x.type.shape[axes[0] :] if isinstance(dim, int))
     last = axes == tuple(range(axes[0], x.type.rank)) and len(inner) == len(axes)
-    if not last or not exact(epsilon, x):
+    if w.opset < 17 or not last or not exact(epsilon, x):
         return NotImplemented
     scale = np.ones(inner, x.type.dtype.numpy) if gamma is None else gamma
     return w.op("LayerNormalization", x, scale, beta, axis=axes[0], epsilon=epsilon)

@@ -19,7 +19,11 @@ def _axes(axes: Axes) -> np.ndarray:
 
 def _reduction(kind: str) -> Row:
     def row(w: Writer, x: Ref, axes: Axes, keepdims: bool) -> Any:
-        return w.op(kind, x, _axes(axes), keepdims=int(keepdims)) if axes else x
+        if not axes:
+            return x
+        if w.opset < 18 and kind != "ReduceSum":
+            return w.op(kind, x, axes=list(axes), keepdims=int(keepdims))
+        return w.op(kind, x, _axes(axes), keepdims=int(keepdims))
 
     return row
 

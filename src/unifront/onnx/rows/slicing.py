@@ -60,9 +60,8 @@ def _repeat(w: Writer, x: Ref, repeats: int, axis: int) -> Any:
     length = shape[axis]
     if isinstance(length, int):
         return w.take(x, np.repeat(np.arange(length), repeats), axis)
-    rows = w.op(
-        "Expand", w.expand_dims(x, (axis + 1,)), w.sizes((*(1,) * (axis + 1), repeats, *shape[axis + 1 :]))
-    )
+    column = w.expand_dims(x, (axis + 1,))
+    rows = w.expand(column, (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
     return w.reshape(rows, (*shape[:axis], length * repeats, *shape[axis + 1 :]))
 
 

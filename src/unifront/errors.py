@@ -76,6 +76,10 @@ class FileFormatError(UnifrontError, ValueError):
     """A file is broken, hostile or of an unknown version."""
 
 
+class FileWriteError(UnifrontError, OSError):
+    """The operating system refuses to write a file; what was there before is there still."""
+
+
 class ExportError(UnifrontError, ValueError):
     """A graph cannot be written in the asked format."""
 

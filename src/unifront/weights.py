@@ -88,7 +88,7 @@ class Variable:
             self._initial = None
             self._value = self.checked(value)
 
-    def checked(self, value: Any) -> np.ndarray:
+    def checked(self, value: Any, copy: bool | None = True) -> np.ndarray:
         """``value`` as an array of the variable's dtype; `ShapeError` or `DTypeError` if it does not fit."""
         array = np.asarray(value)
         if array.shape != self.shape:
@@ -97,7 +97,7 @@ class Variable:
             )
         if array.dtype.kind not in "biufV":
             raise DTypeError(f"{self.path} holds {self.dtype}; a value of dtype {array.dtype} was given.")
-        return np.array(array, self.dtype.numpy)
+        return np.array(array, self.dtype.numpy, copy=copy)
 
     def numpy(self) -> np.ndarray:
         """The value in the canonical layout, as a NumPy array of its own."""
@@ -107,9 +107,12 @@ class Variable:
         value = self._storage.from_native(self._value) if self._storage else self._value
         return np.array(self._home.backend.numpy(value))
 
-    def assign(self, value: Any) -> None:
-        """Replace the value by an array of its shape, cast to its dtype. Its home becomes the host."""
-        checked = self.checked(value)
+    def assign(self, value: Any, *, copy: bool = True) -> None:
+        """Replace the value by an array of its shape, cast to its dtype. Its home becomes the host.
+
+        Without ``copy`` an array of the right dtype becomes the value itself; nobody else may hold it then.
+        """
+        checked = self.checked(value, copy or None)
         self._initial = None  # never made, when replaced before its first use
         self._settle()
         self._value, self._home, self._storage = checked, HOST, None

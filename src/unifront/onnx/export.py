@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from unifront.dtypes import DTypeLike, bfloat16, dtype_of
 from unifront.errors import ArgumentError, BackendMissing, DTypeError
-from unifront.files import write_beside
+from unifront.files import destination, writing
 
 if TYPE_CHECKING:
     from unifront.trace import Tracing
@@ -37,7 +38,7 @@ def export(
 
     Args:
         tracing: the graph and its live variables; ``Model.trace(False)``.
-        path: the file; it appears whole or not at all.
+        path: the file (``.onnx``); it appears whole or not at all.
         opset: the version of the ONNX operator set, 18 to 25; None: 20, or 22 where there is bfloat16, which
             many operators do not take before.
         dtype: a float dtype that takes the place of float32 in weights, inputs and outputs; None keeps it.
@@ -47,17 +48,21 @@ def export(
             large for one.
 
     Raises `ExportError` naming the layer whose operation ONNX does not have, and `BackendMissing` where the
-    package ``onnx`` is not installed.
+    package ``onnx`` is not installed; `ArgumentError` for a name that promises another format, `FileWriteError` for
+    what the operating system refuses.
 
         model.export("digits.onnx", dtype="float16")
     """
-    path = Path(path)
+    path = destination(path, ".onnx")
     model, weights = convert(tracing, opset=opset, dtype=dtype, optimize=optimize)
     size = sum(len(proto.raw_data) for proto in weights)
-    if external_data or (external_data is None and size > INLINE_LIMIT):
-        _move_out(weights, path.with_name(path.name + ".data"))
-    content = model.SerializeToString()
-    write_beside(path, lambda file: file.write(content))
+    with ExitStack() as both:
+        file = both.enter_context(writing(path))
+        if external_data or (external_data is None and size > INLINE_LIMIT):
+            data = path.with_name(path.name + ".data")
+            _move_out(weights, data.name, both.enter_context(writing(data)))
+        file.write(model.SerializeToString())
+        file.flush()  # the data gets its name first: by then all that can fail is done
 
 
 def convert(
@@ -93,19 +98,16 @@ def convert(
     return model, model.graph.initializer
 
 
-def _move_out(weights: Sequence[Any], path: Path) -> None:
-    """Write the bytes of initializers to ``path``, page-aligned, and leave their places in the model."""
+def _move_out(weights: Sequence[Any], name: str, file: BinaryIO) -> None:
+    """Write the bytes of initializers to ``file``, page-aligned, and leave their places in the model."""
     import onnx
 
-    def write(file: Any) -> None:
-        for proto in weights:
-            data = proto.raw_data
-            file.write(bytes(-file.tell() % 4096))
-            places = {"location": path.name, "offset": file.tell(), "length": len(data)}
-            file.write(data)
-            proto.ClearField("raw_data")
-            proto.data_location = onnx.TensorProto.EXTERNAL
-            for key, value in places.items():
-                proto.external_data.add(key=key, value=str(value))
-
-    write_beside(path, write)
+    for proto in weights:
+        data = proto.raw_data
+        file.write(bytes(-file.tell() % 4096))
+        places = {"location": name, "offset": file.tell(), "length": len(data)}
+        file.write(data)
+        proto.ClearField("raw_data")
+        proto.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in places.items():
+            proto.external_data.add(key=key, value=str(value))

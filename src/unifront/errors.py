@@ -27,6 +27,9 @@ class ArgumentError(UnifrontError, ValueError):
     """An argument is outside what the function takes."""
 
 
+_LONGEST_NAME = 200
+
+
 class UnknownName(UnifrontError, LookupError):
     """A name (op, layer, loss, model, backend …) is not known."""
 
@@ -34,6 +37,7 @@ class UnknownName(UnifrontError, LookupError):
         import difflib
 
         names = sorted(str(item) for item in known)  # type: ignore[attr-defined]  # any iterable of names
+        name = name if len(str(name)) <= _LONGEST_NAME else f"{str(name)[:_LONGEST_NAME]} …"
         close = difflib.get_close_matches(str(name), names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         listing = f" Known: {', '.join(names)}." if names else ""

@@ -17,7 +17,7 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from unifront.dtypes import BY_NAME
@@ -28,19 +28,24 @@ from unifront.ir.types import TensorType
 
 # Every repetition is possessive (`*+`, `++`), so that no line, however long or odd, is read more than once.
 _ESCAPE = rb"\\(?:[\\'\"abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
-_NAME = re.compile(rb'"((?:[^"\\\n]++|' + _ESCAPE + rb')*+)"')
+_NAME_TEXT = rb'"((?:[^"\\\n]++|' + _ESCAPE + rb')*+)"'
+_NUMBER_TEXT, _TYPE_TEXT = rb"%([0-9]{1,9}+)", rb"([a-z0-9]++\[[^\]\n]*+\])"
+_NAME = re.compile(_NAME_TEXT)
 _TEXT = re.compile(rb"'((?:[^'\\\n]++|" + _ESCAPE + rb")*+)'")
 _ESCAPES = re.compile(_ESCAPE.decode())
 _SHORT = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
-_HEAD = re.compile(rb"graph ")
-_VARIABLE = re.compile(rb"variable ")
-_KIND = re.compile(rb" (trainable|fixed)\Z")
+_SPACES = re.compile(rb" *+")
+_HEAD = re.compile(rb"graph " + _NAME_TEXT + rb"\(")
+_INPUT = re.compile(_NUMBER_TEXT + b" " + _NAME_TEXT + b": " + _TYPE_TEXT)
+_VARIABLE = re.compile(_INPUT.pattern + rb" (trainable|fixed)\Z")
+_RESULT = re.compile(_NUMBER_TEXT + b": " + _TYPE_TEXT)
 _RETURN = re.compile(rb"return(?: (?=%))?")
-_VALUE = re.compile(rb"%([0-9]{1,9}+)")
+_RETURNED = re.compile(_NUMBER_TEXT + b" " + _NAME_TEXT)
 _TYPE = re.compile(rb"([a-z0-9]++)\[([^\]\n]*+)\]")
-_OPERATION = re.compile(rb" ?+= ([a-z_][a-z0-9_]*+)\(")
+_LAYER = re.compile(b" " + _NAME_TEXT + rb"( \(\[)?+ *+\Z")
+_OPERATION = re.compile(rb" ?+= ([a-z_][a-z0-9_]{0,99}+)\(")
 _OPERANDS = re.compile(rb"((?:(?:none|%[0-9]{1,9}+)(?:, (?=[n%])|(?=\))))*+)\) \{")
-_ATTRIBUTE = re.compile(rb"([A-Za-z_][A-Za-z0-9_]*+) ?+= ?+")
+_ATTRIBUTE = re.compile(rb"([A-Za-z_][A-Za-z0-9_]{0,99}+) ?+= ?+")
 _NUMBER = re.compile(rb"(-?+[0-9]++)((?:\.[0-9]++)?+(?:e[+-]?+[0-9]++)?+)")
 _INTEGERS = re.compile(rb"\((-?+[0-9]{1,18}+(?:, -?+[0-9]{1,18}+)*+),?+\)")
 _ARRAY = re.compile(rb"array\('([a-z0-9]++)', (\([0-9, ]{0,1000}+\)), '([A-Za-z0-9+/=]*+)'\)")
@@ -50,13 +55,14 @@ _WORDS = {b"True": True, b"False": False, b"None": None}
 _PARENTHESIS = re.compile(rb"[()]")
 _SEPARATORS = re.compile(rb"[()]|, ")
 _SIZE = re.compile(rb"[0-9]{1,18}+\Z")
+_DIM = re.compile(rb"(?:[A-Za-z_][A-Za-z0-9_]*+|[0-9]{1,18}+(?![A-Za-z0-9_.])|[-+*/%(), ])++\Z")
 _IDENTIFIER = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{0,200}+\Z")
 MAX_NESTING = 32
 """Of graphs, and of tuples."""
 MAX_RANK = 64
 """NumPy's own."""
-MAX_WORK = 2_000_000
-"""What a text may cost to read and to check, in units of about half a microsecond: a graph of some 20,000 nodes."""
+MAX_WORK = 1_600_000
+"""What a text may cost to read and to check, in units of about half a microsecond: some 10,000 dense layers with their weights."""
 _MAX_DIM = 1000
 _MAX_INTEGER = 2**64
 
@@ -145,7 +151,7 @@ class _Parser:
         self.work = 0
         self.types: dict[bytes, TensorType] = {}
         self.dims: dict[bytes, Dim] = {}
-        self.costs: dict[TensorType, int] = {}
+        self.costs: dict[int, int] = {}  # of the types in `types`, by their ids
 
     def fail(self, why: str) -> ParseError:
         shown = self.text[self.start : min(self.end, self.start + 100)].decode("utf-8", "replace")
@@ -166,9 +172,7 @@ class _Parser:
         self.end = len(self.text) if end < 0 else end
         self.next_line = self.end + 1
         self.spend(8 + (self.end - self.start) // 64)
-        while self.start < self.end and self.text[self.start] == 32:
-            self.start += 1
-        self.at = self.start
+        self.start = self.at = _SPACES.match(self.text, self.start, self.end).end()  # type: ignore[union-attr]
 
     def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
         """What ``pattern`` finds here, which is then behind."""
@@ -197,37 +201,32 @@ class _Parser:
             raise self.fail(f"graphs are nested more than {MAX_NESTING} deep")
         self.next()
         head = "expected 'graph \"name\"(…) {'"
-        self.need(_HEAD, head)
-        name = self.name(head)
+        name = self.text_of(self.need(_HEAD, head)[1])
         values: dict[int, Value] = {}
         inputs: list[tuple[Value, str]] = []
         variables: list[Variable] = []
         nodes: list[Node] = []
-        if not self.skip(b"("):
-            raise self.fail(head)
         while not self.skip(b") {"):
             self.comma(inputs)
-            number = self.number()
-            label = self.label()
-            inputs.append((self.define(values, number), label))
+            number, label, type_ = self.need(_INPUT, "cannot be read").groups()
+            inputs.append((self.define(values, number, self.type(type_)), self.text_of(label)))
         self.finish(head)
         while True:
             self.next()
             if self.match(_RETURN):
                 break
-            if self.match(_VARIABLE):
-                number = self.number("not a variable")
-                label = self.label("not a variable")
-                value = self.define(values, number, "not a variable")
-                kind = self.need(_KIND, "not a variable")[1]
-                variables.append(Variable(label, value, kind == b"trainable"))
+            if self.skip(b"variable "):
+                number, label, type_, kind = self.need(_VARIABLE, "not a variable").groups()
+                value = self.define(values, number, self.type(type_))
+                variables.append(Variable(self.text_of(label), value, kind == b"trainable"))
             else:
                 nodes.append(self.node(values, depth))
         outputs: list[tuple[Value, str]] = []
         while self.at < self.end and self.text[self.at] != 32:
             self.comma(outputs)
-            value = self.use(values, self.number())
-            outputs.append((value, self.label()))
+            self.spend(6)
+            number, label = self.need(_RETURNED, "cannot be read").groups()
+            outputs.append((self.use(values, number), self.text_of(label)))
         self.finish("cannot be read")
         self.next()
         if not self.skip(b"}"):
@@ -247,10 +246,9 @@ class _Parser:
         made: list[tuple[bytes, TensorType]] = []
         while not (operation := self.match(_OPERATION)):
             self.comma(made, "not a node")
-            number = self.number("not a node")
-            if not self.skip(b": "):
-                raise self.fail("not a node")
-            made.append((number, self.type()))
+            self.spend(8)
+            number, type_ = self.need(_RESULT, "not a node").groups()
+            made.append((number, self.type(type_)))
         op = self.ops.get(operation[1].decode())
         if op is None:
             error = UnknownName("op", operation[1].decode()[:80], self.ops)
@@ -261,17 +259,15 @@ class _Parser:
             None if operand == b"none" else self.use(values, operand[1:])
             for operand in (listed.split(b", ") if listed else ())
         )
-        self.spend(sum(self.costs[value.type] for value in used if value is not None))
+        self.spend(sum(self.costs[id(value.type)] for value in used if value is not None))
         attributes = self.attributes()
-        name = self.label("not a node")
+        name, opens = self.need(_LAYER, "not a node").groups()
         regions = []
-        opens = self.skip(b" ([")
-        self.finish("not a node")
         if opens:
             while not self.closes():
                 regions.append(self.graph(depth + 1))
-        outputs = tuple(self.value(values, number, type_) for number, type_ in made)
-        return Node(op, used, outputs, attributes, tuple(regions), name)
+        outputs = tuple(self.define(values, number, type_) for number, type_ in made)
+        return Node(op, used, outputs, attributes, tuple(regions), self.text_of(name))
 
     def closes(self) -> bool:
         """Whether the next line ends the list of regions, which is then behind."""
@@ -283,7 +279,7 @@ class _Parser:
         self.line, self.start, self.at, self.end, self.next_line = before
         return False
 
-    def comma(self, before: list[Any], why: str = "cannot be read") -> None:
+    def comma(self, before: Sized, why: str = "cannot be read") -> None:
         if before and not self.skip(b", "):
             raise self.fail(why if why != "cannot be read" else "expected ', '")
 
@@ -293,17 +289,8 @@ class _Parser:
 
     # ------------------------------------------------------------ values and types
 
-    def number(self, why: str = "cannot be read") -> bytes:
-        return self.need(_VALUE, why)[1]
-
-    def define(self, values: dict[int, Value], number: bytes, why: str = "cannot be read") -> Value:
-        """The value ``number``, of the type that follows."""
-        if not self.skip(b": "):
-            raise self.fail(why)
-        return self.value(values, number, self.type())
-
-    def value(self, values: dict[int, Value], number: bytes, type_: TensorType) -> Value:
-        self.spend(6 + self.costs[type_])
+    def define(self, values: dict[int, Value], number: bytes, type_: TensorType) -> Value:
+        self.spend(8 + self.costs[id(type_)])
         value = Value(int(number), type_)
         if values.setdefault(value.id, value) is not value:
             raise self.fail(f"%{value.id} is defined twice")
@@ -314,10 +301,11 @@ class _Parser:
             raise self.fail(f"%{int(number)} is not defined")
         return value
 
-    def type(self) -> TensorType:
-        match = self.need(_TYPE, "cannot be read, for want of a type")
-        text = match[0]
+    def type(self, text: bytes) -> TensorType:
         if text not in self.types:
+            self.spend(12 + len(text) // 4)
+            match = _TYPE.match(text)
+            assert match
             dims = _separate(match[2]) if match[2] else []
             if match[1].decode() not in BY_NAME or len(dims) > MAX_RANK:
                 raise self.fail(
@@ -328,7 +316,7 @@ class _Parser:
             if any(isinstance(dim, int) and dim < 0 for dim in made.shape):
                 raise self.fail(f"{text[:80].decode()!r} has a negative size")
             self.types[text] = made
-            self.costs[made] = _cost(made)
+            self.costs[id(made)] = _cost(made)
         return self.types[text]
 
     def dim(self, text: bytes) -> Dim:
@@ -337,32 +325,22 @@ class _Parser:
         if text not in self.dims:
             self.spend(10 + len(text) ** 2 // 16)
             try:
-                self.dims[text] = (
-                    symbol(text.decode())
-                    if _IDENTIFIER.match(text)
-                    else parse_dim(text[: _MAX_DIM + 1].decode())
-                )
-            except (UnifrontError, UnicodeDecodeError):
+                if not _DIM.match(text):
+                    raise ParseError("other characters")
+                read = symbol if _IDENTIFIER.match(text) else parse_dim
+                self.dims[text] = read(text.decode())
+            except UnifrontError:
                 shown = text[:80].decode("utf-8", "replace")
                 raise self.fail(f"{shown!r} is not a dimension") from None
         return self.dims[text]
 
     # ------------------------------------------------------------ names and literals
 
-    def name(self, why: str = "cannot be read") -> str:
-        return self.unescaped(self.need(_NAME, why)[1])
-
-    def label(self, why: str = "cannot be read") -> str:
-        """A name after a space."""
-        if not self.skip(b" "):
-            raise self.fail(why)
-        return self.name(why)
-
-    def unescaped(self, text: bytes) -> str:
+    def text_of(self, text: bytes) -> str:
+        self.spend(len(text) // 4)
         try:
             read = text.decode("utf-8")
             if "\\" in read:
-                self.spend(len(text) // 2)
                 read = _ESCAPES.sub(_character, read)
         except (ValueError, OverflowError):
             raise self.fail("cannot be read, as a text has characters that are none") from None
@@ -371,7 +349,8 @@ class _Parser:
     def attributes(self) -> dict[str, Any]:
         read: dict[str, Any] = {}
         while not self.skip(b"}"):
-            self.comma(list(read), "the attributes cannot be read")
+            self.comma(read, "the attributes cannot be read")
+            self.spend(4)
             key = self.need(_ATTRIBUTE, "the attributes cannot be read")[1].decode()
             if key in read:
                 raise self.fail(f"an attribute is given twice ({key[:80]})")
@@ -388,7 +367,7 @@ class _Parser:
         if found := self.match(_NUMBER):
             return self.scalar(found)
         if found := self.match(_TEXT) or self.match(_NAME):
-            return self.unescaped(found[1])
+            return self.text_of(found[1])
         if found := self.match(_WORD):
             return _WORDS[found[0]]
         if self.skip(b"dim("):

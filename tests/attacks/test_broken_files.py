@@ -16,13 +16,6 @@ from tests.attacks.watched_loads import SECONDS
 
 ROOT = Path(__file__).parents[2]
 SOME_GIANTS = ["directory", "attributes", "dim_of_many_factors", "header_of_objects"]
-    "directory",
-    "attributes",
-    "dims",
-    "dim_of_many_factors",
-    "header_of_objects",
-    "manifest_of_argument",
-]
 
 
 def loads(*arguments: object) -> dict[str, Any]:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from unifront.errors import ArgumentError, FileWriteError, UnifrontError
 
 try:
@@ -24,6 +26,7 @@ try:
 except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
+_PART = 2**20
 KERAS = "a file of Keras, which unifront does not write"
 FORMATS = {
     ".uf": ("a model", "model.save({!r})"),
@@ -110,6 +113,17 @@ def writing(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise
     except OSError as error:
         raise FileWriteError(f"Cannot write {path}: {error.strerror or error}.") from error
+
+
+def parts_of(array: np.ndarray) -> Iterator[memoryview]:
+    """The bytes of ``array``, little-endian and in C order; of one that lies otherwise a part is copied at a time."""
+    ordered = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    if ordered.flags.c_contiguous or ordered.nbytes <= _PART:
+        yield np.ascontiguousarray(ordered).reshape(-1).view(np.uint8).data
+        return
+    rows = _PART * len(ordered) // ordered.nbytes
+    for at in range(0, len(ordered), max(1, rows)):
+        yield from parts_of(ordered[at : at + rows] if rows else ordered[at])
 
 
 def _standing(path: Path, place: Path) -> os.stat_result | None:

@@ -34,6 +34,11 @@ SETUP = f"""
 CASES = {
     "save": ("model = model_of(); model.trace(True)", "model.save('m.uf')", 1),
     "save_weights": ("model = model_of(); model.trace()", "model.save_weights('w.safetensors')", 1),
+    "export": ("uf.Sequential([uf.Input((2,)), layers.Dense(1)]).export('x'); model = model_of(); model.trace()", "model.export('m.onnx')", 1),
+    "export_external": (
+        "uf.Sequential([uf.Input((2,)), layers.Dense(1)]).export('x'); model = model_of(); model.trace()",
+        "model.export('m.onnx', external_data=True)", 1,
+    ),
     # The value itself is made while it is read.
     "load": ("model_of().save('m.uf')", "[weight.numpy() for weight in uf.load('m.uf').weights]", 2),
     "load_weights": ("model = model_of(); model.save_weights('w')", "model.load_weights('w')", 1),
@@ -46,10 +51,15 @@ CASES = {
 }  # fmt: skip
 
 
+SLOW = ("save_weights", "export_external", "refused")
+
+
 @pytest.mark.skipif(
     not os.path.exists("/proc/self/clear_refs"), reason="the peak of memory is asked of Linux"
 )
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=[pytest.mark.slow] * (case in SLOW)) for case in CASES]
+)
 def test_copies(case: str, tmp_path: Path) -> None:
     before, measured, copies = CASES[case]
     code = "\n".join(

@@ -62,7 +62,7 @@ MAX_NESTING = 32
 MAX_RANK = 64
 """NumPy's own."""
 MAX_WORK = 1_600_000
-"""What a text may cost to read and to check, in units of about half a microsecond: some 10,000 dense layers with their weights."""
+"""What a text may cost to read and to check, in units of half a microsecond; 10,000 dense layers cost 1,500,000."""
 _MAX_DIM = 1000
 _MAX_INTEGER = 2**64
 

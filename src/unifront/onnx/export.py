@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from unifront.dtypes import DTypeLike, bfloat16, dtype_of
 from unifront.errors import ArgumentError, BackendMissing, DTypeError
-from unifront.files import destination, writing
+from unifront.files import destination, parts_of, writing
+from unifront.onnx.data import write_inside, write_outside
 
 if TYPE_CHECKING:
     from unifront.trace import Tracing
@@ -54,14 +57,16 @@ def export(
         model.export("digits.onnx", dtype="float16")
     """
     path = destination(path, ".onnx")
-    model, weights = convert(tracing, opset=opset, dtype=dtype, optimize=optimize)
-    size = sum(len(proto.raw_data) for proto in weights)
+    model, arrays = _converted(tracing, opset, dtype, optimize)
+    size = sum(array.nbytes for array in arrays.values())
     with ExitStack() as both:
         file = both.enter_context(writing(path))
         if external_data or (external_data is None and size > INLINE_LIMIT):
             data = path.with_name(path.name + ".data")
-            _move_out(weights, data.name, both.enter_context(writing(data)))
-        file.write(model.SerializeToString())
+            write_outside(model, arrays, data.name, both.enter_context(writing(data)))
+            file.write(model.SerializeToString())
+        else:
+            write_inside(model, arrays, file)
         file.flush()  # the data gets its name first: by then all that can fail is done
 
 
@@ -69,6 +74,16 @@ def convert(
     tracing: Tracing, *, opset: int | None = None, dtype: DTypeLike | None = None, optimize: bool = True
 ) -> tuple[Any, Sequence[Any]]:
     """The ``onnx.ModelProto`` of a traced graph, and its initializers; see `export`."""
+    model, arrays = _converted(tracing, opset, dtype, optimize)
+    for proto in model.graph.initializer:
+        proto.raw_data = b"".join(parts_of(arrays[proto.name]))
+    return model, model.graph.initializer
+
+
+def _converted(
+    tracing: Tracing, opset: int | None, dtype: DTypeLike | None, optimize: bool
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """The model without the data of its initializers, and these."""
     if opset is not None and (type(opset) is not int or opset not in OPSETS):
         raise ArgumentError(f"opset is an int from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
     wanted = None if dtype is None else dtype_of(dtype)
@@ -94,20 +109,4 @@ def convert(
         tracing.graph, outputs=tracing.graph.outputs[:count], output_names=tracing.graph.output_names[:count]
     )
     graph, arrays = prepare(graph, values, chosen.table.keys(), dtype=wanted, optimize=optimize)
-    model = write_model(graph, arrays, chosen)
-    return model, model.graph.initializer
-
-
-def _move_out(weights: Sequence[Any], name: str, file: BinaryIO) -> None:
-    """Write the bytes of initializers to ``file``, page-aligned, and leave their places in the model."""
-    import onnx
-
-    for proto in weights:
-        data = proto.raw_data
-        file.write(bytes(-file.tell() % 4096))
-        places = {"location": name, "offset": file.tell(), "length": len(data)}
-        file.write(data)
-        proto.ClearField("raw_data")
-        proto.data_location = onnx.TensorProto.EXTERNAL
-        for key, value in places.items():
-            proto.external_data.add(key=key, value=str(value))
+    return write_model(graph, arrays, chosen)

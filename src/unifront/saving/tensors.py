@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from unifront.dtypes import BY_NAME, DType
 from unifront.errors import ArgumentError, FileFormatError
+from unifront.files import parts_of
 from unifront.ir.types import TensorType
 
 _CODES = {
@@ -92,19 +93,8 @@ class Contents:
         """Write it all, one array after the other."""
         file.write(self.header)
         for array in self.arrays.values():
-            for part in raw(array.numpy()):
+            for part in parts_of(array.numpy()):
                 file.write(part)
-
-
-def raw(array: np.ndarray) -> Iterator[memoryview]:
-    """The bytes of ``array``, little-endian and in C order; of one that lies otherwise a part is copied at a time."""
-    ordered = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    if ordered.flags.c_contiguous or ordered.nbytes <= _CHUNK:
-        yield np.ascontiguousarray(ordered).reshape(-1).view(np.uint8).data
-        return
-    rows = _CHUNK * len(ordered) // ordered.nbytes
-    for at in range(0, len(ordered), max(1, rows)):
-        yield from raw(ordered[at : at + rows] if rows else ordered[at])
 
 
 def _bytes_of(type_: TensorType) -> int:

@@ -31,6 +31,6 @@ def test_killed_at_any_moment(what: str, count: int, tmp_path: Path) -> None:
     found = json.loads(done.stdout)
     assert found["faults"] == [], found
     assert found["killed"] == count
-    # The moments were such that they tell something: some in the middle of writing, and files of several saves.
+    # The moments were such that they tell something: some in the middle of writing, and after several saves.
+    assert found["different_files"] > 3
     assert count < 100 or found["left_hidden"] > count // 100
-    assert count < 100 or found["different_files"] > count // 20

@@ -54,8 +54,8 @@ _WORD = re.compile(rb"True|False|None")
 _WORDS = {b"True": True, b"False": False, b"None": None}
 _PARENTHESIS = re.compile(rb"[()]")
 _SEPARATORS = re.compile(rb"[()]|, ")
-_SIZE = re.compile(rb"[0-9]{1,18}+\Z")
-_DIM = re.compile(rb"(?:[A-Za-z_][A-Za-z0-9_]*+|[0-9]{1,18}+(?![A-Za-z0-9_.])|[-+*/%(), ])++\Z")
+_SIZE = re.compile(rb"[0-9]{1,20}+\Z")
+_DIM = re.compile(rb"(?:[A-Za-z_][A-Za-z0-9_]*+|[0-9]{1,20}+(?![A-Za-z0-9_.])|[-+*/%(), ])++\Z")
 _IDENTIFIER = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{0,200}+\Z")
 MAX_NESTING = 32
 """Of graphs, and of tuples."""

@@ -27,6 +27,9 @@ class ArgumentError(UnifrontError, ValueError):
     """An argument is outside what the function takes."""
 
 
+_LONGEST_NAME = 200
+
+
 class UnknownName(UnifrontError, LookupError):
     """A name (op, layer, loss, model, backend …) is not known."""
 
@@ -34,6 +37,7 @@ class UnknownName(UnifrontError, LookupError):
         import difflib
 
         names = sorted(str(item) for item in known)  # type: ignore[attr-defined]  # any iterable of names
+        name = name if len(str(name)) <= _LONGEST_NAME else f"{str(name)[:_LONGEST_NAME]} …"
         close = difflib.get_close_matches(str(name), names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         listing = f" Known: {', '.join(names)}." if names else ""
@@ -74,6 +78,10 @@ class NonFiniteLoss(UnifrontError, ArithmeticError):
 
 class FileFormatError(UnifrontError, ValueError):
     """A file is broken, hostile or of an unknown version."""
+
+
+class FileWriteError(UnifrontError, OSError):
+    """The operating system refuses to write a file; what was there before is there still."""
 
 
 class ExportError(UnifrontError, ValueError):

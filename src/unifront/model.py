@@ -516,13 +516,14 @@ class Model(Layer):
         """Write the inference graph as ONNX. No framework is traced, and none needs to be installed.
 
         Args:
-            path: the file.
+            path: the file (``.onnx``).
             format: ``"onnx"``.
             options: ``opset``, ``dtype``, ``optimize``, ``external_data``, ``verify`` (run the file once beside
                 NumPy, if ``onnxruntime`` is installed); see `unifront.onnx.export`.
 
         Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
-        computes otherwise; `BackendMissing` without the package ``onnx``.
+        computes otherwise; `BackendMissing` without the package ``onnx``, `ArgumentError` for a name that promises
+        another format, `FileWriteError` for what the operating system refuses.
         """
         from unifront.onnx import export
 
@@ -533,7 +534,8 @@ class Model(Layer):
     def save(self, path: str | Path) -> None:
         """Write the model, its weights and its training state to one ``.uf`` file; `uf.load` reads it.
 
-        Raises `ArgumentError` if there is no such folder, `NotBuiltError` before the inputs are known.
+        Raises `ArgumentError` if there is no such folder or the name promises another format, `FileWriteError` for
+        what the operating system refuses (what was there before stays), `NotBuiltError` before the inputs are known.
 
         Example::
 

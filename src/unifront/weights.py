@@ -92,7 +92,7 @@ class Variable:
             self._initial = None
             self._value = self.checked(value)
 
-    def checked(self, value: Any) -> np.ndarray:
+    def checked(self, value: Any, copy: bool | None = True) -> np.ndarray:
         """``value`` as an array of the variable's dtype; `ShapeError` or `DTypeError` if it does not fit."""
         array = np.asarray(value)
         if array.shape != self.shape:
@@ -101,7 +101,7 @@ class Variable:
             )
         if array.dtype.kind not in "biufV":
             raise DTypeError(f"{self.path} holds {self.dtype}; a value of dtype {array.dtype} was given.")
-        return np.array(array, self.dtype.numpy)
+        return np.array(array, self.dtype.numpy, copy=copy)
 
     def numpy(self) -> np.ndarray:
         """The value in the canonical layout, as a NumPy array of its own."""
@@ -123,14 +123,15 @@ class Variable:
         """Take ``value`` off: in the graph being traced, or at once."""
         raise NotImplementedError  # defined by unifront.opset.operators, as arithmetic is
 
-    def assign(self, value: Any) -> None:
+    def assign(self, value: Any, *, copy: bool = True) -> None:
         """Replace the value by an array of its shape, cast to its dtype. Its home becomes the host.
 
+        Without ``copy`` an array of the right dtype becomes the value itself; nobody else may hold it then.
         While a graph is traced this is an update in that graph, see `unifront.opset.tensor.update`.
         """
         if self.recorded is not None and self.recorded(self, value):
             return
-        checked = self.checked(value)
+        checked = self.checked(value, copy or None)
         with MOVING:
             self._initial = None  # never made, when replaced before its first use
             self._settle()

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import load, save
 
 from tests.saving.files import Entries, entries_of, refuse, zipped
-from unifront.saving import tensors
 
 
 def manifest(change: Callable[[dict[str, Any]], Any]) -> Callable[[Entries], Entries]:
@@ -45,9 +45,9 @@ def text(name: str, old: bytes, new: bytes) -> Callable[[Entries], Entries]:
 
 def weights(change: Callable[[dict[str, np.ndarray]], Any], name: str = "weights.safetensors") -> Any:
     def changed(entries: Entries) -> Entries:
-        read = tensors.parse(entries[name])
+        read = load(entries[name])
         change(read)
-        return {**entries, name: tensors.dump(read)}
+        return {**entries, name: save(read)}
 
     return changed
 
@@ -58,6 +58,14 @@ def header(text: str, data: bytes = b"") -> bytes:
 
 def one_array(shape: str, end: int, dtype: str = "F32", data: bytes = b"") -> bytes:
     return header(f'{{"a":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[0,{end}]}}}}', data)
+
+
+def two_arrays(first: list[int], other: list[int], second: str = "b") -> bytes:
+    said = (
+        f'"{name}":{{"dtype":"F32","shape":[1],"data_offsets":{ends}}}'
+        for name, ends in (("a", first), (second, other))
+    )
+    return header("{" + ",".join(said) + "}", bytes(other[1]))
 
 
 def set_in(*path: Any) -> Callable[[dict[str, Any]], None]:
@@ -176,7 +184,7 @@ CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
         "compiled with 'metrics.FunctionMetric', which is not known",
     ),
     "graph_empty": (entry("training.graph", b""), "ends inside a graph"),
-    "graph_code": (graph("relu(", '__import__("os").system('), "not a node"),
+    "graph_code": (graph("relu(", '__import__("os").system('), "Unknown op '__import__'"),
     "graph_unknown_op": (graph("relu(", "exec("), "Unknown op 'exec'"),
     "graph_code_attribute": (graph("axis = 1", 'axis = __import__("os")'), "not a literal|not a node"),
     "graph_type": (
@@ -189,7 +197,7 @@ CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
     ),
     "graph_wide": (
         graph('"x": float32[batch, 4]', f'"x": float32[{", ".join("1" * 9999)}]'),
-        "inference.graph cannot be read: dense: .* …",
+        "inference.graph cannot be read: Line 1: .* is not a tensor type .* of at most 64 dimensions",
     ),
     "graph_regions": (
         entry("inference.graph", b'graph "g"(%0 "x": bool[]) {\n%1: float32[] = cond(%0) {} "c" ([\n' * 200),
@@ -200,7 +208,7 @@ CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
         lambda e: entry("training.graph", e["training.graph"] + b"\ngraph")(e),
         "text follows the end",
     ),
-    "graph_lines": (entry("training.graph", b"\n" * 2_000_000), "more than 1000000 lines"),
+    "graph_lines": (entry("training.graph", b"\n" * 2_000_000), "Line 1: expected 'graph"),
     "graphs_swapped": (
         lambda e: {**e, "training.graph": e["inference.graph"], "inference.graph": e["training.graph"]},
         "does not fit|different|no variable",
@@ -227,7 +235,7 @@ CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
     ),
     "weights_shape_overflow": (
         entry("weights.safetensors", one_array(f"[{HUGE},{HUGE}]", 4, data=bytes(4))),
-        "weights.safetensors cannot be read: .*overflow",
+        "weights.safetensors cannot be read: .*too many dimensions or too large ones",
     ),
     "weights_header_huge": (
         entry("weights.safetensors", struct.pack("<Q", HUGE) + b"{}"),
@@ -239,15 +247,30 @@ CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
             "weights.safetensors cannot be read: .*" + why,
         )
         for name, content, why in (
-            ("shape_negative", one_array("[-1]", 4, data=bytes(4)), "integer `-1`"),
-            ("shape_nan", one_array("[NaN]", 4, data=bytes(4)), "expected value"),
-            ("shape_float", one_array("[1.0]", 4, data=bytes(4)), "floating point"),
-            ("shape_infinite", one_array("[1e999]", 4, data=bytes(4)), "out of range"),
-            ("shape_of_nothing", one_array(f"[0,{HUGE},{HUGE}]", 0), "too big"),
-            ("shape_of_many", one_array(f"[{','.join('1' * 9999)}]", 4, data=bytes(4)), "dimension"),
-            ("offset_negative", one_array("[1]", -4), "integer `-4`"),
-            ("longer", one_array("[1]", 4, data=bytes(5)), "not fully covered"),
-            ("shorter", one_array("[1]", 4, data=bytes(3)), "not fully covered|InvalidOffset|buffer"),
+            ("shape_negative", one_array("[-1]", 4, data=bytes(4)), "has not dtype, shape and data_offsets"),
+            ("shape_nan", one_array("[NaN]", 4, data=bytes(4)), "has not dtype, shape and data_offsets"),
+            ("shape_float", one_array("[1.0]", 4, data=bytes(4)), "has not dtype, shape and data_offsets"),
+            (
+                "shape_infinite",
+                one_array("[1e999]", 4, data=bytes(4)),
+                "has not dtype, shape and data_offsets",
+            ),
+            ("key_more", one_array('[1],"a":1', 4, data=bytes(4)), "has not dtype, shape and data_offsets"),
+            ("gap", two_arrays([0, 4], [8, 12]), "'b' does not begin where the array before it ends"),
+            ("overlap", two_arrays([0, 4], [0, 4]), "'b' does not begin where the array before it ends"),
+            ("twice", two_arrays([0, 4], [4, 8], second="a"), "'a' is in it twice"),
+            ("no_json", header("{'a': 1}"), "its header is not that of safetensors, at byte 1"),
+            ("more_text", header("{} {}"), "its header is not that of safetensors"),
+            ("header_cut", struct.pack("<Q", 100) + b"{}", "it ends before its header"),
+            ("shape_of_nothing", one_array(f"[0,{HUGE},{HUGE}]", 0), "too many dimensions or too large ones"),
+            (
+                "shape_of_many",
+                one_array(f"[{','.join('1' * 9999)}]", 4, data=bytes(4)),
+                "what is said of 'a' is too long",
+            ),
+            ("offset_negative", one_array("[1]", -4), "has not dtype, shape and data_offsets"),
+            ("longer", one_array("[1]", 4, data=bytes(5)), "its arrays have 4 bytes; there are 5"),
+            ("shorter", one_array("[1]", 4, data=bytes(3)), "its arrays have 4 bytes; there are 3"),
         )
     },
     "weights_of_many_names": (

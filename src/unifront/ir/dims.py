@@ -11,13 +11,16 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from unifront.errors import ParseError, ShapeError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What a dimension that is read may be at most: products of sums grow exponentially with their text.
 _MAX_TEXT, _MAX_TERMS = 1000, 100
+
+# A graph calculates the same few dimensions over and over: each layer asks for the sizes that the last one had.
+_remembered = lru_cache(maxsize=4096, typed=True)
 
 
 @dataclass(frozen=True, repr=False)
@@ -46,6 +49,7 @@ class DimExpr:
 
     terms: tuple[tuple[Monomial, int], ...]
 
+    @_remembered
     def __add__(self, other: Dim) -> Dim:
         return _sum([*self.terms, *_terms(other)])
 
@@ -60,11 +64,13 @@ class DimExpr:
     def __rsub__(self, other: int) -> Dim:
         return self * -1 + other
 
+    @_remembered
     def __mul__(self, other: Dim) -> Dim:
         return _sum((_sorted(a + b), m * n) for a, m in self.terms for b, n in _terms(other))
 
     __rmul__ = __mul__
 
+    @_remembered
     def __floordiv__(self, divisor: int) -> Dim:
         if not isinstance(divisor, int) or divisor <= 0:
             raise ShapeError(

@@ -7,44 +7,63 @@
     }
 
 Attributes are Python literals, plus ``dim(2*time)`` and ``array("float32", (2,), "base64 bytes")``.
-Reading runs no code: values are literals read with `ast`, operations are looked up by name.
+Reading runs no code: values are literals, operations are looked up by name. What a text may cost to read is bounded
+(`MAX_WORK`).
 """
 
 from __future__ import annotations
 
-import ast
 import base64
 import binascii
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from unifront.dtypes import BY_NAME
 from unifront.errors import ParseError, UnifrontError, UnknownName
-from unifront.ir.dims import DimExpr, parse_dim
+from unifront.ir.dims import Dim, DimExpr, parse_dim, symbol
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, Variable
-from unifront.ir.types import TensorType, parse_type
+from unifront.ir.types import TensorType
 
-# Every repetition is possessive (`*+`), so that no line, however long or odd, is read more than once.
-_ESCAPE = r"\\(?:[\\'\"abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
-_STRING = rf'"(?:[^"\\]|{_ESCAPE})*+"'
-_LITERALS = rf"(?:[^\"'{{}}\\]|{_STRING}|'(?:[^'\\]|{_ESCAPE})*+')*+"
-_TYPE = r"[a-z0-9]++\[[^\]]*+\]"
-_VALUE = r"%([0-9]{1,9})(?![0-9])"
-_HEAD = re.compile(rf"graph ({_STRING})\((.*)\) \{{\Z")
-_INPUT = re.compile(rf"{_VALUE} ({_STRING}): ({_TYPE})")
-_VARIABLE = re.compile(rf"variable {_VALUE} ({_STRING}): ({_TYPE}) (trainable|fixed)\Z")
-_NODE = re.compile(
-    rf"([^=]*+)(?<![^ ])= ([a-z_][a-z0-9_]*+)\(([^()]*+)\) \{{({_LITERALS})\}} ({_STRING})( \(\[)?\Z"
-)
-_OUTPUT = re.compile(rf"{_VALUE}: ({_TYPE})")
-_OPERAND = re.compile(rf"(none)|{_VALUE}")
-_RETURN = re.compile(rf"{_VALUE} ({_STRING})")
-_STRINGS = re.compile(rf"{_STRING}|'(?:[^'\\]|{_ESCAPE})*+'")
+# Every repetition is possessive (`*+`, `++`), so that no line, however long or odd, is read more than once.
+_ESCAPE = rb"\\(?:[\\'\"abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
+_NAME_TEXT = rb'"((?:[^"\\\n]++|' + _ESCAPE + rb')*+)"'
+_NUMBER_TEXT, _TYPE_TEXT = rb"%([0-9]{1,9}+)", rb"([a-z0-9]++\[[^\]\n]*+\])"
+_NAME = re.compile(_NAME_TEXT)
+_TEXT = re.compile(rb"'((?:[^'\\\n]++|" + _ESCAPE + rb")*+)'")
+_ESCAPES = re.compile(_ESCAPE.decode())
+_SHORT = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_SPACES = re.compile(rb" *+")
+_HEAD = re.compile(rb"graph " + _NAME_TEXT + rb"\(")
+_INPUT = re.compile(_NUMBER_TEXT + b" " + _NAME_TEXT + b": " + _TYPE_TEXT)
+_VARIABLE = re.compile(_INPUT.pattern + rb" (trainable|fixed)\Z")
+_RESULT = re.compile(_NUMBER_TEXT + b": " + _TYPE_TEXT)
+_RETURN = re.compile(rb"return(?: (?=%))?")
+_RETURNED = re.compile(_NUMBER_TEXT + b" " + _NAME_TEXT)
+_TYPE = re.compile(rb"([a-z0-9]++)\[([^\]\n]*+)\]")
+_LAYER = re.compile(b" " + _NAME_TEXT + rb"( \(\[)?+ *+\Z")
+_OPERATION = re.compile(rb" ?+= ([a-z_][a-z0-9_]{0,99}+)\(")
+_OPERANDS = re.compile(rb"((?:(?:none|%[0-9]{1,9}+)(?:, (?=[n%])|(?=\))))*+)\) \{")
+_ATTRIBUTE = re.compile(rb"([A-Za-z_][A-Za-z0-9_]{0,99}+) ?+= ?+")
+_NUMBER = re.compile(rb"(-?+[0-9]++)((?:\.[0-9]++)?+(?:e[+-]?+[0-9]++)?+)")
+_INTEGERS = re.compile(rb"\((-?+[0-9]{1,18}+(?:, -?+[0-9]{1,18}+)*+),?+\)")
+_ARRAY = re.compile(rb"array\('([a-z0-9]++)', (\([0-9, ]{0,1000}+\)), '([A-Za-z0-9+/=]*+)'\)")
+_SPECIAL = re.compile(rb"number\('(nan|-?inf)'\)")
+_WORD = re.compile(rb"True|False|None")
+_WORDS = {b"True": True, b"False": False, b"None": None}
+_PARENTHESIS = re.compile(rb"[()]")
+_SEPARATORS = re.compile(rb"[()]|, ")
+_SIZE = re.compile(rb"[0-9]{1,20}+\Z")
+_DIM = re.compile(rb"(?:[A-Za-z_][A-Za-z0-9_]*+|[0-9]{1,20}+(?![A-Za-z0-9_.])|[-+*/%(), ])++\Z")
+_IDENTIFIER = re.compile(rb"[A-Za-z_][A-Za-z0-9_]{0,200}+\Z")
 MAX_NESTING = 32
-MAX_EXPRESSION = 100_000
-"""The most characters of attributes, strings aside: a syntax tree is a hundred times as large as its text."""
+"""Of graphs, and of tuples."""
+MAX_RANK = 64
+"""NumPy's own."""
+MAX_WORK = 1_600_000
+"""What a text may cost to read and to check, in units of half a microsecond; 10,000 dense layers cost 1,500,000."""
+_MAX_DIM = 1000
 _MAX_INTEGER = 2**64
 
 
@@ -110,188 +129,330 @@ def _attribute(value: Any) -> str:
     raise ParseError(f"An attribute of type {type(value).__name__} has no text form: {value!r}.")
 
 
-def parse_graph(text: str, ops: Mapping[str, Op]) -> Graph:
-    """The graph written as ``text``, its operations looked up in ``ops``.
+def parse_graph(text: str | bytes, ops: Mapping[str, Op]) -> Graph:
+    """The graph written as ``text`` (bytes are UTF-8), its operations looked up in ``ops``.
 
-    Raises `ParseError` with the line number for anything that `print_graph` would not write. The types
-    of the outputs are read, not trusted: run `unifront.ir.verify.verify` on the result.
+    Raises `ParseError` with the line number for anything that `print_graph` would not write, and for a graph that is
+    too large. The types of the outputs are read, not trusted: run `unifront.ir.verify.verify` on the result.
     """
-    parser = _Parser(text.splitlines(), ops)
+    parser = _Parser(text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text, ops)
     graph = parser.graph(0)
-    if any(line.strip() for line in parser.lines[parser.at :]):
+    if parser.text[parser.next_line :].strip():
         raise parser.fail("text follows the end of the graph")
     return graph
 
 
 class _Parser:
-    def __init__(self, lines: list[str], ops: Mapping[str, Op]) -> None:
-        self.lines, self.ops, self.at = lines, ops, 0
+    """Reads ``text`` once, from the left to the right: ``at`` is where it is, ``end`` where the line ends."""
+
+    def __init__(self, text: bytes, ops: Mapping[str, Op]) -> None:
+        self.text, self.ops = text, ops
+        self.line = self.start = self.at = self.end = self.next_line = 0
+        self.work = 0
+        self.types: dict[bytes, TensorType] = {}
+        self.dims: dict[bytes, Dim] = {}
+        self.costs: dict[int, int] = {}  # of the types in `types`, by their ids
 
     def fail(self, why: str) -> ParseError:
-        line = self.lines[self.at - 1].strip() if 0 < self.at <= len(self.lines) else ""
-        return ParseError(f"Line {self.at}: {why}: {line[:100]!r}.")
+        shown = self.text[self.start : min(self.end, self.start + 100)].decode("utf-8", "replace")
+        return ParseError(f"Line {self.line}: {why}: {shown!r}.")
 
-    def next(self) -> str:
-        if self.at >= len(self.lines):
-            raise ParseError(f"Line {self.at}: the text ends inside a graph.")
-        self.at += 1
-        return self.lines[self.at - 1].strip()
+    def spend(self, units: int) -> None:
+        """Count what something costs, before it is done."""
+        self.work += units
+        if self.work > MAX_WORK:
+            raise self.fail("the graph is too large to be read")
+
+    def next(self) -> None:
+        """Go to the beginning of the next line, after its spaces."""
+        if self.next_line >= len(self.text):
+            raise ParseError(f"Line {self.line}: the text ends inside a graph.")
+        self.line += 1
+        self.start, end = self.next_line, self.text.find(b"\n", self.next_line)
+        self.end = len(self.text) if end < 0 else end
+        self.next_line = self.end + 1
+        self.spend(8 + (self.end - self.start) // 64)
+        self.start = self.at = _SPACES.match(self.text, self.start, self.end).end()  # type: ignore[union-attr]
+
+    def match(self, pattern: re.Pattern[bytes]) -> re.Match[bytes] | None:
+        """What ``pattern`` finds here, which is then behind."""
+        found = pattern.match(self.text, self.at, self.end)
+        if found:
+            self.at = found.end()
+        return found
+
+    def skip(self, text: bytes) -> bool:
+        """Whether ``text`` stands here, which is then behind."""
+        found = self.text.startswith(text, self.at, self.end)
+        if found:
+            self.at += len(text)
+        return found
+
+    def need(self, pattern: re.Pattern[bytes], why: str) -> re.Match[bytes]:
+        found = self.match(pattern)
+        if not found:
+            raise self.fail(why)
+        return found
+
+    # ------------------------------------------------------------ lines
 
     def graph(self, depth: int) -> Graph:
         if depth > MAX_NESTING:
             raise self.fail(f"graphs are nested more than {MAX_NESTING} deep")
-        head = _HEAD.match(self.next())
-        if not head:
-            raise self.fail("expected 'graph \"name\"(…) {'")
+        self.next()
+        head = "expected 'graph \"name\"(…) {'"
+        name = self.text_of(self.need(_HEAD, head)[1])
         values: dict[int, Value] = {}
-        inputs = [
-            (self.define(values, n, t), self.string(name)) for n, name, t in self.items(_INPUT, head.group(2))
-        ]
+        inputs: list[tuple[Value, str]] = []
         variables: list[Variable] = []
         nodes: list[Node] = []
+        while not self.skip(b") {"):
+            self.comma(inputs)
+            number, label, type_ = self.need(_INPUT, "cannot be read").groups()
+            inputs.append((self.define(values, number, self.type(type_)), self.text_of(label)))
+        self.finish(head)
         while True:
-            line = self.next()
-            if line.startswith("return"):
+            self.next()
+            if self.match(_RETURN):
                 break
-            if line.startswith("variable "):
-                match = _VARIABLE.match(line)
-                if not match:
-                    raise self.fail("not a variable")
-                number, name, type_, kind = match.groups()
-                variables.append(
-                    Variable(self.string(name), self.define(values, number, type_), kind == "trainable")
-                )
+            if self.skip(b"variable "):
+                number, label, type_, kind = self.need(_VARIABLE, "not a variable").groups()
+                value = self.define(values, number, self.type(type_))
+                variables.append(Variable(self.text_of(label), value, kind == b"trainable"))
             else:
-                nodes.append(self.node(line, values, depth))
-        outputs = [
-            (self.use(values, number), self.string(name))
-            for number, name in self.items(_RETURN, line.removeprefix("return").strip())
-        ]
-        if self.next() != "}":
+                nodes.append(self.node(values, depth))
+        outputs: list[tuple[Value, str]] = []
+        while self.at < self.end and self.text[self.at] != 32:
+            self.comma(outputs)
+            self.spend(6)
+            number, label = self.need(_RETURNED, "cannot be read").groups()
+            outputs.append((self.use(values, number), self.text_of(label)))
+        self.finish("cannot be read")
+        self.next()
+        if not self.skip(b"}"):
             raise self.fail("expected '}' after return")
+        self.finish("expected '}' after return")
         return Graph(
-            self.string(head.group(1)),
+            name,
             tuple(value for value, _ in inputs),
             tuple(variables),
             tuple(nodes),
             tuple(value for value, _ in outputs),
-            tuple(name for _, name in inputs),
-            tuple(name for _, name in outputs),
+            tuple(label for _, label in inputs),
+            tuple(label for _, label in outputs),
         )
 
-    def node(self, line: str, values: dict[int, Value], depth: int) -> Node:
-        match = _NODE.match(line)
-        if not match:
-            raise self.fail("not a node")
-        outputs, op, operands, attributes, name, opens = match.groups()
-        if op not in self.ops:
-            error = UnknownName("op", op, self.ops)
+    def node(self, values: dict[int, Value], depth: int) -> Node:
+        made: list[tuple[bytes, TensorType]] = []
+        while not (operation := self.match(_OPERATION)):
+            self.comma(made, "not a node")
+            self.spend(8)
+            number, type_ = self.need(_RESULT, "not a node").groups()
+            made.append((number, self.type(type_)))
+        op = self.ops.get(operation[1].decode())
+        if op is None:
+            error = UnknownName("op", operation[1].decode()[:80], self.ops)
             raise self.fail(str(error))
+        listed = self.need(_OPERANDS, "not a node")[1]
+        self.spend(20 + len(listed) // 2)
         used = tuple(
-            None if none else self.use(values, number) for none, number in self.items(_OPERAND, operands)
+            None if operand == b"none" else self.use(values, operand[1:])
+            for operand in (listed.split(b", ") if listed else ())
         )
-        read = self.attributes(attributes)
+        self.spend(sum(self.costs[id(value.type)] for value in used if value is not None))
+        attributes = self.attributes()
+        name, opens = self.need(_LAYER, "not a node").groups()
         regions = []
         if opens:
-            while self.lines[self.at : self.at + 1] and self.lines[self.at].strip() != "])":
+            while not self.closes():
                 regions.append(self.graph(depth + 1))
-            self.next()
-        made = tuple(self.define(values, n, t) for n, t in self.items(_OUTPUT, outputs.removesuffix(" ")))
-        return Node(self.ops[op], used, made, read, tuple(regions), self.string(name))
+        outputs = tuple(self.define(values, number, type_) for number, type_ in made)
+        return Node(op, used, outputs, attributes, tuple(regions), self.text_of(name))
 
-    def items(self, pattern: re.Pattern[str], text: str) -> list[tuple[str, ...]]:
-        """All matches of ``pattern`` in a comma-separated ``text``, with nothing left over."""
-        found, position = [], 0
-        while position < len(text):
-            match = pattern.match(text, position)
-            if not match:
-                raise self.fail("cannot be read")
-            found.append(match.groups())
-            position = match.end()
-            if position < len(text):
-                if not text.startswith(", ", position):
-                    raise self.fail("expected ', '")
-                position += 2
-        return found
+    def closes(self) -> bool:
+        """Whether the next line ends the list of regions, which is then behind."""
+        before = self.line, self.start, self.at, self.end, self.next_line
+        self.next()
+        if self.skip(b"])"):
+            self.finish("expected '])'")
+            return True
+        self.line, self.start, self.at, self.end, self.next_line = before
+        return False
 
-    def define(self, values: dict[int, Value], number: str, type_: str) -> Value:
-        value = Value(int(number), self.type(type_))
+    def comma(self, before: Sized, why: str = "cannot be read") -> None:
+        if before and not self.skip(b", "):
+            raise self.fail(why if why != "cannot be read" else "expected ', '")
+
+    def finish(self, why: str) -> None:
+        if self.text[self.at : self.end].strip(b" "):
+            raise self.fail(why)
+
+    # ------------------------------------------------------------ values and types
+
+    def define(self, values: dict[int, Value], number: bytes, type_: TensorType) -> Value:
+        self.spend(8 + self.costs[id(type_)])
+        value = Value(int(number), type_)
         if values.setdefault(value.id, value) is not value:
-            raise self.fail(f"%{number} is defined twice")
+            raise self.fail(f"%{value.id} is defined twice")
         return value
 
-    def type(self, text: str) -> TensorType:
-        try:
-            return parse_type(text)
-        except UnifrontError as error:
-            raise self.fail(str(error)) from None
+    def use(self, values: dict[int, Value], number: bytes) -> Value:
+        if (value := values.get(int(number))) is None:
+            raise self.fail(f"%{int(number)} is not defined")
+        return value
 
-    def use(self, values: dict[int, Value], number: str) -> Value:
-        if int(number) not in values:
-            raise self.fail(f"%{number} is not defined")
-        return values[int(number)]
+    def type(self, text: bytes) -> TensorType:
+        if text not in self.types:
+            self.spend(12 + len(text) // 4)
+            match = _TYPE.match(text)
+            assert match
+            dims = _separate(match[2]) if match[2] else []
+            if match[1].decode() not in BY_NAME or len(dims) > MAX_RANK:
+                raise self.fail(
+                    f"{text[:80].decode('utf-8', 'replace')!r} is not a tensor type such as float32[batch, 8], "
+                    f"of at most {MAX_RANK} dimensions"
+                )
+            made = TensorType(BY_NAME[match[1].decode()], tuple(map(self.dim, dims)))
+            if any(isinstance(dim, int) and dim < 0 for dim in made.shape):
+                raise self.fail(f"{text[:80].decode()!r} has a negative size")
+            self.types[text] = made
+            self.costs[id(made)] = _cost(made)
+        return self.types[text]
 
-    def string(self, text: str) -> str:
-        return str(self.literal(self.expression(text)))
-
-    def expression(self, text: str) -> ast.expr:
-        """``text`` as a syntax tree, which runs nothing."""
-        if len(text) > MAX_EXPRESSION and len(_STRINGS.sub("", text)) > MAX_EXPRESSION:
-            raise self.fail("cannot be read, as it is too long")
-        try:
-            return ast.parse(text, mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise self.fail("cannot be read") from None
-
-    def attributes(self, text: str) -> dict[str, Any]:
-        call = self.expression(f"_({text})")
-        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name) or call.args:
-            raise self.fail("the attributes cannot be read")
-        read: dict[str, Any] = {}
-        for keyword in call.keywords:
-            if keyword.arg is None or keyword.arg in read:
-                raise self.fail(f"an attribute is given twice or has no name ({keyword.arg})")
+    def dim(self, text: bytes) -> Dim:
+        if _SIZE.match(text):
+            return int(text)
+        if text not in self.dims:
+            self.spend(10 + len(text) ** 2 // 16)
             try:
-                read[keyword.arg] = self.literal(keyword.value)
-            except RecursionError:
-                raise self.fail(f"the attribute {keyword.arg!r} is nested too deep") from None
+                if not _DIM.match(text):
+                    raise ParseError("other characters")
+                read = symbol if _IDENTIFIER.match(text) else parse_dim
+                self.dims[text] = read(text.decode())
+            except UnifrontError:
+                shown = text[:80].decode("utf-8", "replace")
+                raise self.fail(f"{shown!r} is not a dimension") from None
+        return self.dims[text]
+
+    # ------------------------------------------------------------ names and literals
+
+    def text_of(self, text: bytes) -> str:
+        self.spend(len(text) // 4)
+        try:
+            read = text.decode("utf-8")
+            if "\\" in read:
+                read = _ESCAPES.sub(_character, read)
+        except (ValueError, OverflowError):
+            raise self.fail("cannot be read, as a text has characters that are none") from None
         return read
 
-    def literal(self, node: ast.expr) -> Any:
-        match node:
-            case ast.Constant(value=bool() | float() | str() | None as value):
-                return value
-            case ast.Constant(value=int() as value) if value < _MAX_INTEGER:
-                return value
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as value)):
-                return -self.literal(ast.Constant(value))
-            case ast.Tuple(elts=items):
-                return tuple(self.literal(item) for item in items)
-            case ast.Call(func=ast.Name(id="dim"), args=[argument], keywords=[]):
-                try:
-                    return parse_dim(ast.unparse(argument))
-                except ParseError as error:
-                    raise self.fail(str(error)) from None
-            case ast.Call(
-                func=ast.Name(id="number"),
-                args=[ast.Constant(value="nan" | "inf" | "-inf" as value)],
-                keywords=[],
-            ):
-                return float(value)
-            case ast.Call(func=ast.Name(id="array"), args=[name, shape, data], keywords=[]):
-                return self.array(self.literal(name), self.literal(shape), self.literal(data))
-        raise self.fail(f"a {type(node).__name__} is not a literal that attributes may hold")
+    def attributes(self) -> dict[str, Any]:
+        read: dict[str, Any] = {}
+        while not self.skip(b"}"):
+            self.comma(read, "the attributes cannot be read")
+            self.spend(4)
+            key = self.need(_ATTRIBUTE, "the attributes cannot be read")[1].decode()
+            if key in read:
+                raise self.fail(f"an attribute is given twice ({key[:80]})")
+            read[key] = self.literal(0)
+        return read
 
-    def array(self, name: Any, shape: Any, data: Any) -> Literal:
-        if not isinstance(shape, tuple) or not all(type(size) is int and size >= 0 for size in shape):
-            raise self.fail("the shape of an array is a tuple of sizes")
-        if name not in BY_NAME:
-            raise self.fail(f"an array has the unknown dtype {name!r}")
+    def literal(self, depth: int) -> Any:
+        self.spend(2)
+        if found := self.match(_INTEGERS):
+            self.spend(found[1].count(b","))
+            return tuple(map(int, found[1].split(b", ")))
+        if self.skip(b"("):
+            return self.tuple(depth)
+        if found := self.match(_NUMBER):
+            return self.scalar(found)
+        if found := self.match(_TEXT) or self.match(_NAME):
+            return self.text_of(found[1])
+        if found := self.match(_WORD):
+            return _WORDS[found[0]]
+        if self.skip(b"dim("):
+            return self.inside_dim()
+        if found := self.match(_ARRAY):
+            return self.array(found)
+        if found := self.match(_SPECIAL):
+            return float(found[1])
+        shown = self.text[self.at : min(self.end, self.at + 40)].decode("utf-8", "replace")
+        raise self.fail(f"{shown!r} is not a literal that attributes may hold")
+
+    def tuple(self, depth: int) -> tuple[Any, ...]:
+        if depth >= MAX_NESTING:
+            raise self.fail("a tuple is nested too deep")
+        items: list[Any] = []
+        while not self.skip(b")"):
+            if items and not self.skip(b", "):
+                if len(items) == 1 and self.skip(b",)"):
+                    break
+                raise self.fail("a tuple cannot be read")
+            items.append(self.literal(depth + 1))
+        return tuple(items)
+
+    def scalar(self, found: re.Match[bytes]) -> int | float:
+        self.spend(len(found[0]) // 8)
+        if found[2]:
+            return float(found[0])
+        if len(found[1]) > 21 or abs(int(found[1])) >= _MAX_INTEGER:
+            raise self.fail("an integer is too large for attributes")
+        return int(found[1])
+
+    def inside_dim(self) -> Dim:
+        depth = 1
+        for found in _PARENTHESIS.finditer(self.text, self.at, min(self.end, self.at + _MAX_DIM)):
+            depth += 1 if found[0] == b"(" else -1
+            if not depth:
+                text, self.at = self.text[self.at : found.start()], found.end()
+                return self.dim(text)
+        raise self.fail("a dimension is not closed, or too long")
+
+    def array(self, found: re.Match[bytes]) -> Literal:
+        name = found[1].decode()
+        if name not in BY_NAME or BY_NAME[name].kind == "k":
+            raise self.fail(f"an array has the unknown dtype {name[:80]!r}")
+        sizes = found[2].strip(b"()").rstrip(b",")
         try:
-            literal = Literal(name, shape, base64.b64decode(data, validate=True))
-            needed = math.prod(shape) * BY_NAME[name].numpy.itemsize
-        except (UnifrontError, binascii.Error, TypeError, ValueError) as error:
+            shape = tuple(map(int, sizes.split(b", "))) if sizes else ()
+        except ValueError:
+            raise self.fail("the shape of an array is a tuple of sizes") from None
+        start, end = found.span(3)
+        held = (end - start) // 4 * 3 - self.text.count(b"=", max(start, end - 2), end)
+        if held != math.prod(shape) * BY_NAME[name].numpy.itemsize or len(shape) > MAX_RANK:
+            raise self.fail(f"an array of {name}{list(shape)[:MAX_RANK]} does not have {held} bytes")
+        try:
+            return Literal(
+                name, shape, binascii.a2b_base64(memoryview(self.text)[start:end], strict_mode=True)
+            )
+        except binascii.Error as error:
             raise self.fail(f"an array cannot be read ({error})") from None
-        if needed != len(literal.data):
-            raise self.fail(f"an array of {name}{list(shape)} does not have {len(literal.data)} bytes")
-        return literal
+
+
+def _separate(text: bytes) -> list[bytes]:
+    """What stands between commas, those inside of parentheses aside."""
+    if b"(" not in text:
+        return text.split(b", ")
+    parts, depth, start = [], 0, 0
+    for found in _SEPARATORS.finditer(text):
+        depth += {b"(": 1, b")": -1}.get(found[0], 0)
+        if not depth and found[0] == b", ":
+            parts.append(text[start : found.start()])
+            start = found.end()
+    return [*parts, text[start:]]
+
+
+def _cost(type_: TensorType) -> int:
+    """What it costs to calculate with a type: dimensions of several terms are multiplied to find its size."""
+    terms, length = 1, 0
+    for dim in type_.shape:
+        if isinstance(dim, DimExpr):
+            text = str(dim)
+            terms *= 1 + text.count("+") + text.count("-")
+            length += len(text)
+    return type_.rank // 2 + terms * length // 8
+
+
+def _character(escape: re.Match[str]) -> str:
+    text = escape[0][1:]
+    return _SHORT.get(text, text) if len(text) == 1 else chr(int(text[1:], 16))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,8 @@ import numpy as np
 
 from unifront.dtypes import DType, DTypeLike, bfloat16, dtype_of, float32
 from unifront.errors import ArgumentError, BackendMissing, DTypeError
-from unifront.files import check_place, write_beside
+from unifront.files import destination, parts_of, writing
+from unifront.onnx.data import write_inside, write_outside
 
 if TYPE_CHECKING:
     from unifront.ir.graph import Graph
@@ -24,8 +24,6 @@ OPSETS = range(13, 27)
 DEFAULT_OPSET = 20
 INLINE_LIMIT = 2**31 - 2**20
 """The most bytes of weights inside the file itself: Protocol Buffers end at 2 GiB."""
-SMALL = 1024
-"""Fewer bytes than these stay inside in any case: axes and shapes are looked for there, and nowhere else."""
 
 
 def export(
@@ -47,7 +45,7 @@ def export(
 
     Args:
         tracing: the graph and its live variables; ``Model.trace(False)``.
-        path: the file; it appears whole or not at all.
+        path: the file (``.onnx``); it appears whole or not at all.
         opset: the version of the ONNX operator set, 13 to 26; None: 20, or 22 where there is bfloat16, which
             many operators do not take before. Reshaping to free sizes, none may be 0 in 13.
         dtype: a float dtype that takes the place of float32 in weights, inputs and outputs; None keeps it.
@@ -58,8 +56,9 @@ def export(
         verify: where the package ``onnxruntime`` is installed, run what was written once on small random inputs
             (negative ones too; free sizes are small) and compare with the NumPy reference, before the file
             appears. It is not done without that package, nor for operations that ONNX Runtime has no kernel
-            for, as many in float64 and bfloat16. NumPy takes a second for a ResNet-50; leave it out for models
-            with very large inputs.
+            for, as many in float64 and bfloat16, nor for more than 2 GiB of weights. NumPy takes a second for a
+            ResNet-50, and ONNX Runtime memory of its own for the weights; leave it out for models with very large
+            inputs or weights.
 
     A model that draws random numbers in inference gets nodes that draw (``RandomNormal``, ``RandomUniform``), with
     seeds made of that of ``uf.set_seed``. A session draws other numbers at each run, the same ones when it is made
@@ -67,40 +66,36 @@ def export(
 
     Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
     computes otherwise than the model, and how far it is off; and `BackendMissing` where the package ``onnx`` is
-    not installed. Then there is no file at ``path``, or the one that was there.
+    not installed; `ArgumentError` for a name that promises another format, `FileWriteError` for what the operating
+    system refuses. Then there is no file at ``path``, or the one that was there.
 
         model.export("digits.onnx", dtype="float16")
     """
-    path = Path(path)
-    model, weights = convert(tracing, opset=opset, dtype=dtype, optimize=optimize)
-    size = sum(len(proto.raw_data) for proto in weights)
-
-    def check(written: bytes | str) -> None:
-        from unifront.onnx import check
-
-        if verify and check.can_check():
-            check.check(written, *_given(tracing, None if dtype is None else dtype_of(dtype)))
-
-    if not (external_data or (external_data is None and size > INLINE_LIMIT)):
-        content = model.SerializeToString()
-        check(content)
-        write_beside(path, lambda file: file.write(content))
-        return
-    with _folder_beside(path) as folder:
-        _move_out(weights, folder / f"{path.name}.data")
-        content = model.SerializeToString()
-        write_beside(folder / path.name, lambda file: file.write(content))
-        check(str(folder / path.name))
-        for file in folder.iterdir():
-            os.replace(file, path.with_name(file.name))
+    path = destination(path, ".onnx")
+    wanted = None if dtype is None else dtype_of(dtype)
+    model, arrays = _converted(tracing, opset, dtype, optimize)
+    size = sum(array.nbytes for array in arrays.values())
+    if verify and size <= INLINE_LIMIT:
+        _verify(model, arrays, tracing, wanted)
+    with ExitStack() as both:
+        file = both.enter_context(writing(path))
+        if external_data or (external_data is None and size > INLINE_LIMIT):
+            data = path.with_name(path.name + ".data")
+            write_outside(model, arrays, data.name, both.enter_context(writing(data)))
+            file.write(model.SerializeToString())
+        else:
+            write_inside(model, arrays, file)
+        file.flush()  # the data gets its name first: by then all that can fail is done
 
 
-@contextmanager
-def _folder_beside(path: Path) -> Iterator[Path]:
-    """A folder that goes away, for files that are to become ``path`` and its neighbours."""
-    check_place(path)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-        yield Path(folder)
+def _verify(model: Any, arrays: Mapping[str, np.ndarray], tracing: Tracing, dtype: DType | None) -> None:
+    """Run what is about to be written; see `unifront.onnx.check`."""
+    from unifront.onnx import check
+
+    if check.can_check():
+        content = io.BytesIO()
+        write_inside(model, arrays, content)
+        check.check(content.getvalue(), *_given(tracing, dtype))
 
 
 def _given(tracing: Tracing, dtype: DType | None) -> tuple[Graph, Mapping[str, np.ndarray]]:
@@ -120,6 +115,16 @@ def convert(
     tracing: Tracing, *, opset: int | None = None, dtype: DTypeLike | None = None, optimize: bool = True
 ) -> tuple[Any, Sequence[Any]]:
     """The ``onnx.ModelProto`` of a traced graph, and its initializers; see `export`."""
+    model, arrays = _converted(tracing, opset, dtype, optimize)
+    for proto in model.graph.initializer:
+        proto.raw_data = b"".join(parts_of(arrays[proto.name]))
+    return model, model.graph.initializer
+
+
+def _converted(
+    tracing: Tracing, opset: int | None, dtype: DTypeLike | None, optimize: bool
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """The model without the data of its initializers, and these."""
     if opset is not None and (type(opset) is not int or opset not in OPSETS):
         raise ArgumentError(f"opset is an int from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
     wanted = None if dtype is None else dtype_of(dtype)
@@ -139,25 +144,4 @@ def convert(
     chosen = target(opset or (22 if narrow else DEFAULT_OPSET))
     graph, values = _given(tracing, wanted)
     graph, arrays = prepare(graph, values, chosen.table.keys(), optimize=optimize)
-    model = write_model(graph, arrays, chosen)
-    return model, model.graph.initializer
-
-
-def _move_out(weights: Sequence[Any], path: Path) -> None:
-    """Write the bytes of large initializers to ``path``, page-aligned, and leave their places in the model."""
-    import onnx
-
-    def write(file: Any) -> None:
-        for proto in weights:
-            data = proto.raw_data
-            if len(data) < SMALL:
-                continue
-            file.write(bytes(-file.tell() % 4096))
-            places = {"location": path.name, "offset": file.tell(), "length": len(data)}
-            file.write(data)
-            proto.ClearField("raw_data")
-            proto.data_location = onnx.TensorProto.EXTERNAL
-            for key, value in places.items():
-                proto.external_data.add(key=key, value=str(value))
-
-    write_beside(path, write)
+    return write_model(graph, arrays, chosen)

@@ -19,8 +19,10 @@ OPTIONAL_RESULTS = frozenset({"LSTM", "GRU", "RNN"})
 """Operators that need not give every result."""
 
 
-def write_model(graph: Graph, values: Mapping[str, np.ndarray], target: Target) -> Any:
-    """The model; inputs, outputs and layers named as in ``graph``."""
+def write_model(
+    graph: Graph, values: Mapping[str, np.ndarray], target: Target
+) -> tuple[Any, dict[str, np.ndarray]]:
+    """The model, and the data of its initializers by name; inputs, outputs and layers named as in ``graph``."""
     writer = Writer(target)
     key = Ref("key", TensorType(key_dtype), key=HostKey(current_seed()))
     given = {value: writer.input(name, value.type) for name, value in graph.data_inputs.items()}
@@ -39,12 +41,13 @@ def write_model(graph: Graph, values: Mapping[str, np.ndarray], target: Target) 
         [initializer for name, initializer in writer.initializers.items() if name in read],
     )
     opset = onnx.helper.make_opsetid("", target.opset)
-    return onnx.helper.make_model(
+    model = onnx.helper.make_model(
         proto,
         opset_imports=[opset],
         ir_version=onnx.helper.find_min_ir_version_for([opset]),
         producer_name="unifront",
     )
+    return model, {initializer.name: writer.arrays[initializer.name] for initializer in proto.initializer}
 
 
 def _named(writer: Writer, results: list[Ref], names: list[str]) -> list[str]:

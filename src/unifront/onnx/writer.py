@@ -17,6 +17,7 @@ import onnx
 from unifront.backends import HostKey
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ExportError
+from unifront.files import parts_of
 from unifront.ir.dims import Dim, DimExpr, FloorDiv
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import Shape, TensorType
@@ -99,7 +100,8 @@ class Writer:
         self.names: Names = outer.names if outer else Names()
         self.path: str = outer.path if outer else ""
         # Those of the root alone are used.
-        self.initializers: dict[str, Any] = {}
+        self.initializers: dict[str, Any] = {}  # without their data, which are arrays until they are written
+        self.arrays: dict[str, np.ndarray] = {}
         self._written: dict[tuple[Any, ...], str] = {}
         self._sizes: dict[DimExpr, Ref] = {}
         self._axes: dict[str, tuple[Ref, int]] = {}
@@ -139,15 +141,16 @@ class Writer:
             operand = Ref("", array=operand)
         if operand.array is None:
             return operand.name
-        root, array, data = self.root, operand.array, operand.array.tobytes()
-        same = (operand.name, array.dtype.name, array.shape, hashlib.blake2b(data).digest())
+        root, array, digest = self.root, operand.array, hashlib.blake2b()
+        for part in parts_of(array):
+            digest.update(part)
+        same = (operand.name, array.dtype.name, array.shape, digest.digest())
         if same not in root._written:
             name = self.names.new(operand.name or f"{self.path or 'constant'}/constant")
             kind = element_type(dtype_of(array.dtype))
             root._written[same] = name
-            root.initializers[name] = onnx.TensorProto(
-                name=name, data_type=kind, dims=array.shape, raw_data=data
-            )
+            root.initializers[name] = onnx.TensorProto(name=name, data_type=kind, dims=array.shape)
+            root.arrays[name] = array
         return root._written[same]
 
     def known(self, array: np.ndarray, like: Ref | None = None) -> Ref:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import stat
 import struct
 import zipfile
 import zlib
@@ -12,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 
 from unifront import tree
 from unifront.errors import FileFormatError
+from unifront.files import path_of
 from unifront.ir.graph import Graph
 from unifront.ir.text import parse_graph
+from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
 from unifront.opset.spec import OPS
 from unifront.saving import tensors
 from unifront.saving.compiled import compile_as
 from unifront.saving.loaded import LoadedModel, Saved
-from unifront.saving.write import FORMAT, LIMITS, LINES, VERSION
+from unifront.saving.write import FORMAT, LIMITS, VALUES, VERSION, values_in
 
 _WEIGHTS = ("weights.safetensors", "optimizer.safetensors")
 BROKEN = (
@@ -35,7 +38,6 @@ BROKEN = (
     MemoryError,
     OSError,
     RuntimeError,
-    SafetensorError,
     SyntaxError,
     TypeError,
     ValueError,
@@ -49,6 +51,19 @@ _REASONS: dict[type[BaseException], str] = {
     MemoryError: "it does not fit into the memory",
 }
 _REASON_LENGTH = 600
+_DIRECTORY = 2**16
+"""The most bytes of a zip's directory, which `zipfile` reads before anybody can look at it."""
+_KERAS = (
+    "Load it with Keras, and give its weights to the model: model.set_weights(keras_model.get_weights())."
+)
+_ELSEWHERE = {
+    ".uf": "uf.load reads models.",
+    ".safetensors": "model.load_weights reads weights alone.",
+    ".keras": _KERAS,
+    ".h5": _KERAS,
+    ".hdf5": _KERAS,
+}
+"""What reads the file that a suffix promises."""
 
 
 def load(path: str | Path) -> LoadedModel:
@@ -68,19 +83,32 @@ def load(path: str | Path) -> LoadedModel:
     try:
         return _load(path)
     except FileFormatError as error:
-        raise FileFormatError(f"{path}: {reason(error)}.") from None
+        raise FileFormatError(f"{path}: {reason(error)}.{elsewhere(path, '.uf')}") from None
     except BROKEN as error:
-        raise FileFormatError(f"{path} is not a valid .uf file: {reason(error)}.") from error
+        hint = elsewhere(path, ".uf")
+        raise FileFormatError(f"{path} is not a valid .uf file: {reason(error)}.{hint}") from error
 
 
 def existing(path: str | Path) -> Path:
     """``path``, at which there is a file: no folder, and no pipe or device, which may never end."""
-    path = Path(path)
-    if path.is_dir():
+    path = path_of(path)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = 0
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror}.") from error
+    if stat.S_ISDIR(mode):
         raise FileFormatError(f"{path} is a folder; a file is needed.")
-    if not path.is_file():
+    if not stat.S_ISREG(mode):
         raise FileFormatError(f"{path}: there is no such file.")
     return path
+
+
+def elsewhere(path: Path, suffix: str) -> str:
+    """What reads the format that the name of ``path`` promises, if that is not ``suffix``."""
+    other = path.suffix.lower()
+    return f" {_ELSEWHERE[other]}" if other in _ELSEWHERE and other != suffix else ""
 
 
 def reason(error: BaseException) -> str:
@@ -98,30 +126,38 @@ def _reading(what: str) -> Iterator[None]:
         raise FileFormatError(f"{what} cannot be read: {reason(error)}") from error
 
 
-def _load(path: Path) -> LoadedModel:
-    with zipfile.ZipFile(path) as archive:
+class _File(io.BufferedReader):
+    """A file of which at most ``limit`` bytes are read at a time, while there is a limit."""
+
+    limit: int | None = _DIRECTORY
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self.limit is not None and size is not None and size > self.limit:
+            raise FileFormatError(f"its directory has {size} bytes; at most {self.limit} are read")
+        return super().read(size)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The zip at ``path``, with the entries that it is to have."""
+    with _File(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
+        file.limit = None
         _check_entries(archive, path.stat().st_size)
-        with _reading("manifest.json"):
-            manifest = json.loads(_text(archive, "manifest.json"))
-        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise FileFormatError("the manifest is not that of a unifront model")
-        if type(manifest.get("version")) is not int or manifest["version"] != VERSION:
-            raise FileFormatError(
-                f"it has version {str(manifest.get('version'))[:80]}; this unifront reads version {VERSION}. "
-                "Update unifront"
-            )
+        yield archive
+
+
+def _load(path: Path) -> LoadedModel:
+    with _opened(path) as archive:
+        manifest = _manifest(archive)
         graphs = {}
         for training, name in ((True, "training"), (False, "inference")):
             with _reading(f"{name}.graph"):
-                graph = verify(parse_graph(_text(archive, f"{name}.graph"), OPS))
+                graph = verify(parse_graph(archive.read(f"{name}.graph"), OPS))
             graphs[training] = _saved(manifest.get(name), graph)
-        arrays = []
-        for name in _WEIGHTS:
-            with _reading(name):
-                arrays.append(tensors.parse(archive.read(name)))
-    weights, slots = arrays
-    _check_weights(graphs, weights)
-    _check_interfaces(graphs)
+        _check_interfaces(graphs)
+        wanted = _variables(graphs)
+        weights = _arrays(archive, _WEIGHTS[0], wanted)
+        slots = _arrays(archive, _WEIGHTS[1])
     called = manifest.get("name")
     if not isinstance(called, str) or not called or "/" in called:
         raise FileFormatError(f"the model's name is {str(called)[:80]!r}")
@@ -129,12 +165,41 @@ def _load(path: Path) -> LoadedModel:
         inputs = _structure(manifest.get("inputs"), len(graphs[False].graph.data_inputs), "inputs")
         outputs = _structure(manifest.get("outputs"), graphs[False].output_count, "outputs")
     model = LoadedModel(called, graphs, weights, (inputs, outputs))
+    for path_, variable in model.named_weights():
+        variable.assign(weights[path_], copy=False)
     if manifest.get("compiled") is not None:
         with _reading("manifest.json"):
             compile_as(model, manifest["compiled"], slots)
     elif slots:
         raise FileFormatError("it has an optimizer's slots, but no optimizer")
     return model
+
+
+def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
+    with _reading("manifest.json"):
+        text = archive.read("manifest.json")
+        if values_in(text) > VALUES:
+            raise FileFormatError(f"it has more than {VALUES} values")
+        manifest = json.loads(text.decode("utf-8"))
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise FileFormatError("the manifest is not that of a unifront model")
+    if type(manifest.get("version")) is not int or manifest["version"] != VERSION:
+        raise FileFormatError(
+            f"it has version {str(manifest.get('version'))[:80]}; this unifront reads version {VERSION}. "
+            "Update unifront"
+        )
+    return manifest
+
+
+def _arrays(
+    archive: zipfile.ZipFile, name: str, wanted: Mapping[str, TensorType] | None = None
+) -> dict[str, np.ndarray]:
+    """The arrays of an entry, which are those ``wanted`` if that is known."""
+    with _reading(name), archive.open(name) as file:
+        found = tensors.places(file, archive.getinfo(name).file_size)  # type: ignore[arg-type]  # as in `save`
+        if wanted is not None:
+            _check_weights(wanted, found)
+        return tensors.arrays(file, found)  # type: ignore[arg-type]
 
 
 def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
@@ -155,13 +220,8 @@ def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
         if info.file_size > LIMITS.get(info.filename, size):
             limit = LIMITS[info.filename]
             raise FileFormatError(f"{info.filename} has {info.file_size} bytes; at most {limit} are read")
-
-
-def _text(archive: zipfile.ZipFile, name: str) -> str:
-    text = archive.read(name).decode("utf-8")
-    if sum(map(text.count, "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")) > LINES:
-        raise FileFormatError(f"it has more than {LINES} lines")
-    return text
+    if sum(info.file_size for info in infos) > size:
+        raise FileFormatError("its entries lie one over the other")
 
 
 def _saved(layout: Any, graph: Graph) -> Saved:
@@ -194,23 +254,24 @@ def _saved(layout: Any, graph: Graph) -> Saved:
     return saved
 
 
-def _check_weights(graphs: Mapping[bool, Saved], weights: Mapping[str, np.ndarray]) -> None:
-    wanted: dict[str, Any] = {}
+def _variables(graphs: Mapping[bool, Saved]) -> dict[str, TensorType]:
+    """The variables of both graphs."""
+    wanted: dict[str, TensorType] = {}
     for saved in graphs.values():
-        names = [seen.name for seen in saved.graph.variables]
-        if len(set(names)) != len(names):
-            raise FileFormatError("two variables of a graph have one name")
         for seen in saved.graph.variables:
             if wanted.setdefault(seen.name, seen.value.type) != seen.value.type:
-                raise FileFormatError(f"the graphs disagree on the type of {seen.name!r}")
-    if set(wanted) != set(weights):
-        odd = sorted(set(wanted) ^ set(weights))[0]
-        where = "weights, but no graph uses it" if odd in weights else "graphs, but has no value"
+                raise FileFormatError(f"the graphs disagree on the type of {seen.name[:200]!r}")
+    return wanted
+
+
+def _check_weights(wanted: Mapping[str, TensorType], found: Mapping[str, tensors.Place]) -> None:
+    if set(wanted) != set(found):
+        odd = min(set(wanted) ^ set(found))
+        where = "weights, but no graph uses it" if odd in found else "graphs, but has no value"
         raise FileFormatError(f"{odd[:200]!r} is in the {where}")
     for path, type_ in wanted.items():
-        value = weights[path]
-        if value.shape != type_.shape or value.dtype != type_.dtype.numpy:
-            raise FileFormatError(f"{path!r} is {value.dtype}{list(value.shape)}; the graph says {type_}")
+        if not found[path].fits(type_):
+            raise FileFormatError(f"{path[:200]!r} is {found[path]}; the graph says {type_}")
 
 
 def _check_interfaces(graphs: Mapping[bool, Saved]) -> None:

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifront.errors import FileFormatError
-from unifront.files import write_beside
+from unifront.files import destination, writing
 from unifront.saving import tensors
-from unifront.saving.read import BROKEN, existing, reason
+from unifront.saving.read import BROKEN, elsewhere, existing, reason
 
 if TYPE_CHECKING:
     from unifront.model import Model
+    from unifront.weights import Variable
 
 
 def save_weights(model: Model, path: str | Path) -> None:
-    """Write the weights of ``model`` by their paths, in Keras's layout, as safetensors.
+    """Write the weights of ``model`` by their paths, in Keras's layout, as safetensors (``.safetensors``).
 
-    Raises `ArgumentError` if there is no such folder, `NotBuiltError` before the inputs are known.
+    Raises `ArgumentError` if there is no such folder or the name promises another format, `FileWriteError` for what
+    the operating system refuses, `NotBuiltError` before the inputs are known.
     """
+    path = destination(path, ".safetensors")
     model.trace()
     paths = model.variable_paths()
-    content = tensors.dump({paths[id(variable)]: variable.numpy() for variable in model.weights})
-    write_beside(Path(path), lambda file: file.write(content))
+    contents = tensors.Contents({paths[id(variable)]: variable for variable in model.weights})
+    with writing(path) as file:
+        contents.write(file)
 
 
 def load_weights(model: Model, path: str | Path) -> None:
-    """Give ``model`` the weights in the file at ``path``; either all of them are taken, or none.
+    """Give ``model`` the weights in the safetensors file at ``path``; either all of them are taken, or none.
 
     Raises `FileFormatError` naming the weight that is missing, unexpected or of another shape or dtype.
     """
@@ -35,19 +40,27 @@ def load_weights(model: Model, path: str | Path) -> None:
     paths = model.variable_paths()
     wanted = {paths[id(variable)]: variable for variable in model.weights}
     try:
-        found = tensors.parse(path.read_bytes())
+        with path.open("rb") as file:
+            found = tensors.places(file, path.stat().st_size)
+            misfit = _misfit(model, found, wanted)
+            values = {} if misfit else tensors.arrays(file, found)
     except BROKEN as error:
-        raise FileFormatError(f"{path} cannot be read as safetensors: {reason(error)}.") from error
+        hint = elsewhere(path, ".safetensors")
+        raise FileFormatError(f"{path} cannot be read as safetensors: {reason(error)}.{hint}") from error
+    if misfit:
+        raise FileFormatError(f"{path}{misfit}.")
+    for name, value in values.items():
+        wanted[name].assign(value, copy=False)
+
+
+def _misfit(model: Model, found: Mapping[str, tensors.Place], wanted: Mapping[str, Variable]) -> str:
+    """What is wrong with the weights that were found; nothing if they are those of ``model``."""
     missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     if missing or extra:
         lists = (("lacks", missing), ("holds", [name[:200] for name in extra]))
         parts = " and ".join(f"{verb} {', '.join(names[:5])}" for verb, names in lists if names)
-        raise FileFormatError(f"{path} does not fit the model {model.name!r}: it {parts}.")
+        return f" does not fit the model {model.name!r}: it {parts}"
     for name, variable in wanted.items():
-        value = found[name]
-        if value.shape != variable.shape or value.dtype != variable.dtype.numpy:
-            raise FileFormatError(
-                f"{path}: {name} is {value.dtype}{list(value.shape)}; the model has {variable.type}."
-            )
-    for name, variable in wanted.items():
-        variable.assign(found[name])
+        if not found[name].fits(variable.type):
+            return f": {name} is {found[name]}; the model has {variable.type}"
+    return ""

@@ -11,22 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront import tree
-from unifront.errors import ArgumentError
-from unifront.files import write_beside
-from unifront.ir.text import print_graph
+from unifront.errors import ArgumentError, ParseError
+from unifront.files import destination, writing
+from unifront.ir.text import parse_graph, print_graph
+from unifront.opset.spec import OPS
 from unifront.saving.compiled import described
-from unifront.saving.tensors import dump
+from unifront.saving.tensors import Contents
 from unifront.trace import Tracing, current_context, renamed, trace
 from unifront.train.compiled import penalties
 
 if TYPE_CHECKING:
     from unifront.model import Model
+    from unifront.weights import Variable
 
 FORMAT, VERSION = "unifront model", 1
 LIMITS = {"manifest.json": 4 * 2**20, "training.graph": 64 * 2**20, "inference.graph": 64 * 2**20}
 """The most bytes of a text."""
-LINES = 1_000_000
-"""The most lines of a text."""
+VALUES = 200_000
+"""The most values (commas and brackets are counted) in the manifest."""
 
 
 def save(model: Model, path: str | Path) -> None:
@@ -35,9 +37,10 @@ def save(model: Model, path: str | Path) -> None:
     Weights, the optimizer's slots and its step count are kept. A loss, metric, optimizer or schedule that
     is not unifront's own is not; after loading, `Model.compile` has to be called again.
 
-    Raises `ArgumentError` if there is no such folder or a graph is too large to be read again,
-    `NotBuiltError` before the inputs are known.
+    Raises `ArgumentError` if there is no such folder, the name promises another format or a graph is too large to be
+    read again, `FileWriteError` for what the operating system refuses, `NotBuiltError` before the inputs are known.
     """
+    path = destination(path, ".uf")
     graphs = {training: _traced(model, training) for training in (True, False)}
     paths = model.variable_paths()
     live = {paths[id(v)]: v for traced, _ in graphs.values() for v in traced.variables}
@@ -47,32 +50,56 @@ def save(model: Model, path: str | Path) -> None:
         "training": graphs[True][1], "inference": graphs[False][1],
         "compiled": described(model),
     }  # fmt: skip
-    entries: dict[str, bytes] = {
+    texts: dict[str, bytes] = {
         "manifest.json": json.dumps(manifest, indent=1, default=_plain).encode(),
         "training.graph": print_graph(graphs[True][0].graph).encode(),
         "inference.graph": print_graph(graphs[False][0].graph).encode(),
-        "weights.safetensors": dump({name: v.numpy() for name, v in live.items()}),
-        "optimizer.safetensors": dump(_slots(model, paths)),
     }
-    for name, limit in LIMITS.items():
-        size, lines = len(entries[name]), entries[name].count(b"\n")
-        if size > limit or lines > LINES:
-            raise ArgumentError(
-                f"The model {model.name!r} cannot be saved: its {name} has {size} bytes in {lines} lines; at most "
-                f"{limit} in {LINES} are read. Make large constants weights: add_weight(..., trainable=False)."
-            )
-    write_beside(Path(path), lambda file: _write_zip(file, entries))
+    for name, text in texts.items():
+        _check_readable(model, name, text)
+    weights = {"weights.safetensors": Contents(live), "optimizer.safetensors": Contents(_slots(model, paths))}
+    with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, text in texts.items():
+            archive.writestr(_info(name, len(text)), text)
+        for name, contents in weights.items():
+            with archive.open(_info(name, contents.size), "w") as entry:
+                contents.write(entry)  # type: ignore[arg-type]  # it is a binary file, for all that is done with it
+
+
+def _check_readable(model: Model, name: str, text: bytes) -> None:
+    """See to it that what is written will be read again."""
+    why = ""
+    if len(text) > LIMITS[name]:
+        why = f"its {name} has {len(text)} bytes; at most {LIMITS[name]} are read"
+    elif name == "manifest.json":
+        why = f"its {name} has more than {VALUES} values" if values_in(text) > VALUES else ""
+    else:
+        try:
+            parse_graph(text, OPS)
+        except ParseError as error:
+            why = f"its {name} could not be read again: {str(error).rstrip('.')}"
+    if why:
+        raise ArgumentError(
+            f"The model {model.name!r} cannot be saved: {why}. "
+            "Make large constants weights: add_weight(..., trainable=False)."
+        )
+
+
+def values_in(text: bytes) -> int:
+    """No fewer than there are values in a JSON text."""
+    return 1 + sum(map(text.count, (b",", b"[", b"{")))
+
+
+def _info(name: str, size: int) -> zipfile.ZipInfo:
+    """An entry of one size and always the same date."""
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    info.file_size = size
+    return info
 
 
 def _plain(value: Any) -> Any:
     """NumPy numbers and arrays as JSON has them."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else float(value)
-
-
-def _write_zip(file: Any, entries: Mapping[str, bytes]) -> None:
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in entries.items():
-            archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
 
 
 def _traced(model: Model, training: bool) -> tuple[Tracing, dict[str, Any]]:
@@ -102,9 +129,9 @@ def _traced(model: Model, training: bool) -> tuple[Tracing, dict[str, Any]]:
     return renamed(traced, paths), layout
 
 
-def _slots(model: Model, paths: Mapping[int, str]) -> dict[str, np.ndarray]:
+def _slots(model: Model, paths: Mapping[int, str]) -> dict[str, Variable]:
     if model._training is None:
         return {}
     optimizer = model.optimizer
     made = [v for v in model.weights if optimizer.has_slots(v)]
-    return {f"{paths[id(v)]}/{slot.name}": slot.numpy() for v in made for slot in optimizer.slots(v)}
+    return {f"{paths[id(v)]}/{slot.name}": slot for v in made for slot in optimizer.slots(v)}

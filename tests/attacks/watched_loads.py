@@ -1,0 +1,185 @@
+"""Load broken files, each of them watched.
+
+    python -m tests.attacks.watched_loads mutations FIRST COUNT WORKERS
+    python -m tests.attacks.watched_loads giants SECONDS [NAME …]
+
+The imports are done once, and no framework's is; then workers are forked, which load one file after the other. A
+load may end in a model or in an error of ours, within two seconds of processor time and 200 MB of memory. Anything
+else is a fault, a line of JSON with the number of the file: another error, a crash, more time or more memory.
+"""
+
+from __future__ import annotations
+
+import collections
+import gc
+import json
+import mmap
+import os
+import re
+import signal
+import struct
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import unifront as uf
+from tests.attacks.giants import giants
+from tests.attacks.mutations import Mutations, good_files
+
+SECONDS, MEGABYTES = 2.0, 200
+FRAMEWORKS = ("torch", "tensorflow", "jax", "keras")
+
+
+def memory(what: str) -> float:
+    """``VmRSS`` or its peak ``VmHWM`` of this process, in megabytes."""
+    status = Path("/proc/self/status").read_text()
+    return int(re.search(rf"{what}:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
+
+
+def watched(load: Callable[[Path], object], path: Path, seconds: float = SECONDS) -> dict[str, Any]:
+    """What comes of a load: ``outcome``, and ``fault`` if it is none that may be."""
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = memory("VmRSS")
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # it ends the process, even inside of a regular expression
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    found: dict[str, Any] = {}
+    try:
+        load(path)
+        found["outcome"] = "loaded"
+    except uf.errors.UnifrontError as error:
+        found["outcome"] = type(error).__name__
+        text = str(error)
+        if str(path) not in text or len(text) > 2000 or "does not fit into the memory" in text:
+            found["fault"] = f"{type(error).__name__}: {text[:3000]}"
+    except BaseException:  # noqa: BLE001  # whatever it is, it is a fault
+        found.update(outcome="foreign", fault=traceback.format_exc()[-3000:])
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    found["megabytes"] = memory("VmHWM") - before
+    if found["megabytes"] > MEGABYTES:
+        found["fault"] = f"it took {found['megabytes']:.0f} MB"
+    return found
+
+
+def work(numbers: Iterable[int], mutations: Mutations, folder: Path, at: mmap.mmap, results: int) -> None:
+    path = folder / f"{os.getpid()}.uf"
+    counts: collections.Counter[str] = collections.Counter()
+    most = 0.0
+    for number in numbers:
+        at[:8] = struct.pack("<q", number)
+        try:
+            content = mutations(number)
+        except Exception:  # noqa: BLE001  # then it is the attack that is broken
+            report(
+                results, {"number": number, "fault": "no file was made: " + traceback.format_exc()[-2000:]}
+            )
+            continue
+        path.write_bytes(content)
+        found = watched(uf.load, path)
+        counts[found["outcome"]] += 1
+        most = max(most, found["megabytes"])
+        if "fault" in found:
+            report(results, {"number": number, **found})
+    loaded = [name for name in FRAMEWORKS if name in sys.modules]
+    if loaded:
+        report(results, {"number": -1, "fault": f"{loaded} was imported"})
+    at[8:16] = struct.pack("<q", 1)  # it came to its end
+    report(results, {"counts": counts, "most_megabytes": most})
+
+
+def report(results: int, found: dict[str, Any]) -> None:
+    os.write(results, (json.dumps(found) + "\n").encode())
+
+
+def load_giants(seconds: float, names: list[str]) -> dict[str, Any]:
+    """Each giant is made in one process and loaded in another, so that making it costs the load nothing."""
+    faults, most, counts = [], 0.0, collections.Counter[str]()
+    with temporary_folder() as folder:
+        made = giants(good_files(folder)[0])
+        for name in names or made:
+            in_a_child(lambda name=name: (folder / "giant.uf").write_bytes(made[name]()))
+            (folder / "found").unlink(missing_ok=True)
+            code = in_a_child(
+                lambda: (folder / "found").write_text(
+                    json.dumps(watched(uf.load, folder / "giant.uf", seconds))
+                )
+            )
+            found = (
+                json.loads((folder / "found").read_text())
+                if code == 0
+                else {"outcome": "crash", "fault": f"crash with {code}"}
+            )
+            most = max(most, found.get("megabytes", 0.0))
+            counts[found["outcome"]] += 1
+            if "fault" in found:
+                faults.append({"name": name, **found})
+    return {"faults": faults, "counts": counts, "most_megabytes": most}
+
+
+def in_a_child(work: Callable[[], object]) -> int:
+    """Run ``work`` in a process of its own; what that ended with."""
+    if (child := os.fork()) == 0:
+        code = 1
+        try:
+            work()
+            code = 0
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """In memory where there is such a place."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
+        yield Path(folder)
+
+
+def load_mutations(first: int, count: int, workers: int) -> dict[str, Any]:
+    faults, counts, most = [], collections.Counter[str](), 0.0
+    with temporary_folder() as folder:
+        mutations = Mutations(good_files(folder))
+        gc.collect()
+        gc.freeze()
+        collected = os.open(folder / "results", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        states = {lane: mmap.mmap(-1, 16) for lane in range(workers)}
+        running: dict[int, int] = {}
+
+        def start(lane: int, begin: int) -> None:
+            states[lane][:16] = struct.pack("<qq", begin, 0)
+            if (child := os.fork()) == 0:
+                try:
+                    work(range(begin, first + count, workers), mutations, folder, states[lane], collected)
+                finally:
+                    os._exit(0)
+            running[child] = lane
+
+        for lane in range(workers):
+            start(lane, first + lane)
+        while running:
+            child, status = os.wait()
+            lane = running.pop(child)
+            number, ended = struct.unpack("<qq", states[lane][:16])
+            if not ended:
+                code = os.waitstatus_to_exitcode(status)
+                why = f"more than {SECONDS} s" if code == -signal.SIGPROF else f"crash with {code}"
+                faults.append({"number": number, "fault": why})
+                if number + workers < first + count:
+                    start(lane, number + workers)
+        for line in (folder / "results").read_text().splitlines():
+            found = json.loads(line)
+            counts.update(found.get("counts", {}))
+            most = max(most, found.get("most_megabytes", 0.0))
+            if "fault" in found:
+                faults.append(found)
+    return {"faults": faults, "counts": counts, "most_megabytes": most}
+
+
+if __name__ == "__main__":
+    what, *rest = sys.argv[1:]
+    result = load_giants(float(rest[0]), rest[1:]) if what == "giants" else load_mutations(*map(int, rest))
+    print(json.dumps(result))  # noqa: T201

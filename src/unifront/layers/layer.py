@@ -32,6 +32,16 @@ from unifront.trace import (
 from unifront.weights import Variable
 
 
+class end_of:
+    """A property that an attribute of the same name hides: a layer may have an ``output`` of its own."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __get__(self, layer: Any, owner: Any = None) -> Any:
+        return self if layer is None else self.function(layer)
+
+
 class Layer:
     """A layer: weights made once by `build`, a computation written in `call`.
 
@@ -81,6 +91,7 @@ class Layer:
         self.built = False
         self.placed = False
         self.output_types: Any = None
+        self._first: list[Symbolic] = []
 
     def __setattr__(self, key: str, value: Any) -> None:
         if "_children" in self.__dict__:
@@ -314,7 +325,7 @@ class Layer:
         given = [*args, *kwargs.values()]
         if any(isinstance(leaf, Symbolic) for leaf in tree.leaves(given)):
             extra = {} if training is None else {"training": training}
-            return record(self, *args, **extra, **kwargs)
+            return self._noted(record(self, *args, **extra, **kwargs))
         outer = current_context()
         if outer is None:
             with call_context(CallContext(training=bool(training))) as context, backend_of_arrays(given):
@@ -327,8 +338,41 @@ class Layer:
         finally:
             outer.training = before
 
+    def _noted(self, result: Any) -> Any:
+        self._first = self._first or tree.leaves(result)
+        return result
+
+    @end_of
+    def input(self) -> Any:
+        """What the first call on symbolic tensors took: one, or a list; `NotBuiltError` without such a call."""
+        call = self._first_results()[0].call
+        given = tree.leaves([call.args, dict(call.kwargs)]) if call else []
+        tensors = [leaf for leaf in given if isinstance(leaf, Symbolic)]
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    @end_of
+    def output(self) -> Any:
+        """What the first call on symbolic tensors gave: one, or a list; `NotBuiltError` without such a call.
+
+        Example::
+
+            features = uf.Model(model.inputs, model.get_layer("dense").output)
+        """
+        results = self._first_results()
+        return results[0] if len(results) == 1 else list(results)
+
+    def _first_results(self) -> list[Symbolic]:
+        if not self._first:
+            raise NotBuiltYet(
+                f"The layer {self.name!r} was never called on symbolic tensors, so it has no input and output. "
+                "Call it on uf.Input(...) or another layer's output."
+            )
+        return self._first
+
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self._entered(context):
+            recorder = context.recorder
+            recorded = recorder.begin(self, [args, kwargs], context) if recorder else None
             masks = tree.map_leaves(context.mask_of, args[0]) if args else None
             takes = parameters(type(self).call)
             if "training" in takes:
@@ -346,6 +390,8 @@ class Layer:
                 if mask is not None:
                     context.set_mask(tree.leaves(result)[0], mask)
             self.output_types = tree.map_leaves(type_of, result)
+            if recorded:
+                recorder.end(recorded, result, context)
             return result
 
     @contextmanager

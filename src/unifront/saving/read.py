@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,14 @@ from safetensors import SafetensorError
 
 from unifront import tree
 from unifront.errors import FileFormatError
+from unifront.graph_model import GraphModel
+from unifront.graph_parts import Part
 from unifront.ir.graph import Graph
 from unifront.ir.text import parse_graph
 from unifront.ir.verify import verify
 from unifront.opset.spec import OPS
-from unifront.saving import tensors
+from unifront.saving import layout, tensors
 from unifront.saving.compiled import compile_as
-from unifront.saving.loaded import LoadedModel, Saved
 from unifront.saving.write import FORMAT, LIMITS, LINES, VERSION
 
 _WEIGHTS = ("weights.safetensors", "optimizer.safetensors")
@@ -51,7 +53,7 @@ _REASONS: dict[type[BaseException], str] = {
 _REASON_LENGTH = 600
 
 
-def load(path: str | Path) -> LoadedModel:
+def load(path: str | Path) -> GraphModel:
     """The model in the ``.uf`` file at ``path``, ready to run, to train on and to export.
 
     No code in it is run and nothing is written. A loss or metric that was a function of the user's is not in
@@ -98,7 +100,7 @@ def _reading(what: str) -> Iterator[None]:
         raise FileFormatError(f"{what} cannot be read: {reason(error)}") from error
 
 
-def _load(path: Path) -> LoadedModel:
+def _load(path: Path) -> GraphModel:
     with zipfile.ZipFile(path) as archive:
         _check_entries(archive, path.stat().st_size)
         with _reading("manifest.json"):
@@ -115,6 +117,11 @@ def _load(path: Path) -> LoadedModel:
             with _reading(f"{name}.graph"):
                 graph = verify(parse_graph(_text(archive, f"{name}.graph"), OPS))
             graphs[training] = _saved(manifest.get(name), graph)
+        with _reading("layers.json"):
+            told, calls = layout.parse(
+                _text(archive, "layers.json"), {training: part.graph for training, part in graphs.items()}
+            )
+        graphs = {training: replace(part, calls=calls[training]) for training, part in graphs.items()}
         arrays = []
         for name in _WEIGHTS:
             with _reading(name):
@@ -128,7 +135,7 @@ def _load(path: Path) -> LoadedModel:
     with _reading("manifest.json"):
         inputs = _structure(manifest.get("inputs"), len(graphs[False].graph.inputs), "inputs")
         outputs = _structure(manifest.get("outputs"), graphs[False].output_count, "outputs")
-    model = LoadedModel(called, graphs, weights, (inputs, outputs))
+    model = GraphModel(called, graphs, weights, (inputs, outputs), told)
     if manifest.get("compiled") is not None:
         with _reading("manifest.json"):
             compile_as(model, manifest["compiled"], slots)
@@ -164,16 +171,16 @@ def _text(archive: zipfile.ZipFile, name: str) -> str:
     return text
 
 
-def _saved(layout: Any, graph: Graph) -> Saved:
+def _saved(told: Any, graph: Graph) -> Part:
     """``graph`` and what its outputs are, checked against each other."""
-    if not isinstance(layout, dict):
+    if not isinstance(told, dict):
         raise FileFormatError(f"the manifest does not say what the outputs of {graph.name!r} are")
-    masks, losses, updates = (layout.get(key) for key in ("masks", "losses", "updates"))
+    masks, losses, updates, penalties = (told.get(key) for key in ("masks", "losses", "updates", "penalties"))
     if type(losses) is not int or not isinstance(masks, list) or not isinstance(updates, list):
         raise FileFormatError(f"the manifest does not say what the outputs of {graph.name!r} are")
     if not 0 <= losses <= len(graph.outputs) or any(not isinstance(path, str) for path in updates):
         raise FileFormatError(f"the manifest does not fit the outputs of {graph.name!r}")
-    saved = Saved(graph, tuple(masks), losses, tuple(updates))
+    saved = Part(graph, tuple(masks), losses, tuple(updates), penalties=_penalties(penalties, losses, graph))
     count = saved.output_count
     if (
         count < 1
@@ -194,7 +201,20 @@ def _saved(layout: Any, graph: Graph) -> Saved:
     return saved
 
 
-def _check_weights(graphs: Mapping[bool, Saved], weights: Mapping[str, np.ndarray]) -> None:
+def _penalties(given: Any, losses: int, graph: Graph) -> tuple[str, ...]:
+    """The variables whose regularizers are the last of the losses."""
+    names = {seen.name for seen in graph.variables}
+    if (
+        not isinstance(given, list)
+        or len(given) > losses
+        or any(not isinstance(path, str) or path not in names for path in given)
+        or len(set(given)) != len(given)
+    ):
+        raise FileFormatError(f"the manifest does not fit the losses of {graph.name!r}")
+    return tuple(given)
+
+
+def _check_weights(graphs: Mapping[bool, Part], weights: Mapping[str, np.ndarray]) -> None:
     wanted: dict[str, Any] = {}
     for saved in graphs.values():
         names = [seen.name for seen in saved.graph.variables]
@@ -213,7 +233,7 @@ def _check_weights(graphs: Mapping[bool, Saved], weights: Mapping[str, np.ndarra
             raise FileFormatError(f"{path!r} is {value.dtype}{list(value.shape)}; the graph says {type_}")
 
 
-def _check_interfaces(graphs: Mapping[bool, Saved]) -> None:
+def _check_interfaces(graphs: Mapping[bool, Part]) -> None:
     training, inference = graphs[True], graphs[False]
     names, types = inference.graph.input_names, [value.type for value in inference.graph.inputs]
     inputs = training.graph.inputs

@@ -14,16 +14,23 @@ from unifront import tree
 from unifront.errors import ArgumentError
 from unifront.files import write_beside
 from unifront.ir.text import print_graph
+from unifront.opset.tensor import Traced
+from unifront.recording import Recorder
+from unifront.saving import layout
 from unifront.saving.compiled import described
 from unifront.saving.tensors import dump
 from unifront.trace import Tracing, current_context, renamed, trace
-from unifront.train.plan import penalties
 
 if TYPE_CHECKING:
     from unifront.model import Model
 
-FORMAT, VERSION = "unifront model", 1
-LIMITS = {"manifest.json": 4 * 2**20, "training.graph": 64 * 2**20, "inference.graph": 64 * 2**20}
+FORMAT, VERSION = "unifront model", 2
+LIMITS = {
+    "manifest.json": 4 * 2**20,
+    "layers.json": 16 * 2**20,
+    "training.graph": 64 * 2**20,
+    "inference.graph": 64 * 2**20,
+}
 """The most bytes of a text."""
 LINES = 1_000_000
 """The most lines of a text."""
@@ -38,7 +45,8 @@ def save(model: Model, path: str | Path) -> None:
     Raises `ArgumentError` if there is no such folder or a graph is too large to be read again,
     `NotBuiltError` before the inputs are known.
     """
-    graphs = {training: _traced(model, training) for training in (True, False)}
+    recorders: dict[bool, Recorder] = {}
+    graphs = {training: _traced(model, training, recorders) for training in (True, False)}
     paths = model.variable_paths()
     live = {paths[id(v)]: v for traced, _ in graphs.values() for v in traced.variables}
     manifest = {
@@ -49,6 +57,7 @@ def save(model: Model, path: str | Path) -> None:
     }  # fmt: skip
     entries: dict[str, bytes] = {
         "manifest.json": json.dumps(manifest, indent=1, default=_plain).encode(),
+        "layers.json": layout.dump(model, recorders, live),
         "training.graph": print_graph(graphs[True][0].graph).encode(),
         "inference.graph": print_graph(graphs[False][0].graph).encode(),
         "weights.safetensors": dump({name: v.numpy() for name, v in live.items()}),
@@ -75,31 +84,37 @@ def _write_zip(file: Any, entries: Mapping[str, bytes]) -> None:
             archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
 
 
-def _traced(model: Model, training: bool) -> tuple[Tracing, dict[str, Any]]:
+def _traced(model: Model, training: bool, recorders: dict[bool, Recorder]) -> tuple[Tracing, dict[str, Any]]:
     """The model's graph with its masks and losses as outputs, and which those are."""
-    layout: dict[str, Any] = {}
+    which: dict[str, Any] = {}
+    paths = model.variable_paths()
 
     def call(*tensors: Any) -> Any:
-        outputs = model(tree.map_leaves(lambda number: tensors[number], model.input_structure))
         context = current_context()
         assert context is not None
+        builder = tensors[0].builder
+        context.recorder = recorders[training] = Recorder(builder)
+        outputs = model(tree.map_leaves(lambda number: tensors[number], model.input_structure))
         leaves = tree.leaves(outputs)
         masks = {i: context.mask_of(leaf) for i, leaf in enumerate(leaves)}
         masks = {i: mask for i, mask in masks.items() if mask is not None}
-        losses = [*context.losses, *penalties(tensors[0].builder)]
-        layout.update(masks=list(masks), losses=len(losses))
+        met = [(v, value) for v, value in builder.variables.values() if v.regularizer is not None]
+        losses = [
+            *context.losses,
+            *(v.regularizer(Traced(value, builder)) for v, value in met),
+        ]  # frozen ones too
+        which.update(masks=list(masks), losses=len(losses), penalties=[paths[id(v)] for v, _ in met])
         return {"outputs": outputs, "masks": list(masks.values()), "losses": losses}
 
     def names(count: int) -> tuple[str, ...]:
         own = model.trace(training)
         first = own.graph.output_names[: own.output_count]
-        others = [f"mask {i}" for i in layout["masks"]] + [f"loss {i}" for i in range(layout["losses"])]
+        others = [f"mask {i}" for i in which["masks"]] + [f"loss {i}" for i in range(which["losses"])]
         return (*first, *others)
 
     traced = trace(call, model.input_types, training=training, name=model.name, output_names=names)
-    paths = model.variable_paths()
-    layout["updates"] = [paths[id(variable)] for variable in traced.updates]
-    return renamed(traced, paths), layout
+    which["updates"] = [paths[id(variable)] for variable in traced.updates]
+    return renamed(traced, paths), which
 
 
 def _slots(model: Model, paths: Mapping[int, str]) -> dict[str, np.ndarray]:

@@ -356,6 +356,20 @@ def test_layers_inside_a_loop_have_weights_but_no_ends(tmp_path: Path) -> None:
         cell(np.ones((2, 3), np.float32))
 
 
+def test_one_tensor_as_two_inputs(tmp_path: Path) -> None:
+    """At inference dropout gives what it gets, so the graph knows one tensor where training knows two."""
+    x = uf.Input((3,), name="x")
+    dropped = layers.Dropout(0.5, name="dropped")(x)
+    loaded = saved(uf.Model(x, layers.Add(name="sum")([x, dropped]), name="both"), tmp_path)
+    data = np.ones((200, 3), np.float32)
+    again = uf.Model(loaded.inputs, loaded.get_layer("sum").output)
+    np.testing.assert_array_equal(again(data), 2 * data)
+    assert set(np.unique(again(data, training=True))) == {1, 3}
+    np.testing.assert_array_equal(loaded.get_layer("sum")(data, data), 2 * data)
+    with pytest.raises(errors.ArgumentError, match="'sum' was called with one tensor as its inputs 0 and 1"):
+        loaded.get_layer("sum")(data, data + 1)
+
+
 PLAIN = """
 graph plain(%0 "image": float32[batch, 3]) {
   variable %1 "body/first/kernel": float32[3, 4] trainable

@@ -17,12 +17,12 @@ from unifront.graph_parts import (
     Part,
     calls_by_name,
     cut,
-    outside,
     paths_in,
     pruned,
     reaching,
     replay,
     run,
+    taken_by,
     with_calls_replaced,
 )
 from unifront.ir.graph import Graph, Node, Value
@@ -438,19 +438,16 @@ class Wiring:
         if nodes[0] is not None and nodes[1] is not None:
             literals = [node.attributes["value"] for node in nodes if node is not None]
             return literals[0].numpy() if literals[0] == literals[1] else None
-        names = [part.variables.get(value) for part, value in zip(parts, pair, strict=True)]
-        if names[0] is not None:
-            return self.variables[names[0]] if names[0] == names[1] else None
+        seen = [part.variables.get(value) for part, value in zip(parts, pair, strict=True)]
+        if seen[0] is not None:
+            return self.variables[seen[0].name] if seen[1] and seen[0].name == seen[1].name else None
         return known.get(pair)
 
     def _join_call(
         self, call: LayerCall, other: LayerCall, key: Any, known: dict[Pair, Any], ends: dict[str, Any]
     ) -> None:
-        calls = call, other
-        taken = [
-            [*(v for v in one.inputs if not part.is_fixed(v)), *outside(part, one)]
-            for part, one in zip((self.parts[False], self.parts[True]), calls, strict=True)
-        ]
+        parts = (self.parts[False], call), (self.parts[True], other)
+        taken = [taken_by(part, one) for part, one in parts]
         if len(taken[0]) != len(taken[1]) or len(call.outputs) != len(other.outputs):
             return
         given = [self._at(pair, known) for pair in zip(*taken, strict=True)]

@@ -10,6 +10,7 @@ from typing import Any
 
 from unifront import ops
 from unifront.errors import ArgumentError, GraphError, ShapeError
+from unifront.ir import graph as ir
 from unifront.ir.dims import Dim, solve, symbol
 from unifront.ir.graph import Graph, Node, Value
 from unifront.ir.types import TensorType
@@ -64,6 +65,7 @@ class Part:
         masked: the numbers of the inputs whose masks are inputs too.
         calls: the calls of layers in it.
         penalties: the paths of the variables whose regularizers the last of the losses are.
+        repeated: the numbers of inputs that were one tensor, the first of which alone is read.
     """
 
     graph: Graph
@@ -73,6 +75,7 @@ class Part:
     masked: tuple[int, ...] = ()
     calls: tuple[LayerCall, ...] = ()
     penalties: tuple[str, ...] = ()
+    repeated: tuple[tuple[int, int], ...] = ()
 
     def __deepcopy__(self, memo: Any) -> Part:
         return self  # it never changes
@@ -107,8 +110,13 @@ class Part:
         return {node.outputs[0]: node for node in self.graph.nodes if node.op is CONSTANT}
 
     @cached_property
-    def variables(self) -> dict[Value, str]:
-        return {seen.value: seen.name for seen in self.graph.variables}
+    def variables(self) -> dict[Value, ir.Variable]:
+        return {seen.value: seen for seen in self.graph.variables}
+
+    @cached_property
+    def number_of(self) -> dict[LayerCall, int]:
+        """The number of each call."""
+        return {call: number for number, call in enumerate(self.calls)}
 
     def innermost(self, value: Value) -> int | None:
         """The number of the innermost call that makes ``value``; None if none does."""
@@ -138,28 +146,23 @@ class Part:
 
 def cut(whole: Part, call: LayerCall) -> Part:
     """The part of ``whole`` that ``call`` is. What it takes from around it beside its arguments are inputs too."""
-    pairs = zip(call.inputs, call.input_masks, strict=True)
-    arguments = [(value, mask) for value, mask in pairs if not whole.is_fixed(value)]
-    masks = {i: mask for i, mask in enumerate(call.output_masks) if mask is not None}
-    within = range(call.start, call.stop)
-    news = {value: path for value, path in whole.news.items() if whole.made_at.get(value, -1) in within}
-    wanted = (*call.outputs, *masks.values(), *call.losses, *news)
-    given = {value for pair in arguments for value in pair if value is not None}
-    numbers, free, fixed = _reached(whole, wanted, given, within)
+    arguments, wanted, (numbers, free, fixed) = _extent(whole, call)
+    masks = [i for i, mask in enumerate(call.output_masks) if mask is not None]
+    news = wanted[len(call.outputs) + len(masks) + len(call.losses) :]
     keys = [value for value in free if value.type.dtype.name == "key"]
-    others = sorted((value for value in free if value not in keys), key=lambda value: value.id)
+    others = _besides(free)
     if len(keys) > 1:
         raise ArgumentError(f"{call.layer} takes random keys from several places; it cannot be cut out.")
     tensors = _once_each([*(value for value, _ in arguments), *others], whole)
     masked = [i for i, (_, mask) in enumerate(arguments) if mask is not None]
     mask_inputs = _once_each([arguments[i][1] for i in masked], whole, len(tensors))
-    kept = sorted(numbers)
+    kept, ordered = sorted(numbers), sorted(fixed, key=lambda value: value.id)
     graph = Graph(
         call.layer,
         (*tensors, *mask_inputs, *keys),
-        tuple(seen for seen in whole.graph.variables if seen.value in fixed),
+        tuple(whole.variables[value] for value in ordered if value in whole.variables),
         (
-            *(node for value, node in whole.constants.items() if value in fixed),
+            *(whole.constants[value] for value in ordered if value in whole.constants),
             *(replace(whole.work[n], name=_below(whole.work[n].name, call.layer)) for n in kept),
         ),
         wanted,
@@ -169,9 +172,40 @@ def cut(whole: Part, call: LayerCall) -> Part:
             one, depth=one.depth - call.depth - 1, start=bisect_left(kept, one.start),
             stop=bisect_left(kept, one.stop),
         )
-        for one in _inside(whole.calls, call)
+        for one in _inside(whole, call)
     )  # fmt: skip
-    return Part(graph, tuple(masks), len(call.losses), tuple(news.values()), tuple(masked), inner)
+    updates = tuple(whole.news[value] for value in news)
+    values = [value for value, _ in arguments]
+    repeated = tuple((values.index(v), i) for i, v in enumerate(values) if values.index(v) < i)
+    return Part(graph, tuple(masks), len(call.losses), updates, tuple(masked), inner, repeated=repeated)
+
+
+Argument = tuple[Value, Value | None]
+"""What a call is given, and its mask."""
+
+
+def _extent(
+    whole: Part, call: LayerCall
+) -> tuple[list[Argument], tuple[Value, ...], tuple[set[int], list[Value], set[Value]]]:
+    """The arguments of a call that are not constants, what it gives (outputs, masks, losses, news), and `_reached`."""
+    pairs = zip(call.inputs, call.input_masks, strict=True)
+    arguments = [(value, mask) for value, mask in pairs if not whole.is_fixed(value)]
+    masks = [mask for mask in call.output_masks if mask is not None]
+    within = range(call.start, call.stop)
+    news = [value for value in whole.news if whole.made_at.get(value, -1) in within]
+    wanted = (*call.outputs, *masks, *call.losses, *news)
+    given = {value for pair in arguments for value in pair if value is not None}
+    return arguments, wanted, _reached(whole, wanted, given, within)
+
+
+def _besides(free: Iterable[Value]) -> list[Value]:
+    return sorted((value for value in free if value.type.dtype.name != "key"), key=lambda value: value.id)
+
+
+def taken_by(whole: Part, call: LayerCall) -> list[Value]:
+    """The inputs that `cut` gives ``call``, as they are in ``whole``; masks and random keys aside."""
+    arguments, _, (_, free, _) = _extent(whole, call)
+    return [*(value for value, _ in arguments), *_besides(free)]
 
 
 def with_calls_replaced(whole: Part, replaced: Mapping[int, Part]) -> Part:
@@ -235,7 +269,7 @@ def _reassembled(
     counts = [0]
     for node in builder.nodes:
         counts.append(counts[-1] + (node.op is not CONSTANT))
-    gone = {id(one) for number in replaced for one in _inside(whole.calls, whole.calls[number])}
+    gone = {id(one) for number in replaced for one in _inside(whole, whole.calls[number])}
     calls = tuple(
         LayerCall(
             call.layer, call.depth, counts[before[call.start]], counts[before[call.stop]], here(call.inputs),
@@ -269,12 +303,6 @@ def _once_each(values: Sequence[Any], whole: Part, skipped: int = 0) -> list[Val
     return list(found)
 
 
-def outside(whole: Part, call: LayerCall) -> list[Value]:
-    """What ``call`` takes from around it beside its arguments, random keys aside."""
-    arguments = sum(not whole.is_fixed(value) for value in call.inputs)
-    return list(cut(whole, call).tensors[arguments:])
-
-
 def pruned(part: Part, start: int) -> Part:
     """``part`` without the nodes from number ``start`` on that lead to no output."""
     everywhere = range(len(part.work))
@@ -287,7 +315,7 @@ def pruned(part: Part, start: int) -> Part:
 
 def reaching(whole: Part, path: str, value: Value) -> Part:
     """The nodes that lead from the variable at ``path`` alone to ``value``; `GraphError` if others are needed."""
-    (variable,) = (own for own, name in whole.variables.items() if name == path)
+    (variable,) = (own for own, seen in whole.variables.items() if seen.name == path)
     numbers, free, fixed = _reached(whole, [value], {variable}, range(len(whole.work)))
     if free or any(other in whole.variables for other in fixed):
         raise GraphError(f"What is said to be the regularizer of {path!r} depends on more than it.")
@@ -296,12 +324,12 @@ def reaching(whole: Part, path: str, value: Value) -> Part:
     return Part(Graph("regularizer", (variable,), (), nodes, (value,)), (), 0, ())
 
 
-def _inside(calls: Sequence[LayerCall], call: LayerCall) -> Iterator[LayerCall]:
+def _inside(whole: Part, call: LayerCall) -> Iterator[LayerCall]:
     """The calls that ``call`` makes."""
-    for one in calls[next(i for i, own in enumerate(calls) if own is call) + 1 :]:
-        if one.depth <= call.depth:
+    for number in range(whole.number_of[call] + 1, len(whole.calls)):
+        if whole.calls[number].depth <= call.depth:
             return
-        yield one
+        yield whole.calls[number]
 
 
 def _reached(
@@ -421,6 +449,12 @@ def run(
     wanted = part.tensors
     if len(given) != len(wanted):
         raise ArgumentError(f"{name} takes {len(wanted)} inputs; {len(given)} were given.")
+    for first, second in part.repeated:
+        if not _is_one(given[first], given[second]):
+            raise ArgumentError(
+                f"{name} was called with one tensor as its inputs {first} and {second}; its graph knows of one only, "
+                "so two cannot be given."
+            )
     names = part.graph.input_names
     tensors = [
         _fitting(f"The input {called!r} of {name}", value.type, one)
@@ -441,6 +475,11 @@ def run(
     for path in part.updates:
         update(variables[path], next(results))
     return outputs
+
+
+def _is_one(first: Any, second: Any) -> bool:
+    same_value = isinstance(first, Traced) and isinstance(second, Traced) and first.value == second.value
+    return first is second or (same_value and first.builder is second.builder)
 
 
 def _fitting(what: str, wanted: TensorType, given: Any) -> Any:

@@ -103,15 +103,12 @@ class Model(Layer):
 
     def _adopt(self, layers: Sequence[Layer]) -> None:
         """Name the layers uniquely and make them children."""
-        taken = {layer._name for layer in self.children()}
+        own = {id(layer): layer._name for layer in self.children()}
+        taken = set(own.values())
         for layer in sorted(
             layers, key=lambda layer: layer._name is None
         ):  # names that stand are taken first
-            if (
-                layer._name is not None
-                and layer._name in taken
-                and all(layer is not own for own in self.children())
-            ):
+            if layer._name is not None and layer._name in taken and id(layer) not in own:
                 raise ArgumentError(
                     f"Two layers of the model {self.name!r} are called {layer._name!r}; give one another name=."
                 )
@@ -168,7 +165,7 @@ class Model(Layer):
 
         Example::
 
-            model.get_layer("encoder/dense").trainable = False
+            model.get_layer("dense").trainable = False
         """
         return find_layer(self, self.layers, name, index)
 
@@ -183,7 +180,7 @@ class Model(Layer):
 
         Example::
 
-            model.freeze("encoder", "*batch_normalization*")
+            model.freeze("dense*")
         """
         set_trainable(self, patterns, False)
 

@@ -44,12 +44,12 @@ class Sequential(Model):
         """Append a layer."""
         if isinstance(layer, InputLayer):
             layer = layer.output
-        if isinstance(layer, InputTensor) and not self.layers:
+        if isinstance(layer, InputTensor) and not self._children:
             self._source = layer
             return
         if not isinstance(layer, Layer):
             raise ArgumentError(f"Sequential takes layers (and first an Input), not {layer!r}.")
-        if any(layer is own for own in self.layers):
+        if self._children.get(layer.name) is layer:
             raise ArgumentError(f"The layer {layer.name!r} is in {self.name!r} already.")
         self._adopt([layer])
         try:
@@ -76,18 +76,22 @@ class Sequential(Model):
         if not isinstance(x, Symbolic):
             raise ArgumentError(f"{layer.name}: a layer of Sequential gives one tensor, not {x!r}.")
         self._tensors.append(x)
+        layer.place(layer.name)
 
     def _join(self) -> None:
-        """Make the model that of the layers there are now."""
+        """Make the model that of the layers there are now; one more costs little, however many there are."""
         self._tracings.clear()
         self.programs.clear()
         self._inputs = self._outputs = None
+        self._calls = [call for tensor in self._tensors if (call := tensor.call) is not None]
         if self._source is not None and self._tensors:
-            self._connect(self._source, self._tensors[-1])
+            self._inputs, self._outputs = self._source, self._tensors[-1]
+            super()._take(self._source)
+            self.built = True
 
     def _take(self, inputs: Any) -> None:
         super()._take(inputs)
-        if self._source is not None or len(self.input_types) != 1:
+        if self._source is not None or not isinstance(inputs, InputTensor):
             return
         ((name, type_),) = self.input_types.items()  # the first data say what the input is
         self._source = InputTensor(type_, name)

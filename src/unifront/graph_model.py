@@ -27,8 +27,9 @@ from unifront.graph_parts import (
 )
 from unifront.ir.graph import Graph, Node, Value
 from unifront.ir.types import TensorType
+from unifront.layers.ends import end_of
 from unifront.layers.input import InputTensor
-from unifront.layers.layer import Layer, end_of
+from unifront.layers.layer import Layer
 from unifront.model import Model
 from unifront.opset.tensor import Call, Symbolic, bind
 from unifront.trace import current_context

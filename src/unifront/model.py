@@ -25,8 +25,9 @@ from unifront.functional import (
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.layers.arguments import at_default
+from unifront.layers.ends import end_of
 from unifront.layers.input import BATCH, Input, InputTensor
-from unifront.layers.layer import Layer, end_of, parameters, snake_case
+from unifront.layers.layer import Layer, parameters, snake_case
 from unifront.opset.tensor import Call, Symbolic
 from unifront.reference import simplified
 from unifront.trace import Tracing, renamed, trace

@@ -289,6 +289,7 @@ def test_a_copy_is_a_model_of_its_own(pair: Any, backend: str) -> None:
         assert not np.array_equal(other.get_weights()[0], start[0])
         other.freeze("encoder")
         assert model.get_layer("encoder").trainable
+        assert (len(model.trace(True).updates), other.trace(True).updates) == (4, ())
         other.set_weights(start)
         for a, b in zip(other.predict(X, backend=backend), model.predict(X, backend=backend), strict=True):
             np.testing.assert_allclose(a, b, atol=1e-6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rows import Row
+from rows import CHAIN, Row
 
 
 def mlp(api: Any, row: Row) -> Any:
@@ -18,6 +18,11 @@ def mlp(api: Any, row: Row) -> Any:
             layers.Dense(row.classes, name="logits"),
         ]
     )
+
+
+def chain(api: Any, row: Row) -> Any:
+    hidden = [api.layers.Dense(8, name=f"hidden_{number}") for number in range(CHAIN)]
+    return api.Sequential([api.Input(row.input_shape), *hidden, api.layers.Dense(row.classes, name="logits")])
 
 
 def cifar(api: Any, row: Row) -> Any:
@@ -66,4 +71,10 @@ def lstm(api: Any, row: Row) -> Any:
     )
 
 
-MODELS: dict[str, Callable[[Any, Row], Any]] = {"mlp": mlp, "cifar": cifar, "gru": gru, "lstm": lstm}
+MODELS: dict[str, Callable[[Any, Row], Any]] = {
+    "mlp": mlp,
+    "chain": chain,
+    "cifar": cifar,
+    "gru": gru,
+    "lstm": lstm,
+}

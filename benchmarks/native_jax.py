@@ -140,6 +140,12 @@ def mlp(p: Parameters, x: Array, row: Row, key: Array | None) -> Array:
     return dense(p["logits"], x)
 
 
+def chain(p: Parameters, x: Array, row: Row, key: Array | None) -> Array:
+    for number in range(rows.CHAIN):
+        x = dense(p[f"hidden_{number}"], x)
+    return dense(p["logits"], x)
+
+
 def cifar(p: Parameters, x: Array, row: Row, key: Array | None) -> Array:
     keys = (None, None, None) if key is None else jax.random.split(key, 3)
     x = jax.nn.relu(conv(p["conv_1"], x))
@@ -195,6 +201,7 @@ def _recurrent(model: Callable[..., Array], layer: Callable) -> dict[str, Model]
 
 MODELS: dict[str, dict[str, Model]] = {
     "mlp": {"hoisted": _without_state(mlp)},
+    "chain": {"hoisted": _without_state(chain)},
     "cifar": {"hoisted": _without_state(cifar)},
     "gru": _recurrent(gru, gru_layer),
     "lstm": {**_recurrent(lstm, lstm_layer), "cudnn": _without_state(partial(lstm, layer=lstm_cudnn))},

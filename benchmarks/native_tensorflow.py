@@ -173,6 +173,12 @@ def mlp(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
     return dense(p["logits"], x)
 
 
+def chain(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    for number in range(rows.CHAIN):
+        x = dense(p[f"hidden_{number}"], x)
+    return dense(p["logits"], x)
+
+
 def cifar(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
     first, second, third = row.dropout
     x = tf.nn.relu(conv(p["conv_1"], x))
@@ -214,6 +220,7 @@ def resnet50(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Ten
 
 MODELS: dict[str, Callable[..., Tensor]] = {
     "mlp": mlp,
+    "chain": chain,
     "cifar": cifar,
     "gru": gru,
     "lstm": lstm,

@@ -49,6 +49,16 @@ class Mlp(nn.Module):
         return self.logits(x)
 
 
+class Chain(nn.Module):
+    def __init__(self, row: Row):
+        super().__init__()
+        self.hidden = nn.Sequential(*(nn.Linear(8, 8) for _ in range(rows.CHAIN)))
+        self.logits = nn.Linear(8, row.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.hidden(x))
+
+
 class Cifar(nn.Module):
     def __init__(self, row: Row):
         super().__init__()
@@ -141,6 +151,7 @@ class ResNet50(nn.Module):
 
 MODELS: dict[str, Callable[[Row], nn.Module]] = {
     "mlp": Mlp,
+    "chain": Chain,
     "cifar": Cifar,
     "gru": Gru,
     "lstm": Lstm,

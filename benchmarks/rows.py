@@ -13,6 +13,8 @@ cifar     The CNN of the "deep-learning rosetta stone" (github.com/ilkarman/Deep
           which computes the same; here every contender keeps the order of the Keras notebook.
 gru       Its IMDB model (Tensorflow_RNN): 30,000 words of 125 numbers, length 150, one GRU of 100, 2 logits.
 lstm      Two LSTM of 256 over length 100 of 64 features, 10 logits from the last step.
+chain     1,000 dense layers of 8 without activation, 10 logits: what a layer costs beside its arithmetic. Their
+          kernels begin as identities, so that nothing vanishes. Optional, as Keras's recursion does not reach so deep.
 resnet50  ResNet-50 as Keras Applications defines it: v1, the stride in the first 1×1, biases in the
           convolutions, batch norm with epsilon 1.001e-5 and momentum .99; 224×224, 1000 logits.
 
@@ -28,6 +30,7 @@ from dataclasses import dataclass
 import numpy as np
 
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
+CHAIN = 1000
 BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM = 1.001e-5, 0.99
 
 # ResNet-50: per stage its name, the filters, the number of blocks and the stride of the first one.
@@ -107,6 +110,7 @@ INITIALIZERS = {
     "glorot_uniform": _glorot_uniform,
     "uniform": lambda generator, shape: generator.uniform(-0.05, 0.05, shape),
     "zeros": lambda generator, shape: np.zeros(shape),
+    "identity": lambda generator, shape: np.eye(*shape),
     "ones": lambda generator, shape: np.ones(shape),
 }
 
@@ -213,6 +217,24 @@ ROWS = {
                 *_recurrent("lstm_2", 256, 256, gates=4, bias=(1024,)),
                 *_kernel_and_bias("logits", 256, 10),
             ),
+        ),
+        Row(
+            "chain",
+            batch_size=32,
+            input_shape=(8,),
+            classes=10,
+            weights=(
+                *(
+                    weight
+                    for number in range(CHAIN)
+                    for weight in (
+                        Weight(f"hidden_{number}/kernel", (8, 8), "identity"),
+                        Weight(f"hidden_{number}/bias", (8,), "uniform"),
+                    )
+                ),
+                *_kernel_and_bias("logits", 8, 10),
+            ),
+            optional=True,
         ),
         Row(
             "resnet50",

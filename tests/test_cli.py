@@ -84,7 +84,7 @@ def test_summary_of_the_zoo_and_of_a_file(tmp_path: Path) -> None:
     assert "75 weights" in text
     for row in (
         r"features \(Input\) +│ float32\[batch, 5\]",
-        r"dense \(dense, tanh\) +│ float32\[batch, 8\] +│ +48",
+        r"dense \(Dense\) +│ float32\[batch, 8\] +│ +48",
     ):
         assert re.search(row, text)
     (tmp_path / "model.uf").rename(tmp_path / "[red]MODEL")
@@ -99,8 +99,8 @@ def test_names_in_a_file_do_not_steer_the_terminal(tmp_path: Path) -> None:
     text = output("summary", str(tmp_path / "odd.uf"))
     assert "\x1b" not in text
     assert "\x07" not in text
-    assert r"\x1b[31mred\n (dense)" in text
-    assert r"[bold]a\x1b]0;title\x07: LoadedModel" in text
+    assert r"\x1b[31mred\n (Dense)" in text
+    assert r"[bold]a\x1b]0;title\x07: GraphModel" in text
 
 
 @pytest.mark.parametrize("arguments", [("zoo", "list"), ("summary", "lenet5"), ("backends",)])

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from unifront.layers.input import Input as Input
     from unifront.layers.layer import Layer as Layer
     from unifront.model import Model as Model
-    from unifront.model import Sequential as Sequential
     from unifront.saving import load as load
+    from unifront.sequential import Sequential as Sequential
     from unifront.trace import set_seed as set_seed
     from unifront.train import callbacks as callbacks
     from unifront.train import losses as losses
@@ -57,7 +57,7 @@ _HOMES = {
     "Layer": "unifront.layers.layer:Layer",
     "Input": "unifront.layers.input:Input",
     "Model": "unifront.model:Model",
-    "Sequential": "unifront.model:Sequential",
+    "Sequential": "unifront.sequential:Sequential",
     "Variable": "unifront.weights:Variable",
     "backend": "unifront.backends:use_backend",
     "random_key": "unifront.backends:HostKey",

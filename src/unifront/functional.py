@@ -1,16 +1,19 @@
-"""The functional API: the calls noted between inputs and outputs."""
+"""The functional API: the calls noted between inputs and outputs, replayed; the layers among them."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from unifront import tree
-from unifront.errors import ArgumentError, DataError
-from unifront.ir.types import TensorType
+from unifront.errors import ArgumentError, DataError, ShapeError, UnknownName
+from unifront.ir.dims import Dim, DimExpr, symbol
+from unifront.ir.types import Shape, TensorType
 from unifront.layers.input import InputTensor
-from unifront.opset.tensor import Call, Symbolic
+from unifront.layers.layer import Layer
+from unifront.opset.tensor import Call, Symbolic, type_of
 
 
 def numbered(structure: Any) -> Any:
@@ -75,3 +78,150 @@ def flatten_like(given: Any, structure: Any) -> list[Any]:
             )
         return [leaf for key, part in structure.items() for leaf in flatten_like(given[key], part)]
     return tree.leaves(given)
+
+
+def replay(
+    calls: Sequence[Call], wanted: Sequence[InputTensor], given: Sequence[Any],
+    input_types: Mapping[str, TensorType], outputs: Any,
+) -> Any:  # fmt: skip
+    """Make ``calls`` again with ``given`` in the place of the inputs ``wanted``; gives what ``outputs`` are then.
+
+    Raises `ArgumentError` for another number of tensors, `ShapeError` for one that does not fit.
+    """
+    if len(given) != len(wanted):
+        raise ArgumentError(f"The model takes {len(wanted)} inputs; {len(given)} were given.")
+    known: dict[tuple[int, int], Any] = {
+        (id(leaf), 0): value for leaf, value in zip(wanted, given, strict=True)
+    }
+
+    for (name, type_), array in zip(input_types.items(), given, strict=True):
+        found = type_of(array).shape
+        static = zip(type_.shape, found, strict=False)
+        if len(found) != type_.rank or any(
+            isinstance(a, int) and isinstance(b, int) and a != b for a, b in static
+        ):
+            raise ShapeError(f"The input {name!r} is {type_}; {type_of(array)} was given.")
+    pairs = zip(wanted, given, strict=True)
+    sizes = dict(pair for leaf, value in pairs for pair in _sizes(leaf.shape, type_of(value).shape))
+
+    def value(leaf: Any) -> Any:
+        if isinstance(leaf, DimExpr):  # an argument made of an input's shape
+            return leaf.substitute(sizes)
+        if not isinstance(leaf, Symbolic):
+            return leaf
+        return known[(id(leaf), 0) if leaf.call is None else (id(leaf.call), leaf.index)]
+
+    for call in calls:
+        result = call.function(
+            *tree.map_leaves(value, call.args), **tree.map_leaves(value, dict(call.kwargs))
+        )
+        for index, leaf in enumerate(tree.leaves(result)):
+            known[id(call), index] = leaf
+    return tree.map_leaves(value, outputs)
+
+
+def _sizes(wanted: Shape, given: Shape) -> Iterator[tuple[str, Dim]]:
+    """What each symbol of the shape ``wanted`` is in the shape ``given``."""
+    for dim, size in zip(wanted, given, strict=False):
+        if isinstance(dim, DimExpr):
+            for name in dim.symbols():
+                if dim == symbol(name):
+                    yield name, size
+
+
+def in_order(inputs: Sequence[InputTensor], outputs: Sequence[Symbolic]) -> list[Any]:
+    """The layers and input tensors between inputs and outputs in Keras's order.
+
+    Those with the longest way to an output come first; those with equally long ones as they are met when going
+    back from the outputs (Keras 3, ``map_graph``).
+    """
+    met: dict[int, int] = {}
+    finished: dict[int, Any] = {}
+    for output in outputs:
+        stack: list[tuple[Any, Iterator[Any]]] = []
+        _enter(output, stack, met, finished)
+        while stack:
+            node, sources = stack[-1]
+            source = next(sources, None)
+            if source is None:
+                finished[id(node)] = node
+                stack.pop()
+            else:
+                _enter(source, stack, met, finished)
+    depths: dict[int, int] = {}
+    of_makers: dict[int, int] = {}
+    makers: dict[int, Any] = {}
+    for node in reversed(finished.values()):
+        maker = _maker(node)
+        depth = max(depths.get(id(node), 0), of_makers.get(id(maker), 0))
+        of_makers[id(maker)], makers[id(maker)] = depth, maker
+        for source in _sources(node):
+            below = source if source.call is None else source.call
+            depths[id(below)] = max(depth + 1, depths.get(id(below), 0))
+    for leaf in inputs:  # unused ones
+        if id(leaf) not in makers:
+            makers[id(leaf)], of_makers[id(leaf)], met[id(leaf)] = leaf, 0, -1
+    order = sorted(makers, key=lambda key: (-of_makers[key], met[key]))
+    return [makers[key] for key in order if isinstance(makers[key], Layer | InputTensor)]
+
+
+def _enter(
+    tensor: Symbolic, stack: list[tuple[Any, Iterator[Any]]], met: dict[int, int], finished: dict[int, Any]
+) -> None:
+    node = tensor if tensor.call is None else tensor.call
+    if id(node) not in finished:
+        met.setdefault(id(_maker(node)), len(met))
+        stack.append((node, iter(_sources(node))))
+
+
+def _sources(node: Any) -> list[Symbolic]:
+    """The symbolic tensors that a call takes; an input takes none."""
+    given = tree.leaves([node.args, dict(node.kwargs)]) if isinstance(node, Call) else []
+    return [leaf for leaf in given if isinstance(leaf, Symbolic)]
+
+
+def _maker(node: Any) -> Any:
+    """The layer that makes a call; calls of functions are each their own."""
+    return node.function if isinstance(node, Call) and isinstance(node.function, Layer) else node
+
+
+def find_layer(around: Layer, layers: Sequence[Layer], name: str | None, index: int | None) -> Layer:
+    """The one of ``layers`` called ``name``, or at ``index``; one inside them by its path below ``around``.
+
+    Raises `UnknownName` if there is none.
+    """
+    if index is not None:
+        if not -len(layers) <= index < len(layers):
+            raise UnknownName(f"layer index of {around.name}", index, range(len(layers)))
+        return layers[index]
+    if name is not None and "/" in name:
+        paths = dict(reversed(list(around.walk())))  # of several at a path the first
+        if name in paths:
+            return paths[name]
+        raise UnknownName(f"layer of {around.name}", name, list(paths))
+    for layer in (*around.children(), *layers):  # an input may be called as a layer is
+        if layer.name == name:
+            return layer
+    raise UnknownName(f"layer of {around.name}", name, list(dict.fromkeys(layer.name for layer in layers)))
+
+
+def set_trainable(around: Layer, patterns: Sequence[str], trainable: bool) -> None:
+    """Freeze the layers whose paths below ``around`` match one of ``patterns``, or set them free."""
+    if not patterns:
+        around.trainable = trainable
+    layers = dict(around.walk())
+    for pattern in patterns:
+        found = [path for path in layers if path and fnmatchcase(path, pattern)]
+        if not found:
+            raise UnknownName(f"layers of {around.name}", pattern, [path for path in layers if path])
+        for path in found:
+            layers[path].trainable = trainable
+            while trainable and path:  # a layer around that is frozen would freeze it too
+                path = path.rpartition("/")[0]
+                vars(layers[path])["trainable"] = True
+
+
+def static_shapes(tensors: Sequence[Symbolic]) -> Any:
+    """The shapes of ``tensors`` as Keras gives them: free sizes are None, one shape stands by itself."""
+    shapes = [tuple(dim if isinstance(dim, int) else None for dim in tensor.shape) for tensor in tensors]
+    return shapes[0] if len(shapes) == 1 else shapes

@@ -1,24 +1,34 @@
-"""`Model` and `Sequential`: layers put together, and all that is done with the whole."""
+"""`Model`: layers put together, and all that is done with the whole."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Sequence
+import copy
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unifront import tree
 from unifront.backends import Placement, placement
-from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnknownName
-from unifront.functional import calls_below, flatten_like, named_types, numbered
-from unifront.ir.dims import Dim, DimExpr, symbol
+from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, UnknownName
+from unifront.functional import (
+    calls_below,
+    find_layer,
+    flatten_like,
+    in_order,
+    named_types,
+    numbered,
+    replay,
+    set_trainable,
+    static_shapes,
+)
 from unifront.ir.graph import Graph
-from unifront.ir.types import Shape, TensorType
+from unifront.ir.types import TensorType
 from unifront.layers.arguments import at_default
+from unifront.layers.ends import end_of
 from unifront.layers.input import BATCH, Input, InputTensor
 from unifront.layers.layer import Layer, parameters, snake_case
-from unifront.opset.tensor import Symbolic, type_of
+from unifront.opset.tensor import Call, Symbolic
 from unifront.reference import simplified
 from unifront.trace import Tracing, renamed, trace
 
@@ -55,9 +65,10 @@ class Model(Layer):
         self.input_structure: Any = None
         self._inputs: Any = None
         self._outputs: Any = None
+        self._calls: list[Call] = []
+        self._order: list[str | InputTensor] = []  # the names of layers, and the inputs, in Keras's order
         self._training: Any = None
         self.stop_training = False
-        self.fitting = threading.Lock()
         self.programs: dict[Any, Any] = {}
         if inputs is not None:
             self._connect(inputs, outputs)
@@ -82,21 +93,23 @@ class Model(Layer):
             id(call.function): call.function for call in self._calls if isinstance(call.function, Layer)
         }
         self._adopt(list(layers.values()))
+        order = in_order(leaves, tree.leaves(outputs))
+        self._order = [one.name if isinstance(one, Layer) else one for one in order]
+        for name in self._order:
+            if isinstance(name, str):  # Keras's order, in which weights are listed too
+                self._children[name] = self._children.pop(name)
         self._take(inputs)
         self.built = True
         self.place("")
 
     def _adopt(self, layers: Sequence[Layer]) -> None:
         """Name the layers uniquely and make them children."""
-        taken = {layer._name for layer in self.layers}
+        own = {id(layer): layer._name for layer in self.children()}
+        taken = set(own.values())
         for layer in sorted(
             layers, key=lambda layer: layer._name is None
         ):  # names that stand are taken first
-            if (
-                layer._name is not None
-                and layer._name in taken
-                and all(layer is not own for own in self.layers)
-            ):
+            if layer._name is not None and layer._name in taken and id(layer) not in own:
                 raise ArgumentError(
                     f"Two layers of the model {self.name!r} are called {layer._name!r}; give one another name=."
                 )
@@ -122,37 +135,7 @@ class Model(Layer):
                 f"{type(self).__name__} does not define call() and was not given inputs and outputs."
             )
         given = flatten_like(args[0] if len(args) == 1 else args, self._inputs)
-        wanted = self.inputs
-        if len(given) != len(wanted):
-            raise ArgumentError(f"The model takes {len(wanted)} inputs; {len(given)} were given.")
-        known: dict[tuple[int, int], Any] = {
-            (id(leaf), 0): value for leaf, value in zip(wanted, given, strict=True)
-        }
-
-        for (name, type_), array in zip(self.input_types.items(), given, strict=True):
-            found = type_of(array).shape
-            static = zip(type_.shape, found, strict=False)
-            if len(found) != type_.rank or any(
-                isinstance(a, int) and isinstance(b, int) and a != b for a, b in static
-            ):
-                raise ShapeError(f"The input {name!r} is {type_}; {type_of(array)} was given.")
-        pairs = zip(wanted, given, strict=True)
-        sizes = dict(pair for leaf, value in pairs for pair in _sizes(leaf.shape, type_of(value).shape))
-
-        def value(leaf: Any) -> Any:
-            if isinstance(leaf, DimExpr):  # an argument made of an input's shape
-                return leaf.substitute(sizes)
-            if not isinstance(leaf, Symbolic):
-                return leaf
-            return known[(id(leaf), 0) if leaf.call is None else (id(leaf.call), leaf.index)]
-
-        for call in self._calls:
-            result = call.function(
-                *tree.map_leaves(value, call.args), **tree.map_leaves(value, dict(call.kwargs))
-            )
-            for index, leaf in enumerate(tree.leaves(result)):
-                known[id(call), index] = leaf
-        return tree.map_leaves(value, self._outputs)
+        return replay(self._calls, self.inputs, given, self.input_types, self._outputs)
 
     def _is_root(self) -> bool:
         return True
@@ -162,19 +145,49 @@ class Model(Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers directly in this model."""
-        return list(self.children())
+        """The layers directly in this model, in Keras's order; of a functional model also those of its inputs."""
+        if not self._order:
+            return list(self.children())
+        return [
+            self._children[one] if isinstance(one, str) else self._input_layer(one) for one in self._order
+        ]
+
+    def _input_layer(self, tensor: InputTensor) -> Layer:
+        layer = tensor.layer
+        if layer._name is None:
+            names = zip(self.inputs, self.input_types, strict=True)
+            layer._name = next(name for own, name in names if own is tensor)
+        return layer
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer called ``name``, or at ``index`` of `layers`; `UnknownName` if there is none."""
-        if index is not None:
-            if not -len(self.layers) <= index < len(self.layers):
-                raise UnknownName(f"layer index of {self.name}", index, range(len(self.layers)))
-            return self.layers[index]
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise UnknownName(f"layer of {self.name}", name, [layer.name for layer in self.layers])
+        """The layer called ``name`` (one inside others by its path), or at ``index`` of `layers`.
+
+        Raises `UnknownName` if there is none.
+
+        Example::
+
+            model.get_layer("dense").trainable = False
+        """
+        return find_layer(self, self.layers, name, index)
+
+    def freeze(self, *patterns: str) -> None:
+        """Make layers not trainable, with all inside them; the next `fit` heeds it.
+
+        Args:
+            patterns: of paths, as of a shell: ``"encoder"``, ``"encoder/*"``, ``"*norm*"``; ``*`` matches ``/``
+                too. Without any the whole model is frozen.
+
+        Raises `UnknownName` for a pattern that matches no layer.
+
+        Example::
+
+            model.freeze("dense*")
+        """
+        set_trainable(self, patterns, False)
+
+    def unfreeze(self, *patterns: str) -> None:
+        """Make layers trainable again, with all inside them; arguments as for `freeze`."""
+        set_trainable(self, patterns, True)
 
     @property
     def inputs(self) -> list[InputTensor]:
@@ -185,6 +198,44 @@ class Model(Layer):
     def outputs(self) -> list[Symbolic]:
         """The output tensors of a functional model."""
         return tree.leaves(self._outputs) if self._outputs is not None else []
+
+    @end_of
+    def input(self) -> Any:
+        """The input tensors in the structure that the model was given; `NotBuiltError` if it has none."""
+        return self._end(self._inputs)
+
+    @end_of
+    def output(self) -> Any:
+        """The output tensors in the structure that the model was given; `NotBuiltError` if it has none."""
+        return self._end(self._outputs)
+
+    @property
+    def input_shape(self) -> Any:
+        """The input's shape, free sizes as None; a list of them for several inputs."""
+        return static_shapes(tree.leaves(self.input))
+
+    @property
+    def output_shape(self) -> Any:
+        """The output's shape, free sizes as None; a list of them for several outputs."""
+        return static_shapes(tree.leaves(self.output))
+
+    def _end(self, tensors: Any) -> Any:
+        if tensors is None:
+            raise NotBuiltYet(
+                f"The model {self.name!r} has no symbolic input and output: it is not made of uf.Input tensors, or "
+                "has not seen its input yet."
+            )
+        return tensors
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Model:
+        """A copy with layers and weights of its own. What was traced and compiled is made anew when needed."""
+        for call in self._calls:  # each after those it needs, so that long models do not recurse
+            copy.deepcopy(call, memo)
+        if id(self) in memo:
+            return memo[id(self)]
+        copied = memo[id(self)] = type(self).__new__(type(self))
+        vars(copied).update(copy.deepcopy({**vars(self), "_tracings": {}, "programs": {}}, memo))
+        return copied
 
     # ------------------------------------------------------------ the graph
 
@@ -559,72 +610,6 @@ class Model(Layer):
         load_weights(self, path)
 
 
-class Sequential(Model):
-    """Layers one after the other.
-
-    Args:
-        layers: layers; the first may be an `Input`. Without one the model is built at its first data.
-        name: the model's name.
-
-    Raises `ArgumentError` for what is no layer, or a layer that is in the model already.
-
-    Example::
-
-        model = uf.Sequential([uf.Input((4,)), layers.Dense(8, activation="relu"), layers.Dense(3)])
-    """
-
-    def __init__(
-        self, layers: Sequence[Any] = (), *, name: str | None = None, trainable: bool = True
-    ) -> None:
-        super().__init__(name=name, trainable=trainable)
-        self._source: Symbolic | None = None
-        for layer in layers:
-            self.add(layer)
-
-    def add(self, layer: Any) -> None:
-        """Append a layer."""
-        if isinstance(layer, InputTensor) and not self.layers:
-            self._source = layer
-            return
-        if not isinstance(layer, Layer):
-            raise ArgumentError(f"Sequential takes layers (and first an Input), not {layer!r}.")
-        if any(layer is own for own in self.layers):
-            raise ArgumentError(f"The layer {layer.name!r} is in {self.name!r} already.")
-        self._adopt([layer])
-        try:
-            self._put(self._source if self._outputs is None else self._outputs, [layer])
-        except Exception:
-            del self._children[layer.name]
-            raise
-
-    def pop(self) -> Layer:
-        """Remove the last layer and give it back; `ArgumentError` if there is none."""
-        if not self.layers:
-            raise ArgumentError(f"{self.name!r} has no layers to pop.")
-        layer = self.layers[-1]
-        del self._children[layer.name]
-        self._put(self._source, self.layers)
-        return layer
-
-    def _put(self, x: Any, layers: Sequence[Layer]) -> None:
-        """Make ``layers`` on ``x`` the top of the model."""
-        for layer in layers if x is not None else ():
-            x = layer(x)
-            if not isinstance(x, Symbolic):
-                raise ArgumentError(f"{layer.name}: a layer of Sequential gives one tensor, not {x!r}.")
-        self._tracings.clear()
-        self.programs.clear()
-        self._inputs = self._outputs = None
-        if self._source is not None and self.layers:
-            self._connect(self._source, x)
-
-    def call(self, x: Any) -> Any:
-        """Each layer in turn."""
-        for layer in self.layers:
-            x = layer(x)
-        return x
-
-
 def _inputs_of(shape: Any) -> Any:
     """An input of ``shape``, or a list or dict of them."""
     if isinstance(shape, dict):
@@ -632,12 +617,3 @@ def _inputs_of(shape: Any) -> Any:
     if isinstance(shape, list | tuple) and shape and all(isinstance(one, list | tuple) for one in shape):
         return [_inputs_of(one) for one in shape]
     return Input(batch_shape=shape)
-
-
-def _sizes(wanted: Shape, given: Shape) -> Iterator[tuple[str, Dim]]:
-    """What each symbol of the shape ``wanted`` is in the shape ``given``."""
-    for dim, size in zip(wanted, given, strict=False):
-        if isinstance(dim, DimExpr):
-            for name in dim.symbols():
-                if dim == symbol(name):
-                    yield name, size

@@ -11,13 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from unifront import tree
-from unifront.ir.graph import Node
 from unifront.weights import Variable
 
 if TYPE_CHECKING:
     from unifront.model import Model
-
-_MOST_KINDS = 4
 
 
 def count(weights: list[Variable]) -> int:
@@ -34,7 +31,7 @@ def summary_table(model: Model, expand_nested: bool = False) -> Table:
     table.add_column("weights", justify="right", overflow="fold")
     for name, type_ in model.input_types.items():
         table.add_row(_shown(f"{name} (Input)"), _shown(str(type_)), "")
-    for name, kind, types, own in _of_layers(model, expand_nested) if model.layers else _of_graph(model):
+    for name, kind, types, own in _of_layers(model, expand_nested):
         table.add_row(_shown(f"{name} ({kind})"), _shown(", ".join(types)), f"{own:,}" if own else "")
     total, trained = count(model.weights), count(model.trainable_weights)
     size = sum(int(np.prod(w.shape)) * w.dtype.bits // 8 for w in model.weights)
@@ -50,24 +47,10 @@ Row = tuple[str, str, list[str], int]
 
 
 def _of_layers(model: Model, expand_nested: bool) -> Iterator[Row]:
-    direct = [(layer.name, layer) for layer in model.layers]
+    direct = [(layer.name, layer) for layer in model.children()]
     for path, layer in list(model.walk())[1:] if expand_nested else direct:
         types = [str(leaf) for leaf in tree.leaves(layer.output_types) if leaf is not None]
-        yield path, type(layer).__name__, types, count(layer.weights)
-
-
-def _of_graph(model: Model) -> Iterator[Row]:
-    """The layers of a graph by the first part of their path, with their operations: a loaded model has no others."""
-    nodes: dict[str, list[Node]] = {}
-    for node in model.graph().nodes:
-        if node.name and node.op.name != "constant":
-            nodes.setdefault(node.name.partition("/")[0], []).append(node)
-    paths = model.variable_paths()
-    for name, own in nodes.items():
-        kinds = list(dict.fromkeys(node.op.name for node in own))
-        kind = ", ".join(kinds[:_MOST_KINDS]) + ", …" * (len(kinds) > _MOST_KINDS)
-        weights = [weight for weight in model.weights if paths[id(weight)].partition("/")[0] == name]
-        yield name, kind, [str(own[-1].outputs[0].type)], count(weights)
+        yield path, getattr(layer, "kind", type(layer).__name__), types, count(layer.weights)
 
 
 def _shown(text: str) -> str:

@@ -43,6 +43,7 @@ class CallContext:
     depth: int = 0
     losses: list[Any] = field(default_factory=list)
     masks: dict[int, tuple[Any, Any]] = field(default_factory=dict)
+    recorder: Any = None
 
     def random_key(self) -> Any:
         """A key that no other draw of this call has."""

@@ -19,7 +19,8 @@ def test_layers_are_numbered_as_in_keras() -> None:
     x = uf.Input((5,))
     y = layers.Dense(3)(layers.Dense(3, name="mine")(layers.Dense(3)(x)))
     model = uf.Model(x, layers.BatchNormalization()(y))
-    assert [layer.name for layer in model.layers] == ["dense", "mine", "dense_1", "batch_normalization"]
+    names = [layer.name for layer in model.layers]
+    assert names == ["input", "dense", "mine", "dense_1", "batch_normalization"]
     assert [weight.path for weight in model.weights][::2] == [
         "dense/kernel",
         "mine/kernel",
@@ -27,7 +28,7 @@ def test_layers_are_numbered_as_in_keras() -> None:
         "batch_normalization/gamma",
         "batch_normalization/moving_mean",
     ]
-    assert model.get_layer("mine") is model.layers[1]
+    assert model.get_layer("mine") is model.layers[2]
     with pytest.raises(errors.UnknownName, match=r"layer of .* 'mien'\. Did you mean 'mine'"):
         model.get_layer("mien")
 
@@ -37,7 +38,7 @@ def test_a_layer_named_in_another_model_keeps_its_name() -> None:
     uf.Sequential([uf.Input((5,)), shared])
     x = uf.Input((5,))
     model = uf.Model(x, shared(layers.Dense(5)(x)))
-    assert [layer.name for layer in model.layers] == ["dense_1", "dense"]
+    assert [layer.name for layer in model.layers] == ["input", "dense_1", "dense"]
     with pytest.raises(errors.ArgumentError, match="are called 'dense'; give one another name="):
         uf.Sequential([uf.Input((5,)), layers.Dense(5), shared])
 

@@ -106,8 +106,8 @@ CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
     ),
     "other_format": (manifest(set_in("format", "pickle")), "not that of a unifront model"),
     "newer_version": (
-        manifest(set_in("version", 2)),
-        r"it has version 2; this unifront reads version 1\. Update",
+        manifest(set_in("version", 3)),
+        r"it has version 3; this unifront reads version 2\. Update",
     ),
     "version_true": (manifest(set_in("version", True)), "it has version True"),
     "version_text": (manifest(set_in("version", "1")), "it has version 1"),

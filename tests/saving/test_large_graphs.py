@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +44,14 @@ def deep(tmp_path: Path, count: int) -> Path:
         weights[f"dense_{i}/kernel"] = np.eye(4, dtype=np.float32)
         weights[f"dense_{i}/bias"] = np.zeros(4, np.float32)
     texts = {"inference.graph": graph_of("", count), "training.graph": graph_of(', %1 "key": key[]', count)}
+    told = {
+        "layers": [[f"dense_{i}", "Dense", True] for i in range(count)],
+        "weights": [[name, True] for name in weights],
+        "order": list(range(count)),
+        "training": [],
+        "inference": [],
+    }
+    texts["layers.json"] = json.dumps(told)
     entries = entries_of(path.read_bytes())
     path.write_bytes(
         zipped(

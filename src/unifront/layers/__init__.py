@@ -3,7 +3,7 @@
 from unifront.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from unifront.layers.conv import Conv1D, Conv2D, Conv3D, DepthwiseConv1D, DepthwiseConv2D, SeparableConv2D
 from unifront.layers.core import Dense, Embedding, Flatten, Masking, Permute, RepeatVector, Reshape
-from unifront.layers.input import Input
+from unifront.layers.input import Input, InputLayer
 from unifront.layers.layer import Layer
 from unifront.layers.merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
 from unifront.layers.normalization import (
@@ -80,6 +80,7 @@ __all__ = [
     "GlobalMaxPooling3D",
     "GroupNormalization",
     "Input",
+    "InputLayer",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",

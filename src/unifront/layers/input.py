@@ -13,7 +13,7 @@ from unifront.dtypes import DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, substitute, symbol
 from unifront.ir.types import TensorType
-from unifront.layers.layer import snake_case
+from unifront.layers.layer import Layer, snake_case
 from unifront.opset.tensor import Symbolic
 
 BATCH = symbol("batch")
@@ -27,11 +27,73 @@ class InputTensor(Symbolic):
     def __init__(self, type_: TensorType, name: str = "", anonymous: Mapping[str, int] | None = None) -> None:
         super().__init__(type_, name)
         self.anonymous = anonymous or {}
+        self._layer: InputLayer | None = None
+
+    @property
+    def layer(self) -> InputLayer:
+        """The layer that stands for this input in `Model.layers`."""
+        if self._layer is None:
+            self._layer = InputLayer(self)
+        return self._layer
 
     def type_as(self, name: str) -> TensorType:
         """The type, its anonymous sizes called after ``name`` as the input is called in a model."""
         called = {old: symbol(_free(name, axis)) for old, axis in self.anonymous.items()}
         return self.type.with_shape(tuple(substitute(dim, called) for dim in self.shape))
+
+
+class InputLayer(Layer):
+    """The layer that stands for an input: ``Input(...)`` makes one, and ``InputLayer(...).output`` is the tensor.
+
+    Args:
+        shape, batch_size, dtype, batch_shape, name: as for `Input`.
+
+    Raises what `Input` raises.
+
+    Example::
+
+        model = uf.Sequential([layers.InputLayer((4,)), layers.Dense(3)])
+    """
+
+    autocast = False
+    supports_masking = True
+
+    def __init__(
+        self,
+        shape: Any = None,
+        batch_size: int | None = None,
+        dtype: DTypeLike | None = None,
+        *,
+        batch_shape: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__()
+        own = isinstance(shape, InputTensor)
+        self._tensor = shape if own else Input(shape, batch_size, dtype, batch_shape=batch_shape, name=name)
+        self._tensor._layer = self
+        self._name = (
+            self._tensor.name or None
+        )  # not as `Layer` checks it: an input's name is no part of paths
+        self._dtype = self._tensor.dtype
+        self.built = self.placed = True
+
+    @property
+    def batch_shape(self) -> tuple[int | None, ...]:
+        """The shape, free sizes as None."""
+        return tuple(dim if isinstance(dim, int) else None for dim in self._tensor.shape)
+
+    @property
+    def input(self) -> list[Any]:
+        """Nothing, as in Keras."""
+        return []
+
+    @property
+    def output(self) -> InputTensor:
+        """The symbolic tensor."""
+        return self._tensor
+
+    def call(self, x: Any) -> Any:
+        return x
 
 
 def Input(
@@ -41,7 +103,7 @@ def Input(
     *,
     batch_shape: Sequence[int | str | DimExpr | None] | None = None,
     name: str | None = None,
-) -> Symbolic:
+) -> InputTensor:
     """A symbolic tensor to build a model from.
 
     Args:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
-from zlib import crc32
 
 import numpy as np
 
@@ -17,22 +16,22 @@ from unifront.backends import HostKey
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
 from unifront.ir.types import Shape
-from unifront.layers import initializers, regularizers
+from unifront.layers import regularizers
 from unifront.layers.arguments import refuse
+from unifront.layers.ends import Ended
+from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
 from unifront.opset.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
 from unifront.trace import (
     CallContext,
     call_context,
     current_context,
-    current_seed,
-    is_trainable,
     update,
 )
 from unifront.weights import Variable
 
 
-class Layer:
+class Layer(Weighted, Ended):
     """A layer: weights made once by `build`, a computation written in `call`.
 
     Subclasses override ``__init__``, `build` (or make weights lazily with `add_weight` in it) and `call`.
@@ -81,6 +80,7 @@ class Layer:
         self.built = False
         self.placed = False
         self.output_types: Any = None
+        self._first: list[Symbolic] = []
 
     def __setattr__(self, key: str, value: Any) -> None:
         if "_children" in self.__dict__:
@@ -162,115 +162,6 @@ class Layer:
         """This layer and every layer inside it, once each, depth first."""
         return (layer for _, layer in self.walk())
 
-    # ------------------------------------------------------------ weights
-
-    def add_weight(
-        self,
-        shape: Sequence[int],
-        initializer: Any = "glorot_uniform",
-        *,
-        name: str | None = None,
-        dtype: DTypeLike | None = None,
-        trainable: bool = True,
-        regularizer: Any = None,
-    ) -> Variable:
-        """A new weight of this layer, called ``path/of/layer/name``.
-
-        Args:
-            shape: static sizes; `NotBuiltError` if one is symbolic or None.
-            name: as no other weight of this layer; by default that of the attribute it is set as.
-            initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``.
-            dtype: the layer's unless given.
-            regularizer: a name, or a callable from the weight to a scalar added to the loss.
-        """
-        called = name or f"weight_{len(self._weights)}"
-        if "/" in called or any(weight.name == called for weight in self._weights):
-            raise ArgumentError(f"A weight's name is its layer's own, and without '/'; {called!r} was given.")
-        if not isinstance(shape, Sequence) or any(isinstance(n, int | np.integer) and n < 0 for n in shape):
-            raise ShapeError(f"The shape of the weight {called!r} is a tuple of sizes, not {shape!r}.")
-        if any(not isinstance(size, int | np.integer) for size in shape):
-            raise NotBuiltError(
-                f"The weight {called!r} would have the shape {tuple(shape)}, of which a size is not known; "
-                "give Input a fixed size there."
-            )
-        draw = initializers.get(initializer)
-        seed = current_seed()
-        chosen = dtype_of(dtype) if dtype is not None else self.dtype
-        path = _joined(current_path(), called)
-
-        def initial() -> np.ndarray:
-            rng = np.random.default_rng([seed, crc32(variable.path.encode())])
-            try:
-                return np.asarray(draw(tuple(int(size) for size in shape), chosen, rng))
-            except Exception as error:
-                locate(error, variable.path)
-                raise
-
-        variable = Variable(
-            path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable,
-            regularizer=regularizers.get(regularizer),
-        )  # fmt: skip
-        variable.owners = (self,)
-        self._weights.append(variable)
-        vars(self)["_nameless"] = variable if name is None else None
-        return variable
-
-    @property
-    def weights(self) -> list[Variable]:
-        """Every weight of this layer and its children, once each."""
-        found = {id(weight): weight for layer in self.layers_below() for weight in layer._weights}
-        return list(found.values())
-
-    @property
-    def trainable_weights(self) -> list[Variable]:
-        """The weights that optimizers change."""
-        return [weight for weight in self.weights if self.trainable and is_trainable(weight)]
-
-    @property
-    def non_trainable_weights(self) -> list[Variable]:
-        """The weights that optimizers leave alone: frozen ones and running statistics."""
-        return [weight for weight in self.weights if not (self.trainable and is_trainable(weight))]
-
-    trainable_variables, non_trainable_variables, variables = (
-        trainable_weights,
-        non_trainable_weights,
-        weights,
-    )
-
-    def named_weights(self) -> list[tuple[str, Variable]]:
-        """The weights of this layer without its children's, each with its path inside the layer."""
-        return [(weight.name, weight) for weight in self._weights]
-
-    def _made_weights(self) -> list[Variable]:
-        """`weights`; `NotBuiltError` before they are made."""
-        if not self.built and not self.weights:
-            raise NotBuiltError(
-                f"{self.name} is not built: it has no weights yet. Call it on data or on uf.Input(...), or "
-                "call build(shape), to make them."
-            )
-        return self.weights
-
-    def get_weights(self) -> list[np.ndarray]:
-        """The values of `weights` as NumPy arrays in Keras's layout; `NotBuiltError` before they are made."""
-        return [weight.numpy() for weight in self._made_weights()]
-
-    def set_weights(self, values: Sequence[Any]) -> None:
-        """Replace the values of `weights`, in their order; shapes must match.
-
-        Raises `ArgumentError` for another number of values, `ShapeError` for one of another shape,
-        `NotBuiltError` before the weights are made. Then no weight is changed.
-        """
-        weights = self._made_weights()
-        if len(values) != len(weights):
-            raise ArgumentError(f"{self.name} has {len(weights)} weights; {len(values)} values were given.")
-        checked = [weight.checked(value) for weight, value in zip(weights, values, strict=True)]
-        for weight, value in zip(weights, checked, strict=True):
-            weight.assign(value)
-
-    def count_params(self) -> int:
-        """The number of numbers in all weights; `NotBuiltError` before they are made."""
-        return sum(int(np.prod(weight.shape)) for weight in self._made_weights())
-
     def update(self, variable: Variable, value: Any) -> None:
         """Give ``variable`` a new value as part of this call (running statistics)."""
         update(variable, value)
@@ -324,7 +215,7 @@ class Layer:
         given = [*args, *kwargs.values()]
         if any(isinstance(leaf, Symbolic) for leaf in tree.leaves(given)):
             extra = {} if training is None else {"training": training}
-            return record(self, *args, **extra, **kwargs)
+            return self._noted(record(self, *args, **extra, **kwargs))
         outer = current_context()
         if outer is None:
             with call_context(CallContext(training=bool(training))) as context, backend_of_arrays(given):
@@ -339,6 +230,8 @@ class Layer:
 
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self._entered(context):
+            recorder = context.recorder
+            recorded = recorder.begin(self, [args, kwargs], context) if recorder else None
             masks = tree.map_leaves(context.mask_of, args[0]) if args else None
             takes = parameters(type(self).call)
             if "training" in takes:
@@ -356,6 +249,8 @@ class Layer:
                 if mask is not None:
                     context.set_mask(tree.leaves(result)[0], mask)
             self.output_types = tree.map_leaves(type_of, result)
+            if recorded:
+                recorder.end(recorded, result, context)
             return result
 
     @contextmanager
@@ -447,10 +342,6 @@ def _layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
         case dict():
             for key, item in value.items():
                 yield from _layers_in(f"{name}_{key}", item)
-
-
-def _joined(path: str, name: str) -> str:
-    return f"{path}/{name}" if path else name
 
 
 def _is_tensor(leaf: Any) -> bool:

@@ -30,7 +30,7 @@ from unifront.opset.tensor import (
     Builder,
     Symbolic,
     bind,
-    builder_of,
+    builder_for,
     lift,
     record,
     type_of,
@@ -263,7 +263,7 @@ def cond(pred: TensorLike, true_fn: Function, false_fn: Function, *operands: Any
     leaves = [pred, *tensor_leaves(list(operands))]
     if _is_symbolic(leaves):
         return record(cond, pred, true_fn, false_fn, *operands)
-    builder = builder_of(leaves)
+    builder = builder_for(leaves)
     if builder is None:
         _need_predicate("cond", type_of(pred))
         return true_fn(*operands) if bool(pred) else false_fn(*operands)
@@ -292,7 +292,7 @@ def while_loop(
     leaves = tensor_leaves(list(loop_vars))
     if _is_symbolic(leaves):
         return record(while_loop, cond, body, loop_vars, maximum_iterations)
-    builder = builder_of(leaves)
+    builder = builder_for(leaves)
     if builder is None:
         count = 0
         while (maximum_iterations is None or count < maximum_iterations) and bool(cond(*loop_vars)):
@@ -328,7 +328,7 @@ def scan(
     leaves = [*tensor_leaves(init), *sequences]
     if _is_symbolic(leaves):
         return record(scan, f, init, xs, length, reverse)
-    builder = builder_of(leaves)
+    builder = builder_for(leaves)
     if builder is None:
         return _scan_now(f, init, xs, length, reverse)
     initial = [lift(leaf, builder) for leaf in tensor_leaves(init)]

@@ -103,6 +103,9 @@ class OpSpec:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __deepcopy__(self, memo: Any) -> OpSpec:
+        return self  # tables are keyed by it
+
 
 OPS: dict[str, OpSpec] = {}
 """Every operation by name, in the order of definition."""

@@ -282,12 +282,7 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
         call = Call(bind, (op, *operands), {**extra, **attributes})
         outputs: tuple[Any, ...] = tuple(Symbolic(t, op.name, call, i) for i, t in enumerate(types))
         return outputs[0] if len(outputs) == 1 else outputs
-    builder = builder_of(operands)
-    active = _active.get()
-    if builder is None and any(isinstance(o, Variable) for o in operands):
-        builder = active
-    elif builder is not None and active is not None and active.within(builder):
-        builder = active  # the body of a branch or loop keeps its work to itself
+    builder = builder_for(operands)
     if builder is not None:
         values = [None if o is None else lift(o, builder).value for o in operands]
         outputs = builder.add(op, values, attributes, regions)
@@ -397,6 +392,16 @@ def builder_of(operands: Sequence[Any]) -> Builder | None:
             return builder
     names = sorted(builder.name for builder in builders.values())
     raise ArgumentError(f"Tensors of different traces meet in one operation: {', '.join(names)}.")
+
+
+def builder_for(operands: Sequence[Any]) -> Builder | None:
+    """The builder that work on these operands goes to; None for work on native arrays."""
+    builder, active = builder_of(operands), _active.get()
+    if builder is None and any(isinstance(o, Variable) for o in operands):
+        return active
+    if builder is not None and active is not None and active.within(builder):
+        return active  # the body of a branch or loop keeps its work to itself
+    return builder
 
 
 def lift(operand: Any, builder: Builder) -> Traced:
@@ -567,6 +572,7 @@ CONSTANT = register(
 
 __all__ = [
     "CONSTANT", "Builder", "Call", "Counter", "Overlay", "Symbolic", "Tensor", "Traced", "active_builder",
-    "backend_of_arrays", "bind", "builder_of", "building", "current_overlay", "current_path", "is_building",
+    "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_overlay", "current_path",
+    "is_building",
     "lift", "native", "outermost_builder", "overlaid", "record", "replayed", "scope", "type_of", "update",
 ]  # fmt: skip

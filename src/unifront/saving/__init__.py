@@ -1,6 +1,7 @@
 """The ``.uf`` file: a model's graphs, weights and training state in one zip.
 
     manifest.json            what the file is, the inputs' structure, how the model was compiled
+    layers.json              its layers: which nodes of the graphs their calls are (`unifront.saving.layout`)
     training.graph           the graphs as text (`unifront.ir.text`)
     inference.graph
     weights.safetensors      the weights by path, in Keras's layout
@@ -14,9 +15,8 @@ in memory and never unpacked to a folder, and all that is wrong with a file beco
 file and reason.
 """
 
-from unifront.saving.loaded import LoadedModel
 from unifront.saving.read import load
 from unifront.saving.weights import load_weights, save_weights
 from unifront.saving.write import save
 
-__all__ = ["LoadedModel", "load", "load_weights", "save", "save_weights"]
+__all__ = ["load", "load_weights", "save", "save_weights"]

@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,15 @@ import numpy as np
 from unifront import tree
 from unifront.errors import FileFormatError
 from unifront.files import path_of
+from unifront.graph_model import GraphModel
+from unifront.graph_parts import Part
 from unifront.ir.graph import Graph
 from unifront.ir.text import parse_graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
 from unifront.opset.spec import OPS
-from unifront.saving import tensors
+from unifront.saving import layout, tensors
 from unifront.saving.compiled import compile_as
-from unifront.saving.loaded import LoadedModel, Saved
 from unifront.saving.write import FORMAT, LIMITS, VALUES, VERSION, values_in
 
 _WEIGHTS = ("weights.safetensors", "optimizer.safetensors")
@@ -66,7 +68,7 @@ _ELSEWHERE = {
 """What reads the file that a suffix promises."""
 
 
-def load(path: str | Path) -> LoadedModel:
+def load(path: str | Path) -> GraphModel:
     """The model in the ``.uf`` file at ``path``, ready to run, to train on and to export.
 
     No code in it is run and nothing is written. A loss or metric that was a function of the user's is not in
@@ -146,7 +148,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         yield archive
 
 
-def _load(path: Path) -> LoadedModel:
+def _load(path: Path) -> GraphModel:
     with _opened(path) as archive:
         manifest = _manifest(archive)
         graphs = {}
@@ -154,6 +156,10 @@ def _load(path: Path) -> LoadedModel:
             with _reading(f"{name}.graph"):
                 graph = verify(parse_graph(archive.read(f"{name}.graph"), OPS))
             graphs[training] = _saved(manifest.get(name), graph)
+        with _reading("layers.json"):
+            text = _json(archive, "layers.json")
+            told, calls = layout.parse(text, {training: part.graph for training, part in graphs.items()})
+        graphs = {training: replace(part, calls=calls[training]) for training, part in graphs.items()}
         _check_interfaces(graphs)
         wanted = _variables(graphs)
         weights = _arrays(archive, _WEIGHTS[0], wanted)
@@ -164,8 +170,8 @@ def _load(path: Path) -> LoadedModel:
     with _reading("manifest.json"):
         inputs = _structure(manifest.get("inputs"), len(graphs[False].graph.data_inputs), "inputs")
         outputs = _structure(manifest.get("outputs"), graphs[False].output_count, "outputs")
-    model = LoadedModel(called, graphs, weights, (inputs, outputs))
-    for path_, variable in model.named_weights():
+    model = GraphModel(called, graphs, weights, (inputs, outputs), told)
+    for path_, variable in model.variables_by_path.items():
         variable.assign(weights[path_], copy=False)
     if manifest.get("compiled") is not None:
         with _reading("manifest.json"):
@@ -175,12 +181,16 @@ def _load(path: Path) -> LoadedModel:
     return model
 
 
+def _json(archive: zipfile.ZipFile, name: str) -> str:
+    text = archive.read(name)
+    if values_in(text) > VALUES[name]:
+        raise FileFormatError(f"it has more than {VALUES[name]} values")
+    return text.decode("utf-8")
+
+
 def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
     with _reading("manifest.json"):
-        text = archive.read("manifest.json")
-        if values_in(text) > VALUES:
-            raise FileFormatError(f"it has more than {VALUES} values")
-        manifest = json.loads(text.decode("utf-8"))
+        manifest = json.loads(_json(archive, "manifest.json"))
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise FileFormatError("the manifest is not that of a unifront model")
     if type(manifest.get("version")) is not int or manifest["version"] != VERSION:
@@ -224,16 +234,16 @@ def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
         raise FileFormatError("its entries lie one over the other")
 
 
-def _saved(layout: Any, graph: Graph) -> Saved:
+def _saved(told: Any, graph: Graph) -> Part:
     """``graph`` and what its outputs are, checked against each other."""
-    if not isinstance(layout, dict):
+    if not isinstance(told, dict):
         raise FileFormatError(f"the manifest does not say what the outputs of {graph.name!r} are")
-    masks, losses, updates = (layout.get(key) for key in ("masks", "losses", "updates"))
+    masks, losses, updates, penalties = (told.get(key) for key in ("masks", "losses", "updates", "penalties"))
     if type(losses) is not int or not isinstance(masks, list) or not isinstance(updates, list):
         raise FileFormatError(f"the manifest does not say what the outputs of {graph.name!r} are")
     if not 0 <= losses <= len(graph.outputs) or any(not isinstance(path, str) for path in updates):
         raise FileFormatError(f"the manifest does not fit the outputs of {graph.name!r}")
-    saved = Saved(graph, tuple(masks), losses, tuple(updates))
+    saved = Part(graph, tuple(masks), losses, tuple(updates), penalties=_penalties(penalties, losses, graph))
     count = saved.output_count
     if (
         count < 1
@@ -254,7 +264,20 @@ def _saved(layout: Any, graph: Graph) -> Saved:
     return saved
 
 
-def _variables(graphs: Mapping[bool, Saved]) -> dict[str, TensorType]:
+def _penalties(given: Any, losses: int, graph: Graph) -> tuple[str, ...]:
+    """The variables whose regularizers are the last of the losses."""
+    names = {seen.name for seen in graph.variables}
+    if (
+        not isinstance(given, list)
+        or len(given) > losses
+        or any(not isinstance(path, str) or path not in names for path in given)
+        or len(set(given)) != len(given)
+    ):
+        raise FileFormatError(f"the manifest does not fit the losses of {graph.name!r}")
+    return tuple(given)
+
+
+def _variables(graphs: Mapping[bool, Part]) -> dict[str, TensorType]:
     """The variables of both graphs."""
     wanted: dict[str, TensorType] = {}
     for saved in graphs.values():
@@ -274,7 +297,7 @@ def _check_weights(wanted: Mapping[str, TensorType], found: Mapping[str, tensors
             raise FileFormatError(f"{path[:200]!r} is {found[path]}; the graph says {type_}")
 
 
-def _check_interfaces(graphs: Mapping[bool, Saved]) -> None:
+def _check_interfaces(graphs: Mapping[bool, Part]) -> None:
     training, inference = graphs[True], graphs[False]
     names, types = training.graph.input_names[:-1], [value.type for value in training.graph.inputs]
     if not names or len(set(names)) != len(names):

@@ -15,20 +15,27 @@ from unifront.errors import ArgumentError, ParseError
 from unifront.files import destination, writing
 from unifront.ir.text import parse_graph, print_graph
 from unifront.opset.spec import OPS
+from unifront.opset.tensor import Traced
+from unifront.recording import Recorder
+from unifront.saving import layout
 from unifront.saving.compiled import described
 from unifront.saving.tensors import Contents
 from unifront.trace import Tracing, current_context, renamed, trace
-from unifront.train.compiled import penalties
 
 if TYPE_CHECKING:
     from unifront.model import Model
     from unifront.weights import Variable
 
-FORMAT, VERSION = "unifront model", 1
-LIMITS = {"manifest.json": 4 * 2**20, "training.graph": 64 * 2**20, "inference.graph": 64 * 2**20}
+FORMAT, VERSION = "unifront model", 2
+LIMITS = {
+    "manifest.json": 4 * 2**20,
+    "layers.json": 16 * 2**20,
+    "training.graph": 64 * 2**20,
+    "inference.graph": 64 * 2**20,
+}
 """The most bytes of a text."""
-VALUES = 200_000
-"""The most values (commas and brackets are counted) in the manifest."""
+VALUES = {"manifest.json": 200_000, "layers.json": 1_000_000}
+"""The most values (commas and brackets are counted) in a JSON text."""
 
 
 def save(model: Model, path: str | Path) -> None:
@@ -41,7 +48,8 @@ def save(model: Model, path: str | Path) -> None:
     read again, `FileWriteError` for what the operating system refuses, `NotBuiltError` before the inputs are known.
     """
     path = destination(path, ".uf")
-    graphs = {training: _traced(model, training) for training in (True, False)}
+    recorders: dict[bool, Recorder] = {}
+    graphs = {training: _traced(model, training, recorders) for training in (True, False)}
     paths = model.variable_paths()
     live = {paths[id(v)]: v for traced, _ in graphs.values() for v in traced.variables}
     manifest = {
@@ -52,6 +60,7 @@ def save(model: Model, path: str | Path) -> None:
     }  # fmt: skip
     texts: dict[str, bytes] = {
         "manifest.json": json.dumps(manifest, indent=1, default=_plain).encode(),
+        "layers.json": layout.dump(model, recorders, live),
         "training.graph": print_graph(graphs[True][0].graph).encode(),
         "inference.graph": print_graph(graphs[False][0].graph).encode(),
     }
@@ -71,8 +80,8 @@ def _check_readable(model: Model, name: str, text: bytes) -> None:
     why = ""
     if len(text) > LIMITS[name]:
         why = f"its {name} has {len(text)} bytes; at most {LIMITS[name]} are read"
-    elif name == "manifest.json":
-        why = f"its {name} has more than {VALUES} values" if values_in(text) > VALUES else ""
+    elif name.endswith(".json"):
+        why = f"its {name} has more than {VALUES[name]} values" if values_in(text) > VALUES[name] else ""
     else:
         try:
             parse_graph(text, OPS)
@@ -102,31 +111,37 @@ def _plain(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else float(value)
 
 
-def _traced(model: Model, training: bool) -> tuple[Tracing, dict[str, Any]]:
+def _traced(model: Model, training: bool, recorders: dict[bool, Recorder]) -> tuple[Tracing, dict[str, Any]]:
     """The model's graph with its masks and losses as outputs, and which those are."""
-    layout: dict[str, Any] = {}
+    which: dict[str, Any] = {}
+    paths = model.variable_paths()
 
     def call(*tensors: Any) -> Any:
-        outputs = model(tree.map_leaves(lambda number: tensors[number], model.input_structure))
         context = current_context()
         assert context is not None
+        builder = tensors[0].builder
+        context.recorder = recorders[training] = Recorder(builder)
+        outputs = model(tree.map_leaves(lambda number: tensors[number], model.input_structure))
         leaves = tree.leaves(outputs)
         masks = {i: context.mask_of(leaf) for i, leaf in enumerate(leaves)}
         masks = {i: mask for i, mask in masks.items() if mask is not None}
-        losses = penalties()
-        layout.update(masks=list(masks), losses=len(losses))
+        met = [(v, value) for v, value in builder.variables.values() if v.regularizer is not None]
+        losses = [
+            *context.losses,
+            *(v.regularizer(Traced(value, builder)) for v, value in met),
+        ]  # frozen ones too
+        which.update(masks=list(masks), losses=len(losses), penalties=[paths[id(v)] for v, _ in met])
         return {"outputs": outputs, "masks": list(masks.values()), "losses": losses}
 
     def names(count: int) -> tuple[str, ...]:
         own = model.trace(training)
         first = own.graph.output_names[: own.output_count]
-        others = [f"mask {i}" for i in layout["masks"]] + [f"loss {i}" for i in range(layout["losses"])]
+        others = [f"mask {i}" for i in which["masks"]] + [f"loss {i}" for i in range(which["losses"])]
         return (*first, *others)
 
     traced = trace(call, model.input_types, training=training, name=model.name, output_names=names)
-    paths = model.variable_paths()
-    layout["updates"] = [paths[id(variable)] for variable in traced.updates]
-    return renamed(traced, paths), layout
+    which["updates"] = [paths[id(variable)] for variable in traced.updates]
+    return renamed(traced, paths), which
 
 
 def _slots(model: Model, paths: Mapping[int, str]) -> dict[str, Variable]:

@@ -7,6 +7,7 @@ for a number to print it. Arrays are moved to the device once.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -151,15 +152,21 @@ def fit(
     return history
 
 
+_fitting: set[int] = set()
+_LOCK = threading.Lock()
+
+
 @contextmanager
 def _alone(model: Model) -> Iterator[None]:
     """A block in which no other `fit` of this model may begin: each would undo the other's steps."""
-    if not model.fitting.acquire(blocking=False):
-        raise ArgumentError(f"The model {model.name!r} is being trained already, by another call of fit.")
+    with _LOCK:
+        if id(model) in _fitting:
+            raise ArgumentError(f"The model {model.name!r} is being trained already, by another call of fit.")
+        _fitting.add(id(model))
     try:
         yield
     finally:
-        model.fitting.release()
+        _fitting.discard(id(model))
 
 
 def evaluate(

@@ -1,0 +1,62 @@
+"""The ends of a layer: the symbolic tensors that its first call took and gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from unifront import tree
+from unifront.errors import NotBuiltYet
+from unifront.opset.tensor import Symbolic
+
+
+class end_of:
+    """A property that an attribute of the same name hides: a layer may have an ``output`` of its own."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        self.function, self.__doc__ = function, function.__doc__
+
+    def __get__(self, layer: Any, owner: Any = None) -> Any:
+        return self if layer is None else self.function(layer)
+
+
+class Ended:
+    """What a layer tells of its first call on symbolic tensors."""
+
+    _first: list[Symbolic]
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+    def _noted(self, result: Any) -> Any:
+        self._first = self._first or tree.leaves(result)
+        return result
+
+    @end_of
+    def input(self) -> Any:
+        """What the first call on symbolic tensors took: one, or a list; `NotBuiltError` without such a call."""
+        call = self._first_results()[0].call
+        given = tree.leaves([call.args, dict(call.kwargs)]) if call else []
+        tensors = [leaf for leaf in given if isinstance(leaf, Symbolic)]
+        return tensors[0] if len(tensors) == 1 else tensors
+
+    @end_of
+    def output(self) -> Any:
+        """What the first call on symbolic tensors gave: one, or a list; `NotBuiltError` without such a call.
+
+        Example::
+
+            features = uf.Model(model.inputs, model.get_layer("dense").output)
+        """
+        results = self._first_results()
+        return results[0] if len(results) == 1 else list(results)
+
+    def _first_results(self) -> list[Symbolic]:
+        if not self._first:
+            raise NotBuiltYet(
+                f"The layer {self.name!r} was never called on symbolic tensors, so it has no input and output. "
+                "Call it on uf.Input(...) or another layer's output."
+            )
+        return self._first

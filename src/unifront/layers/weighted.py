@@ -1,0 +1,143 @@
+"""The weights of a layer: made, listed, read and replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+
+from unifront.dtypes import DType, DTypeLike, dtype_of
+from unifront.errors import ArgumentError, NotBuiltError, ShapeError, locate
+from unifront.layers import initializers, regularizers
+from unifront.opset.tensor import current_path
+from unifront.trace import current_seed, is_trainable
+from unifront.weights import Variable
+
+
+class Weighted:
+    """What a layer does with its weights, and with those of the layers inside it."""
+
+    _weights: list[Variable]
+    trainable: bool
+    built: bool
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+        @property
+        def dtype(self) -> DType: ...
+
+        def layers_below(self) -> Iterator[Any]: ...
+
+    def add_weight(
+        self,
+        shape: Sequence[int],
+        initializer: Any = "glorot_uniform",
+        *,
+        name: str | None = None,
+        dtype: DTypeLike | None = None,
+        trainable: bool = True,
+        regularizer: Any = None,
+    ) -> Variable:
+        """A new weight of this layer, called ``path/of/layer/name``.
+
+        Args:
+            shape: static sizes; `NotBuiltError` if one is symbolic or None.
+            name: as no other weight of this layer; by default that of the attribute it is set as.
+            initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``.
+            dtype: the layer's unless given.
+            regularizer: a name, or a callable from the weight to a scalar added to the loss.
+        """
+        called = name or f"weight_{len(self._weights)}"
+        if "/" in called or any(weight.name == called for weight in self._weights):
+            raise ArgumentError(f"A weight's name is its layer's own, and without '/'; {called!r} was given.")
+        if not isinstance(shape, Sequence) or any(isinstance(n, int | np.integer) and n < 0 for n in shape):
+            raise ShapeError(f"The shape of the weight {called!r} is a tuple of sizes, not {shape!r}.")
+        if any(not isinstance(size, int | np.integer) for size in shape):
+            raise NotBuiltError(
+                f"The weight {called!r} would have the shape {tuple(shape)}, of which a size is not known; "
+                "give Input a fixed size there."
+            )
+        draw = initializers.get(initializer)
+        seed = current_seed()
+        chosen = dtype_of(dtype) if dtype is not None else self.dtype
+        path = _joined(current_path(), called)
+
+        def initial() -> np.ndarray:
+            rng = np.random.default_rng([seed, crc32(variable.path.encode())])
+            try:
+                return np.asarray(draw(tuple(int(size) for size in shape), chosen, rng))
+            except Exception as error:
+                locate(error, variable.path)
+                raise
+
+        variable = Variable(
+            path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable,
+            regularizer=regularizers.get(regularizer),
+        )  # fmt: skip
+        variable.owners = (self,)
+        self._weights.append(variable)
+        vars(self)["_nameless"] = variable if name is None else None
+        return variable
+
+    @property
+    def weights(self) -> list[Variable]:
+        """Every weight of this layer and its children, once each."""
+        found = {id(weight): weight for layer in self.layers_below() for weight in layer._weights}
+        return list(found.values())
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """The weights that optimizers change."""
+        return [weight for weight in self.weights if self.trainable and is_trainable(weight)]
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The weights that optimizers leave alone: frozen ones and running statistics."""
+        return [weight for weight in self.weights if not (self.trainable and is_trainable(weight))]
+
+    variables, trainable_variables, non_trainable_variables = (
+        weights, trainable_weights, non_trainable_weights
+    )  # fmt: skip
+
+    def named_weights(self) -> list[tuple[str, Variable]]:
+        """The weights of this layer without its children's, each with its path inside the layer."""
+        return [(weight.name, weight) for weight in self._weights]
+
+    def _made_weights(self) -> list[Variable]:
+        """`weights`; `NotBuiltError` before they are made."""
+        if not self.built and not self.weights:
+            raise NotBuiltError(
+                f"{self.name} is not built: it has no weights yet. Call it on data or on uf.Input(...), or "
+                "call build(shape), to make them."
+            )
+        return self.weights
+
+    def get_weights(self) -> list[np.ndarray]:
+        """The values of `weights` as NumPy arrays in Keras's layout; `NotBuiltError` before they are made."""
+        return [weight.numpy() for weight in self._made_weights()]
+
+    def set_weights(self, values: Sequence[Any]) -> None:
+        """Replace the values of `weights`, in their order; shapes must match.
+
+        Raises `ArgumentError` for another number of values, `ShapeError` for one of another shape,
+        `NotBuiltError` before the weights are made. Then no weight is changed.
+        """
+        weights = self._made_weights()
+        if len(values) != len(weights):
+            raise ArgumentError(f"{self.name} has {len(weights)} weights; {len(values)} values were given.")
+        checked = [weight.checked(value) for weight, value in zip(weights, values, strict=True)]
+        for weight, value in zip(weights, checked, strict=True):
+            weight.assign(value)
+
+    def count_params(self) -> int:
+        """The number of numbers in all weights; `NotBuiltError` before they are made."""
+        return sum(int(np.prod(weight.shape)) for weight in self._made_weights())
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name

@@ -1,0 +1,113 @@
+"""`Sequential`: layers one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from unifront.errors import ArgumentError, UnifrontError
+from unifront.layers.input import InputLayer, InputTensor
+from unifront.layers.layer import Layer
+from unifront.model import Model
+from unifront.opset.tensor import Symbolic
+
+
+class Sequential(Model):
+    """Layers one after the other.
+
+    Args:
+        layers: layers; the first may be an `Input`. Without one the model is built at its first data.
+        name: the model's name.
+
+    Raises `ArgumentError` for what is no layer, or a layer that is in the model already.
+
+    Example::
+
+        model = uf.Sequential([uf.Input((4,)), layers.Dense(8, activation="relu"), layers.Dense(3)])
+    """
+
+    def __init__(
+        self, layers: Sequence[Any] = (), *, name: str | None = None, trainable: bool = True
+    ) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self._source: InputTensor | None = None
+        self._tensors: list[Symbolic] = []  # what each layer gives, once the input is known
+        for layer in layers:
+            self.add(layer)
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, as in Keras without that of the input."""
+        return list(self.children())
+
+    def add(self, layer: Any) -> None:
+        """Append a layer."""
+        if isinstance(layer, InputLayer):
+            layer = layer.output
+        if isinstance(layer, InputTensor) and not self._children:
+            self._source = layer
+            return
+        if not isinstance(layer, Layer):
+            raise ArgumentError(f"Sequential takes layers (and first an Input), not {layer!r}.")
+        if self._children.get(layer.name) is layer:
+            raise ArgumentError(f"The layer {layer.name!r} is in {self.name!r} already.")
+        self._adopt([layer])
+        try:
+            if self._source is not None:
+                self._put(layer)
+        except Exception:
+            del self._children[layer.name]
+            raise
+        self._join()
+
+    def pop(self) -> Layer:
+        """Remove the last layer and give it back; `ArgumentError` if there is none."""
+        if not self.layers:
+            raise ArgumentError(f"{self.name!r} has no layers to pop.")
+        layer = self.layers[-1]
+        del self._children[layer.name]
+        del self._tensors[len(self.layers) :]
+        self._join()
+        return layer
+
+    def _put(self, layer: Layer) -> None:
+        """Call ``layer`` on what the one before it gives."""
+        x = layer(self._tensors[-1] if self._tensors else self._source)
+        if not isinstance(x, Symbolic):
+            raise ArgumentError(f"{layer.name}: a layer of Sequential gives one tensor, not {x!r}.")
+        self._tensors.append(x)
+        layer.place(layer.name)
+
+    def _join(self) -> None:
+        """Make the model that of the layers there are now; one more costs little, however many there are."""
+        self._tracings.clear()
+        self.programs.clear()
+        self._inputs = self._outputs = None
+        self._calls = [call for tensor in self._tensors if (call := tensor.call) is not None]
+        if self._source is not None and self._tensors:
+            self._inputs, self._outputs = self._source, self._tensors[-1]
+            super()._take(self._source)
+            self.built = True
+
+    def _take(self, inputs: Any) -> None:
+        super()._take(inputs)
+        if self._source is not None or not isinstance(inputs, InputTensor):
+            return
+        ((name, type_),) = self.input_types.items()  # the first data say what the input is
+        self._source = InputTensor(type_, name)
+        try:
+            for layer in self.layers:
+                self._put(layer)
+        except (
+            UnifrontError
+        ):  # a layer gives several tensors, so there is no end; other errors come when it runs
+            self._source = None
+            self._tensors.clear()
+        else:
+            self._join()
+
+    def call(self, x: Any) -> Any:
+        """Each layer in turn."""
+        for layer in self.layers:
+            x = layer(x)
+        return x

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from unifront.backends import Array, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, Backend, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnknownName
 from unifront.ir.dims import symbol
@@ -45,6 +46,21 @@ def device_name(device: str | None) -> str | None:
         return None
     kind, _, number = device.partition(":")
     return f"/device:{kind.upper()}:{number or 0}"
+
+
+@cache
+def _short_name(device: str) -> str | None:
+    """``"cpu"`` or ``"gpu:0"`` of TensorFlow's name of a device; None for no device in particular."""
+    kind, _, number = device.rpartition("device:")[2].lower().partition(":")
+    if not number:
+        return None
+    return kind if (kind, number) == ("cpu", "0") else f"{kind}:{number}"
+
+
+def _count(kind: str) -> int:
+    """How many (logical) devices there are; asking for their list would fix their configuration."""
+    configured = map(tf.config.get_logical_device_configuration, tf.config.list_physical_devices(kind))
+    return sum(1 if devices is None else len(devices) for devices in configured)
 
 
 def spec_of(type_: TensorType, name: str | None = None) -> tf.TensorSpec:
@@ -160,7 +176,7 @@ def gradients(tape: tf.GradientTape, target: Any, sources: Sequence[Any]) -> lis
     return [tf.convert_to_tensor(gradient) for gradient in found]
 
 
-class TensorFlowBackend:
+class TensorFlowBackend(Backend):
     """See `unifront.backends.Backend`."""
 
     name = "tensorflow"
@@ -172,8 +188,8 @@ class TensorFlowBackend:
         return Rows(self.name, lower.TABLE, constant, size, lower.STORAGE, lower.UNSUPPORTED)
 
     def devices(self) -> tuple[str, ...]:
-        gpus = tf.config.list_physical_devices("GPU")
-        return (*(f"gpu:{i}" for i in range(len(gpus))), "cpu")
+        gpus, cpus = map(_count, ("GPU", "CPU"))
+        return (*(f"gpu:{i}" for i in range(gpus)), "cpu", *(f"cpu:{i}" for i in range(1, cpus)))
 
     def version(self) -> str:
         return str(tf.__version__)
@@ -193,6 +209,22 @@ class TensorFlowBackend:
 
     def key(self, seed: int, device: str | None = None) -> Key:
         return key_of(int(seed))
+
+    def device_of(self, array: Array) -> str | None:
+        return _short_name((array.seed if type(array) is Key else array).device)
+
+    def outside(self) -> AbstractContextManager[Any]:
+        return tf.init_scope()
+
+    def leaf(self, array: Array, trainable: bool, into: Array | None = None) -> tf.Variable:
+        if into is None or (trainable and not into.trainable):
+            if _is_variable(array) and array.trainable >= trainable:
+                return array
+            with tf.init_scope(), tf.device(array.device):
+                return tf.Variable(array, trainable=trainable)
+        if into is not array:
+            into.assign(array)
+        return into
 
     def synchronize(self, device: str | None = None) -> None:
         tf.test.experimental.sync_devices()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -66,6 +67,26 @@ class TorchBackend:
     def key(self, seed: int, device: str | None = None) -> HostKey:
         return HostKey(seed)
 
+    def device_of(self, array: Array) -> str:
+        return _name_of(array.device)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        with torch.inference_mode(False), torch.no_grad():
+            yield
+
+    def leaf(self, array: Any, trainable: bool, into: Any | None = None) -> torch.nn.Parameter:
+        with self.outside():
+            records = trainable and array.is_floating_point()
+            if into is None:
+                return torch.nn.Parameter(array.detach().clone(), requires_grad=records)
+            if array.data_ptr() != into.data_ptr() or array.stride() != into.stride():
+                into.copy_(array)
+            return into.requires_grad_(records)
+
+    def plain(self, leaf: torch.Tensor) -> torch.Tensor:
+        return leaf.detach()
+
     def synchronize(self, device: str | None = None) -> None:
         kind = (device or self.devices()[0]).partition(":")[0]
         if kind == "cuda":
@@ -99,6 +120,11 @@ class TorchBackend:
         from unifront_torch.module import GraphModule
 
         return GraphModule(self, training, inference, values, updates, device)
+
+
+@cache
+def _name_of(device: torch.device) -> str:
+    return str(device)
 
 
 @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
@@ -129,6 +129,27 @@ class Backend(Protocol):
     def key(self, seed: int, device: str | None = None) -> Array:
         """A random key."""
 
+    def device_of(self, array: Array) -> str | None:
+        """The device of a native array; None where it has no single one (several hold it, or it is traced)."""
+        return self.devices()[0]
+
+    def outside(self) -> AbstractContextManager[Any]:
+        """A block whose work is no part of a trace or gradient that the framework records around it."""
+        return nullcontext()
+
+    def leaf(self, array: Array, trainable: bool, into: Array | None = None) -> Array:
+        """A copy of ``array`` as the framework's own training takes a weight: a leaf of its autograd.
+
+        Args:
+            trainable: whether gradients are recorded for it.
+            into: an earlier leaf of the weight, which takes the value in place if the framework can.
+        """
+        return array
+
+    def plain(self, leaf: Array) -> Array:
+        """The value of a leaf for a program: nothing is recorded for it, and it may be overwritten."""
+        return leaf
+
     def synchronize(self, device: str | None = None) -> None:
         """Wait until the device has done all work given to it."""
 
@@ -160,7 +181,7 @@ class Placement:
         return f"{self.name}:{self.device}"
 
 
-_default: ContextVar[str | None] = ContextVar("unifront_backend", default=None)
+_default: ContextVar[str | Placement | None] = ContextVar("unifront_backend", default=None)
 _process_default: list[str] = []
 
 
@@ -213,7 +234,7 @@ def set_backend(name: str | None) -> None:
 
 
 @contextmanager
-def use_backend(name: str) -> Iterator[Placement]:
+def use_backend(name: str | Placement) -> Iterator[Placement]:
     """A ``with`` block in which ``name`` is the default backend of this thread or task."""
     token = _default.set(name)
     try:
@@ -225,7 +246,7 @@ def use_backend(name: str) -> Iterator[Placement]:
 def default_name() -> str:
     """The default: of ``with uf.backend``, of `set_backend`, ``UNIFRONT_BACKEND``, or the first installed."""
     chosen = _default.get() or (_process_default[-1] if _process_default else None)
-    return chosen or os.environ.get(DEFAULT_VARIABLE) or installed()[0]
+    return str(chosen or os.environ.get(DEFAULT_VARIABLE) or installed()[0])
 
 
 def placement(name: str | Placement | None = None) -> Placement:
@@ -234,6 +255,9 @@ def placement(name: str | Placement | None = None) -> Placement:
         return name
     if not isinstance(name, str | None):
         raise ArgumentError(f"A backend is a name, such as 'torch' or 'jax:gpu:0', not {name!r}.")
+    default = _default.get()
+    if name is None and isinstance(default, Placement):
+        return default
     head, _, device = (name or default_name()).partition(":")
     backend = get_backend(head)
     devices = backend.devices()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.backends import Array, HostKey, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, Backend, HostKey, TrainPlan, TrainState, TrainStep
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnsupportedOp
 from unifront.ir import passes
@@ -71,7 +71,7 @@ def _widen(operand: Any) -> Any:
     return operand
 
 
-class NumPyBackend:
+class NumPyBackend(Backend):
     """Runs graphs on the host, one operation at a time. It does not differentiate, so it does not train."""
 
     name = "numpy"

@@ -16,14 +16,23 @@ from typing import Any
 import numpy as np
 
 from unifront import ops, tree
-from unifront.backends import HostKey, backend_of
+from unifront.backends import HostKey
 from unifront.dtypes import key as key_dtype
-from unifront.errors import ArgumentError
+from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
-from unifront.opset.tensor import Builder, Tensor, Traced, building, is_building, lift
-from unifront.weights import Variable
+from unifront.opset.tensor import (
+    Builder,
+    Symbolic,
+    Traced,
+    building,
+    current_builder,
+    is_building,
+    lift,
+    to_numpy,
+)
+from unifront.weights import Variable, rebind
 
 
 @dataclass
@@ -200,15 +209,40 @@ def renamed(tracing: Tracing, paths: Mapping[int, str]) -> Tracing:
 
 def is_trainable(variable: Variable) -> bool:
     """Whether optimizers change ``variable``: it is trainable, and so is every layer around it."""
-    return variable.trainable and all(layer.trainable for layer in variable.owners)
+    return variable.trains
 
 
 def update(variable: Variable, value: Any) -> None:
-    """Give ``variable`` a new value: an output of the graph being traced, or at once on native arrays."""
-    if isinstance(value, Traced):
-        builder = value.builder
-        builder.variable(variable)
-        builder.updates[id(variable)] = (variable, value)
-    elif not isinstance(value, Tensor):
-        backend = backend_of(value)
-        variable.assign(value if backend is None else backend.numpy(value))
+    """Give ``variable`` a new value: an output of the graph being traced, or at once on native arrays.
+
+    Raises `ShapeError` or `DTypeError` if the value does not fit, `ArgumentError` in the body of a branch or
+    loop, and on the tensors of ``uf.Input`` outside a layer's `call`.
+    """
+    builder = value.builder if isinstance(value, Traced) else current_builder()
+    if builder is not None:
+        _update_in(builder, variable, value)
+    elif isinstance(value, Symbolic):
+        raise ArgumentError(
+            f"{variable.path} is updated outside a layer, with a tensor that has no value yet. "
+            "Do it in the call of a layer."
+        )
+    else:
+        given = value.value if isinstance(value, Variable) else value
+        if not rebind(variable, given):
+            variable.assign(given)
+
+
+def _update_in(builder: Builder, variable: Variable, value: Any) -> None:
+    if builder.outer is not None:
+        raise ArgumentError(
+            f"{variable.path} is updated in the body of a branch or loop. Return the new value from it, and "
+            "update the weight with the result."
+        )
+    host = not isinstance(value, Traced | Variable)
+    new = lift(variable.checked(to_numpy(value)) if host else value, builder)
+    if new.shape != variable.shape:
+        raise ShapeError(f"{variable.path} has the shape {variable.shape}; a value of {new.type} was given.")
+    if new.dtype != variable.dtype:
+        new = ops.cast(new, variable.dtype)
+    builder.variable(variable)
+    builder.updates[id(variable)] = (variable, new)

@@ -21,6 +21,7 @@ from unifront import tree
 from unifront.backends import (
     Backend,
     HostKey,
+    Placement,
     backend_of,
     default_name,
     get_backend,
@@ -260,6 +261,11 @@ def building(builder: Builder) -> Iterator[Builder]:
         _active.reset(token)
 
 
+def current_builder() -> Builder | None:
+    """The graph that is being written around this call, if one is."""
+    return _active.get()
+
+
 def is_building() -> bool:
     """Whether a graph is being written around this call."""
     return _active.get() is not None
@@ -283,8 +289,13 @@ def lift(operand: Any, builder: Builder) -> Traced:
         return builder.capture(operand)
     if isinstance(operand, Variable):
         return builder.variable(operand)
+    return builder.constant(to_numpy(operand))
+
+
+def to_numpy(operand: Any) -> np.ndarray:
+    """A native array, or a number or a list of numbers, as NumPy."""
     backend = backend_of(operand)
-    return builder.constant(_host_array(operand) if backend is None else backend.numpy(operand))
+    return _host_array(operand) if backend is None else backend.numpy(operand)
 
 
 _DEFAULTS = {"f": np.dtype("float32"), "i": np.dtype("int32"), "u": np.dtype("int32")}
@@ -329,9 +340,9 @@ def _run(
     op: OpSpec, operands: Sequence[Any], attributes: Mapping[str, Any], regions: tuple[Graph, ...]
 ) -> Any:
     """Run ``op`` at once, on the backend of its native arrays."""
-    backend = _backend_for(op, operands)
-    rows = backend.rows()
-    natives = [_native(operand, backend) for operand in operands]
+    backend, device = _placed(op, operands)
+    rows = backend.rows(device)
+    natives = [_native(operand, backend, device) for operand in operands]
     try:
         op.infer(*(None if n is None else backend.type_of(n) for n in natives),
                  **({"regions": regions} if regions else {}), **attributes)  # fmt: skip
@@ -353,45 +364,70 @@ def _run(
     return rows.table[op](*natives, **extra, **attributes)
 
 
-def _backend_for(op: OpSpec, operands: Sequence[Any]) -> Backend:
-    """Where ``op`` runs: NumPy arrays follow a framework's; weights and keys by themselves the default."""
-    found = {b.name: b for b in map(backend_of, operands) if b is not None}
-    frameworks = sorted(found.keys() - {"numpy"})
-    if len(frameworks) > 1:
+def _placed(op: OpSpec, operands: Sequence[Any]) -> tuple[Backend, str | None]:
+    """Where ``op`` runs: a framework's first array says it, NumPy's arrays and weights follow. Weights and keys
+    by themselves are at the default. The device is None where the array is on none in particular."""
+    found: dict[str, tuple[Backend, Any]] = {}
+    weights, homeless = False, True
+    for operand in operands:
+        if operand is None or isinstance(operand, HostKey):
+            continue
+        homeless = False
+        if isinstance(operand, Variable):
+            weights = True
+            continue
+        backend = backend_of(operand)
+        if backend is not None and backend.name not in found:
+            found[backend.name] = (backend, operand)
+    if len(found) > 1:
+        found.pop("numpy", None)
+    if len(found) > 1:
         error = ArgumentError(
-            f"{op.name}: arrays of {' and '.join(frameworks)} meet in one operation. Give the arrays of one "
+            f"{op.name}: arrays of {' and '.join(sorted(found))} meet in one operation. Give the arrays of one "
             "backend; NumPy arrays go with any."
         )
         error.at(current_path())
         raise error
-    if frameworks:
-        return found[frameworks[0]]
-    homeless = all(operand is None or isinstance(operand, HostKey) for operand in operands)
-    if homeless or any(isinstance(operand, Variable) for operand in operands):
-        return placement().backend
-    return get_backend("numpy")
+    if found and "numpy" not in found:
+        ((backend, array),) = found.values()
+        return backend, backend.device_of(array)
+    if homeless or weights:
+        place = placement()
+        return place.backend, place.device
+    return get_backend("numpy"), None
 
 
 def backend_of_arrays(structure: Any) -> AbstractContextManager[Any]:
-    """A block in which weights and keys by themselves are on the backend of the arrays of ``structure``."""
-    found = {b.name for b in map(backend_of, tree.leaves(structure)) if b is not None}
-    names = found - {"numpy"} or found
-    if len(names) != 1 or default_name().partition(":")[0] in names:
+    """A block in which weights and keys by themselves are where the first array of ``structure`` is."""
+    found: dict[str, tuple[Backend, Any]] = {}
+    for leaf in tree.leaves(structure):
+        backend = backend_of(leaf)
+        if backend is not None:
+            found.setdefault(backend.name, (backend, leaf))
+    if len(found) > 1:
+        found.pop("numpy", None)
+    if len(found) != 1:
         return nullcontext()
-    return use_backend(names.pop())
+    ((backend, array),) = found.values()
+    device = backend.device_of(array)
+    if device is None:
+        default = default_name().partition(":")[0]
+        return nullcontext() if default == backend.name else use_backend(backend.name)
+    return use_backend(Placement(backend, device, backend.name))
 
 
-def _native(operand: Any, backend: Backend) -> Any:
+def _native(operand: Any, backend: Backend, device: str | None) -> Any:
     if operand is None:
         return None
     if isinstance(operand, Variable):
-        return operand.native(backend.name)
+        where = device or backend.devices()[0]
+        return operand.native(Placement(backend, where, backend.name), at_home=device is None)
     if isinstance(operand, HostKey):
-        return backend.key(operand)
+        return backend.key(operand, device)
     own = backend_of(operand)
     if own is not None and own.name == backend.name:
         return operand
-    return backend.array(_host_array(operand) if own is None else own.numpy(operand))
+    return backend.array(_host_array(operand) if own is None else own.numpy(operand), device)
 
 
 def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -442,6 +478,6 @@ CONSTANT = register(
 
 __all__ = [
     "CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced",
-    "backend_of_arrays", "bind", "builder_of", "building", "current_path", "is_building", "lift",
-    "record", "replayed", "scope", "type_of",
+    "backend_of_arrays", "bind", "builder_of", "building", "current_builder", "current_path",
+    "is_building", "lift", "record", "replayed", "scope", "to_numpy", "type_of",
 ]  # fmt: skip

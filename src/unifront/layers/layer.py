@@ -29,7 +29,7 @@ from unifront.trace import (
     is_trainable,
     update,
 )
-from unifront.weights import Variable
+from unifront.weights import Variable, bound
 
 
 class Layer:
@@ -51,6 +51,7 @@ class Layer:
 
     supports_masking = False
     autocast = True
+    autograph_info__ = None  # by this TensorFlow's AutoGraph knows what not to rewrite
     _is_building = False
     _nameless: Variable | None = None
 
@@ -326,6 +327,61 @@ class Layer:
             return self._run(outer, args, kwargs)
         finally:
             outer.training = before
+
+    def stateless_call(
+        self,
+        trainable: Sequence[Any],
+        non_trainable: Sequence[Any],
+        *args: Any,
+        training: bool = False,
+        key: Any = None,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """The layer as a pure function of its weights, for ``jax.grad``, ``jax.jit`` and ``torch.func``.
+
+        Args:
+            trainable: a native array for each of `trainable_weights`, in their order.
+            non_trainable: likewise for `non_trainable_weights`.
+            args: what the layer is called on, native arrays.
+            training: whether dropout drops and batch norm learns.
+            key: of this call's randomness: a ``jax.random.key``, or an int. Unless given one is drawn, which
+                under ``jax.jit`` is the same at every call.
+            return_losses: give also the list of the losses that layers add.
+
+        Returns:
+            ``(outputs, non_trainable)``, the latter with the new values, and the losses if asked for. The
+            layer's own weights stay as they are.
+
+        Raises `NotBuiltError` before the weights are made, `ArgumentError` for another number of values.
+
+        Example::
+
+            params = [weight.value for weight in layer.trainable_weights]
+            outputs, state = layer.stateless_call(params, state, x, training=True)
+        """
+        if trainable or non_trainable:
+            self._made_weights()
+        values: dict[int, Any] = {}
+        for what, weights, given in (
+            ("trainable", self.trainable_weights, trainable),
+            ("non-trainable", self.non_trainable_weights, non_trainable),
+        ):
+            if len(weights) != len(given):
+                raise ArgumentError(
+                    f"{self.name} has {len(weights)} {what} weights; {len(given)} values were given."
+                )
+            values.update(zip(map(id, weights), given, strict=True))
+        own = HostKey(key) if isinstance(key, int | np.integer) else key
+        context = CallContext(training=bool(training), key=own)
+        with bound(values), call_context(context), backend_of_arrays([args, kwargs, trainable]):
+            outputs = self._run(context, args, kwargs)
+        if len(self.weights) != len(values):
+            raise NotBuiltError(
+                f"{self.name} had no weights before this call, which made them; call it again."
+            )
+        state = [values[id(weight)] for weight in self.non_trainable_weights]
+        return (outputs, state, context.losses) if return_losses else (outputs, state)
 
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self._entered(context):

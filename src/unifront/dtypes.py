@@ -42,6 +42,9 @@ class DType:
     def __repr__(self) -> str:
         return self.name
 
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return dtype_of, (self.name,)  # there is one object of each
+
 
 bool_ = DType("bool", "b", 8)
 int8, int16, int32, int64 = (DType(f"int{n}", "i", n) for n in (8, 16, 32, 64))

@@ -10,16 +10,16 @@ from typing import Any
 from unifront import tree
 from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnknownName
-from unifront.functional import calls_below, flatten_like, named_types, numbered
+from unifront.functional import calls_below, flatten_like, listed, named_types, numbered, unlisted
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import Shape, TensorType
 from unifront.layers.arguments import at_default
 from unifront.layers.input import BATCH, Input, InputTensor
 from unifront.layers.layer import Layer, parameters, snake_case
-from unifront.opset.tensor import Symbolic, type_of
+from unifront.opset.tensor import Call, Symbolic, type_of
 from unifront.reference import simplified
-from unifront.trace import Tracing, renamed, trace
+from unifront.trace import MAKING, Tracing, renamed, trace
 
 COMPILED_AT_DEFAULT = {
     "auto_scale_loss": True, "jit_compile": "auto", "run_eagerly": False, "steps_per_execution": 1,
@@ -51,6 +51,7 @@ class Model(Layer):
         super().__init__(name=name, trainable=trainable)
         self._input_types: dict[str, TensorType] | None = None
         self._tracings: dict[Any, Tracing] = {}
+        self._calls: list[Call] = []
         self.input_structure: Any = None
         self._inputs: Any = None
         self._outputs: Any = None
@@ -205,8 +206,8 @@ class Model(Layer):
 
     def _take(self, inputs: Any) -> None:
         keys = list(inputs) if isinstance(inputs, dict) else ()
-        self._input_types = named_types(tree.leaves(inputs), keys)
         self.input_structure = numbered(inputs)
+        self._input_types = named_types(tree.leaves(inputs), keys)  # last: by it others see that all is known
 
     @property
     def has_free_inputs(self) -> bool:
@@ -222,7 +223,9 @@ class Model(Layer):
         """The model's graph for training or inference, with the live variables; made once and kept."""
         key = (training, self.trainable_state(), tuple(self.input_types.items()))
         if key not in self._tracings:
-            self._tracings[key] = self._traced(training)
+            with MAKING:
+                if key not in self._tracings:  # by another thread, while this one waited
+                    self._tracings[key] = self._traced(training)
         return self._tracings[key]
 
     def _traced(self, training: bool) -> Tracing:
@@ -271,6 +274,16 @@ class Model(Layer):
         if self.has_free_inputs:
             self._take(_inputs_of(input_shape))
         self.trace()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles: layers, weights and how they are compiled; graphs and programs are made anew."""
+        own = {**super().__getstate__(), "_tracings": {}, "programs": {}}
+        own["_calls"] = listed(self._calls, (self._inputs, self._outputs))
+        return {key: value for key, value in own.items() if key not in ("_inputs", "_outputs")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        calls, (inputs, outputs) = unlisted(state["_calls"])
+        super().__setstate__({**state, "_calls": calls, "_inputs": inputs, "_outputs": outputs})
 
     def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if type(self).build is Model.build:
@@ -532,6 +545,7 @@ class Sequential(Model):
         self._tracings.clear()
         self.programs.clear()
         self._inputs = self._outputs = None
+        self._calls = []
         if self._source is not None and self.layers:
             self._connect(self._source, x)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,10 @@ class CallContext:
     def set_mask(self, tensor: Any, mask: Any) -> None:
         self.masks[id(tensor)] = (tensor, mask)  # the tensor is kept, so that its id stays its own
 
+
+MAKING = RLock()
+"""Held by whoever makes what is made once and kept: weights, graphs, programs. One for all, so that nobody waits
+in a circle; a thread that holds it may take it again."""
 
 _context: ContextVar[CallContext | None] = ContextVar("unifront_call", default=None)
 _seed: list[int] = []

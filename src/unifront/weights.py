@@ -60,6 +60,9 @@ class Variable:
         self.trainable = trainable
         self.regularizer = regularizer
         self.owners: tuple[Any, ...] = ()
+        self._start(initial)
+
+    def _start(self, initial: np.ndarray | Callable[[], np.ndarray]) -> None:
         self._initial: np.ndarray | Callable[[], np.ndarray] | None = initial
         self._value: Any = None
         self._home: Placement | None = HOST
@@ -240,6 +243,17 @@ class Variable:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.numpy(), dtype)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles: the value, and no lease, leaf or device."""
+        return {
+            "path": self.path, "type": self.type, "trainable": self.trainable, "owners": self.owners,
+            "regularizer": self.regularizer, "value": self.numpy(),
+        }  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._start(state.pop("value"))
+        vars(self).update(state)
 
     def __repr__(self) -> str:
         kind = "trainable" if self.trainable else "fixed"

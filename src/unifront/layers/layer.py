@@ -22,6 +22,7 @@ from unifront.layers.arguments import refuse
 from unifront.opset.rules import axis_in, show
 from unifront.opset.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
 from unifront.trace import (
+    MAKING,
     CallContext,
     call_context,
     current_context,
@@ -432,8 +433,12 @@ class Layer:
         return False
 
     def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.built:
-            return
+        if not self.built:
+            with MAKING:
+                if not self.built:  # by another thread, while this one waited
+                    self._build_for(args, kwargs)
+
+    def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
             inspect.signature(self.call).bind(*args, **kwargs)
         except TypeError as error:
@@ -478,6 +483,15 @@ class Layer:
             context.set_mask(after, context.mask_of(before))
         return after
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles: all but the identities of the layers inside, which are others' in a copy."""
+        return {key: value for key, value in vars(self).items() if key not in ("_known", "_is_building")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        found = (layer for key, value in state.items() for _, layer in _layers_in(key, value))
+        vars(self)["_known"] = {id(layer) for layer in found}
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
@@ -508,11 +522,12 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(build)
     def wrapped(layer: Layer, *shapes: Any) -> None:
-        if layer._is_building:  # the layer's own call, or super().build
-            build(layer, *shapes)
-        elif not layer.built:
-            with call_context(current_context() or CallContext()) as context, layer._entered(context):
-                layer._build(shapes)
+        with MAKING:
+            if layer._is_building:  # the layer's own call, or super().build
+                build(layer, *shapes)
+            elif not layer.built:
+                with call_context(current_context() or CallContext()) as context, layer._entered(context):
+                    layer._build(shapes)
 
     return wrapped
 

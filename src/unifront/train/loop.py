@@ -16,7 +16,7 @@ import numpy as np
 from unifront import tree
 from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError, DataError
-from unifront.trace import current_seed
+from unifront.trace import MAKING, current_seed
 from unifront.train import data, losses, metrics, optimizers
 from unifront.train.arguments import number, whole
 from unifront.train.callbacks import CallbackList, History
@@ -308,8 +308,11 @@ def _step(model: Model, training: Training, example: Arrays, *, train: bool) -> 
         "step", train, tuple(targets.items()), example.weights is not None, model.trainable_state(),
         rule.name, tuple(sorted(attributes.items())), training.optimizer.clipping,
     )  # fmt: skip
-    if key not in model.programs:
-        model.programs[key] = build_step(model, training, targets, example.weights is not None, train=train)
+    with MAKING:
+        if key not in model.programs:
+            model.programs[key] = build_step(
+                model, training, targets, example.weights is not None, train=train
+            )
     step: Step = model.programs[key]
     return step
 
@@ -317,6 +320,7 @@ def _step(model: Model, training: Training, example: Arrays, *, train: bool) -> 
 def _program(model: Model, key: tuple[Any, ...], graph: Any, place: Placement) -> Any:
     """The compiled graph at ``place``; made once and kept."""
     full = (*key, str(place))
-    if full not in model.programs:
-        model.programs[full] = place.backend.compile(graph, place.device)
+    with MAKING:
+        if full not in model.programs:
+            model.programs[full] = place.backend.compile(graph, place.device)
     return model.programs[full]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cache
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
@@ -182,10 +182,7 @@ class TensorFlowBackend(Backend):
     name = "tensorflow"
 
     def rows(self, device: str | None = None) -> Rows:
-        def constant(array: np.ndarray) -> Array:
-            return self.array(array, device)
-
-        return Rows(self.name, lower.TABLE, constant, size, lower.STORAGE, lower.UNSUPPORTED)
+        return _rows(self, device)
 
     def devices(self) -> tuple[str, ...]:
         gpus, cpus = map(_count, ("GPU", "CPU"))
@@ -247,6 +244,28 @@ class TensorFlowBackend(Backend):
         from unifront_tensorflow.module import GraphModule
 
         return GraphModule(training, inference, values, updates, self.rows(), device)
+
+
+@cache
+def _rows(backend: TensorFlowBackend, device: str | None) -> Rows:
+    def constant(array: np.ndarray) -> Array:
+        return backend.array(array, device)
+
+    table = lower.TABLE
+    if device is not None and device != backend.devices()[0]:  # where TensorFlow runs what it is not told of
+        table = {op: _on(device, row) for op, row in table.items()}
+    return Rows(backend.name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED)
+
+
+def _on(device: str, row: Callable[..., Any]) -> Callable[..., Any]:
+    name = device_name(device)
+
+    @wraps(row)
+    def call(*operands: Any, **attributes: Any) -> Any:
+        with tf.device(name):
+            return row(*operands, **attributes)
+
+    return call
 
 
 BACKEND = TensorFlowBackend()

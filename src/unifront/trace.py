@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from unifront import ops, tree
-from unifront.backends import HostKey
+from unifront.backends import HostKey, backend_of
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.graph import Graph
@@ -233,8 +233,15 @@ def update(variable: Variable, value: Any) -> None:
         )
     else:
         given = value.value if isinstance(value, Variable) else value
-        if not rebind(variable, given):
+        if not rebind(variable, given) and _has_value(given):
             variable.assign(given)
+
+
+def _has_value(given: Any) -> bool:
+    """Whether there is a value: on a device that keeps none (PyTorch's ``meta``) only types are worked out."""
+    backend = backend_of(given)
+    device = None if backend is None else backend.device_of(given)
+    return backend is None or device is None or device in backend.devices()
 
 
 def _update_in(builder: Builder, variable: Variable, value: Any) -> None:

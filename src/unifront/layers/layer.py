@@ -141,7 +141,7 @@ class Layer:
     def children(self) -> Iterator[Layer]:
         """Every child layer once, in the order they were set; lists may have grown since."""
         found: dict[int, Layer] = {}
-        for key, value in vars(self).items():
+        for key, value in list(vars(self).items()):  # another thread may be setting attributes
             for name, layer in _layers_in(key, value):
                 self._take_in(name, layer)
                 found.setdefault(id(layer), layer)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unifront.backends import Array, Compiled, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, Compiled, TrainPlan, TrainState, TrainStep, refuse_after_fork
 from unifront.dtypes import DType, dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.emit import Program, Rows, Storage, emit
@@ -260,3 +260,4 @@ class JaxBackend:
 
 
 BACKEND = JaxBackend()
+refuse_after_fork(BACKEND, lambda: devices_by_name.cache_info().currsize > 0)

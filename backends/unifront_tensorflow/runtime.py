@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unifront.backends import Array, Backend, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, Backend, TrainPlan, TrainState, TrainStep, refuse_after_fork
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnknownName
 from unifront.ir.dims import symbol
@@ -269,3 +269,4 @@ def _on(device: str, row: Callable[..., Any]) -> Callable[..., Any]:
 
 
 BACKEND = TensorFlowBackend()
+refuse_after_fork(BACKEND, lambda: _rows.cache_info().currsize > 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -141,6 +142,16 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
 
     table: dict[Op, Any] = {**TABLE, **drawn_on(device), CONSTANT: lambda value: constant(value.numpy())}
     return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED)
+
+
+def _one_thread_after_fork() -> None:
+    """A forked process has none of the threads that share out an operation on the CPU, and would wait for them."""
+    if _rows.cache_info().currsize:
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread_after_fork)
 
 
 class Inference:

@@ -8,7 +8,7 @@ is moving arrays and compiling programs. Nothing in unifront knows more of a fra
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from unifront.errors import ArgumentError, BackendMissing, UnknownName
+from unifront.errors import ArgumentError, BackendMissing, ForkError, UnknownName
 from unifront.ir.emit import Rows, Storage
 from unifront.ir.graph import Graph, Op
 from unifront.ir.types import TensorType
@@ -281,6 +281,30 @@ class HostKey(int):
         mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
         mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
         return HostKey(mixed ^ (mixed >> 31))
+
+
+def refuse_after_fork(backend: Backend, was_used: Callable[[], bool]) -> None:
+    """Make ``backend`` raise `ForkError` for whatever it is asked in a forked process, if ``was_used()`` then.
+
+    For frameworks with threads of their own: a fork copies none of them, and waits for them in vain.
+    """
+
+    def fail(own: Any, name: str) -> Any:
+        if name.startswith("__") or name == "name":
+            return object.__getattribute__(own, name)
+        raise ForkError(
+            f"This process was forked from one in which {backend.name} was in use, whose threads it has not; "
+            "any work here would hang. Start processes afresh, for example with "
+            'multiprocessing.get_context("spawn"), or fork before the first use.'
+        )
+
+    def mark() -> None:
+        if was_used():
+            # Another class for the object: calls in other processes pay nothing.
+            backend.__class__ = type("Forked", (type(backend),), {"__getattribute__": fail})
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=mark)
 
 
 _ALIASES = {"jaxlib": "jax"}

@@ -6,6 +6,7 @@ from, the masks that travel beside tensors, and the losses that layers add.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -72,6 +73,11 @@ class CallContext:
 MAKING = RLock()
 """Held by whoever makes what is made once and kept: weights, graphs, programs. One for all, so that nobody waits
 in a circle; a thread that holds it may take it again."""
+
+if hasattr(
+    os, "register_at_fork"
+):  # held while forking, so that in the new process nobody who is not there holds it
+    os.register_at_fork(before=MAKING.acquire, after_in_parent=MAKING.release, after_in_child=MAKING.release)
 
 _context: ContextVar[CallContext | None] = ContextVar("unifront_call", default=None)
 _seed: list[int] = []

@@ -258,6 +258,13 @@ class JaxBackend:
             self.emit, lambda value: self.array(value, device), training, inference, values, updates
         )
 
+    def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:
+        from unifront_jax.module import JaxModule
+
+        if not isinstance(module, JaxModule):
+            raise ArgumentError(f"Weights come back from what lower('jax') gave, not from {type(module)}.")
+        return module.weights(given)
+
 
 BACKEND = JaxBackend()
 refuse_after_fork(BACKEND, lambda: devices_by_name.cache_info().currsize > 0)

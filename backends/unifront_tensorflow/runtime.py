@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from unifront.backends import Array, Backend, TrainPlan, TrainState, TrainStep, refuse_after_fork
 from unifront.dtypes import dtype_of, key
-from unifront.errors import UnknownName
+from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.dims import symbol
 from unifront.ir.emit import Program, Rows, emit, storage_of
 from unifront.ir.graph import Graph
@@ -244,6 +244,15 @@ class TensorFlowBackend(Backend):
         from unifront_tensorflow.module import GraphModule
 
         return GraphModule(training, inference, values, updates, self.rows(), device)
+
+    def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:
+        from unifront_tensorflow.module import GraphModule
+
+        if not isinstance(module, GraphModule):
+            raise ArgumentError(
+                f"Weights come back from what lower('tensorflow') gave, not from {type(module)}."
+            )
+        return module.weights(given)
 
 
 @cache

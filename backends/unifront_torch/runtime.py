@@ -122,6 +122,14 @@ class TorchBackend:
 
         return GraphModule(self, training, inference, values, updates, device)
 
+    def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:
+        from unifront_torch.module import GraphModule
+
+        module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
+        if not isinstance(module, GraphModule):
+            raise ArgumentError(f"Weights come back from what lower('torch') gave, not from {type(module)}.")
+        return module.weights(given)
+
 
 @cache
 def _name_of(device: torch.device) -> str:

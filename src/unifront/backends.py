@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from unifront.errors import ArgumentError, BackendMissing, ForkError, UnknownName
+from unifront.errors import ArgumentError, BackendMissing, ForkError, UnknownName, UnsupportedOp
 from unifront.ir.emit import Rows, Storage
 from unifront.ir.graph import Graph, Op
 from unifront.ir.types import TensorType
@@ -167,6 +167,16 @@ class Backend(Protocol):
         device: str | None = None,
     ) -> Any:  # fmt: skip
         """The model as the framework's own kind of module; see ``Model.lower``."""
+
+    def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:
+        """The weights of what `module` made by their paths, as NumPy in the canonical layout.
+
+        Args:
+            given: values in place of the module's own, called and laid out as the framework's modules do it.
+
+        Raises `ArgumentError` for another module, `UnknownName` for a weight that it has not.
+        """
+        raise UnsupportedOp(f"The backend {self.name!r} gives no weights back.")
 
 
 @dataclass(frozen=True)

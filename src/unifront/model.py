@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unifront import tree
-from unifront.backends import Placement, placement
+from unifront.backends import Placement, backend_of, placement
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnknownName
 from unifront.functional import calls_below, flatten_like, listed, named_types, numbered, unlisted
 from unifront.ir.dims import Dim, DimExpr, symbol
@@ -418,7 +418,7 @@ class Model(Layer):
                 variable.native(backend)
         return self
 
-    def lower(self, backend: str | None = None) -> Any:
+    def lower(self, backend: str | Placement | None = None) -> Any:
         """The model in the framework's own form, with copies of the weights, yours to keep.
 
         Args:
@@ -482,11 +482,53 @@ class Model(Layer):
 
         save_weights(self, path)
 
-    def load_weights(self, path: str | Path) -> None:
-        """Take the weights of a file of `save_weights`. See `unifront.saving.load_weights`."""
+    def load_weights(self, source: Any) -> None:
+        """Take weights back: all of them, or none. They stay the model's own, in its paths and layouts.
+
+        Args:
+            source: a file of `save_weights`; or what `lower` gave, after its training: a module, the
+                ``state_dict`` of a torch module, or for JAX the dicts ``(params, state)``.
+
+        Raises `FileFormatError` for a file that does not fit (see `unifront.saving.load_weights`); for a module
+        `UnknownName` or `ArgumentError` naming the weight that is not the model's or is missing, `ShapeError`.
+
+        Example::
+
+            net = model.lower("torch")
+            model.load_weights(net)  # after training it
+        """
         from unifront.saving import load_weights
 
-        load_weights(self, path)
+        if isinstance(source, str | Path):
+            load_weights(self, source)
+        else:
+            self._take_back(source)
+
+    def _take_back(self, source: Any) -> None:
+        module, given = source, None
+        if isinstance(source, Mapping | tuple | list):
+            parts = [source] if isinstance(source, Mapping) else source
+            given = {name: value for part in parts for name, value in dict(part).items()}
+        backend = backend_of(source) if given is None else backend_of(next(iter(given.values()), None))
+        if backend is None or (given is None and backend.name == "numpy"):
+            raise ArgumentError(f"Weights are in a file, or in what lower() gave; not in {type(source)}.")
+        if given is not None:
+            module = self.lower(Placement(backend, backend.devices()[-1], backend.name))
+        found = backend.weights_of(module, given)
+        paths = self.variable_paths()
+        wanted = {paths[id(variable)]: variable for variable in self.weights}
+        for name in found:
+            if name not in wanted:
+                raise UnknownName(f"weight of {self.name}:", name, wanted)
+        needed = () if given is None else backend.weights_of(module)
+        missing = [name for name in needed if name not in found]
+        if missing:
+            raise ArgumentError(
+                f"The weights of {self.name!r} are to come back, but {missing[0]!r} is missing."
+            )
+        checked = {name: wanted[name].checked(value) for name, value in found.items()}
+        for name, value in checked.items():
+            wanted[name].assign(value)
 
 
 class Sequential(Model):

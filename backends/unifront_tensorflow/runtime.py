@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unifront.backends import Array, Backend, TrainPlan, TrainState, TrainStep, refuse_after_fork
+from unifront.backends import Array, TrainPlan, TrainState, TrainStep, refuse_after_fork
 from unifront.dtypes import dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.dims import symbol
@@ -176,7 +176,7 @@ def gradients(tape: tf.GradientTape, target: Any, sources: Sequence[Any]) -> lis
     return [tf.convert_to_tensor(gradient) for gradient in found]
 
 
-class TensorFlowBackend(Backend):
+class TensorFlowBackend:
     """See `unifront.backends.Backend`."""
 
     name = "tensorflow"
@@ -222,6 +222,9 @@ class TensorFlowBackend(Backend):
         if into is not array:
             into.assign(array)
         return into
+
+    def plain(self, leaf: Array) -> Array:
+        return leaf
 
     def synchronize(self, device: str | None = None) -> None:
         tf.test.experimental.sync_devices()

@@ -132,7 +132,7 @@ class GraphModule(Scope):
             while name == "" or hasattr(module, name):
                 name += "_"
             module.add_module(name, Scope(self._watch))
-            self._scopes[path] = module._modules[name]  # type: ignore[assignment]  # just made
+            self._scopes[path] = module._modules[name]
         return self._scopes[path]
 
     def _register(self, variable: Variable, value: torch.Tensor) -> tuple[nn.Module, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import ml_dtypes
@@ -61,9 +61,7 @@ class TorchBackend:
     def type_of(self, array: Array) -> TensorType:
         if isinstance(array, HostKey):
             return TensorType(key_dtype)
-        if array.dtype not in UNIFRONT:
-            raise DTypeError(f"unifront has no dtype for a tensor of {array.dtype}; cast it first.")
-        return TensorType(UNIFRONT[array.dtype], tuple(array.shape))
+        return _type(array.dtype, array.shape)
 
     def key(self, seed: int, device: str | None = None) -> HostKey:
         return HostKey(seed)
@@ -129,6 +127,13 @@ class TorchBackend:
         if not isinstance(module, GraphModule):
             raise ArgumentError(f"Weights come back from what lower('torch') gave, not from {type(module)}.")
         return module.weights(given)
+
+
+@lru_cache(4096)
+def _type(dtype: torch.dtype, shape: torch.Size) -> TensorType:
+    if dtype not in UNIFRONT:
+        raise DTypeError(f"unifront has no dtype for a tensor of {dtype}; cast it first.")
+    return TensorType(UNIFRONT[dtype], tuple(shape))
 
 
 @cache

@@ -293,7 +293,7 @@ class HostKey(int):
         return HostKey(mixed ^ (mixed >> 31))
 
 
-def refuse_after_fork(backend: Backend, was_used: Callable[[], bool]) -> None:
+def refuse_after_fork(backend: Any, was_used: Callable[[], bool]) -> None:
     """Make ``backend`` raise `ForkError` for whatever it is asked in a forked process, if ``was_used()`` then.
 
     For frameworks with threads of their own: a fork copies none of them, and waits for them in vain.
@@ -333,7 +333,12 @@ def _owner(kind: type) -> str | None:
     return None
 
 
+@cache
+def _backend_of_kind(kind: type) -> Backend | None:
+    name = _owner(kind)
+    return None if name is None else get_backend(name)
+
+
 def backend_of(array: Any) -> Backend | None:
     """The backend whose native array this is; None for anything else (scalars, lists, host keys)."""
-    name = _owner(type(array))  # type: ignore[arg-type]  # mypy takes no class for hashable
-    return None if name is None else get_backend(name)
+    return _backend_of_kind(type(array))  # type: ignore[arg-type]  # mypy takes no class for hashable

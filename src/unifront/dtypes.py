@@ -16,7 +16,7 @@ import numpy as np
 from unifront.errors import DTypeError, UnknownName
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # there is one object of each, which comparing relies on
 class DType:
     """An element type: ``name``, ``kind`` (``b``, ``i``, ``u``, ``f`` or ``k`` for random keys), ``bits``."""
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ParamSpec
 
 import numpy as np
@@ -228,16 +229,16 @@ class Builder:
 
 def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attributes: Any) -> Any:
     """Apply ``op``: a tensor, or a tuple of them when it has several results."""
-    kind = Symbolic if any(isinstance(o, Symbolic) for o in operands) else None
-    if kind:
+    tensors = [o for o in operands if isinstance(o, Tensor)]
+    if any(isinstance(o, Symbolic) for o in tensors):
         extra = {"regions": regions} if regions else {}
         types = op.infer(*(None if o is None else type_of(o) for o in operands), **extra, **attributes)
         call = Call(bind, (op, *operands), {**extra, **attributes})
         outputs: tuple[Any, ...] = tuple(Symbolic(t, op.name, call, i) for i, t in enumerate(types))
         return outputs[0] if len(outputs) == 1 else outputs
-    builder = builder_of(operands)
+    builder = builder_of(tensors) if tensors else None
     active = _active.get()
-    if builder is None and any(isinstance(o, Variable) for o in operands):
+    if builder is None and active is not None and any(isinstance(o, Variable) for o in operands):
         builder = active
     elif builder is not None and active is not None and active.within(builder):
         builder = active  # the body of a branch or loop keeps its work to itself
@@ -344,8 +345,13 @@ def _run(
     rows = backend.rows(device)
     natives = [_native(operand, backend, device) for operand in operands]
     try:
-        op.infer(*(None if n is None else backend.type_of(n) for n in natives),
-                 **({"regions": regions} if regions else {}), **attributes)  # fmt: skip
+        types = tuple([None if n is None else backend.type_of(n) for n in natives])
+        if regions:
+            op.infer(*types, regions=regions, **attributes)
+        elif attributes:
+            _check_with(op, types, attributes)
+        else:
+            _check(op, types, ())
     except UnifrontError as error:
         error.at(current_path())
         raise
@@ -354,14 +360,33 @@ def _run(
             reason = rows.reasons.get(op, "it has no row for it")
             raise UnsupportedOp(f"{op.name}: the backend {backend.name!r} cannot run it: {reason}.")
         return op.decomposition(*natives, **({"regions": regions} if regions else {}), **attributes)
-    for i, native in enumerate(natives):
-        storage = rows.storage.get((op, i))
-        if storage is not None and native is not None:
-            natives[i] = storage.to_native(native)
+    if rows.storage:
+        for i, native in enumerate(natives):
+            storage = rows.storage.get((op, i))
+            if storage is not None and native is not None:
+                natives[i] = storage.to_native(native)
     extra: dict[str, Any] = {}
     if regions:
         extra["regions"] = tuple(emit(region, rows).function for region in regions)
     return rows.table[op](*natives, **extra, **attributes)
+
+
+def _check_with(op: OpSpec, types: tuple[TensorType | None, ...], attributes: Mapping[str, Any]) -> None:
+    """`_check`, which would take 1.0 and True for 1 if it did not know the classes of attributes."""
+    known = []
+    for name, value in attributes.items():
+        classes = tuple(map(type, value)) if type(value) is tuple else (type(value),)
+        if tuple in classes or not isinstance(value, tuple | str | int | float | None):
+            op.infer(*types, **attributes)
+            return
+        known.append((name, value, classes))
+    _check(op, types, tuple(known))
+
+
+@lru_cache(4096)
+def _check(op: OpSpec, types: tuple[TensorType | None, ...], attributes: tuple[Any, ...]) -> None:
+    """Raise what the operation's type rule raises; what it has admitted once it admits again."""
+    op.infer(*types, **{name: value for name, value, _ in attributes})
 
 
 def _placed(op: OpSpec, operands: Sequence[Any]) -> tuple[Backend, str | None]:

@@ -21,9 +21,23 @@ from unifront_jax.runtime import typed_key
 Values = Mapping[str, Array]
 
 
-@dataclass(frozen=True)
+class _Rest:
+    """What a module is but for its weights: one object, equal to that of every copy of the module."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Rest) and self.values["_inference"] is other.values["_inference"]
+
+    def __hash__(self) -> int:
+        return hash(self.values["_inference"])
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False)
 class JaxModule:
-    """A model as pure functions.
+    """A model as pure functions; as a callable, inference with its own weights, which are its leaves as a pytree.
 
     Args:
         params: the weights that train, by path: a dict, for ``jax.grad`` and optax.
@@ -34,6 +48,7 @@ class JaxModule:
 
         net = model.lower("jax")
         logits, state = net.apply(net.params, net.state, x, training=True, key=jax.random.key(0))
+        per_example = jax.vmap(net)(x[:, None])
     """
 
     params: dict[str, Array]
@@ -44,6 +59,36 @@ class JaxModule:
     _inference: Callable[..., Any] = field(repr=False)
     _needs_key: Mapping[bool, bool] = field(repr=False)
     _wide: bool = field(repr=False)
+    _stored: Mapping[str, Storage | None] = field(repr=False)
+
+    def __call__(self, *inputs: Array) -> Any:
+        """The outputs in inference; see `apply`."""
+        return self.apply(self.params, self.state, *inputs)[0]
+
+    def tree_flatten(self) -> tuple[Any, Any]:
+        """For JAX: the weights, and the rest."""
+        rest = {name: value for name, value in vars(self).items() if name not in ("params", "state")}
+        return (self.params, self.state), _Rest(rest)
+
+    @classmethod
+    def tree_unflatten(cls, rest: _Rest, children: Any) -> JaxModule:
+        """For JAX: the module with other weights."""
+        module = object.__new__(cls)
+        vars(module).update(rest.values, params=children[0], state=children[1])
+        return module
+
+    def weights(self, given: Any = None) -> dict[str, np.ndarray]:
+        """The weights by their paths in Keras's layouts; of ``given``, a dict of them all, in place of its own."""
+        own = {**self.params, **self.state}
+        values = own if given is None else given
+        found = {}
+        for name, value in values.items():
+            if name not in own:
+                raise UnknownName("weight of the model:", name, own)
+            layout = self._stored.get(name)
+            with wide(self._wide):
+                found[name] = np.asarray(layout.from_native(value) if layout else value)
+        return found
 
     def apply(
         self, params: Values, state: Values, *inputs: Array, training: bool = False, key: Array | None = None
@@ -123,6 +168,7 @@ def make_module(
             for mode, graph in ((True, training), (False, inference))
         },
         _wide=is_wide,
+        _stored=stored,
     )
 
 

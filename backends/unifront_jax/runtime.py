@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cache, cached_property
 from typing import Any
 
@@ -10,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unifront.backends import Array, Compiled, Step, StepPlan, StepState
+from unifront.backends import Array, Compiled, Step, StepPlan, StepState, refuse_after_fork
 from unifront.dtypes import DType, dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.emit import Program, Rows, emit
@@ -38,6 +39,12 @@ def devices_by_name() -> dict[str, Any]:
             name = "cpu" if (kind, index) == ("cpu", 0) else f"{kind}:{index}"
             found.setdefault(name, device)
     return found
+
+
+@cache
+def _names() -> dict[Any, str]:
+    """The name of each device."""
+    return {device: name for name, device in reversed(devices_by_name().items())}
 
 
 def device_of(name: str | None) -> Any:
@@ -187,10 +194,11 @@ class JaxBackend:
 
     def array(self, value: np.ndarray, device: str | None = None) -> Array:
         value = np.array(value)  # a copy of our own: on the CPU JAX may keep the memory it is given
+        where = device_of(device) if device is not None else None
         if value.dtype.name in WIDE:
             with enable_x64(True):
-                return jax.device_put(value, device_of(device))
-        return jax.device_put(value, device_of(device))
+                return jax.device_put(value, where)
+        return jax.device_put(value, where)
 
     def numpy(self, array: Array) -> np.ndarray:
         return np.asarray(jax.random.key_data(array) if is_key(array) else array)
@@ -202,6 +210,26 @@ class JaxBackend:
         signed = (int(seed) + 2**63) % 2**64 - 2**63
         with enable_x64(True):  # or the upper half of the seed would be cut off
             return jax.device_put(jax.random.key(signed), device_of(device))
+
+    def device_of(self, array: Array) -> str | None:
+        if isinstance(array, jax.core.Tracer):
+            return None
+        return _names().get(array.device)  # of several devices it is their sharding
+
+    def outside(self) -> AbstractContextManager[Any]:
+        return jax.ensure_compile_time_eval()
+
+    def leaf(self, array: Array, trainable: bool, into: Array | None = None) -> Array:
+        if isinstance(array, jax.core.Tracer):
+            raise ArgumentError(
+                "A layer's weight would take a value that JAX is tracing, which no weight can hold. "
+                "Try: outputs, state = layer.stateless_call(params, state, x, training=True)"
+            )
+        return self.plain(array)
+
+    def plain(self, leaf: Array) -> Array:
+        with self.outside(), wide(leaf.dtype.name in WIDE):
+            return jnp.copy(leaf)  # a training step donates it
 
     def synchronize(self, device: str | None = None) -> None:
         where = device_of(device)
@@ -231,5 +259,13 @@ class JaxBackend:
             self.emit, lambda value: self.array(value, device), training, inference, values, updates
         )
 
+    def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:
+        from unifront_jax.module import JaxModule
+
+        if not isinstance(module, JaxModule):
+            raise ArgumentError(f"Weights come back from what lower('jax') gave, not from {type(module)}.")
+        return module.weights(given)
+
 
 BACKEND = JaxBackend()
+refuse_after_fork(BACKEND, lambda: devices_by_name.cache_info().currsize > 0)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unifront.errors import ArgumentError, ShapeError
+from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.ir.emit import Rows, emit
 from unifront.ir.graph import Graph, Variable
 from unifront.opset.replay import expand
@@ -52,6 +52,7 @@ class GraphModule(tf.Module):
         self._all = list(
             named.values()
         )  # first in the alphabet, so that `variables` are in the model's order
+        self._paths = tuple(named)
         for name, variable in named.items():
             _place(self, name, variable)
         run = _runner(self, graphs, rows, named, updates)
@@ -69,6 +70,14 @@ class GraphModule(tf.Module):
     def __call__(self, *inputs: Any, training: bool = False) -> Any:
         """The model's outputs: a tensor, or a tuple of them."""
         return self._concrete[bool(training)](*self._checked(inputs))
+
+    def weights(self, given: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
+        """The weights by their paths; of ``given``, by path, in place of its own."""
+        own = dict(zip(self._paths, self._all, strict=True))
+        for name in given or ():
+            if name not in own:
+                raise UnknownName("weight of the model:", name, own)
+        return {name: np.asarray(value) for name, value in (own if given is None else given).items()}
 
     def _checked(self, inputs: Sequence[Any]) -> list[Any]:
         if len(inputs) != len(self._specs):

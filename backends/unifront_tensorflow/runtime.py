@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from contextlib import AbstractContextManager
+from functools import cache, wraps
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from unifront.backends import Array, Step, StepPlan, StepState
+from unifront.backends import Array, Step, StepPlan, StepState, refuse_after_fork
 from unifront.dtypes import dtype_of, key
-from unifront.errors import UnknownName
+from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.dims import symbol
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
@@ -47,6 +48,21 @@ def device_name(device: str | None) -> str | None:
         return None
     kind, _, number = device.partition(":")
     return f"/device:{kind.upper()}:{number or 0}"
+
+
+@cache
+def _short_name(device: str) -> str | None:
+    """``"cpu"`` or ``"gpu:0"`` of TensorFlow's name of a device; None for no device in particular."""
+    kind, _, number = device.rpartition("device:")[2].lower().partition(":")
+    if not number:
+        return None
+    return kind if (kind, number) == ("cpu", "0") else f"{kind}:{number}"
+
+
+def _count(kind: str) -> int:
+    """How many (logical) devices there are; asking for their list would fix their configuration."""
+    configured = map(tf.config.get_logical_device_configuration, tf.config.list_physical_devices(kind))
+    return sum(1 if devices is None else len(devices) for devices in configured)
 
 
 def spec_of(type_: TensorType, name: str | None = None) -> tf.TensorSpec:
@@ -162,23 +178,11 @@ class TensorFlowBackend:
     name = "tensorflow"
 
     def rows(self, device: str | None = None) -> Rows:
-        def constant(array: np.ndarray) -> Array:
-            return self.array(array, device)
-
-        return Rows(
-            self.name,
-            lower.TABLE,
-            constant,
-            size,
-            lower.STORAGE,
-            lower.UNSUPPORTED,
-            lower.IN_PLACE,
-            Reference.read,
-        )
+        return _rows(self, device)
 
     def devices(self) -> tuple[str, ...]:
-        gpus = tf.config.list_physical_devices("GPU")
-        return (*(f"gpu:{i}" for i in range(len(gpus))), "cpu")
+        gpus, cpus = map(_count, ("GPU", "CPU"))
+        return (*(f"gpu:{i}" for i in range(gpus)), "cpu", *(f"cpu:{i}" for i in range(1, cpus)))
 
     def version(self) -> str:
         return str(tf.__version__)
@@ -198,6 +202,25 @@ class TensorFlowBackend:
 
     def key(self, seed: int, device: str | None = None) -> Key:
         return key_of(int(seed))
+
+    def device_of(self, array: Array) -> str | None:
+        return _short_name((array.seed if type(array) is Key else array).device)
+
+    def outside(self) -> AbstractContextManager[Any]:
+        return tf.init_scope()
+
+    def leaf(self, array: Array, trainable: bool, into: Array | None = None) -> tf.Variable:
+        if into is None or (trainable and not into.trainable):
+            if _is_variable(array) and array.trainable >= trainable:
+                return array
+            with tf.init_scope(), tf.device(array.device):
+                return tf.Variable(array, trainable=trainable)
+        if into is not array:
+            into.assign(array)
+        return into
+
+    def plain(self, leaf: Array) -> Array:
+        return leaf
 
     def synchronize(self, device: str | None = None) -> None:
         tf.test.experimental.sync_devices()
@@ -221,5 +244,39 @@ class TensorFlowBackend:
 
         return GraphModule(training, inference, values, updates, self.rows(), device)
 
+    def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:
+        from unifront_tensorflow.module import GraphModule
+
+        if not isinstance(module, GraphModule):
+            raise ArgumentError(
+                f"Weights come back from what lower('tensorflow') gave, not from {type(module)}."
+            )
+        return module.weights(given)
+
+
+@cache
+def _rows(backend: TensorFlowBackend, device: str | None) -> Rows:
+    def constant(array: np.ndarray) -> Array:
+        return backend.array(array, device)
+
+    table = lower.TABLE
+    if device is not None and device != backend.devices()[0]:  # where TensorFlow runs what it is not told of
+        table = {op: _on(device, row) for op, row in table.items()}
+    return Rows(
+        backend.name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED, lower.IN_PLACE, Reference.read
+    )
+
+
+def _on(device: str, row: Callable[..., Any]) -> Callable[..., Any]:
+    name = device_name(device)
+
+    @wraps(row)
+    def call(*operands: Any, **attributes: Any) -> Any:
+        with tf.device(name):
+            return row(*operands, **attributes)
+
+    return call
+
 
 BACKEND = TensorFlowBackend()
+refuse_after_fork(BACKEND, lambda: _rows.cache_info().currsize > 0)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import cache
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache, lru_cache
 from typing import Any
 
 import ml_dtypes
@@ -61,12 +63,30 @@ class TorchBackend:
     def type_of(self, array: Array) -> TensorType:
         if isinstance(array, HostKey):
             return TensorType(key_dtype)
-        if array.dtype not in UNIFRONT:
-            raise DTypeError(f"unifront has no dtype for a tensor of {array.dtype}; cast it first.")
-        return TensorType(UNIFRONT[array.dtype], tuple(array.shape))
+        return _type(array.dtype, array.shape)
 
     def key(self, seed: int, device: str | None = None) -> HostKey:
         return HostKey(seed)
+
+    def device_of(self, array: Array) -> str:
+        return _name_of(array.device)
+
+    @contextmanager
+    def outside(self) -> Iterator[None]:
+        with torch.inference_mode(False), torch.no_grad():
+            yield
+
+    def leaf(self, array: Any, trainable: bool, into: Any | None = None) -> torch.nn.Parameter:
+        with self.outside():
+            records = trainable and array.is_floating_point()
+            if into is None:
+                return torch.nn.Parameter(array.detach().clone(), requires_grad=records)
+            if array.data_ptr() != into.data_ptr() or array.stride() != into.stride():
+                into.copy_(array)
+            return into.requires_grad_(records)
+
+    def plain(self, leaf: torch.Tensor) -> torch.Tensor:
+        return leaf.detach()
 
     def synchronize(self, device: str | None = None) -> None:
         kind = (device or self.devices()[0]).partition(":")[0]
@@ -102,6 +122,26 @@ class TorchBackend:
 
         return GraphModule(self, training, inference, values, updates, device)
 
+    def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:
+        from unifront_torch.module import GraphModule
+
+        module = getattr(module, "_orig_mod", module)  # what torch.compile wraps
+        if not isinstance(module, GraphModule):
+            raise ArgumentError(f"Weights come back from what lower('torch') gave, not from {type(module)}.")
+        return module.weights(given)
+
+
+@lru_cache(4096)
+def _type(dtype: torch.dtype, shape: torch.Size) -> TensorType:
+    if dtype not in UNIFRONT:
+        raise DTypeError(f"unifront has no dtype for a tensor of {dtype}; cast it first.")
+    return TensorType(UNIFRONT[dtype], tuple(shape))
+
+
+@cache
+def _name_of(device: torch.device) -> str:
+    return str(device)
+
 
 @cache
 def _devices() -> tuple[str, ...]:
@@ -117,6 +157,16 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
 
     table: dict[Op, Any] = {**TABLE, **drawn_on(device), CONSTANT: lambda value: constant(value.numpy())}
     return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED, IN_PLACE)
+
+
+def _one_thread_after_fork() -> None:
+    """A forked process has none of the threads that share out an operation on the CPU, and would wait for them."""
+    if _rows.cache_info().currsize:
+        torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_one_thread_after_fork)
 
 
 class Inference:

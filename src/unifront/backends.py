@@ -8,8 +8,8 @@ is moving arrays and compiling programs. Nothing in unifront knows more of a fra
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unifront.dtypes import key as key_dtype
-from unifront.errors import ArgumentError, BackendMissing, UnknownName
+from unifront.errors import ArgumentError, BackendMissing, ForkError, UnknownName, UnsupportedOp
 from unifront.ir.emit import Rows
 from unifront.ir.graph import Graph
 from unifront.ir.layouts import Storage
@@ -121,6 +121,27 @@ class Backend(Protocol):
     def key(self, seed: int, device: str | None = None) -> Array:
         """A random key."""
 
+    def device_of(self, array: Array) -> str | None:
+        """The device of a native array; None where it has no single one (several hold it, or it is traced)."""
+        return self.devices()[0]
+
+    def outside(self) -> AbstractContextManager[Any]:
+        """A block whose work is no part of a trace or gradient that the framework records around it."""
+        return nullcontext()
+
+    def leaf(self, array: Array, trainable: bool, into: Array | None = None) -> Array:
+        """A copy of ``array`` as the framework's own training takes a weight: a leaf of its autograd.
+
+        Args:
+            trainable: whether gradients are recorded for it.
+            into: an earlier leaf of the weight, which takes the value in place if the framework can.
+        """
+        return array
+
+    def plain(self, leaf: Array) -> Array:
+        """The value of a leaf for a program: nothing is recorded for it, and it may be overwritten."""
+        return leaf
+
     def synchronize(self, device: str | None = None) -> None:
         """Wait until the device has done all work given to it."""
 
@@ -139,6 +160,16 @@ class Backend(Protocol):
     ) -> Any:  # fmt: skip
         """The model as the framework's own kind of module; see ``Model.lower``."""
 
+    def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:
+        """The weights of what `module` made by their paths, as NumPy in the canonical layout.
+
+        Args:
+            given: values in place of the module's own, called and laid out as the framework's modules do it.
+
+        Raises `ArgumentError` for another module, `UnknownName` for a weight that it has not.
+        """
+        raise UnsupportedOp(f"The backend {self.name!r} gives no weights back.")
+
 
 @dataclass(frozen=True)
 class Placement:
@@ -152,7 +183,7 @@ class Placement:
         return f"{self.name}:{self.device}"
 
 
-_default: ContextVar[str | None] = ContextVar("unifront_backend", default=None)
+_default: ContextVar[str | Placement | None] = ContextVar("unifront_backend", default=None)
 _process_default: list[str] = []
 
 
@@ -205,7 +236,7 @@ def set_backend(name: str | None) -> None:
 
 
 @contextmanager
-def use_backend(name: str) -> Iterator[Placement]:
+def use_backend(name: str | Placement) -> Iterator[Placement]:
     """A ``with`` block in which ``name`` is the default backend of this thread or task."""
     token = _default.set(name)
     try:
@@ -217,7 +248,7 @@ def use_backend(name: str) -> Iterator[Placement]:
 def default_name() -> str:
     """The default: of ``with uf.backend``, of `set_backend`, ``UNIFRONT_BACKEND``, or the first installed."""
     chosen = _default.get() or (_process_default[-1] if _process_default else None)
-    return chosen or os.environ.get(DEFAULT_VARIABLE) or installed()[0]
+    return str(chosen or os.environ.get(DEFAULT_VARIABLE) or installed()[0])
 
 
 def placement(name: str | Placement | None = None) -> Placement:
@@ -226,6 +257,9 @@ def placement(name: str | Placement | None = None) -> Placement:
         return name
     if not isinstance(name, str | None):
         raise ArgumentError(f"A backend is a name, such as 'torch' or 'jax:gpu:0', not {name!r}.")
+    default = _default.get()
+    if name is None and isinstance(default, Placement):
+        return default
     head, _, device = (name or default_name()).partition(":")
     backend = get_backend(head)
     devices = backend.devices()
@@ -251,6 +285,30 @@ class HostKey(int):
         return HostKey(mixed ^ (mixed >> 31))
 
 
+def refuse_after_fork(backend: Any, was_used: Callable[[], bool]) -> None:
+    """Make ``backend`` raise `ForkError` for whatever it is asked in a forked process, if ``was_used()`` then.
+
+    For frameworks with threads of their own: a fork copies none of them, and waits for them in vain.
+    """
+
+    def fail(own: Any, name: str) -> Any:
+        if name.startswith("__") or name == "name":
+            return object.__getattribute__(own, name)
+        raise ForkError(
+            f"This process was forked from one in which {backend.name} was in use, whose threads it has not; "
+            "any work here would hang. Start processes afresh, for example with "
+            'multiprocessing.get_context("spawn"), or fork before the first use.'
+        )
+
+    def mark() -> None:
+        if was_used():
+            # Another class for the object: calls in other processes pay nothing.
+            backend.__class__ = type("Forked", (type(backend),), {"__getattribute__": fail})
+
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=mark)
+
+
 _ALIASES = {"jaxlib": "jax"}
 
 
@@ -267,7 +325,12 @@ def _owner(kind: type) -> str | None:
     return None
 
 
+@cache
+def _backend_of_kind(kind: type) -> Backend | None:
+    name = _owner(kind)
+    return None if name is None else get_backend(name)
+
+
 def backend_of(array: Any) -> Backend | None:
     """The backend whose native array this is; None for anything else (scalars, lists, host keys)."""
-    name = _owner(type(array))  # type: ignore[arg-type]  # mypy takes no class for hashable
-    return None if name is None else get_backend(name)
+    return _backend_of_kind(type(array))  # type: ignore[arg-type]  # mypy takes no class for hashable

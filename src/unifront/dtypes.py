@@ -16,7 +16,7 @@ import numpy as np
 from unifront.errors import DTypeError, UnknownName
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # there is one object of each, which comparing relies on
 class DType:
     """An element type: ``name``, ``kind`` (``b``, ``i``, ``u``, ``f`` or ``k`` for random keys), ``bits``."""
 
@@ -41,6 +41,9 @@ class DType:
 
     def __repr__(self) -> str:
         return self.name
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return dtype_of, (self.name,)  # there is one object of each
 
 
 bool_ = DType("bool", "b", 8)

@@ -64,6 +64,10 @@ class BackendMissing(UnifrontError, ImportError):
     """The framework behind a backend is not installed."""
 
 
+class ForkError(UnifrontError, RuntimeError):
+    """A framework that was in use is asked to work in a forked process, where it would wait for ever."""
+
+
 class UnsupportedOp(UnifrontError, NotImplementedError):
     """A backend has no row for an operation; the reason is in the message."""
 

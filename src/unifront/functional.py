@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -52,6 +53,55 @@ def calls_below(outputs: Sequence[Symbolic], inputs: Sequence[Symbolic]) -> Iter
             for leaf in reversed(tree.leaves([call.args, dict(call.kwargs)])):
                 if isinstance(leaf, Symbolic):
                     push(leaf)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tensor in a list of calls: the ``index``-th result of the call ``number``."""
+
+    number: int
+    index: int
+    type: TensorType
+    name: str
+
+
+Listed = tuple[list[tuple[Any, Any, Any]], Any]
+
+
+def listed(calls: Sequence[Call], tensors: Any) -> Listed:
+    """The calls, each after those it needs, and a structure of their tensors, without references from one to
+    another: to copy or pickle, which would follow them as deep as the model is."""
+    numbers = {id(call): number for number, call in enumerate(calls)}
+
+    def place(leaf: Any) -> Any:
+        if not isinstance(leaf, Symbolic) or leaf.call is None:
+            return leaf
+        return Place(numbers[id(leaf.call)], leaf.index, leaf.type, leaf.name)
+
+    flat = [
+        (call.function, tree.map_leaves(place, call.args), tree.map_leaves(place, dict(call.kwargs)))
+        for call in calls
+    ]
+    return flat, tree.map_leaves(place, tensors)
+
+
+def unlisted(given: Listed) -> tuple[list[Call], Any]:
+    """The calls and tensors that `listed` was given."""
+    calls: list[Call] = []
+    known: dict[tuple[int, int], Symbolic] = {}
+
+    def tensor(leaf: Any) -> Any:
+        if not isinstance(leaf, Place):
+            return leaf
+        place = (leaf.number, leaf.index)
+        if place not in known:
+            known[place] = Symbolic(leaf.type, leaf.name, calls[leaf.number], leaf.index)
+        return known[place]
+
+    flat, tensors = given
+    for function, args, kwargs in flat:
+        calls.append(Call(function, tree.map_leaves(tensor, args), tree.map_leaves(tensor, kwargs)))
+    return calls, tree.map_leaves(tensor, tensors)
 
 
 def named_types(inputs: Sequence[InputTensor], keys: Sequence[str] = ()) -> dict[str, TensorType]:

@@ -7,12 +7,12 @@ from functools import wraps
 from typing import Any
 
 from unifront import tree
-from unifront.backends import Backend, backend_of, get_backend, placement
+from unifront.backends import Backend, Placement, backend_of, get_backend, placement
 from unifront.errors import ArgumentError, UnsupportedOp
 from unifront.opset.gradient import GRADIENT, eager_gradient, traced_gradient
-from unifront.opset.tensor import Symbolic, Traced, active_builder, builder_of, current_overlay, update
+from unifront.opset.tensor import Symbolic, Traced, active_builder, builder_of, update
 from unifront.opset.tensor import native as native_on
-from unifront.weights import Variable
+from unifront.weights import Variable, current_overlay
 
 
 def value_and_grad(function: Callable[..., Any], wrt: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
@@ -111,7 +111,7 @@ def _now(
         )
     outer = current_overlay()
     value, of_variables, of_arguments, overlay = eager_gradient(
-        function, row, lambda one: native_on(one, backend), variables, chosen, ()
+        function, row, lambda one: _native(one, backend), variables, chosen, ()
     )
     if outer is not None:
         outer.updates.update(overlay.updates)
@@ -120,6 +120,15 @@ def _now(
         for variable, new in overlay.updates.values():
             update(variable, new)
     return value, of_variables, of_arguments
+
+
+def _native(operand: Any, backend: Backend) -> Any:
+    """``operand`` as an array of ``backend``: of a variable its value, or what stands for it, rather than the leaf that
+    the framework's own autograd would record at."""
+    overlay = current_overlay()
+    if not isinstance(operand, Variable) or (overlay is not None and overlay.read(operand) is not None):
+        return native_on(operand, backend)
+    return operand.native(Placement(backend, backend.devices()[0], backend.name), None, at_home=True)
 
 
 def _backend(variables: Sequence[Variable], leaves: Sequence[Any]) -> Backend:

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from unifront import tree
-from unifront.backends import Placement, placement
+from unifront.backends import Placement, backend_of, placement
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, UnknownName
 from unifront.functional import (
     calls_below,
     find_layer,
     flatten_like,
     in_order,
+    listed,
     named_types,
     numbered,
     replay,
     set_trainable,
     static_shapes,
+    unlisted,
 )
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
@@ -30,7 +32,7 @@ from unifront.layers.input import BATCH, Input, InputTensor
 from unifront.layers.layer import Layer, parameters, snake_case
 from unifront.opset.tensor import Call, Symbolic
 from unifront.reference import simplified
-from unifront.trace import Tracing, renamed, trace
+from unifront.trace import MAKING, Tracing, renamed, trace
 
 COMPILED_AT_DEFAULT = {
     "auto_scale_loss": True, "jit_compile": "auto", "run_eagerly": False, "steps_per_execution": 1,
@@ -258,8 +260,8 @@ class Model(Layer):
 
     def _take(self, inputs: Any) -> None:
         keys = list(inputs) if isinstance(inputs, dict) else ()
-        self._input_types = named_types(tree.leaves(inputs), keys)
         self.input_structure = numbered(inputs)
+        self._input_types = named_types(tree.leaves(inputs), keys)  # last: by it others see that all is known
 
     @property
     def has_free_inputs(self) -> bool:
@@ -275,7 +277,9 @@ class Model(Layer):
         """The model's graph for training or inference, with the live variables; made once and kept."""
         key = (training, self.trainable_state(), tuple(self.input_types.items()))
         if key not in self._tracings:
-            self._tracings[key] = self._traced(training)
+            with MAKING:
+                if key not in self._tracings:  # by another thread, while this one waited
+                    self._tracings[key] = self._traced(training)
         return self._tracings[key]
 
     def _traced(self, training: bool) -> Tracing:
@@ -324,6 +328,16 @@ class Model(Layer):
         if self.has_free_inputs:
             self._take(_inputs_of(input_shape))
         self.trace()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles: layers, weights and how they are compiled; graphs and programs are made anew."""
+        own = {**super().__getstate__(), "_tracings": {}, "programs": {}}
+        own["_calls"] = listed(self._calls, (self._inputs, self._outputs))
+        return {key: value for key, value in own.items() if key not in ("_inputs", "_outputs")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        calls, (inputs, outputs) = unlisted(state["_calls"])
+        super().__setstate__({**state, "_calls": calls, "_inputs": inputs, "_outputs": outputs})
 
     def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if type(self).build is Model.build:
@@ -536,7 +550,7 @@ class Model(Layer):
                 variable.native(backend)
         return self
 
-    def lower(self, backend: str | None = None) -> Any:
+    def lower(self, backend: str | Placement | None = None) -> Any:
         """The model in the framework's own form, with copies of the weights, yours to keep.
 
         Args:
@@ -603,11 +617,53 @@ class Model(Layer):
 
         save_weights(self, path)
 
-    def load_weights(self, path: str | Path) -> None:
-        """Take the weights of a file of `save_weights`. See `unifront.saving.load_weights`."""
+    def load_weights(self, source: Any) -> None:
+        """Take weights back: all of them, or none. They stay the model's own, in its paths and layouts.
+
+        Args:
+            source: a file of `save_weights`; or what `lower` gave, after its training: a module, the
+                ``state_dict`` of a torch module, or for JAX the dicts ``(params, state)``.
+
+        Raises `FileFormatError` for a file that does not fit (see `unifront.saving.load_weights`); for a module
+        `UnknownName` or `ArgumentError` naming the weight that is not the model's or is missing, `ShapeError`.
+
+        Example::
+
+            net = model.lower("torch")
+            model.load_weights(net)  # after training it
+        """
         from unifront.saving import load_weights
 
-        load_weights(self, path)
+        if isinstance(source, str | Path):
+            load_weights(self, source)
+        else:
+            self._take_back(source)
+
+    def _take_back(self, source: Any) -> None:
+        module, given = source, None
+        if isinstance(source, Mapping | tuple | list):
+            parts = [source] if isinstance(source, Mapping) else source
+            given = {name: value for part in parts for name, value in dict(part).items()}
+        backend = backend_of(source) if given is None else backend_of(next(iter(given.values()), None))
+        if backend is None or (given is None and backend.name == "numpy"):
+            raise ArgumentError(f"Weights are in a file, or in what lower() gave; not in {type(source)}.")
+        if given is not None:
+            module = self.lower(Placement(backend, backend.devices()[-1], backend.name))
+        found = backend.weights_of(module, given)
+        paths = self.variable_paths()
+        wanted = {paths[id(variable)]: variable for variable in self.weights}
+        for name in found:
+            if name not in wanted:
+                raise UnknownName(f"weight of {self.name}:", name, wanted)
+        needed = () if given is None else backend.weights_of(module)
+        missing = [name for name in needed if name not in found]
+        if missing:
+            raise ArgumentError(
+                f"The weights of {self.name!r} are to come back, but {missing[0]!r} is missing."
+            )
+        checked = {name: wanted[name].checked(value) for name, value in found.items()}
+        for name, value in checked.items():
+            wanted[name].assign(value)
 
 
 def _inputs_of(shape: Any) -> Any:

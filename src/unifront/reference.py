@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.backends import Array, HostKey, Step, StepPlan, StepState
+from unifront.backends import Array, Backend, HostKey, Step, StepPlan, StepState
 from unifront.dtypes import dtype_of, key
 from unifront.errors import ArgumentError, UnsupportedOp
 from unifront.ir import passes
@@ -84,7 +84,7 @@ def _widen(operand: Any) -> Any:
     return operand
 
 
-class NumPyBackend:
+class NumPyBackend(Backend):
     """Runs graphs on the host, one operation at a time. It does not differentiate, so it does not train."""
 
     name = "numpy"

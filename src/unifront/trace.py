@@ -6,11 +6,13 @@ from, the masks that travel beside tensors, and the losses that layers add.
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -67,6 +69,15 @@ class CallContext:
     def set_mask(self, tensor: Any, mask: Any) -> None:
         self.masks[id(tensor)] = (tensor, mask)  # the tensor is kept, so that its id stays its own
 
+
+MAKING = RLock()
+"""Held by whoever makes what is made once and kept: weights, graphs, programs. One for all, so that nobody waits
+in a circle; a thread that holds it may take it again."""
+
+if hasattr(
+    os, "register_at_fork"
+):  # held while forking, so that in the new process nobody who is not there holds it
+    os.register_at_fork(before=MAKING.acquire, after_in_parent=MAKING.release, after_in_child=MAKING.release)
 
 _context: ContextVar[CallContext | None] = ContextVar("unifront_call", default=None)
 _seed: list[int] = []
@@ -214,4 +225,4 @@ def renamed(tracing: Tracing, paths: Mapping[int, str]) -> Tracing:
 
 def is_trainable(variable: Variable) -> bool:
     """Whether optimizers change ``variable``: it is trainable, and so is every layer around it."""
-    return variable.trainable and all(layer.trainable for layer in variable.owners)
+    return variable.trains

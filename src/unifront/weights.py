@@ -8,12 +8,17 @@ Keras's; a backend that keeps another one says so as a reversible `Storage`, app
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from types import EllipsisType
 from typing import Any, Protocol
+from weakref import ref
 
 import numpy as np
 
-from unifront.backends import Array, Backend, Placement, placement
+from unifront.backends import Array, Backend, Placement, backend_of, placement
 from unifront.dtypes import DType, DTypeLike, dtype_of
 from unifront.errors import DTypeError, ShapeError
 from unifront.ir.layouts import Storage
@@ -58,12 +63,17 @@ class Variable:
         self.trainable = trainable
         self.regularizer = regularizer
         self.owners: tuple[Any, ...] = ()
+        self._start(initial)
+
+    def _start(self, initial: np.ndarray | Callable[[], np.ndarray]) -> None:
         self._initial: np.ndarray | Callable[[], np.ndarray] | None = initial
         self._value: Any = None
         self._home: Placement | None = HOST
         self._storage: Storage | None = None
         self._lease: Lease | None = None
         self._readers: set[int] = set()
+        self._leaf_for: bool | None = None
+        self._leaves: dict[str, ref[Any]] = {}
 
     @property
     def name(self) -> str:
@@ -85,12 +95,15 @@ class Variable:
         return "host" if self._home is None else str(self._home)
 
     def _settle(self) -> None:
-        if self._lease is not None:
-            self._lease.give_back()
+        lease = self._lease
+        if lease is not None:
+            lease.give_back()
         if self._initial is not None:
-            value = self._initial() if callable(self._initial) else self._initial
-            self._initial = None
-            self._value = self.checked(value)
+            with MOVING:
+                if self._initial is not None:
+                    value = self._initial() if callable(self._initial) else self._initial
+                    self._value = self.checked(value)
+                    self._initial = None
 
     def checked(self, value: Any, copy: bool | None = True) -> np.ndarray:
         """``value`` as an array of the variable's dtype; `ShapeError` or `DTypeError` if it does not fit."""
@@ -105,12 +118,12 @@ class Variable:
 
     def numpy(self) -> np.ndarray:
         """The value in the canonical layout, as a NumPy array of its own."""
+        self._settle()
         with MOVING:
-            self._settle()
             if self._home is None:
                 return np.array(self._value)
-            value = self._storage.from_native(self._value) if self._storage else self._value
-            return np.array(self._home.backend.numpy(value))
+            with self._home.backend.outside():
+                return np.array(self._home.backend.numpy(_stored(self._value, self._storage, None)))
 
     recorded: Callable[[Variable, Any], bool] | None = None
     """Whether a graph being traced takes an assignment; set by `unifront.opset`, which knows of graphs."""
@@ -124,18 +137,42 @@ class Variable:
         raise NotImplementedError  # defined by unifront.opset.operators, as arithmetic is
 
     def assign(self, value: Any, *, copy: bool = True) -> None:
-        """Replace the value by an array of its shape, cast to its dtype. Its home becomes the host.
+        """Replace the value by an array of its shape, cast to its dtype.
 
-        Without ``copy`` an array of the right dtype becomes the value itself; nobody else may hold it then.
-        While a graph is traced this is an update in that graph, see `unifront.opset.tensor.update`.
+        An array of a framework stays on its device, which becomes the home; anything else has its home on the
+        host. A leaf that was given out takes the value in place, where its framework can. Without ``copy`` an array
+        of NumPy of the right dtype becomes the value itself; nobody else may hold it then. While a graph is traced
+        this is an update in that graph, see `unifront.opset.tensor.update`.
         """
         if self.recorded is not None and self.recorded(self, value):
             return
-        checked = self.checked(value, copy or None)
+        backend = backend_of(value)
+        if backend is not None and backend.name != "numpy" and self._take(value, backend):
+            return
+        checked = self.checked(value if backend is None else backend.numpy(value), copy or None)
         with MOVING:
             self._initial = None  # never made, when replaced before its first use
             self._settle()
-            self._value, self._home, self._storage = checked, HOST, None
+            self._value, self._home, self._storage, self._leaf_for = checked, HOST, None, None
+
+    def _take(self, value: Array, backend: Backend) -> bool:
+        """Keep ``value`` on its own device; False if it has another type, or its device keeps no values."""
+        if backend.type_of(value) != self.type:
+            return False
+        device = backend.device_of(value)
+        if device is None:  # traced: it is written into the leaf as part of the trace
+            place = self._home if self._home is not None and self._home.backend is backend else None
+            place = place or Placement(backend, backend.devices()[0], backend.name)
+            self.native(place)
+        else:
+            place = Placement(backend, device, backend.name)
+            if device not in backend.devices():
+                return False
+        with MOVING:
+            self._initial = None
+            self._settle()
+            self._keep_leaf(value, place)
+        return True
 
     def retype(self, dtype: DTypeLike) -> None:
         """Hold the value in another dtype from now on."""
@@ -144,20 +181,54 @@ class Variable:
         if value is not None:
             self.assign(value)
 
-    def native(self, where: str | Placement, storage: Storage | None = None) -> Array:
-        """The value as a native array at ``where`` in the layout ``storage``, which becomes its home."""
-        place = placement(where)
+    @property
+    def value(self) -> Array:
+        """The value as the framework's own training takes it, where it is, else on the default backend.
+
+        In PyTorch a ``torch.nn.Parameter``, in TensorFlow a ``tf.Variable``, the same one as long as anybody
+        holds it: gradients are found at it, and what an optimizer does to it is the variable's value. In JAX
+        an array, which never changes.
+        """
+        overlay = _overlay.get()
+        stand_in = None if overlay is None else overlay.read(self)
+        if stand_in is not None:
+            return stand_in
+        self._settle()
+        return self.native(self._home or placement())
+
+    @property
+    def trains(self) -> bool:
+        """Whether optimizers change it: it is trainable, and so is every layer around it."""
+        return self.trainable and all(layer.trainable for layer in self.owners)
+
+    def native(
+        self, where: str | Placement, storage: Storage | EllipsisType | None = ..., *, at_home: bool = False
+    ) -> Array:
+        """The value as a native array at ``where``, which becomes its home.
+
+        Args:
+            where: a backend, or a device of it. A device that keeps no values (PyTorch's ``meta``) gets a copy.
+            storage: the layout that a program wants. Unless given the array is in the canonical layout, and
+                a leaf that the framework's own autograd differentiates by; see `value`.
+            at_home: any device of the backend will do.
+        """
+        as_leaf = storage is ...
+        if as_leaf:
+            overlay = _overlay.get()
+            stand_in = None if overlay is None else overlay.read(self)
+            if stand_in is not None:
+                return stand_in
+        place = where if isinstance(where, Placement) else placement(where)
+        if at_home and self._home is not None and self._home.backend is place.backend:
+            place = self._home
+        self._readers.add(threading.get_ident())
+        if self._lease is None and self._home == place:
+            if as_leaf and self._leaf_for is not None and self._leaf_for == self.trains:
+                return self._value
+            if not as_leaf and self._leaf_for is None and self._storage is storage:
+                return self._value
         with MOVING:
-            self._settle()
-            if self._home is None or str(self._home) != str(place):
-                self._value = place.backend.array(self.numpy(), place.device)
-                self._home, self._storage = place, None
-            if self._storage is not storage:
-                value = self._storage.from_native(self._value) if self._storage else self._value
-                self._value = storage.to_native(value) if storage else value
-                self._storage = storage
-            self._readers.add(threading.get_ident())
-            return self._value
+            return self._move(place, None if isinstance(storage, EllipsisType) else storage, as_leaf)
 
     def owned(self, where: Placement, storage: Storage | None = None) -> Array:
         """`native`, for somebody who will overwrite it: a copy, if another thread may still be using the array."""
@@ -167,22 +238,109 @@ class Variable:
         self._readers.clear()
         return value
 
+    def _move(self, place: Placement, storage: Storage | None, as_leaf: bool) -> Array:
+        self._settle()
+        backend = place.backend
+        with backend.outside():
+            if self._home is None or self._home != place:
+                value = backend.array(self.numpy(), place.device)
+                if place.device not in backend.devices():  # there it would be lost
+                    return backend.leaf(value, self.trains) if as_leaf else _stored(value, None, storage)
+                self._value, self._home, self._storage, self._leaf_for = value, place, None, None
+            elif self._leaf_for is not None and not as_leaf:
+                self._value, self._leaf_for = backend.plain(self._value), None
+            if self._storage is not storage:
+                self._value = _stored(self._value, self._storage, storage)
+                self._storage = storage
+            if as_leaf and self._leaf_for != self.trains:
+                self._keep_leaf(self._value, place)
+        return self._value
+
+    def _keep_leaf(self, value: Array, place: Placement) -> None:
+        """Make ``value`` the leaf at ``place``: the one of before, if somebody still holds it."""
+        known = self._leaves.get(str(place))
+        trains = self.trains
+        leaf = place.backend.leaf(value, trains, None if known is None else known())
+        with suppress(TypeError):  # what takes no weak reference has nothing to keep in step
+            self._leaves[str(place)] = ref(leaf)
+        self._value, self._home, self._storage, self._leaf_for = leaf, place, None, trains
+
     def lend(self, lease: Lease) -> None:
         """Mark the value as held by ``lease`` until it gives it back with `restore`."""
-        self._settle()
-        self._lease = lease
+        with MOVING:
+            self._settle()
+            self._lease = lease
 
     def restore(self, value: Array, place: Placement, storage: Storage | None) -> None:
         """Take the value back from a lease."""
-        self._lease, self._initial = None, None
+        self._lease, self._initial, self._leaf_for = None, None, None
         self._value, self._home, self._storage = value, place, storage
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.numpy(), dtype)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles: the value, and no lease, leaf or device."""
+        return {
+            "path": self.path, "type": self.type, "trainable": self.trainable, "owners": self.owners,
+            "regularizer": self.regularizer, "value": self.numpy(),
+        }  # fmt: skip
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self._start(state.pop("value"))
+        vars(self).update(state)
+
     def __repr__(self) -> str:
         kind = "trainable" if self.trainable else "fixed"
         return f"<Variable {self.path}: {self.type} {kind}>"
+
+
+def _stored(value: Array, have: Storage | None, wanted: Storage | None) -> Array:
+    """``value``, which lies in the layout ``have``, in the layout ``wanted``."""
+    if have is wanted:
+        return value
+    value = have.from_native(value) if have else value
+    return wanted.to_native(value) if wanted else value
+
+
+@dataclass
+class Overlay:
+    """Native arrays that stand for variables, by their id, in a block of eager calls, and what is assigned there.
+
+    ``used`` holds the ids of the variables that were read.
+    """
+
+    values: dict[int, Any] = field(default_factory=dict)
+    updates: dict[int, tuple[Variable, Any]] = field(default_factory=dict)
+    used: set[int] = field(default_factory=set)
+
+    def read(self, variable: Variable) -> Any:
+        """What stands for ``variable``; None for the variable itself."""
+        self.used.add(id(variable))
+        return self.values.get(id(variable))
+
+    def write(self, variable: Variable, value: Any) -> None:
+        """Let ``value`` stand for ``variable`` from now on."""
+        self.values[id(variable)] = value
+        self.updates[id(variable)] = (variable, value)
+
+
+_overlay: ContextVar[Overlay | None] = ContextVar("unifront_overlay", default=None)
+
+
+@contextmanager
+def overlaid(overlay: Overlay) -> Iterator[Overlay]:
+    """A block in which eager calls read and write variables in ``overlay``."""
+    token = _overlay.set(overlay)
+    try:
+        yield overlay
+    finally:
+        _overlay.reset(token)
+
+
+def current_overlay() -> Overlay | None:
+    """The overlay around this call."""
+    return _overlay.get()
 
 
 def backend_home(variable: Variable) -> Backend | None:

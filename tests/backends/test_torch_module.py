@@ -233,7 +233,7 @@ def test_torchs_own_compiler_takes_it_in_one_piece(name: str) -> None:
 def test_it_exports_with_a_free_batch(name: str) -> None:
     make, data = MODELS[name]
     net, x = make().lower("torch:cpu").eval(), data()
-    free = (({0: torch.export.Dim("batch")},),)  # of `forward(*inputs)`
+    free = ({0: torch.export.Dim("batch")},)
     exported = torch.export.export(net, (x,), dynamic_shapes=free)
     torch.testing.assert_close(exported.module()(x[:3]), net(x[:3]))
     torch.export.export(net.train(), (x,))

@@ -8,7 +8,8 @@ from unifront import ops
 from unifront.backends import get_backend, installed
 from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError, DTypeError, ShapeError
-from unifront.opset.tensor import type_of
+from unifront.opset.spec import OPS as ops_by_name
+from unifront.opset.tensor import bind, type_of
 from unifront.testing import assert_close
 from unifront.weights import Variable
 
@@ -198,3 +199,21 @@ def test_logical_operations_take_their_number_of_operands():
     with pytest.raises(ArgumentError, match="logical_and takes 2 operands; given were 1"):
         ops.logical_and(True)
     assert_close(ops.logical_and([1, 0], True), np.array([True, False]))
+
+
+def test_a_check_that_was_passed_admits_nothing_else():
+    spec = ops_by_name["sum"]
+    bind(spec, X, axes=(1,), keepdims=False)
+    for axes in ((1.0,), (True,)):
+        try:
+            expected = spec.infer(type_of(X), axes=axes, keepdims=False)
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            with pytest.raises(type(error)):
+                bind(spec, X, axes=axes, keepdims=False)
+        else:
+            assert type_of(bind(spec, X, axes=axes, keepdims=False)) == expected[0]
+    with pytest.raises(ArgumentError, match="keepdims is a bool, not 0"):
+        bind(spec, X, axes=(1,), keepdims=0)
+    assert ops.add(X, X).shape == (2, 3)
+    with pytest.raises(ShapeError, match="do not broadcast"):
+        ops.add(X, np.ones(2, "float32"))

@@ -403,7 +403,7 @@ def test_an_interrupt_leaves_the_weights_readable(error: type[BaseException], ba
 
 def test_frozen_layers_stay_and_thaw() -> None:
     model, x, y = compiled()
-    frozen = model.layers[0]
+    frozen = model.layers[1]  # after the InputLayer
     start = model.get_weights()
     frozen.trainable = False
     model.compile(uf.optimizers.SGD(0.1), cross_entropy())

@@ -30,7 +30,7 @@ _generators = _Generators()
 
 
 def _generator(device: torch.device, key: HostKey | None) -> torch.Generator | None:
-    if key is None:
+    if key is None or device.type == "meta":  # there nothing is drawn
         return None
     if device not in _generators.of:
         _generators.of[device] = torch.Generator(device)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from unifront import ops
@@ -12,22 +13,28 @@ from unifront.layers.layer import Layer, feature_size
 from unifront.opset.rules import show
 from unifront.opset.tensor import type_of
 
+
+def linear(x: Any) -> Any:
+    """``x`` itself."""
+    return x
+
+
 NAMES: dict[str, Callable[[Any], Any]] = {
-    "linear": lambda x: x,
+    "linear": linear,
     "relu": ops.relu,
     "relu6": ops.relu6,
     "sigmoid": ops.sigmoid,
     "tanh": ops.tanh,
-    "softmax": lambda x: ops.softmax(x, axis=-1),
-    "log_softmax": lambda x: ops.log_softmax(x, axis=-1),
+    "softmax": partial(ops.softmax, axis=-1),
+    "log_softmax": partial(ops.log_softmax, axis=-1),
     "softplus": ops.softplus,
     "softsign": ops.softsign,
     "silu": ops.silu,
     "swish": ops.silu,
-    "gelu": lambda x: ops.gelu(x, approximate=False),
+    "gelu": partial(ops.gelu, approximate=False),
     "elu": ops.elu,
     "selu": ops.selu,
-    "leaky_relu": lambda x: ops.leaky_relu(x, 0.2),
+    "leaky_relu": partial(ops.leaky_relu, negative_slope=0.2),
     "hard_sigmoid": ops.hard_sigmoid,
     "exponential": ops.exp,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -179,7 +180,7 @@ class Embedding(Layer):
         values, wanted = np.array(vectors), (self.input_dim, self.output_dim)
         if values.shape != wanted:
             raise ShapeError(f"Embedding: weights has the shape {values.shape}; {wanted} is needed.")
-        return lambda shape, dtype, rng: values
+        return _Given(values)
 
     def build(self, shape: Any) -> None:
         self.embeddings = self.add_weight(
@@ -209,3 +210,13 @@ class Masking(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """An initializer that draws nothing."""
+
+    values: np.ndarray
+
+    def __call__(self, shape: Any, dtype: Any, rng: Any) -> np.ndarray:
+        return self.values

@@ -23,12 +23,13 @@ from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
 from unifront.opset.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
 from unifront.trace import (
+    MAKING,
     CallContext,
     call_context,
     current_context,
     update,
 )
-from unifront.weights import Variable
+from unifront.weights import Overlay, Variable, overlaid
 
 
 class Layer(Weighted, Ended):
@@ -50,6 +51,7 @@ class Layer(Weighted, Ended):
 
     supports_masking = False
     autocast = True
+    autograph_info__ = None  # by this TensorFlow's AutoGraph knows what not to rewrite
     _is_building = False
     _nameless: Variable | None = None
 
@@ -139,7 +141,7 @@ class Layer(Weighted, Ended):
     def children(self) -> Iterator[Layer]:
         """Every child layer once, in the order they were set; lists may have grown since."""
         found: dict[int, Layer] = {}
-        for key, value in vars(self).items():
+        for key, value in list(vars(self).items()):  # another thread may be setting attributes
             for name, layer in _layers_in(key, value):
                 self._take_in(name, layer)
                 found.setdefault(id(layer), layer)
@@ -228,6 +230,61 @@ class Layer(Weighted, Ended):
         finally:
             outer.training = before
 
+    def stateless_call(
+        self,
+        trainable: Sequence[Any],
+        non_trainable: Sequence[Any],
+        *args: Any,
+        training: bool = False,
+        key: Any = None,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> tuple[Any, ...]:
+        """The layer as a pure function of its weights, for ``jax.grad``, ``jax.jit`` and ``torch.func``.
+
+        Args:
+            trainable: a native array for each of `trainable_weights`, in their order.
+            non_trainable: likewise for `non_trainable_weights`.
+            args: what the layer is called on, native arrays.
+            training: whether dropout drops and batch norm learns.
+            key: of this call's randomness: a ``jax.random.key``, or an int. Unless given one is drawn, which
+                under ``jax.jit`` is the same at every call.
+            return_losses: give also the list of the losses that layers add.
+
+        Returns:
+            ``(outputs, non_trainable)``, the latter with the new values, and the losses if asked for. The
+            layer's own weights stay as they are.
+
+        Raises `NotBuiltError` before the weights are made, `ArgumentError` for another number of values.
+
+        Example::
+
+            params = [weight.value for weight in layer.trainable_weights]
+            outputs, state = layer.stateless_call(params, state, x, training=True)
+        """
+        if trainable or non_trainable:
+            self._made_weights()
+        values: dict[int, Any] = {}
+        for what, weights, given in (
+            ("trainable", self.trainable_weights, trainable),
+            ("non-trainable", self.non_trainable_weights, non_trainable),
+        ):
+            if len(weights) != len(given):
+                raise ArgumentError(
+                    f"{self.name} has {len(weights)} {what} weights; {len(given)} values were given."
+                )
+            values.update(zip(map(id, weights), given, strict=True))
+        own = HostKey(key) if isinstance(key, int | np.integer) else key
+        context = CallContext(training=bool(training), key=own)
+        with overlaid(Overlay(values)), call_context(context), backend_of_arrays([args, kwargs, trainable]):
+            outputs = self._run(context, args, kwargs)
+        if len(self.weights) != len(values):
+            raise NotBuiltError(
+                f"{self.name} had no weights before this call, which made them; call it again."
+            )
+        state = [values[id(weight)] for weight in self.non_trainable_weights]
+        return (outputs, state, context.losses) if return_losses else (outputs, state)
+
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self._entered(context):
             recorder = context.recorder
@@ -281,8 +338,12 @@ class Layer(Weighted, Ended):
         return False
 
     def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if self.built:
-            return
+        if not self.built:
+            with MAKING:
+                if not self.built:  # by another thread, while this one waited
+                    self._build_for(args, kwargs)
+
+    def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         try:
             inspect.signature(self.call).bind(*args, **kwargs)
         except TypeError as error:
@@ -327,6 +388,15 @@ class Layer(Weighted, Ended):
             context.set_mask(after, context.mask_of(before))
         return after
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles: all but the identities of the layers inside, which are others' in a copy."""
+        return {key: value for key, value in vars(self).items() if key not in ("_known", "_is_building")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        found = (layer for key, value in state.items() for _, layer in _layers_in(key, value))
+        vars(self)["_known"] = {id(layer) for layer in found}
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
 
@@ -353,11 +423,12 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(build)
     def wrapped(layer: Layer, *shapes: Any) -> None:
-        if layer._is_building:  # the layer's own call, or super().build
-            build(layer, *shapes)
-        elif not layer.built:
-            with call_context(current_context() or CallContext()) as context, layer._entered(context):
-                layer._build(shapes)
+        with MAKING:
+            if layer._is_building:  # the layer's own call, or super().build
+                build(layer, *shapes)
+            elif not layer.built:
+                with call_context(current_context() or CallContext()) as context, layer._entered(context):
+                    layer._build(shapes)
 
     return wrapped
 

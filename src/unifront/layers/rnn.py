@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -253,7 +254,7 @@ class LSTM(Recurrent):
         use_cudnn: bool | str = "auto",
         **options: Any,
     ) -> None:
-        bias = _forget_bias(bias_initializer) if unit_forget_bias else bias_initializer
+        bias = _ForgetBias(initializers.get(bias_initializer)) if unit_forget_bias else bias_initializer
         super().__init__(
             units,
             activation,
@@ -332,12 +333,13 @@ class GRU(Recurrent):
         return (ops.add(ops.multiply(z, states[0]), ops.multiply(ops.subtract(1.0, z), new)),)
 
 
-def _forget_bias(initializer: Any) -> Callable[..., np.ndarray]:
-    draw = initializers.get(initializer)
+@dataclass(frozen=True)
+class _ForgetBias:
+    """Ones for the forget gate, the rest as ``draw`` says."""
 
-    def initial(shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
-        units = shape[0] // 4
+    draw: Callable[..., np.ndarray]
+
+    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        units, draw = shape[0] // 4, self.draw
         parts = [draw((units,), dtype, rng), np.ones(units, dtype.numpy), draw((2 * units,), dtype, rng)]
         return np.concatenate(parts)
-
-    return initial

@@ -39,6 +39,9 @@ def promoted(*operands: TensorLike) -> tuple[Any, ...]:
     """The operands cast to the dtype in which they meet; Python numbers follow the others."""
     if not operands:
         return ()
+    dtypes = [None if backend_of(o) is None else type_of(o).dtype for o in operands]
+    if dtypes[0] is not None and dtypes.count(dtypes[0]) == len(dtypes):  # as most often
+        return operands
     dtype = promote(*(o if _is_number(o) else type_of(o).dtype for o in operands))
     return tuple(_number(o, dtype) if _is_number(o) else cast(o, dtype) for o in operands)
 

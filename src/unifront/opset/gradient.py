@@ -20,8 +20,8 @@ from unifront.opset import elementwise, reduce
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.regions import close_regions, refilled, tensor_leaves, trace_region
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import Builder, Overlay, bind, lift, overlaid, type_of
-from unifront.weights import Variable
+from unifront.opset.tensor import Builder, bind, lift, type_of
+from unifront.weights import Overlay, Variable, overlaid
 
 Function = Callable[..., Any]
 

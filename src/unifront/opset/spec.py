@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.errors import ArgumentError, GraphError
+from unifront.errors import ArgumentError, GraphError, UnknownName
 from unifront.ir.dims import DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
@@ -103,8 +103,8 @@ class OpSpec:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
-    def __deepcopy__(self, memo: Any) -> OpSpec:
-        return self  # tables are keyed by it
+    def __reduce__(self) -> Any:
+        return registered, (self.name,)  # copies and what is unpickled are the operation itself
 
 
 OPS: dict[str, OpSpec] = {}
@@ -116,3 +116,10 @@ def register(spec: OpSpec) -> OpSpec:
     if OPS.setdefault(spec.name, spec) is not spec:
         raise GraphError(f"There are two operations called {spec.name!r}.")
     return spec
+
+
+def registered(name: str) -> OpSpec:
+    """The operation called ``name``; `UnknownName` if there is none (its module is not imported, perhaps)."""
+    if name not in OPS:
+        raise UnknownName("operation", name, OPS)
+    return OPS[name]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, ParamSpec
 
 import numpy as np
@@ -21,6 +22,7 @@ from unifront import tree
 from unifront.backends import (
     Backend,
     HostKey,
+    Placement,
     backend_of,
     default_name,
     get_backend,
@@ -33,8 +35,8 @@ from unifront.ir import graph as ir
 from unifront.ir.emit import emit
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import Shape, TensorType
-from unifront.opset.spec import OpSpec, Sample, register
-from unifront.weights import Variable
+from unifront.opset.spec import OPS, OpSpec, Sample, register
+from unifront.weights import Variable, current_overlay
 
 
 class Tensor:
@@ -213,12 +215,15 @@ class Builder:
         return Traced(self.variables[id(variable)][1], self)
 
     def update(self, variable: Variable, value: Any) -> None:
-        """Give ``variable`` the new ``value`` from here on; it must be of the variable's type."""
-        new = lift(value, self)
-        if new.type != variable.type:
+        """Give ``variable`` the new ``value`` from here on, cast to its dtype; `ShapeError` if it does not fit."""
+        host = not isinstance(value, Traced | Variable)
+        new = lift(variable.checked(to_numpy(value)) if host else value, self)
+        if new.shape != variable.shape:
             raise ShapeError(
-                f"{variable.path} is {variable.type}; a new value of type {new.type} was given. Cast or reshape it."
+                f"{variable.path} has the shape {variable.shape}; a value of {new.type} was given."
             )
+        if new.dtype != variable.dtype:
+            (new,) = self.add(OPS["cast"], [new.value], {"dtype": variable.dtype.name})
         self.variable(variable)  # the graph knows it by its value before, too
         self.updates[id(variable)] = (variable, new)
 
@@ -275,8 +280,8 @@ class Builder:
 
 def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attributes: Any) -> Any:
     """Apply ``op``: a tensor, or a tuple of them when it has several results."""
-    kind = Symbolic if any(isinstance(o, Symbolic) for o in operands) else None
-    if kind:
+    tensors = [o for o in operands if isinstance(o, Tensor)]
+    if any(isinstance(o, Symbolic) for o in tensors):
         extra = {"regions": regions} if regions else {}
         types = op.infer(*(None if o is None else type_of(o) for o in operands), **extra, **attributes)
         call = Call(bind, (op, *operands), {**extra, **attributes})
@@ -313,67 +318,45 @@ def active_builder() -> Builder | None:
     return _active.get()
 
 
-@dataclass
-class Overlay:
-    """Native arrays that stand for variables in a block of eager calls, and what is assigned there.
-
-    ``used`` holds the ids of the variables that were read.
-    """
-
-    values: dict[int, Any] = field(default_factory=dict)
-    updates: dict[int, tuple[Variable, Any]] = field(default_factory=dict)
-    used: set[int] = field(default_factory=set)
-
-    def read(self, variable: Variable) -> Any:
-        """What stands for ``variable``; None for the variable itself."""
-        self.used.add(id(variable))
-        if id(variable) in self.updates:
-            return self.updates[id(variable)][1]
-        return self.values.get(id(variable))
-
-
-_overlay: ContextVar[Overlay | None] = ContextVar("unifront_overlay", default=None)
-
-
-@contextmanager
-def overlaid(overlay: Overlay) -> Iterator[Overlay]:
-    """A block in which eager calls read and write variables in ``overlay``."""
-    token = _overlay.set(overlay)
-    try:
-        yield overlay
-    finally:
-        _overlay.reset(token)
-
-
-def current_overlay() -> Overlay | None:
-    """The overlay around this call."""
-    return _overlay.get()
-
-
 def update(variable: Variable, value: Any) -> None:
     """Give ``variable`` a new value: while a graph is traced as an output of that graph, else at once.
 
     Args:
-        value: a tensor, array or variable of the variable's type.
+        value: a tensor, array or variable of the variable's shape.
 
-    Later reads of the variable within the graph see the new value. Raises `ShapeError` for another type.
+    Later reads of the variable within the graph see the new value. Raises `ShapeError` or `DTypeError` if the value
+    does not fit, `ArgumentError` in the body of a loop, and on the tensors of ``uf.Input`` outside a layer's `call`.
     """
-    if not updated_in_graph(variable, value):
-        if isinstance(value, Variable):
-            value = value.numpy()
-        backend = backend_of(value)
-        variable.assign(value if backend is None else backend.numpy(value))
+    if updated_in_graph(variable, value):
+        return
+    if isinstance(value, Symbolic):
+        raise ArgumentError(
+            f"{variable.path} is updated outside a layer, with a tensor that has no value yet. "
+            "Do it in the call of a layer."
+        )
+    given = value.value if isinstance(value, Variable) else value
+    if _has_value(given):
+        variable.assign(given)
 
 
 def updated_in_graph(variable: Variable, value: Any) -> bool:
     """Whether a graph is being traced (or an overlay is in place), which then has the update."""
     builder = active_builder() or (value.builder if isinstance(value, Traced) else None)
-    overlay = current_overlay()
     if builder is not None:
         builder.update(variable, value)
-    elif overlay is not None:
-        overlay.updates[id(variable)] = (variable, value)
-    return builder is not None or overlay is not None
+        return True
+    overlay = current_overlay()
+    if overlay is not None and not isinstance(value, Symbolic):
+        overlay.write(variable, value.value if isinstance(value, Variable) else value)
+        return True
+    return False
+
+
+def _has_value(given: Any) -> bool:
+    """Whether there is a value: on a device that keeps none (PyTorch's ``meta``) only types are worked out."""
+    backend = backend_of(given)
+    device = None if backend is None else backend.device_of(given)
+    return backend is None or device is None or device in backend.devices()
 
 
 def outermost_builder() -> Builder | None:
@@ -397,7 +380,7 @@ def builder_of(operands: Sequence[Any]) -> Builder | None:
 def builder_for(operands: Sequence[Any]) -> Builder | None:
     """The builder that work on these operands goes to; None for work on native arrays."""
     builder, active = builder_of(operands), _active.get()
-    if builder is None and any(isinstance(o, Variable) for o in operands):
+    if builder is None and active is not None and any(isinstance(o, Variable) for o in operands):
         return active
     if builder is not None and active is not None and active.within(builder):
         return active  # the body of a branch or loop keeps its work to itself
@@ -410,8 +393,13 @@ def lift(operand: Any, builder: Builder) -> Traced:
         return builder.capture(operand)
     if isinstance(operand, Variable):
         return builder.variable(operand)
+    return builder.constant(to_numpy(operand))
+
+
+def to_numpy(operand: Any) -> np.ndarray:
+    """A native array, or a number or a list of numbers, as NumPy."""
     backend = backend_of(operand)
-    return builder.constant(_host_array(operand) if backend is None else backend.numpy(operand))
+    return _host_array(operand) if backend is None else backend.numpy(operand)
 
 
 _DEFAULTS = {"f": np.dtype("float32"), "i": np.dtype("int32"), "u": np.dtype("int32")}
@@ -456,12 +444,17 @@ def _run(
     op: OpSpec, operands: Sequence[Any], attributes: Mapping[str, Any], regions: tuple[Graph, ...]
 ) -> Any:
     """Run ``op`` at once, on the backend of its native arrays."""
-    backend = _backend_for(op, operands)
-    rows = backend.rows()
-    natives = [native(operand, backend) for operand in operands]
+    backend, device = _placed(op, operands)
+    rows = backend.rows(device)
+    natives = [native(operand, backend, device) for operand in operands]
     try:
-        op.infer(*(None if n is None else backend.type_of(n) for n in natives),
-                 **({"regions": regions} if regions else {}), **attributes)  # fmt: skip
+        types = tuple([None if n is None else backend.type_of(n) for n in natives])
+        if regions:
+            op.infer(*types, regions=regions, **attributes)
+        elif attributes:
+            _check_with(op, types, attributes)
+        else:
+            _check(op, types, ())
     except UnifrontError as error:
         error.at(current_path())
         raise
@@ -470,58 +463,100 @@ def _run(
             reason = rows.reasons.get(op, "it has no row for it")
             raise UnsupportedOp(f"{op.name}: the backend {backend.name!r} cannot run it: {reason}.")
         return op.decomposition(*natives, **({"regions": regions} if regions else {}), **attributes)
-    for i, array in enumerate(natives):
-        storage = rows.storage.get((op, i))
-        if storage is not None and array is not None:
-            natives[i] = storage.to_native(array)
+    if rows.storage:
+        for i, array in enumerate(natives):
+            storage = rows.storage.get((op, i))
+            if storage is not None and array is not None:
+                natives[i] = storage.to_native(array)
     extra: dict[str, Any] = {}
     if regions:
         extra["regions"] = tuple(emit(region, rows).function for region in regions)
     return rows.table[op](*natives, **extra, **attributes)
 
 
-def _backend_for(op: OpSpec, operands: Sequence[Any]) -> Backend:
-    """Where ``op`` runs: NumPy arrays follow a framework's; weights and keys by themselves the default."""
-    found = {b.name: b for b in map(backend_of, operands) if b is not None}
-    frameworks = sorted(found.keys() - {"numpy"})
-    if len(frameworks) > 1:
+def _check_with(op: OpSpec, types: tuple[TensorType | None, ...], attributes: Mapping[str, Any]) -> None:
+    """`_check`, which would take 1.0 and True for 1 if it did not know the classes of attributes."""
+    known = []
+    for name, value in attributes.items():
+        classes = tuple(map(type, value)) if type(value) is tuple else (type(value),)
+        if tuple in classes or not isinstance(value, tuple | str | int | float | None):
+            op.infer(*types, **attributes)
+            return
+        known.append((name, value, classes))
+    _check(op, types, tuple(known))
+
+
+@lru_cache(4096)
+def _check(op: OpSpec, types: tuple[TensorType | None, ...], attributes: tuple[Any, ...]) -> None:
+    """Raise what the operation's type rule raises; what it has admitted once it admits again."""
+    op.infer(*types, **{name: value for name, value, _ in attributes})
+
+
+def _placed(op: OpSpec, operands: Sequence[Any]) -> tuple[Backend, str | None]:
+    """Where ``op`` runs: a framework's first array says it, NumPy's arrays and weights follow. Weights and keys
+    by themselves are at the default. The device is None where the array is on none in particular."""
+    found: dict[str, tuple[Backend, Any]] = {}
+    weights, homeless = False, True
+    for operand in operands:
+        if operand is None or isinstance(operand, HostKey):
+            continue
+        homeless = False
+        if isinstance(operand, Variable):
+            weights = True
+            continue
+        backend = backend_of(operand)
+        if backend is not None and backend.name not in found:
+            found[backend.name] = (backend, operand)
+    if len(found) > 1:
+        found.pop("numpy", None)
+    if len(found) > 1:
         error = ArgumentError(
-            f"{op.name}: arrays of {' and '.join(frameworks)} meet in one operation. Give the arrays of one "
+            f"{op.name}: arrays of {' and '.join(sorted(found))} meet in one operation. Give the arrays of one "
             "backend; NumPy arrays go with any."
         )
         error.at(current_path())
         raise error
-    if frameworks:
-        return found[frameworks[0]]
-    homeless = all(operand is None or isinstance(operand, HostKey) for operand in operands)
-    if homeless or any(isinstance(operand, Variable) for operand in operands):
-        return placement().backend
-    return get_backend("numpy")
+    if found and "numpy" not in found:
+        ((backend, array),) = found.values()
+        return backend, backend.device_of(array)
+    if homeless or weights:
+        place = placement()
+        return place.backend, place.device
+    return get_backend("numpy"), None
 
 
 def backend_of_arrays(structure: Any) -> AbstractContextManager[Any]:
-    """A block in which weights and keys by themselves are on the backend of the arrays of ``structure``."""
-    found = {b.name for b in map(backend_of, tree.leaves(structure)) if b is not None}
-    names = found - {"numpy"} or found
-    if len(names) != 1 or default_name().partition(":")[0] in names:
+    """A block in which weights and keys by themselves are where the first array of ``structure`` is."""
+    found: dict[str, tuple[Backend, Any]] = {}
+    for leaf in tree.leaves(structure):
+        backend = backend_of(leaf)
+        if backend is not None:
+            found.setdefault(backend.name, (backend, leaf))
+    if len(found) > 1:
+        found.pop("numpy", None)
+    if len(found) != 1:
         return nullcontext()
-    return use_backend(names.pop())
+    ((backend, array),) = found.values()
+    device = backend.device_of(array)
+    if device is None:
+        default = default_name().partition(":")[0]
+        return nullcontext() if default == backend.name else use_backend(backend.name)
+    return use_backend(Placement(backend, device, backend.name))
 
 
-def native(operand: Any, backend: Backend) -> Any:
+def native(operand: Any, backend: Backend, device: str | None = None) -> Any:
     """``operand`` (an array of any kind, a number, a variable, a key) as an array of ``backend``."""
     if operand is None:
         return None
     if isinstance(operand, Variable):
-        overlay = _overlay.get()
-        stand_in = None if overlay is None else overlay.read(operand)
-        return operand.native(backend.name) if stand_in is None else native(stand_in, backend)
+        where = device or backend.devices()[0]
+        return operand.native(Placement(backend, where, backend.name), at_home=device is None)
     if isinstance(operand, HostKey):
-        return backend.key(operand)
+        return backend.key(operand, device)
     own = backend_of(operand)
     if own is not None and own.name == backend.name:
         return operand
-    return backend.array(_host_array(operand) if own is None else own.numpy(operand))
+    return backend.array(_host_array(operand) if own is None else own.numpy(operand), device)
 
 
 def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -571,8 +606,8 @@ CONSTANT = register(
 )
 
 __all__ = [
-    "CONSTANT", "Builder", "Call", "Counter", "Overlay", "Symbolic", "Tensor", "Traced", "active_builder",
-    "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_overlay", "current_path",
-    "is_building",
-    "lift", "native", "outermost_builder", "overlaid", "record", "replayed", "scope", "type_of", "update",
+    "CONSTANT", "Builder", "Call", "Counter", "Symbolic", "Tensor", "Traced", "active_builder",
+    "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_path",
+    "is_building", "lift", "native", "outermost_builder", "record", "replayed", "scope", "to_numpy", "type_of",
+    "update",
 ]  # fmt: skip

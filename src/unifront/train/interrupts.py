@@ -39,8 +39,11 @@ class Interrupts:
             self._waiting = True
         else:
             self._waiting = False
-            self._raised = True
-            self._handler(number, frame)
+            try:
+                self._handler(number, frame)
+            except KeyboardInterrupt:
+                self._raised = True
+                raise
 
     def check(self) -> None:
         """Raise an interrupt again that never arrived: one raised inside a framework's own callback is swallowed."""

@@ -19,7 +19,7 @@ from unifront import tree
 from unifront.backends import HostKey, Placement, placement
 from unifront.errors import ArgumentError, DataError
 from unifront.ir.graph import Graph
-from unifront.trace import current_seed, eager_seed
+from unifront.trace import MAKING, current_seed, eager_seed
 from unifront.train import data, losses, metrics, optimizers
 from unifront.train.arguments import number, whole
 from unifront.train.callbacks import CallbackList, History
@@ -385,10 +385,11 @@ def _step(model: Model, training: Compiled, example: Arrays, runs: list[int], *,
         "step", train, str(structure), tuple(types.items()), model.trainable_state(), repr(optimizer.config()),
         tuple(sorted(metrics_of(model))),
     )  # fmt: skip
-    if key not in model.programs:
-        if example.structures is not None:
-            _build(model, structure, types)
-        model.programs[key] = build_step(model, structure, types, train=train)
+    with MAKING:
+        if key not in model.programs:
+            if example.structures is not None:
+                _build(model, structure, types)
+            model.programs[key] = build_step(model, structure, types, train=train)
     step: TracedStep = model.programs[key]
     return step
 
@@ -411,6 +412,7 @@ def _unbuilt(model: Model) -> bool:
 def _program(model: Model, key: tuple[Any, ...], graph: Any, place: Placement) -> Any:
     """The compiled graph at ``place``; made once and kept."""
     full = (*key, str(place))
-    if full not in model.programs:
-        model.programs[full] = place.backend.compile(graph, place.device)
+    with MAKING:
+        if full not in model.programs:
+            model.programs[full] = place.backend.compile(graph, place.device)
     return model.programs[full]

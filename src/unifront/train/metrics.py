@@ -16,26 +16,30 @@ from unifront.backends import use_backend
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, UnknownName
 from unifront.layers import initializers
-from unifront.opset.tensor import Overlay, is_building, overlaid, type_of, update
+from unifront.opset.tensor import is_building, type_of, update
 from unifront.train import losses
 from unifront.train.arguments import number
 from unifront.train.losses import labels_of, matched
-from unifront.weights import Variable
+from unifront.weights import Overlay, Variable, overlaid
 
 
 class MetricVariable(Variable):
     """A variable that a metric keeps; `Metric.reset_state` and each epoch start it again."""
 
     def __init__(
-        self, path: str, shape: Sequence[int], dtype: DTypeLike, start: Callable[[], np.ndarray]
+        self, path: str, shape: Sequence[int], dtype: DTypeLike, initializer: Callable[..., Any]
     ) -> None:
-        super().__init__(path, shape, dtype, initial=lambda: self.start(), trainable=False)
-        self._start = start
+        super().__init__(path, shape, dtype, initial=self.start, trainable=False)
+        self.initializer = initializer
         self.follows = False
 
     def start(self) -> np.ndarray:
         """The value before the first batch."""
-        return np.asarray(self._start(), self.dtype.numpy)
+        drawn = self.initializer(self.shape, self.dtype, np.random.default_rng(0))
+        return np.asarray(drawn, self.dtype.numpy)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "initializer": self.initializer, "follows": self.follows}
 
 
 class Metric:
@@ -89,13 +93,9 @@ class Metric:
             initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``.
             dtype: the metric's unless given.
         """
-        draw, sizes = initializers.get(initializer), tuple(int(size) for size in shape)
-        called = name or f"variable_{len(self._variables)}"
-
-        def start() -> np.ndarray:
-            return np.asarray(draw(sizes, variable.dtype, np.random.default_rng(0)))
-
-        variable = MetricVariable(f"{self.name}/{called}", sizes, dtype or self.dtype, start)
+        sizes = tuple(int(size) for size in shape)
+        path = f"{self.name}/{name or f'variable_{len(self._variables)}'}"
+        variable = MetricVariable(path, sizes, dtype or self.dtype, initializers.get(initializer))
         variable.follows = dtype is None
         self._variables.append(variable)
         return variable

@@ -187,6 +187,16 @@ class Optimizer:
             self._of[id(variable)] = variable
         return self._slots[id(variable)]
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What copies and pickles: variables are known by their identity, which is another in a copy."""
+        pairs = [(self._of[one], own) for one, own in self._slots.items()]
+        return {**vars(self), "_slots": pairs, "_of": {}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._slots = {id(variable): own for variable, own in state["_slots"]}
+        self._of = {id(variable): variable for variable, _ in state["_slots"]}
+
     def has_slots(self, variable: Variable) -> bool:
         """Whether the slots of ``variable`` have been made."""
         return id(variable) in self._slots

@@ -7,6 +7,7 @@ the end of each operation, so that the judge is better than what it judges.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -60,9 +61,14 @@ def evaluate(node: Node, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ..
     return result if isinstance(result, tuple) else (result,)
 
 
+@cache
+def _standard() -> tuple[passes.Pass, ...]:
+    return passes.standard(OPS, evaluate)
+
+
 def simplified(graph: Graph) -> Graph:
     """``graph`` after the passes that do any graph good (`unifront.ir.passes.standard`)."""
-    return passes.run(graph, passes.standard(OPS, evaluate))
+    return passes.run(graph, {}, _standard())[0]
 
 
 def _widen(operand: Any) -> Any:

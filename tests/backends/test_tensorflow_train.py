@@ -15,6 +15,7 @@ from unifront.backends import TrainPlan, TrainState, TrainStep, UpdateGroup, get
 from unifront.dtypes import float64, int64
 from unifront.dtypes import key as key_dtype
 from unifront.ir.dims import symbol
+from unifront.ir.facts import opaque
 from unifront.ir.types import TensorType
 from unifront.opset import optimize
 from unifront.opset.spec import OpSpec
@@ -232,7 +233,15 @@ def test_values_put_into_the_state_are_taken_over() -> None:
 
 
 def test_each_step_has_a_key_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    noise = OpSpec("noise", lambda x, key: x, lambda x, key: x, lambda rng: (), "a test", random=True)
+    noise = OpSpec(
+        "noise",
+        lambda x, key: x,
+        lambda x, key: x,
+        lambda rng: (),
+        "a test",
+        random=True,
+        facts=opaque("half"),
+    )
 
     def row(x: Any, key: Any) -> Any:
         return x * tf.random.stateless_uniform(tf.shape(x), key, dtype=x.dtype)

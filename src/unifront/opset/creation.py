@@ -13,6 +13,7 @@ import numpy as np
 
 from unifront.dtypes import DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, DTypeError
+from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
@@ -43,6 +44,7 @@ FILL = register(
         "fill", _fill_rule, lambda like, shape, value, dtype: np.full(shape, value, dtype_of(dtype).numpy),
         _fill_samples, "NumPy full; ONNX ConstantOfShape",
         {"shape": tuple, "value": (bool, int, float, DimExpr), "dtype": str}, differentiable=False,
+        facts=facts.opaque("half"),
     )
 )  # fmt: skip
 
@@ -73,6 +75,7 @@ IOTA = register(
     OpSpec(
         "iota", _iota_rule, _iota, _iota_samples, "XLA Iota; NumPy indices",
         {"shape": tuple, "axis": int, "dtype": str}, differentiable=False,
+        facts=facts.along(None, "half", keeps_zeros=False, sign="not negative"),
     )
 )  # fmt: skip
 

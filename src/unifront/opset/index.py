@@ -14,6 +14,7 @@ import numpy as np
 
 from unifront.dtypes import DTypeLike, dtype_of, int32, int64
 from unifront.errors import DTypeError, ShapeError
+from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike, cast
@@ -59,6 +60,7 @@ TAKE = register(
     OpSpec(
         "take", _take_rule, lambda x, indices, axis: np.take(x, indices, axis), _take_samples,
         "NumPy take; ONNX Gather", {"axis": int},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -105,6 +107,7 @@ TAKE_ALONG_AXIS = register(
         "take_along_axis", _take_along_axis_rule,
         lambda x, indices, axis: np.take_along_axis(x, indices, axis),
         _take_along_axis_samples, "NumPy take_along_axis; ONNX GatherElements", {"axis": int},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -136,6 +139,7 @@ EMBEDDING = register(
     OpSpec(
         "embedding", _embedding_rule, lambda indices, table: table[indices], _embedding_samples,
         "Keras Embedding; ONNX Gather",
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -175,6 +179,7 @@ ONE_HOT = register(
     OpSpec(
         "one_hot", _one_hot_rule, _one_hot, _one_hot_samples, "Keras ops.one_hot; ONNX OneHot",
         {"num_classes": int, "axis": int, "dtype": str}, differentiable=False,
+        facts=facts.along(None, "half", keeps_zeros=False, sign="not negative"),
     )
 )  # fmt: skip
 
@@ -205,13 +210,22 @@ def _sort_samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 
 SORT = register(
-    OpSpec("sort", _sort_rule, lambda x, axis: np.sort(x, axis), _sort_samples, "NumPy sort", {"axis": int})
+    OpSpec(
+        "sort",
+        _sort_rule,
+        lambda x, axis: np.sort(x, axis),
+        _sort_samples,
+        "NumPy sort",
+        {"axis": int},
+        facts=facts.along(facts.ALONG_AXIS, "half", keeps_zeros=True, sign="kept"),
+    )
 )
 ARGSORT = register(
     OpSpec(
         "argsort", lambda x, axis: _sort_rule(x, axis).with_dtype(int32),
         lambda x, axis: np.argsort(x, axis, kind="stable"), _sort_samples, "NumPy argsort, stable",
         {"axis": int}, differentiable=False,
+        facts=facts.along(facts.ALONG_AXIS, "half", keeps_zeros=False, sign="not negative"),
     )
 )  # fmt: skip
 
@@ -247,7 +261,15 @@ def _top_k_samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 
 TOP_K = register(
-    OpSpec("top_k", _top_k_rule, _top_k, _top_k_samples, "Keras ops.top_k; ONNX TopK", {"k": int})
+    OpSpec(
+        "top_k",
+        _top_k_rule,
+        _top_k,
+        _top_k_samples,
+        "Keras ops.top_k; ONNX TopK",
+        {"k": int},
+        facts=facts.along(None, "half", keeps_zeros=False, sign="kept"),
+    )
 )
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir import facts
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import (
     TensorLike,
@@ -89,6 +90,7 @@ def _define(
             attributes={key: bool if isinstance(value, bool) else float for key, value in choices[0].items()},
             decomposition=decomposition,
             differentiable=False,
+            facts=facts.opaque("float32"),
         )
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import ShapeError
+from unifront.ir import facts
 from unifront.ir.dims import Dim, divide_exactly
 from unifront.ir.types import Shape, TensorType
 from unifront.opset.elementwise import TensorLike, promoted
@@ -50,6 +51,7 @@ RESHAPE = register(
     OpSpec(
         "reshape", _reshape_rule, np.reshape, _reshape_samples, "NumPy reshape; ONNX Reshape",
         attributes={"shape": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -95,6 +97,7 @@ TRANSPOSE = register(
     OpSpec(
         "transpose", _transpose_rule, np.transpose, _transpose_samples, "NumPy transpose; ONNX Transpose",
         attributes={"axes": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -165,12 +168,14 @@ EXPAND_DIMS = register(
     OpSpec(
         "expand_dims", _expand_dims_rule, lambda x, axes: np.expand_dims(x, axes), _expand_dims_samples,
         "NumPy expand_dims; ONNX Unsqueeze", attributes={"axes": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 SQUEEZE = register(
     OpSpec(
         "squeeze", _squeeze_rule, lambda x, axes: np.squeeze(x, axes), _squeeze_samples,
         "NumPy squeeze; ONNX Squeeze", attributes={"axes": tuple},
+        facts=facts.moving(facts.OVER_AXES),
     )
 )  # fmt: skip
 
@@ -218,6 +223,7 @@ BROADCAST_TO = register(
     OpSpec(
         "broadcast_to", _broadcast_to_rule, np.broadcast_to, _broadcast_to_samples,
         "NumPy broadcast_to; ONNX Expand", attributes={"shape": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -262,6 +268,7 @@ CONCATENATE = register(
     OpSpec(
         "concatenate", _concatenate_rule, lambda *xs, axis: np.concatenate(xs, axis), _concatenate_samples,
         "NumPy concatenate; ONNX Concat", attributes={"axis": int}, variadic=True,
+        facts=facts.moving(facts.JOINED),
     )
 )  # fmt: skip
 
@@ -295,6 +302,7 @@ STACK = register(
     OpSpec(
         "stack", _stack_rule, lambda *xs, axis: np.stack(xs, axis), _stack_samples, "NumPy stack",
         attributes={"axis": int}, variadic=True,
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -340,6 +348,7 @@ SPLIT = register(
         "split", _split_rule,
         lambda x, sizes, axis: tuple(np.split(x, np.cumsum(sizes[:-1]), axis)),
         _split_samples, "NumPy split; ONNX Split", attributes={"sizes": tuple, "axis": int},
+        facts=facts.moving(facts.ALONG_AXIS),
     )
 )  # fmt: skip
 
@@ -387,6 +396,7 @@ UNSTACK = register(
     OpSpec(
         "unstack", _unstack_rule, lambda x, axis: tuple(np.moveaxis(x, axis, 0)), _unstack_samples,
         "NumPy unstack", attributes={"axis": int},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 

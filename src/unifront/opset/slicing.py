@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import ArgumentError, ShapeError
+from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr
+from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import axes_in, axis_in, dims_in, show, whole
@@ -63,6 +65,7 @@ SLICE = register(
     OpSpec(
         "slice", _slice_rule, _slice, _slice_samples, "NumPy basic slicing; ONNX Slice",
         {"starts": tuple, "stops": tuple, "strides": tuple},
+        facts=facts.moving(facts.per_axis("starts", "stops", "strides")),
     )
 )  # fmt: skip
 
@@ -199,10 +202,20 @@ def _pad_samples(rng: np.random.Generator) -> Iterator[Sample]:
         yield Sample((rng.normal(size=shape),), {"widths": widths, "mode": mode, "value": value})
 
 
+_PAD_FACTS = Facts(
+    elementwise=False,
+    follows=facts.per_axis("widths"),
+    commutes=False,
+    keeps_zeros=lambda a: a["mode"] != "constant" or a["value"] == 0,
+    sign=lambda a: "kept" if a["mode"] != "constant" or a["value"] >= 0 else "any",
+    precision="half",
+    channel_axes=0,
+    pads_with=None,
+)
 PAD = register(
     OpSpec(
         "pad", _pad_rule, _pad, _pad_samples, "NumPy pad; ONNX Pad",
-        {"widths": tuple, "mode": str, "value": (float, int)},
+        {"widths": tuple, "mode": str, "value": (float, int)}, facts=_PAD_FACTS,
     )
 )  # fmt: skip
 
@@ -249,7 +262,15 @@ def _flip_samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 
 FLIP = register(
-    OpSpec("flip", _flip_rule, lambda x, axes: np.flip(x, axes), _flip_samples, "NumPy flip", {"axes": tuple})
+    OpSpec(
+        "flip",
+        _flip_rule,
+        lambda x, axes: np.flip(x, axes),
+        _flip_samples,
+        "NumPy flip",
+        {"axes": tuple},
+        facts=facts.moving(facts.ALONG_AXES),
+    )
 )
 
 
@@ -280,6 +301,7 @@ REPEAT = register(
     OpSpec(
         "repeat", _repeat_rule, lambda x, repeats, axis: np.repeat(x, repeats, axis), _repeat_samples,
         "NumPy repeat", {"repeats": int, "axis": int},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -315,6 +337,7 @@ TILE = register(
     OpSpec(
         "tile", _tile_rule, lambda x, repeats: np.tile(x, repeats), _tile_samples, "NumPy tile; ONNX Tile",
         {"repeats": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 

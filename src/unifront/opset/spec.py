@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Self
 
 import numpy as np
 
-from unifront.errors import ArgumentError, GraphError
+from unifront.errors import ArgumentError, GraphError, UnknownName
 from unifront.ir.dims import DimExpr
+from unifront.ir.facts import Facts
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 
@@ -53,6 +54,7 @@ class OpSpec:
         differentiable: False for operations without a useful gradient (comparisons, argmax).
         random: True if the result depends on a key, so that backends agree in distribution only.
         variadic: True if it takes any number of operands.
+        facts: what passes ask of it; all of it is said, there are no defaults.
         constant_results: positions of results that carry no gradient (batch statistics).
     """
 
@@ -67,6 +69,8 @@ class OpSpec:
     random: bool = False
     variadic: bool = False
     constant_results: tuple[int, ...] = ()
+    _: KW_ONLY
+    facts: Facts
 
     def infer(
         self, *types: TensorType | None, regions: tuple[Graph, ...] = (), **attributes: Any
@@ -97,12 +101,30 @@ class OpSpec:
             raise
         return (result,) if isinstance(result, TensorType) else tuple(result)
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[str], OpSpec], tuple[str]]:
+        if OPS.get(self.name) is not self:
+            raise GraphError(f"{self!r} is not registered, so no other process could find it by its name.")
+        return registered, (self.name,)
+
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
 
 OPS: dict[str, OpSpec] = {}
 """Every operation by name, in the order of definition."""
+
+
+def registered(name: str) -> OpSpec:
+    """The operation called ``name``; `UnknownName` if there is none such."""
+    if name not in OPS:
+        raise UnknownName("operation", name, OPS)
+    return OPS[name]
 
 
 def register(spec: OpSpec) -> OpSpec:

@@ -29,6 +29,7 @@ from unifront.backends import (
 )
 from unifront.dtypes import BY_NAME, DType, dtype_of, key
 from unifront.errors import ArgumentError, DTypeError, UnifrontError, UnsupportedOp
+from unifront.ir import facts
 from unifront.ir import graph as ir
 from unifront.ir.emit import emit
 from unifront.ir.graph import Graph, Literal, Node, Value
@@ -191,17 +192,14 @@ class Builder:
         name: str | None = None,
     ) -> tuple[Traced, ...]:
         """Add a node; its type rule is run, and its error gets the layer path."""
-        node = Node(
-            op, tuple(operands), (), dict(attributes), regions, current_path() if name is None else name
-        )
+        path = current_path() if name is None else name
         try:
-            types = node.infer()
+            node = Node.typed(op, tuple(operands), dict(attributes), regions, path, self.new)
         except UnifrontError as error:
-            error.at(node.name)
+            error.at(path)
             raise
-        outputs = tuple(self.new(type_) for type_ in types)
-        self.nodes.append(Node(op, node.operands, outputs, node.attributes, regions, node.name))
-        return tuple(Traced(value, self) for value in outputs)
+        self.nodes.append(node)
+        return tuple(Traced(value, self) for value in node.outputs)
 
     def graph(
         self,
@@ -437,6 +435,7 @@ CONSTANT = register(
         source="ONNX Constant",
         attributes={"value": Literal},
         differentiable=False,
+        facts=facts.opaque("half"),
     )
 )
 

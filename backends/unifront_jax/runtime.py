@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unifront.backends import Array, Compiled, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, Compiled, TrainPlan, TrainState, TrainStep, live_table
 from unifront.dtypes import DType, dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.emit import Program, Rows, Storage, emit
@@ -154,29 +154,29 @@ def _places(graph: Graph, wrt: Sequence[str]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+@cache
+def _rows(name: str, device: str, *, eager: bool) -> Rows:
+    from unifront_jax import lower
+
+    table = live_table(name, lower.TABLE, device, lower.OVERLAYS)
+    used = lower.Eager(table) if eager else table
+    return Rows(name, used, constant, size, lower.STORAGE, lower.UNSUPPORTED)
+
+
 class JaxBackend:
     """Compiles with ``jax.jit``; differentiates with ``jax.value_and_grad``."""
 
     name = "jax"
 
-    @cached_property
-    def _eager(self) -> Rows:
-        from unifront_jax import lower
-
-        return Rows(self.name, lower.EAGER, constant, size, lower.STORAGE, lower.UNSUPPORTED)
-
-    @cached_property
-    def _compiled(self) -> Rows:
-        from unifront_jax import lower
-
-        return Rows(self.name, lower.TABLE, constant, size, lower.STORAGE, lower.UNSUPPORTED)
-
     def rows(self, device: str | None = None) -> Rows:
-        return self._eager
+        return _rows(self.name, device or self.devices()[0], eager=True)
 
-    def emit(self, graph: Graph, stored: Mapping[str, Storage | None] | None = None) -> Program:
+    def emit(
+        self, graph: Graph, stored: Mapping[str, Storage | None] | None = None, device: str | None = None
+    ) -> Program:
         """``graph`` as a function of native calls, not yet compiled."""
-        return emit(expand(graph, self._compiled.table), self._compiled, stored=stored)
+        rows = _rows(self.name, device or self.devices()[0], eager=False)
+        return emit(expand(graph, rows.table), rows, stored=stored)
 
     def devices(self) -> tuple[str, ...]:
         return tuple(devices_by_name())
@@ -208,17 +208,17 @@ class JaxBackend:
         jax.block_until_ready([array for array in jax.live_arrays() if where in array.devices()])
 
     def compile(self, graph: Graph, device: str | None = None) -> Compiled:
-        program = self.emit(graph)
+        program = self.emit(graph, device=device)
         return JaxProgram(program.function, program, graph, device)
 
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
-        program = self.emit(graph)
+        program = self.emit(graph, device=device)
         return JaxProgram(gradient_function(program.function, graph, wrt), program, graph, device)
 
     def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
         from unifront_jax.train import JaxTrainStep
 
-        return JaxTrainStep(self.emit, plan, state)
+        return JaxTrainStep(partial(self.emit, device=device), plan, state)
 
     def module(
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
@@ -227,7 +227,12 @@ class JaxBackend:
         from unifront_jax.module import make_module
 
         return make_module(
-            self.emit, lambda value: self.array(value, device), training, inference, values, updates
+            partial(self.emit, device=device),
+            lambda value: self.array(value, device),
+            training,
+            inference,
+            values,
+            updates,
         )
 
 

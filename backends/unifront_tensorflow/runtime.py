@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unifront.backends import Array, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, TrainPlan, TrainState, TrainStep, live_table
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnknownName
 from unifront.ir.dims import symbol
@@ -169,7 +169,8 @@ class TensorFlowBackend:
         def constant(array: np.ndarray) -> Array:
             return self.array(array, device)
 
-        return Rows(self.name, lower.TABLE, constant, size, lower.STORAGE, lower.UNSUPPORTED)
+        table = live_table(self.name, lower.TABLE, device or self.devices()[0], lower.OVERLAYS)
+        return Rows(self.name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED)
 
     def devices(self) -> tuple[str, ...]:
         gpus = tf.config.list_physical_devices("GPU")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -10,16 +11,16 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from unifront.backends import HostKey, TrainPlan, TrainState, TrainStep
+from unifront.backends import HostKey, TrainPlan, TrainState, TrainStep, live_table
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir.emit import Program, Rows, emit, storage_of
-from unifront.ir.graph import Graph, Op
+from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset.replay import expand
 from unifront.opset.tensor import CONSTANT
 from unifront_torch.dtypes import UNIFRONT
-from unifront_torch.lower import STORAGE, TABLE, UNSUPPORTED
+from unifront_torch.lower import OVERLAYS, STORAGE, TABLE, UNSUPPORTED
 from unifront_torch.lower.random import on as drawn_on
 
 Array = Any
@@ -113,7 +114,10 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
     def constant(value: np.ndarray) -> torch.Tensor:
         return backend.array(value, device)
 
-    table: dict[Op, Any] = {**TABLE, **drawn_on(device), CONSTANT: lambda value: constant(value.numpy())}
+    table = ChainMap(
+        {CONSTANT: lambda value: constant(value.numpy()), **drawn_on(device)},
+        live_table(backend.name, TABLE, device, OVERLAYS),  # type: ignore[arg-type]  # it is only read
+    )
     return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED)
 
 

@@ -20,6 +20,8 @@ from unifront.opset.creation import ones as ones
 from unifront.opset.creation import ones_like as ones_like
 from unifront.opset.creation import zeros as zeros
 from unifront.opset.creation import zeros_like as zeros_like
+from unifront.opset.define import define as define
+from unifront.opset.define import undefine as undefine
 from unifront.opset.elementwise import abs as abs
 from unifront.opset.elementwise import add as add
 from unifront.opset.elementwise import cast as cast
@@ -170,6 +172,7 @@ __all__ = [
     "conv",
     "cos",
     "cumsum",
+    "define",
     "dense",
     "depthwise_conv",
     "divide",
@@ -280,6 +283,7 @@ __all__ = [
     "tile",
     "top_k",
     "transpose",
+    "undefine",
     "unstack",
     "var",
     "where",
@@ -292,5 +296,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     from unifront.errors import UnknownName
+    from unifront.opset.spec import DEFINED
+
+    if name in DEFINED:
+        return DEFINED[name]
 
     raise AttributeError(str(UnknownName("operation", name, __all__)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from unifront.errors import UnsupportedOp
 from unifront.ir.graph import Graph, Node, Op, Value
-from unifront.opset.spec import OpSpec
+from unifront.opset.spec import DEFINED, OpSpec
 from unifront.opset.tensor import Builder, Traced, lift
 
 
@@ -66,3 +66,21 @@ def expand(graph: Graph, keep: Container[Op]) -> Graph:
     outputs = inline(graph, builder, inputs, [Traced(value, builder) for value in values], keep)
     variables = [replace(v, value=value) for v, value in zip(graph.variables, values, strict=True)]
     return builder.graph(outputs, graph.output_names, variables)
+
+
+class _Known:
+    """The operations that another process knows, and those that it could not be told in other words."""
+
+    def __contains__(self, op: object) -> bool:
+        return not isinstance(op, OpSpec) or op.name not in DEFINED or op.decomposition is None
+
+
+def known_only(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
+    """``graph`` with users' operations written out, and the names of those that cannot be."""
+    written = expand(graph, _Known()) if DEFINED else graph
+    return written, tuple(sorted({op.name for op in _ops_of(written) if op.name in DEFINED}))
+
+
+def _ops_of(graph: Graph) -> set[Op]:
+    found = {node.op for node in graph.nodes}
+    return found.union(*(_ops_of(region) for node in graph.nodes for region in node.regions))

@@ -119,6 +119,9 @@ class OpSpec:
 OPS: dict[str, OpSpec] = {}
 """Every operation by name, in the order of definition."""
 
+DEFINED: dict[str, Callable[..., Any]] = {}
+"""The functions of the operations among them that users defined, by name."""
+
 
 def registered(name: str) -> OpSpec:
     """The operation called ``name``; `UnknownName` if there is none such."""

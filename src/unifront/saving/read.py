@@ -110,6 +110,7 @@ def _load(path: Path) -> LoadedModel:
                 f"it has version {str(manifest.get('version'))[:80]}; this unifront reads version {VERSION}. "
                 "Update unifront"
             )
+        _check_needs(manifest.get("needs", []))
         graphs = {}
         for training, name in ((True, "training"), (False, "inference")):
             with _reading(f"{name}.graph"):
@@ -135,6 +136,17 @@ def _load(path: Path) -> LoadedModel:
     elif slots:
         raise FileFormatError("it has an optimizer's slots, but no optimizer")
     return model
+
+
+def _check_needs(names: Any) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FileFormatError("the manifest does not say which operations it needs")
+    missing = [name[:80] for name in names if name not in OPS]
+    if missing:
+        raise FileFormatError(
+            f"it needs the operation {missing[0]!r}, which its author defined and which no others can stand for. "
+            "Define it by uf.ops.define first"
+        )
 
 
 def _check_entries(archive: zipfile.ZipFile, size: int) -> None:

@@ -14,6 +14,7 @@ from unifront import tree
 from unifront.errors import ArgumentError
 from unifront.files import write_beside
 from unifront.ir.text import print_graph
+from unifront.opset.replay import known_only
 from unifront.saving.compiled import described
 from unifront.saving.tensors import dump
 from unifront.trace import Tracing, current_context, renamed, trace
@@ -39,18 +40,23 @@ def save(model: Model, path: str | Path) -> None:
     `NotBuiltError` before the inputs are known.
     """
     graphs = {training: _traced(model, training) for training in (True, False)}
+    texts, needs = {}, set()
+    for training, (traced, _) in graphs.items():
+        written, missing = known_only(traced.graph)
+        texts[training] = print_graph(written).encode()
+        needs |= {*missing}
     paths = model.variable_paths()
     live = {paths[id(v)]: v for traced, _ in graphs.values() for v in traced.variables}
     manifest = {
         "format": FORMAT, "version": VERSION, "name": model.name,
         "inputs": model.input_structure, "outputs": graphs[False][0].structure["outputs"],
         "training": graphs[True][1], "inference": graphs[False][1],
-        "compiled": described(model),
+        "compiled": described(model), "needs": sorted(needs),
     }  # fmt: skip
     entries: dict[str, bytes] = {
         "manifest.json": json.dumps(manifest, indent=1, default=_plain).encode(),
-        "training.graph": print_graph(graphs[True][0].graph).encode(),
-        "inference.graph": print_graph(graphs[False][0].graph).encode(),
+        "training.graph": texts[True],
+        "inference.graph": texts[False],
         "weights.safetensors": dump({name: v.numpy() for name, v in live.items()}),
         "optimizer.safetensors": dump(_slots(model, paths)),
     }

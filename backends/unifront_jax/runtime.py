@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache, partial, reduce
 from typing import Any
 
 import jax
@@ -77,6 +77,11 @@ def constant(value: np.ndarray) -> Any:
 def size(array: Any, axis: int) -> int:
     """The size of an axis, which JAX always knows: a number, or while exporting a symbol."""
     return array.shape[axis]
+
+
+def smallest(*sizes: Any) -> Any:
+    """The smallest of several sizes, some of which may be symbols."""
+    return reduce(jax.core.min_dim, sizes)
 
 
 @cache
@@ -160,7 +165,7 @@ def _rows(name: str, device: str, *, eager: bool) -> Rows:
 
     table = live_table(name, lower.TABLE, device, lower.OVERLAYS)
     used = lower.Eager(table) if eager else table
-    return Rows(name, used, constant, size, lower.STORAGE, lower.UNSUPPORTED)
+    return Rows(name, used, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest)
 
 
 class JaxBackend:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
 from typing import Any
 
 import ml_dtypes
@@ -118,7 +118,11 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
         {CONSTANT: lambda value: constant(value.numpy()), **drawn_on(device)},
         live_table(backend.name, TABLE, device, OVERLAYS),  # type: ignore[arg-type]  # it is only read
     )
-    return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED)
+    return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED, _smallest)
+
+
+def _smallest(*sizes: Any) -> Any:
+    return reduce(torch.sym_min, sizes)  # sizes are symbols under `torch.export`
 
 
 class Inference:

@@ -49,6 +49,7 @@ class Rows:
         size: native array, axis → the size of that axis.
         storage: (operation, operand position) → how a row wants that operand. The row always gets it so.
         reasons: why an operation has no row.
+        minimum: the smallest of several sizes, as ``size`` gives them, and ints.
     """
 
     backend: str
@@ -57,6 +58,7 @@ class Rows:
     size: Callable[[Any, int], Any]
     storage: Mapping[tuple[Op, int], Storage]
     reasons: Mapping[Op, str]
+    minimum: Callable[..., Any] = min
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ _SYMBOL = "D_"
 class _Writer:
     def __init__(self, graph: Graph, rows: Rows, layouts: dict[Value, Storage | None]) -> None:
         self.graph, self.rows, self.layouts = graph, rows, layouts
-        self.names: dict[str, Any] = {"size": rows.size, "partial": partial}
+        self.names: dict[str, Any] = {"size": rows.size, "min": rows.minimum, "partial": partial}
         self.lines: list[str] = []
         self.last_use: dict[Value, int] = {}
         for number, node in enumerate(graph.nodes):

@@ -16,7 +16,7 @@ import onnx
 
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ExportError
-from unifront.ir.dims import Dim, DimExpr, FloorDiv
+from unifront.ir.dims import Dim, DimExpr, FloorDiv, Min
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import Shape, TensorType
 from unifront.onnx.naming import Names
@@ -258,7 +258,10 @@ class Writer:
         assert total is not None
         return total
 
-    def _atom(self, atom: str | FloorDiv) -> Ref:
+    def _atom(self, atom: str | FloorDiv | Min) -> Ref:
+        if isinstance(atom, Min):
+            smallest: Ref = self.op("Min", *(self.sizes((part,)) for part in atom.parts))
+            return smallest
         if isinstance(atom, FloorDiv):
             result: Ref = self.op("Div", self.size(atom.numerator), np.array([atom.denominator]))
             return result

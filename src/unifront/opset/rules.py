@@ -9,7 +9,7 @@ import numpy as np
 
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, DTypeError, ShapeError
-from unifront.ir.dims import Dim, DimExpr
+from unifront.ir.dims import Dim, DimExpr, minimum
 from unifront.ir.types import Shape, TensorType
 
 
@@ -20,10 +20,17 @@ def broadcast(*shapes: Shape) -> Shape:
     result: list[Dim] = []
     for dims in zip(*padded, strict=True):
         wide = {dim for dim in dims if dim != 1}
+        wide = {dim for dim in wide if not any(dim != other and stretches(dim, other) for other in wide)}
         if len(wide) > 1:
             raise ShapeError(f"The shapes {' and '.join(map(show, shapes))} do not broadcast.")
         result.append(wide.pop() if wide else 1)
     return tuple(result)
+
+
+def stretches(dim: Dim, wide: Dim) -> bool:
+    """Whether an axis ``dim`` long broadcasts to one ``wide`` long, whatever the sizes: it is 1 long, or as long, or
+    the first element of an axis that may be empty."""
+    return dim in (1, wide) or (isinstance(wide, DimExpr) and dim == minimum(1, wide))
 
 
 def show(shape: Shape) -> str:

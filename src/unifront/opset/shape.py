@@ -11,10 +11,10 @@ import numpy as np
 
 from unifront.errors import ShapeError
 from unifront.ir import facts
-from unifront.ir.dims import Dim, divide_exactly
+from unifront.ir.dims import Dim, at_most, divide_exactly
 from unifront.ir.types import Shape, TensorType
 from unifront.opset.elementwise import TensorLike, promoted
-from unifront.opset.rules import axes_in, axis_in, broadcast, dims_in, listed, same_dtype, show
+from unifront.opset.rules import axes_in, axis_in, broadcast, dims_in, listed, same_dtype, show, stretches
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, replayed, type_of
 
@@ -148,7 +148,10 @@ def _expand_dims_rule(x: TensorType, axes: tuple[int, ...]) -> TensorType:
 
 def _squeeze_rule(x: TensorType, axes: tuple[int, ...]) -> TensorType:
     axes_in(axes, x.rank)
-    wide = [axis for axis in axes if x.shape[axis] != 1]
+    # At most 1: an integer index into an axis of free length, which is not there if that is 0.
+    wide = [
+        axis for axis in axes if x.shape[axis] != 1 and (x.shape[axis] == 0 or at_most(x.shape[axis]) != 1)
+    ]
     if wide:
         raise ShapeError(f"squeeze: axis {wide[0]} of the shape {show(x.shape)} is not 1 long.")
     return x.with_shape(tuple(dim for axis, dim in enumerate(x.shape) if axis not in axes))
@@ -200,7 +203,7 @@ def squeeze(x: TensorLike, axis: int | Sequence[int] | None = None) -> Any:
 
 def _broadcast_to_rule(x: TensorType, shape: tuple[Dim, ...]) -> TensorType:
     fits = len(shape) >= x.rank and all(
-        have in (1, want) for have, want in zip(x.shape[::-1], shape[::-1], strict=False)
+        stretches(have, want) for have, want in zip(x.shape[::-1], shape[::-1], strict=False)
     )
     if not fits:
         raise ShapeError(f"The shape {show(x.shape)} does not broadcast to {show(shape)}.")

@@ -12,7 +12,7 @@ import numpy as np
 
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
-from unifront.ir.dims import Dim, DimExpr
+from unifront.ir.dims import Dim, DimExpr, ceil_divide, maximum, minimum
 from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike
@@ -26,14 +26,16 @@ Bound = Dim | None
 
 def _extent(dim: Dim, start: Dim, stop: Bound, stride: int) -> Dim:
     """How many positions ``start:stop:stride`` takes of an axis; a negative int counts from its end."""
-    first = dim + start if isinstance(start, int) and start < 0 else start
-    last = dim if stop is None else dim + stop if isinstance(stop, int) and stop < 0 else stop
-    length = last - first
-    outside = [part for part in (first, dim - last, length) if isinstance(part, int) and part < 0]
-    if outside or stride < 1:
-        shown = f"{start}:{'' if stop is None else stop}:{stride}"
-        raise ShapeError(f"The slice {shown} does not lie in an axis of length {dim}.")
-    return (length + stride - 1) // stride
+    if stride < 1:
+        raise ShapeError(f"A slice has a positive stride, not {stride}.")
+    return ceil_divide(maximum(0, _inside(dim, stop) - _inside(dim, start)), stride)
+
+
+def _inside(dim: Dim, bound: Bound) -> Dim:
+    """Where ``bound`` is on an axis that may be shorter: as Python cuts slices."""
+    if bound is None:
+        return dim
+    return maximum(dim + bound, 0) if isinstance(bound, int) and bound < 0 else minimum(bound, dim)
 
 
 def _slice_rule(
@@ -75,6 +77,7 @@ def _bounds(dim: Dim, start: Bound, stop: Bound, stride: int) -> tuple[Dim, Boun
     if isinstance(dim, int) and not isinstance(start, DimExpr) and not isinstance(stop, DimExpr):
         first, last, _ = builtins.slice(start, stop, stride).indices(dim)
         return first if first < last else last, None if last == dim else last
+    start, stop = (maximum(bound, 0) if isinstance(bound, DimExpr) else bound for bound in (start, stop))
     return 0 if start is None else start, None if stop == dim else stop
 
 
@@ -88,7 +91,8 @@ def slice(
         starts, stops: ints (negative ones count from the end), named dimensions, or None for an open end.
         strides: positive ints, 1 unless given.
 
-    On an axis whose length is a symbol, ints are taken to lie inside it.
+    Bounds beyond an end are cut to it, on an axis of free length when that is known; so the first 10 of ``time``
+    positions are ``min(10, time)``. A named dimension that is negative counts as 0.
     """
     shape = type_of(x).shape
     steps = (1,) * len(starts) if strides is None else tuple(map(operator.index, strides))

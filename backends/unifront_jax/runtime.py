@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial, reduce
 from typing import Any
@@ -164,7 +165,7 @@ def _rows(name: str, device: str, *, eager: bool) -> Rows:
     from unifront_jax import lower
 
     table = live_table(name, lower.TABLE, device, lower.OVERLAYS)
-    used = lower.Eager(table) if eager else table
+    used = lower.Eager(ChainMap(table, lower.OUTSIDE_JIT)) if eager else table  # type: ignore[arg-type]  # only read
     return Rows(name, used, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest)
 
 

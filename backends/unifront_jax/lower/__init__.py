@@ -23,6 +23,8 @@ TABLE: dict[Op, Callable[..., Any]] = {}
 OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
 """Rows for one kind of device (``"cuda"``, ``"cpu"``, ``"tpu"``), which stand before those of `TABLE`."""
 UNSUPPORTED: dict[Op, str] = {}
+OUTSIDE_JIT: dict[Op, Callable[..., Any]] = {}
+"""Rows for calls outside a compiled program alone."""
 STORAGE: dict[tuple[Op, int], Storage] = {}
 
 _layouts: dict[int, Storage] = {}
@@ -44,6 +46,7 @@ for _family in FAMILIES:
     TABLE.update(_module.TABLE)
     for _kind, _rows in getattr(_module, "OVERLAYS", {}).items():
         OVERLAYS.setdefault(_kind, {}).update(_rows)
+    OUTSIDE_JIT.update(getattr(_module, "OUTSIDE_JIT", {}))
     UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
     _stored: Mapping[tuple[Op, int], Storage] = getattr(_module, "STORAGE", {})
     STORAGE.update({place: _eager_storage(storage) for place, storage in _stored.items()})

@@ -23,7 +23,7 @@ import numpy as np
 
 from unifront.errors import GraphError, UnsupportedOp
 from unifront.ir.dims import DimExpr, symbol
-from unifront.ir.graph import Graph, Literal, Node, Op, Value, map_dims
+from unifront.ir.graph import Graph, Literal, Node, Op, Value, bound_symbol, symbols_in
 
 
 @dataclass(frozen=True)
@@ -131,7 +131,7 @@ class _Writer:
             for axis, dim in enumerate(value.type.shape):
                 if isinstance(dim, DimExpr) and str(dim) in used:
                     self.known.setdefault(str(dim), (value, axis))
-        self.free = sorted(used - self.known.keys())
+        self.free = sorted(used - self.known.keys() - {bound_symbol(node) for node in graph.nodes})
         """The symbols that no input has alone: those of a region are parameters of its function."""
 
     def program(self) -> tuple[Callable[..., Any], str]:
@@ -162,12 +162,9 @@ class _Writer:
     def used_symbols(self) -> set[str]:
         used = {name for regions in self.regions.values() for region in regions for name in region.free}
 
-        def note(dim: Any) -> Any:
-            used.update(dim.symbols())
-            return dim
-
         for node in self.graph.nodes:
-            map_dims(dict(node.attributes), note)
+            if bound_symbol(node) is None:
+                used |= symbols_in(node.attributes)
         return used
 
     def node(self, number: int, node: Node) -> None:
@@ -181,8 +178,10 @@ class _Writer:
         if node.op not in self.rows.table:
             reason = self.rows.reasons.get(node.op, "it has no row for it")
             raise UnsupportedOp(f"{node.where()}: the backend {self.rows.backend!r} cannot run it: {reason}.")
-        fixed = {k: v for k, v in node.attributes.items() if not _has_symbols(v)}
-        live = [f"{k}={_expression(v)}" for k, v in node.attributes.items() if _has_symbols(v)]
+        bound = bound_symbol(node)
+        # The symbol that a node binds has no value yet: it is given as what it is called.
+        fixed = {k: v for k, v in node.attributes.items() if bound or not _has_symbols(v)}
+        live = [f"{k}={_expression(v)}" for k, v in node.attributes.items() if k not in fixed]
         regions = self.regions[number]
         if any(region.free for region in regions):
             live.append(f"regions=({''.join(self.region(number, i, r) for i, r in enumerate(regions))})")
@@ -199,6 +198,8 @@ class _Writer:
             outputs += ","
         comment = f"  # {node.name}" if node.name and node.name.isprintable() else ""
         self.lines.append(f"{outputs} = {callee}({', '.join([*operands, *live])}){comment}")
+        if bound is not None:
+            self.lines.append(f"{_SYMBOL}{bound} = size(v{node.outputs[0].id}, 0)")
         dead = sorted({f"v{v.id}" for v in node.operands if v is not None and self.last_use.get(v) == number})
         dead += [f"v{v.id}" for v in node.outputs if v not in self.last_use and v not in self.graph.outputs]
         dead = [name for name in dead if name not in self.names]

@@ -271,6 +271,23 @@ def _same(a: Graph, b: Graph) -> bool:
     )
 
 
+def bound_symbol(node: Node) -> str | None:
+    """The symbol that ``node`` names, whose size is read from its result; None for all but ``bind_size``."""
+    return str(node.attributes["size"]) if node.op.name == "bind_size" else None
+
+
+def symbols_in(attributes: Mapping[str, Any]) -> frozenset[str]:
+    """The names of the symbols in attributes."""
+    found: set[str] = set()
+
+    def note(dim: Dim) -> Dim:
+        found.update(dim.symbols())  # type: ignore[union-attr]  # it is asked for expressions alone
+        return dim
+
+    map_dims(dict(attributes), note)
+    return frozenset(found)
+
+
 def map_dims(attribute: Any, change: Callable[[Dim], Dim]) -> Any:
     """An attribute with every symbolic dimension inside it replaced by ``change(dim)``."""
     from unifront.ir.dims import DimExpr

@@ -275,6 +275,16 @@ class Writer:
             self._sizes[known] = self.op("Shape", source, start=axis, end=axis + 1)
         return self._sizes[known]
 
+    def bind(self, size: DimExpr, value: Ref) -> Ref:
+        """A boolean vector of the length ``value``, which ``size`` stands for from here on."""
+        if self is not self.root:
+            raise ExportError(f"{self.path}: the size {size} comes from a value inside a branch or a loop.")
+        self._sizes[size] = value
+        self._axes[str(size)] = (value, 0)
+        false = onnx.helper.make_tensor("", onnx.TensorProto.BOOL, (1,), [False])
+        result: Ref = self.op("ConstantOfShape", value, value=false)
+        return result
+
     def input(self, name: str, type_: TensorType) -> Ref:
         """Declare an input of the outermost graph."""
         ref = Ref(self.names.new(name), type_)

@@ -13,6 +13,7 @@ from unifront.opset.control import while_loop as while_loop
 from unifront.opset.conv import conv as conv
 from unifront.opset.conv import depthwise_conv as depthwise_conv
 from unifront.opset.creation import arange as arange
+from unifront.opset.creation import bind_size as bind_size
 from unifront.opset.creation import full as full
 from unifront.opset.creation import full_like as full_like
 from unifront.opset.creation import iota as iota
@@ -142,10 +143,13 @@ from unifront.opset.shape import stack as stack
 from unifront.opset.shape import swapaxes as swapaxes
 from unifront.opset.shape import transpose as transpose
 from unifront.opset.shape import unstack as unstack
+from unifront.opset.sizes import boolean_mask as boolean_mask
+from unifront.opset.sizes import nonzero as nonzero
+from unifront.opset.sizes import repeat as repeat
+from unifront.opset.sizes import unique as unique
 from unifront.opset.slicing import flip as flip
 from unifront.opset.slicing import get_item as get_item
 from unifront.opset.slicing import pad as pad
-from unifront.opset.slicing import repeat as repeat
 from unifront.opset.slicing import slice as slice
 from unifront.opset.slicing import tile as tile
 
@@ -163,6 +167,8 @@ __all__ = [
     "average_pool",
     "batch_norm",
     "batch_norm_training",
+    "bind_size",
+    "boolean_mask",
     "broadcast_to",
     "cast",
     "ceil",
@@ -228,6 +234,7 @@ __all__ = [
     "moveaxis",
     "multiply",
     "negative",
+    "nonzero",
     "not_equal",
     "one_hot",
     "ones",
@@ -284,6 +291,7 @@ __all__ = [
     "top_k",
     "transpose",
     "undefine",
+    "unique",
     "unstack",
     "var",
     "where",

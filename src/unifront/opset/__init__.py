@@ -14,7 +14,7 @@ from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
     "control", "conv", "creation", "define", "elementwise", "index", "linalg", "nn", "norm", "optimize", "pool",
-    "random", "reduce", "rnn", "shape", "slicing",
+    "random", "reduce", "rnn", "shape", "sizes", "slicing",
 )  # fmt: skip
 
 __all__ = ["FAMILIES", "OPS", "Facts", "OpSpec", "Sample", "public_functions"]

@@ -108,3 +108,8 @@ def dims_in(shape: Dim | Sequence[Dim], what: str = "shape") -> Shape:
         else:
             raise ArgumentError(f"{what} is made of ints and named dimensions; given was {shape!r}.")
     return tuple(found)
+
+
+def negative_size(layer: str, value: Any) -> str:
+    """What rows say of a size that is negative when it arrives."""
+    return f"{layer or 'graph'}: a size that is computed while the program runs is {value}; it is negative."

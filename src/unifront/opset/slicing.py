@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from unifront.dtypes import bool_
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr, ceil_divide, maximum, minimum
 from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike
-from unifront.opset.rules import axes_in, axis_in, dims_in, show, whole
-from unifront.opset.shape import expand_dims, flatten, squeeze
+from unifront.opset.rules import axes_in, axis_in, dims_in, show
+from unifront.opset.shape import expand_dims, squeeze
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind, replayed, type_of
+from unifront.opset.tensor import bind, is_tensor, replayed, type_of
 
 Bound = Dim | None
 
@@ -115,12 +116,16 @@ Index = int | builtins.slice | EllipsisType | None | DimExpr
 
 @replayed
 def get_item(x: TensorLike, key: Index | tuple[Index, ...]) -> Any:
-    """``x[key]`` for ints, slices, None and Ellipsis, as in NumPy (NumPy basic indexing).
+    """``x[key]`` for ints, slices, None and Ellipsis, as in NumPy (NumPy basic indexing), or for one boolean mask.
 
     Raises `ArgumentError` for index arrays, which `take` and `take_along_axis` are for.
     """
     shape = type_of(x).shape
     items = list(key) if isinstance(key, tuple) else [key]
+    if len(items) == 1 and is_tensor(items[0]) and type_of(items[0]).dtype == bool_:
+        from unifront.opset.sizes import boolean_mask
+
+        return boolean_mask(x, items[0])
     for item in items:
         if not isinstance(item, Index) or isinstance(item, bool):
             raise ArgumentError(
@@ -308,14 +313,6 @@ REPEAT = register(
         facts=facts.moving(None),
     )
 )  # fmt: skip
-
-
-def repeat(x: TensorLike, repeats: int, axis: int | None = None) -> Any:
-    """Each element along ``axis`` so many times over; None repeats the flattened ``x`` (NumPy repeat)."""
-    if axis is None:
-        x, axis = flatten(x), 0
-    times = whole(repeats, "repeat: the number of repeats")
-    return bind(REPEAT, x, repeats=times, axis=axis_in(axis, type_of(x).rank))
 
 
 def _tile_rule(x: TensorType, repeats: tuple[Dim, ...]) -> TensorType:

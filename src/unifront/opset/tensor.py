@@ -31,9 +31,10 @@ from unifront.dtypes import BY_NAME, DType, dtype_of, key
 from unifront.errors import ArgumentError, DTypeError, UnifrontError, UnsupportedOp
 from unifront.ir import facts
 from unifront.ir import graph as ir
+from unifront.ir.dims import Dim, symbol
 from unifront.ir.emit import emit
 from unifront.ir.graph import Graph, Literal, Node, Value
-from unifront.ir.types import Shape, TensorType
+from unifront.ir.types import Shape, TensorType, symbols_of
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.weights import Variable
 
@@ -134,6 +135,7 @@ class Builder:
     outer: Builder | None = None
     captures: dict[Value, tuple[Traced, Traced]] = field(default_factory=dict)
     _constants: dict[tuple[Any, ...], Traced] = field(default_factory=dict)
+    _sizes: set[str] = field(default_factory=set)
     _next: int = 0
 
     def new(self, type_: TensorType) -> Value:
@@ -146,6 +148,22 @@ class Builder:
         self.inputs.append(value)
         self.input_names.append(name)
         return Traced(value, self)
+
+    def new_size(self, name: str) -> Dim:
+        """A symbol called ``name``, or that with a number where it is taken: for a size that comes from a value."""
+        root = self.root
+        taken = root._sizes | symbols_of(*(value.type for value in root.inputs))
+        found, number = name, 0
+        while found in taken:
+            number += 1
+            found = f"{name}_{number}"
+        root._sizes.add(found)
+        return symbol(found)
+
+    @property
+    def root(self) -> Builder:
+        """The outermost of the traces around this one."""
+        return self if self.outer is None else self.outer.root
 
     def within(self, other: Builder) -> bool:
         """Whether this trace is ``other``, or is made inside it."""
@@ -232,17 +250,23 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
         call = Call(bind, (op, *operands), {**extra, **attributes})
         outputs: tuple[Any, ...] = tuple(Symbolic(t, op.name, call, i) for i, t in enumerate(types))
         return outputs[0] if len(outputs) == 1 else outputs
-    builder = builder_of(operands)
-    active = _active.get()
-    if builder is None and any(isinstance(o, Variable) for o in operands):
-        builder = active
-    elif builder is not None and active is not None and active.within(builder):
-        builder = active  # the body of a branch or loop keeps its work to itself
+    builder = builder_for(operands)
     if builder is not None:
         values = [None if o is None else lift(o, builder).value for o in operands]
         outputs = builder.add(op, values, attributes, regions)
         return outputs[0] if len(outputs) == 1 else outputs
     return _run(op, operands, attributes, regions)
+
+
+def builder_for(operands: Sequence[Any]) -> Builder | None:
+    """The trace to which an operation on ``operands`` is added; None if it runs at once."""
+    builder = builder_of(operands)
+    active = _active.get()
+    if builder is None and any(isinstance(o, Variable) for o in operands):
+        return active
+    if builder is not None and active is not None and active.within(builder):
+        return active  # the body of a branch or loop keeps its work to itself
+    return builder
 
 
 _active: ContextVar[Builder | None] = ContextVar("unifront_builder", default=None)
@@ -308,6 +332,11 @@ def _host_array(operand: Any) -> np.ndarray:
                 )
     with np.errstate(over="ignore"):
         return array.astype(default)
+
+
+def is_tensor(operand: Any) -> bool:
+    """Whether ``operand`` is a tensor, a variable or a native array, and no Python number or sequence."""
+    return isinstance(operand, Tensor | Variable) or backend_of(operand) is not None
 
 
 def type_of(operand: Any) -> TensorType:
@@ -392,9 +421,13 @@ def _native(operand: Any, backend: Backend) -> Any:
     return backend.array(_host_array(operand) if own is None else own.numpy(operand))
 
 
+_recorded_sizes: set[str] = set()
+
+
 def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Note a call on symbolic tensors; its results are symbolic, typed by tracing ``function`` once."""
-    builder = Builder("types")
+    # No other call may have a size from a value that is called the same.
+    builder = Builder("types", _sizes=_recorded_sizes)
 
     def placeholder(leaf: Any) -> Any:
         return (
@@ -441,6 +474,6 @@ CONSTANT = register(
 
 __all__ = [
     "CONSTANT", "Builder", "Call", "Symbolic", "Tensor", "Traced",
-    "backend_of_arrays", "bind", "builder_of", "building", "current_path", "is_building", "lift",
-    "record", "replayed", "scope", "type_of",
+    "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_path", "is_building", "is_tensor",
+    "lift", "record", "replayed", "scope", "type_of",
 ]  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from unifront.ir.graph import Graph, Node, Value
+from unifront.ir.graph import Graph, Node, Value, bound_symbol, symbols_in
 from unifront.ir.passes.rewrite import Result, Values, in_regions, with_nodes
 
 
@@ -18,11 +18,21 @@ def without_dead_code(graph: Graph) -> Graph:
     """`dead_code` of a graph alone; ``graph`` itself if all is read."""
     alive: set[Value | None] = set(graph.outputs)
     kept: list[Node] = []
+    binds = any(bound_symbol(node) for node in graph.nodes)
+    sizes: set[str] = set()
     for node in reversed(graph.nodes):
-        if not alive.isdisjoint(node.outputs):
+        if not alive.isdisjoint(node.outputs) or bound_symbol(node) in sizes:
             alive.update(node.operands)
             kept.append(in_regions(without_dead_code, node))
+            if binds:
+                sizes |= _sizes_of(node)
     return with_nodes(graph, kept[::-1])
+
+
+def _sizes_of(node: Node) -> frozenset[str]:
+    """The symbols whose sizes ``node`` or a body of it needs."""
+    own = symbols_in(node.attributes)
+    return own.union(*(_sizes_of(inner) for region in node.regions for inner in region.nodes))
 
 
 def unused_variables(graph: Graph, values: Values) -> Result:

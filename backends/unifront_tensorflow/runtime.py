@@ -20,7 +20,7 @@ from unifront.ir.types import TensorType
 from unifront.opset.replay import expand
 from unifront_tensorflow import lower
 from unifront_tensorflow.keys import Key, key_of
-from unifront_tensorflow.shapes import size, smallest
+from unifront_tensorflow.shapes import same, size, smallest
 from unifront_tensorflow.variables import Reference
 
 
@@ -170,7 +170,7 @@ class TensorFlowBackend:
             return self.array(array, device)
 
         table = live_table(self.name, lower.TABLE, device or self.devices()[0], lower.OVERLAYS)
-        return Rows(self.name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest)
+        return Rows(self.name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest, same)
 
     def devices(self) -> tuple[str, ...]:
         gpus = tf.config.list_physical_devices("GPU")

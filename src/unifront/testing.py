@@ -281,4 +281,6 @@ def row_or_reason(backend: str) -> None:
 
 def _runnable(backend: str, found: list[Case]) -> list[Case]:
     rows = placement(backend).backend.rows()
-    return [case for case in found if case.spec in rows.table and case.spec.name != "constant"]
+    # What has a reason beside its row runs outside of compiled programs alone.
+    runs = [case for case in found if case.spec in rows.table and case.spec not in rows.reasons]
+    return [case for case in runs if case.spec.name != "constant"]

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from unifront.errors import GraphError, UnsupportedOp
-from unifront.ir.dims import DimExpr, symbol
+from unifront.errors import GraphError, ShapeError, UnsupportedOp
+from unifront.ir.dims import DimExpr, minimum, symbol
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, bound_symbol, symbols_in
 
 
@@ -39,6 +39,17 @@ class Storage:
     from_native: Callable[[Any], Any]
 
 
+def same_sizes(layer: str, *sizes: Any) -> None:
+    """Raise `ShapeError` unless ``sizes`` are equal."""
+    if any(size != sizes[0] for size in sizes[1:]):
+        raise ShapeError(unequal(layer, " and ".join(map(str, sizes))))
+
+
+def unequal(layer: str, sizes: str) -> str:
+    """What is said of sizes that were unknown to each other, and differ when they arrive."""
+    return f"{layer}: its operands do not broadcast: sizes that should be equal are {sizes}."
+
+
 @dataclass(frozen=True)
 class Rows:
     """What `emit` needs of a backend.
@@ -50,6 +61,7 @@ class Rows:
         storage: (operation, operand position) → how a row wants that operand. The row always gets it so.
         reasons: why an operation has no row.
         minimum: the smallest of several sizes, as ``size`` gives them, and ints.
+        same: ``(layer, *sizes)``: raises an error that names the layer unless the sizes are equal.
     """
 
     backend: str
@@ -59,6 +71,7 @@ class Rows:
     storage: Mapping[tuple[Op, int], Storage]
     reasons: Mapping[Op, str]
     minimum: Callable[..., Any] = min
+    same: Callable[..., Any] = same_sizes
 
 
 @dataclass(frozen=True)
@@ -112,7 +125,12 @@ _SYMBOL = "D_"
 class _Writer:
     def __init__(self, graph: Graph, rows: Rows, layouts: dict[Value, Storage | None]) -> None:
         self.graph, self.rows, self.layouts = graph, rows, layouts
-        self.names: dict[str, Any] = {"size": rows.size, "min": rows.minimum, "partial": partial}
+        self.names: dict[str, Any] = {
+            "size": rows.size,
+            "min": rows.minimum,
+            "same": rows.same,
+            "partial": partial,
+        }
         self.lines: list[str] = []
         self.last_use: dict[Value, int] = {}
         for number, node in enumerate(graph.nodes):
@@ -193,6 +211,8 @@ class _Writer:
         operands = [
             self.operand(value, self.rows.storage.get((node.op, i))) for i, value in enumerate(node.operands)
         ]
+        if node.op.facts.elementwise:
+            self.lines += [f"same({node.where()!r}, {', '.join(sizes)})" for sizes in _unknown(node)]
         outputs = ", ".join(f"v{value.id}" for value in node.outputs)
         if len(node.outputs) > 1:
             outputs += ","
@@ -230,6 +250,26 @@ class _Writer:
         while self.names.setdefault(f"{direction}_{name}_{count}", function) is not function:
             count += 1  # another layout of the same name
         return f"{direction}_{name}_{count}"
+
+
+def _unknown(node: Node) -> list[list[str]]:
+    """For each axis where operands of an elementwise node have sizes unknown to each other, what reads them."""
+    found: list[list[str]] = []
+    shape = node.outputs[0].type.shape
+    if all(isinstance(dim, int) for dim in shape) and all(
+        v is None or v.type.is_static for v in node.operands
+    ):
+        return found
+    for back, result in enumerate(reversed(shape), 1):
+        reads: dict[str, str] = {}
+        for value in node.operands:
+            if value is not None and value.type.rank >= back:
+                dim = value.type.shape[-back]
+                if dim == result or not (dim == 1 or dim == minimum(1, result)):
+                    reads.setdefault(str(dim), f"size(v{value.id}, {value.type.rank - back})")
+        if len(reads) > 1:
+            found.append(list(reads.values()))
+    return found
 
 
 def _has_symbols(attribute: Any) -> bool:

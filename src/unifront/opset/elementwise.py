@@ -293,7 +293,7 @@ def _binary(
             need_float(x)
         if dtype == bool_ and result == "same":
             raise DTypeError(f"{name} does not take booleans; use logical_and, logical_or or cast.")
-        return TensorType(bool_ if result == "bool" else dtype, broadcast(x.shape, y.shape))
+        return TensorType(bool_ if result == "bool" else dtype, broadcast(x.shape, y.shape, unify=True))
 
     def samples(rng: np.random.Generator) -> Iterator[Sample]:
         for a, b in PAIRS:
@@ -392,7 +392,7 @@ def _logical(
             raise ArgumentError(f"{name} takes {operands} operands; given were {len(types)}.")
         if any(type_.dtype != bool_ for type_ in types):
             raise DTypeError(f"{name} takes booleans, not {', '.join(type_.dtype.name for type_ in types)}.")
-        return TensorType(bool_, broadcast(*(type_.shape for type_ in types)))
+        return TensorType(bool_, broadcast(*(type_.shape for type_ in types), unify=True))
 
     def samples(rng: np.random.Generator) -> Iterator[Sample]:
         for shapes in PAIRS:
@@ -455,7 +455,7 @@ def _where_samples(rng: np.random.Generator) -> Iterator[Sample]:
 def _where_rule(condition: TensorType, x: TensorType, y: TensorType) -> TensorType:
     if condition.dtype != bool_:
         raise DTypeError(f"where takes a boolean condition, not {condition.dtype}.")
-    return TensorType(same_dtype(x, y), broadcast(condition.shape, x.shape, y.shape))
+    return TensorType(same_dtype(x, y), broadcast(condition.shape, x.shape, y.shape, unify=True))
 
 
 WHERE = register(

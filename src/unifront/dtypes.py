@@ -7,6 +7,7 @@ never widens a float because an integer stands beside it, and a Python scalar ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -38,6 +39,9 @@ class DType:
     @property
     def is_integer(self) -> bool:
         return self.kind in "iu"
+
+    def __reduce__(self) -> tuple[Callable[[str], DType], tuple[str]]:
+        return dtype_of, (self.name,)  # copies and pickles are the object itself
 
     def __repr__(self) -> str:
         return self.name

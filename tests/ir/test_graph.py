@@ -74,7 +74,7 @@ def test_copies_share_values_and_operations(graph, copied):
     assert before[0] is after.outputs[0]
     verify(after)
     assert all(a.op is b.op for a, b in zip(after.nodes, graph.nodes, strict=True))
-    assert [v.type.dtype for v in after.values()] == [v.type.dtype for v in graph.values()]
+    assert all(a.type.dtype is b.type.dtype for a, b in zip(after.values(), graph.values(), strict=True))
 
 
 def test_operations_are_copied_as_themselves():

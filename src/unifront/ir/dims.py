@@ -18,7 +18,9 @@ from unifront.errors import ParseError, ShapeError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What a dimension that is read may be at most: products of sums grow exponentially with their text.
-_MAX_TEXT, _MAX_TERMS, _MAX_PARTS = 1000, 100, 8
+_MAX_TEXT, _MAX_TERMS, _MAX_PARTS, _MAX_MINIMA = 1000, 100, 8, 12
+# How far bounds look into minima and quotients: the work grows exponentially with it.
+_DEPTH = 3
 
 
 @dataclass(frozen=True, repr=False)
@@ -222,7 +224,7 @@ def ceil_divide(dim: Dim, divisor: int) -> Dim:
     return (dim + (divisor - 1)) // divisor
 
 
-def at_least(dim: Dim, depth: int = 6) -> int | None:
+def at_least(dim: Dim, depth: int = _DEPTH) -> int | None:
     """An int that ``dim`` is never below, whatever the sizes; None if none is found.
 
     Args:
@@ -251,7 +253,7 @@ def at_least(dim: Dim, depth: int = 6) -> int | None:
     return max((low for low in found if low is not None), default=None)
 
 
-def at_most(dim: Dim, depth: int = 6) -> int | None:
+def at_most(dim: Dim, depth: int = _DEPTH) -> int | None:
     """An int that ``dim`` is never above, whatever the sizes; None if none is found."""
     low = at_least(dim * -1, depth)
     return None if low is None else -low
@@ -271,7 +273,7 @@ def _text_order(dim: Dim) -> tuple[bool, int, str]:
     return not isinstance(dim, int), len(text), text
 
 
-def _never_less(dim: Dim, other: Dim, depth: int = 6) -> bool:
+def _never_less(dim: Dim, other: Dim, depth: int = _DEPTH) -> bool:
     terms = _terms(dim - other)
     factor = math.gcd(*(n for _, n in terms)) or 1
     low = at_least(_sum((monomial, n // factor) for monomial, n in terms), depth)
@@ -371,7 +373,7 @@ def solve(dim: Dim, size: int, sizes: dict[str, int]) -> bool:
 def parse_dim(text: str) -> Dim:
     """The dimension written as ``text``, the inverse of ``str``."""
     try:
-        if len(text) <= _MAX_TEXT:
+        if len(text) <= _MAX_TEXT and text.count("min(") + text.count("max(") <= _MAX_MINIMA:
             return _parse(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, RecursionError, MemoryError, ValueError):
         pass
@@ -404,8 +406,10 @@ def _parse(node: ast.expr) -> Dim:
                 case ast.Mod() if isinstance(b, int) and b > 0:
                     return a % b
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=parts, keywords=[]):
-            if 0 < len(parts) <= _MAX_PARTS:
-                return (minimum if name == "min" else maximum)(*map(_parse, parts))
+            read = [_parse(part) for part in parts[: _MAX_PARTS + 1]]
+            few = len(read) <= _MAX_PARTS and sum(len(_terms(part)) for part in read) <= _MAX_TERMS
+            if read and few:
+                return (minimum if name == "min" else maximum)(*read)
     raise ValueError("not a dimension")
 
 

@@ -6,7 +6,7 @@ fixed ``size``, to which results are cut or filled up.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from unifront.dtypes import bool_, int32
 from unifront.errors import ShapeError
@@ -101,7 +101,7 @@ def repeat(x: TensorLike, repeats: int | TensorLike, axis: int | None = None, si
         x, axis = flatten(x), 0
     if is_tensor(repeats) or isinstance(repeats, list | tuple):
         return _repeat_each(x, repeats, axis, size)
-    times = whole(repeats, "repeat: the number of repeats")
+    times = whole(cast("int", repeats), "repeat: the number of repeats")  # not a tensor, and checked here
     return bind(REPEAT, x, repeats=times, axis=axis_in(axis, type_of(x).rank))
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from functools import cache, cached_property
+from functools import cache, partial, reduce
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unifront.backends import Array, Compiled, Step, StepPlan, StepState, refuse_after_fork
+from unifront.backends import Array, Compiled, Step, StepPlan, StepState, live_table, refuse_after_fork
 from unifront.dtypes import DType, dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.emit import Program, Rows, emit
@@ -85,6 +86,11 @@ def constant(value: np.ndarray) -> Any:
 def size(array: Any, axis: int) -> int:
     """The size of an axis, which JAX always knows: a number, or while exporting a symbol."""
     return array.shape[axis]
+
+
+def smallest(*sizes: Any) -> Any:
+    """The smallest of several sizes, some of which may be symbols."""
+    return reduce(jax.core.min_dim, sizes)
 
 
 @cache
@@ -162,29 +168,29 @@ def _places(graph: Graph, wrt: Sequence[str]) -> tuple[tuple[int, int], ...]:
     return tuple(found)
 
 
+@cache
+def _rows(name: str, device: str, *, eager: bool) -> Rows:
+    from unifront_jax import lower
+
+    table = live_table(name, lower.TABLE, device, lower.OVERLAYS)
+    used = lower.Eager(ChainMap(table, lower.OUTSIDE_JIT)) if eager else table  # type: ignore[arg-type]  # only read
+    return Rows(name, used, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest)
+
+
 class JaxBackend:
     """Compiles with ``jax.jit``; differentiates with ``jax.value_and_grad``."""
 
     name = "jax"
 
-    @cached_property
-    def _eager(self) -> Rows:
-        from unifront_jax import lower
-
-        return Rows(self.name, lower.EAGER, constant, size, lower.STORAGE, lower.UNSUPPORTED)
-
-    @cached_property
-    def _compiled(self) -> Rows:
-        from unifront_jax import lower
-
-        return Rows(self.name, lower.TABLE, constant, size, lower.STORAGE, lower.UNSUPPORTED)
-
     def rows(self, device: str | None = None) -> Rows:
-        return self._eager
+        return _rows(self.name, device or self.devices()[0], eager=True)
 
-    def emit(self, graph: Graph, stored: Mapping[str, Storage | None] | None = None) -> Program:
+    def emit(
+        self, graph: Graph, stored: Mapping[str, Storage | None] | None = None, device: str | None = None
+    ) -> Program:
         """``graph`` as a function of native calls, not yet compiled."""
-        return emit(expand(graph, self._compiled.table), self._compiled, stored=stored)
+        rows = _rows(self.name, device or self.devices()[0], eager=False)
+        return emit(expand(graph, rows.table), rows, stored=stored)
 
     def devices(self) -> tuple[str, ...]:
         return tuple(devices_by_name())
@@ -237,17 +243,17 @@ class JaxBackend:
         jax.block_until_ready([array for array in jax.live_arrays() if where in array.devices()])
 
     def compile(self, graph: Graph, device: str | None = None) -> Compiled:
-        program = self.emit(graph)
+        program = self.emit(graph, device=device)
         return JaxProgram(program.function, program, graph, device)
 
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
-        program = self.emit(graph)
+        program = self.emit(graph, device=device)
         return JaxProgram(gradient_function(program.function, graph, wrt), program, graph, device)
 
     def step(self, plan: StepPlan, state: StepState, device: str | None = None) -> Step:
         from unifront_jax.step import JaxStep
 
-        return JaxStep(plan, state, self._compiled)
+        return JaxStep(plan, state, _rows(self.name, device or self.devices()[0], eager=False))
 
     def module(
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
@@ -256,7 +262,12 @@ class JaxBackend:
         from unifront_jax.module import make_module
 
         return make_module(
-            self.emit, lambda value: self.array(value, device), training, inference, values, updates
+            partial(self.emit, device=device),
+            lambda value: self.array(value, device),
+            training,
+            inference,
+            values,
+            updates,
         )
 
     def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, wraps
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unifront.backends import Array, Step, StepPlan, StepState, refuse_after_fork
+from unifront.backends import Array, Step, StepPlan, StepState, live_table, refuse_after_fork
 from unifront.dtypes import dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.dims import symbol
@@ -23,7 +23,7 @@ from unifront.opset.replay import expand
 from unifront_tensorflow import lower
 from unifront_tensorflow.keys import Key, key_of
 from unifront_tensorflow.lower.gradient import dense_gradients
-from unifront_tensorflow.shapes import size
+from unifront_tensorflow.shapes import same, size, smallest
 from unifront_tensorflow.variables import Reference
 
 
@@ -178,7 +178,7 @@ class TensorFlowBackend:
     name = "tensorflow"
 
     def rows(self, device: str | None = None) -> Rows:
-        return _rows(self, device)
+        return _rows(self, device or self.devices()[0])
 
     def devices(self) -> tuple[str, ...]:
         gpus, cpus = map(_count, ("GPU", "CPU"))
@@ -255,16 +255,33 @@ class TensorFlowBackend:
 
 
 @cache
-def _rows(backend: TensorFlowBackend, device: str | None) -> Rows:
+def _rows(backend: TensorFlowBackend, device: str) -> Rows:
     def constant(array: np.ndarray) -> Array:
         return backend.array(array, device)
 
-    table = lower.TABLE
-    if device is not None and device != backend.devices()[0]:  # where TensorFlow runs what it is not told of
-        table = {op: _on(device, row) for op, row in table.items()}
+    table = live_table(backend.name, lower.TABLE, device, lower.OVERLAYS)
+    if device != backend.devices()[0]:  # where TensorFlow runs what it is not told of
+        table = _On(device, table)
     return Rows(
-        backend.name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED, lower.IN_PLACE, Reference.read
-    )
+        backend.name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest, same, lower.IN_PLACE,
+        Reference.read,
+    )  # fmt: skip
+
+
+class _On(Mapping[Any, Callable[..., Any]]):
+    """A table whose rows run on ``device``."""
+
+    def __init__(self, device: str, table: Mapping[Any, Callable[..., Any]]) -> None:
+        self._device, self._table = device, table
+
+    def __getitem__(self, op: Any) -> Callable[..., Any]:
+        return _on(self._device, self._table[op])
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
 
 
 def _on(device: str, row: Callable[..., Any]) -> Callable[..., Any]:

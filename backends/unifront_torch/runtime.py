@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import torch
 
-from unifront.backends import HostKey, Step, StepPlan, StepState
+from unifront.backends import HostKey, Step, StepPlan, StepState, live_table
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir.emit import Program, Rows, emit
-from unifront.ir.graph import Graph, Op
+from unifront.ir.graph import Graph
 from unifront.ir.layouts import storage_of
 from unifront.ir.types import TensorType
 from unifront.opset.replay import expand
 from unifront.opset.tensor import CONSTANT
 from unifront_torch.dtypes import UNIFRONT
-from unifront_torch.lower import IN_PLACE, STORAGE, TABLE, UNSUPPORTED
+from unifront_torch.lower import IN_PLACE, OVERLAYS, STORAGE, TABLE, UNSUPPORTED
 from unifront_torch.lower.gradient import check_recording
 from unifront_torch.lower.random import on as drawn_on
 
@@ -155,8 +156,17 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
     def constant(value: np.ndarray) -> torch.Tensor:
         return backend.array(value, device)
 
-    table: dict[Op, Any] = {**TABLE, **drawn_on(device), CONSTANT: lambda value: constant(value.numpy())}
-    return Rows(backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED, IN_PLACE)
+    table = ChainMap(
+        {CONSTANT: lambda value: constant(value.numpy()), **drawn_on(device)},
+        live_table(backend.name, TABLE, device, OVERLAYS),  # type: ignore[arg-type]  # it is only read
+    )
+    return Rows(
+        backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED, _smallest, in_place=IN_PLACE
+    )
+
+
+def _smallest(*sizes: Any) -> Any:
+    return reduce(torch.sym_min, sizes)  # sizes are symbols under `torch.export`
 
 
 def _one_thread_after_fork() -> None:

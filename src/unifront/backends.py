@@ -8,7 +8,8 @@ is moving arrays and compiling programs. Nothing in unifront knows more of a fra
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -21,7 +22,7 @@ import numpy as np
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, BackendMissing, ForkError, UnknownName, UnsupportedOp
 from unifront.ir.emit import Rows
-from unifront.ir.graph import Graph
+from unifront.ir.graph import Graph, Op
 from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
 
@@ -169,6 +170,36 @@ class Backend(Protocol):
         Raises `ArgumentError` for another module, `UnknownName` for a weight that it has not.
         """
         raise UnsupportedOp(f"The backend {self.name!r} gives no weights back.")
+
+
+Row = Callable[..., Any]
+"""What runs an operation on native arrays."""
+_added: dict[str, dict[Op, Row]] = {}
+_KINDS = {"gpu": "cuda"}
+
+
+def added_rows(place: str) -> dict[Op, Row]:
+    """The rows that were added for a backend (``"torch"``) or one kind of its devices (``"torch:cuda"``), live."""
+    return _added.setdefault(place, {})
+
+
+def live_table(
+    name: str,
+    rows: MutableMapping[Op, Row],
+    device: str | None,
+    overlays: Mapping[str, MutableMapping[Op, Row]] | None = None,
+) -> Mapping[Op, Row]:
+    """The table of a backend on a device. It is no copy: a row that is added later counts.
+
+    Args:
+        rows: the backend's own, for any device.
+        device: one of its devices. Rows of its kind (``"cuda"``, ``"cpu"``, ``"tpu"``) stand before the others.
+        overlays: the backend's own rows for a kind of device.
+    """
+    kind = (device or "").partition(":")[0]
+    kind = _KINDS.get(kind, kind)
+    own: MutableMapping[Op, Row] = (overlays or {}).get(kind, {})
+    return ChainMap(added_rows(f"{name}:{kind}"), own, added_rows(name), rows)
 
 
 @dataclass(frozen=True)

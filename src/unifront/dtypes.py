@@ -7,6 +7,7 @@ never widens a float because an integer stands beside it, and a Python scalar ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -39,11 +40,11 @@ class DType:
     def is_integer(self) -> bool:
         return self.kind in "iu"
 
+    def __reduce__(self) -> tuple[Callable[[str], DType], tuple[str]]:
+        return dtype_of, (self.name,)  # copies and pickles are the object itself
+
     def __repr__(self) -> str:
         return self.name
-
-    def __reduce__(self) -> tuple[object, tuple[str]]:
-        return dtype_of, (self.name,)  # there is one object of each
 
 
 bool_ = DType("bool", "b", 8)

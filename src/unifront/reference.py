@@ -6,7 +6,8 @@ the end of each operation, so that the judge is better than what it judges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from unifront.dtypes import dtype_of, key
 from unifront.errors import ArgumentError, UnsupportedOp
 from unifront.ir import passes
 from unifront.ir.emit import Program, Rows, emit
-from unifront.ir.graph import Graph, Node
+from unifront.ir.graph import Graph, Node, Op
 from unifront.ir.types import TensorType
 from unifront.opset.bounds import check_indices, index_bounds
 from unifront.opset.spec import OPS, OpSpec
@@ -73,9 +74,14 @@ def evaluate(node: Node, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ..
     return result if isinstance(result, tuple) else (result,)
 
 
+@cache
+def _standard() -> tuple[passes.Pass, ...]:
+    return passes.standard(OPS, evaluate)
+
+
 def simplified(graph: Graph) -> Graph:
     """``graph`` after the passes that do any graph good (`unifront.ir.passes.standard`)."""
-    return passes.run(graph, passes.standard(OPS, evaluate))
+    return passes.run(graph, {}, _standard())[0]
 
 
 def _widen(operand: Any) -> Any:
@@ -84,17 +90,38 @@ def _widen(operand: Any) -> Any:
     return operand
 
 
+class _References(Mapping[Op, Callable[..., Any]]):
+    """The table in which every operation has a row, those to come too."""
+
+    def __init__(self) -> None:
+        self._made: dict[OpSpec, Callable[..., Any]] = {}
+
+    def __getitem__(self, op: Op) -> Callable[..., Any]:
+        if not isinstance(op, OpSpec):
+            raise KeyError(op)
+        if op not in self._made:
+            self._made[op] = row_of(op)
+        return self._made[op]
+
+    def __contains__(self, op: object) -> bool:
+        return isinstance(op, OpSpec)
+
+    def __iter__(self) -> Iterator[Op]:
+        return iter(OPS.values())
+
+    def __len__(self) -> int:
+        return len(OPS)
+
+
 class NumPyBackend(Backend):
     """Runs graphs on the host, one operation at a time. It does not differentiate, so it does not train."""
 
     name = "numpy"
 
     def __init__(self) -> None:
-        self._table: Mapping[Any, Callable[..., Any]] = {}
+        self._table = _References()
 
     def rows(self, device: str | None = None) -> Rows:
-        if len(self._table) != len(OPS):
-            self._table = {spec: row_of(spec) for spec in OPS.values()}
         return Rows(self.name, self._table, np.asarray, lambda array, axis: array.shape[axis], {}, {})
 
     def devices(self) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from unifront.dtypes import float64
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import symbol
+from unifront.ir.facts import opaque
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset.spec import OpSpec
@@ -26,7 +27,9 @@ from unifront.weights import Variable
 tf = pytest.importorskip("tensorflow")
 
 SIZE, CLASSES = 4, 3
-NOISE = OpSpec("noise", lambda x, key: x, lambda x, key: x, lambda rng: (), "a test", random=True)
+NOISE = OpSpec(
+    "noise", lambda x, key: x, lambda x, key: x, lambda rng: (), "a test", random=True, facts=opaque("half")
+)
 
 
 @pytest.fixture

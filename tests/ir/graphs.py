@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from unifront import ops
 from unifront.dtypes import float32, float64
 from unifront.errors import ShapeError
+from unifront.ir import facts
 from unifront.ir.dims import symbol
 from unifront.ir.emit import Rows, emit
 from unifront.ir.graph import Graph, Node, Value, Variable
@@ -30,6 +31,7 @@ APPLY = OpSpec(
     reference=lambda *operands, regions: regions[0](operands, ())[0],
     samples=lambda rng: [],
     source="calls its body once",
+    facts=facts.opaque("half"),
 )
 ALL_OPS = {**OPS, "apply": APPLY}
 

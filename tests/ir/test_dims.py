@@ -7,8 +7,13 @@ from hypothesis import strategies as st
 from unifront.errors import ParseError, ShapeError
 from unifront.ir.dims import (
     DimExpr,
+    at_least,
+    at_most,
+    ceil_divide,
     divide_exactly,
     evaluate,
+    maximum,
+    minimum,
     parse_dim,
     solve,
     substitute,
@@ -39,6 +44,11 @@ def _extend(children):
         st.tuples(children, st.integers(1, 6)).map(
             lambda p: Pair(p[0].dim // p[1], lambda s: p[0].value(s) // p[1])
         ),
+        st.tuples(children, st.integers(1, 6)).map(
+            lambda p: Pair(p[0].dim % p[1], lambda s: p[0].value(s) % p[1])
+        ),
+        both.map(lambda p: Pair(minimum(p[0].dim, p[1].dim), lambda s: min(p[0].value(s), p[1].value(s)))),
+        both.map(lambda p: Pair(maximum(p[0].dim, p[1].dim), lambda s: max(p[0].value(s), p[1].value(s)))),
     )
 
 
@@ -84,6 +94,35 @@ def test_equal_expressions_have_one_form(a, b):
     assert a.dim * b.dim == b.dim * a.dim
     assert hash(a.dim + b.dim) == hash(b.dim + a.dim)
     assert (a.dim + b.dim) - b.dim == a.dim
+    assert minimum(a.dim, b.dim) == minimum(b.dim, a.dim)
+    assert maximum(a.dim, b.dim) == maximum(b.dim, a.dim)
+    assert minimum(a.dim, a.dim) == a.dim
+
+
+@given(PAIRS, SIZES)
+@settings(deadline=None)
+def test_bounds_hold(pair, sizes):
+    low, high, value = at_least(pair.dim), at_most(pair.dim), pair.value(sizes)
+    assert low is None or low <= value
+    assert high is None or value <= high
+
+
+@pytest.mark.parametrize(
+    ("dim", "low", "high"),
+    [
+        (TIME, 0, None),
+        (3 - TIME, None, 3),
+        (minimum(10, TIME), 0, 10),
+        (maximum(10, TIME), 10, None),
+        (TIME - minimum(10, TIME), 0, None),
+        (TIME % 4, 0, 3),
+        (minimum(TIME + 1, BATCH) - minimum(TIME, BATCH), 0, 1),
+        (TIME - (TIME + 1) // 2, 0, None),
+        (BATCH * TIME + 1, 1, None),
+    ],
+)
+def test_bounds(dim, low, high):
+    assert (at_least(dim), at_most(dim)) == (low, high)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +135,11 @@ def test_equal_expressions_have_one_form(a, b):
         (BATCH * (TIME // 2), "batch*(time//2)"),
         (TIME + 2 - BATCH, "-batch+time+2"),
         ((TIME + 3) // 2, "(time+1)//2+1"),
+        (minimum(TIME, 10), "min(10,time)"),
+        (maximum(TIME, 10), "time-min(10,time)+10"),
+        (BATCH * minimum(TIME, 10), "batch*min(10,time)"),
+        (minimum(TIME, 10) // 2, "(min(10,time))//2"),
+        (TIME % 3, "time-3*(time//3)"),
     ],
 )
 def test_text(dim, text):
@@ -114,6 +158,20 @@ def test_text(dim, text):
         (TIME - TIME, 0),
         (TIME // 1, TIME),
         ((TIME + 1) * (TIME - 1), TIME * TIME - 1),
+        (minimum(TIME, TIME + 1), TIME),
+        (minimum(0, TIME), 0),
+        (maximum(0, TIME), TIME),
+        (minimum(4, 2 * TIME), 2 * minimum(2, TIME)),
+        (minimum(8, TIME - 2), minimum(10, TIME) - 2),
+        (minimum(TIME, minimum(BATCH, 3)), minimum(minimum(TIME, BATCH), 3)),
+        (minimum(TIME, minimum(TIME, 3) + 2), minimum(TIME, 5)),
+        (maximum(0, TIME - 10), TIME - minimum(10, TIME)),
+        (minimum(10, TIME) + maximum(10, TIME), TIME + 10),
+        (maximum(TIME, maximum(BATCH, 3)), maximum(maximum(TIME, BATCH), 3)),
+        (minimum(TIME, 10) + maximum(TIME - 10, 0), TIME),
+        (ceil_divide(TIME, 2), (TIME + 1) // 2),
+        ((4 * TIME + 3) % 4, 3),
+        (TIME % 4 + 4 * (TIME // 4), TIME),
     ],
 )
 def test_forms_that_are_known_to_be_equal(left, right):
@@ -135,6 +193,15 @@ def test_division_is_by_a_positive_int_only(divisor):
 def test_a_symbol_is_an_identifier(name):
     with pytest.raises(ShapeError, match="Python identifier"):
         symbol(name)
+
+
+def test_comparisons_are_made_where_the_sizes_do_not_matter():
+    assert TIME >= 0
+    assert TIME + 1 > TIME
+    assert not TIME < 0
+    assert min(TIME + 2, TIME) == TIME
+    with pytest.raises(ShapeError, match="Whether 10 < time|Whether time > 10|Whether time < 10"):
+        min(10, TIME)
 
 
 def test_an_unknown_size_is_named():
@@ -189,7 +256,7 @@ def test_solve_binds_plain_symbols_and_checks_the_rest():
 @pytest.mark.parametrize(
     "text",
     [
-        "", "a b", "a.b", "a()", "a[0]", "a/2", "a//0", "a//-1", "a//b", "a**2", "a<b", "True", "1.5", "'a'",
+        "", "a b", "a.b", "a()", "a[0]", "a/2", "a//0", "a//-1", "a//b", "a%b", "a%0", "min()", "max()", "min(a,b=1)", "min(*a)", "abs(a)", "min.x(a)", "a**2", "a<b", "True", "1.5", "'a'",
         "é", "a if b else c", "__import__('os').system('true')", "(lambda: 1)()", "a:=1", "\x00", "\ud800",
         "9" * 5000, "(" * 500, "-" * 900, "a+" * 100_000 + "a", "(a+b+c+d+e+f)*" * 40 + "a",
     ],
@@ -206,3 +273,11 @@ def test_deep_division_is_read_in_linear_time():
     dim = parse_dim(text)
     assert isinstance(dim, DimExpr)
     assert parse_dim(str(dim)) == dim
+
+
+def test_many_minima_are_refused():
+    text = "a"
+    for number in range(25):
+        text = f"min({text}//2+b,c{number})"
+    with pytest.raises(ParseError, match="is not a dimension"):
+        parse_dim(text)

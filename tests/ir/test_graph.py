@@ -1,20 +1,89 @@
 """The graph itself: numbering, users, symbols, literals."""
 
+import copy
+import pickle
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from tests.ir.graphs import BATCH, TIME, run, tiny, tiny_body, with_body
+from tests.ir.graphs import APPLY, BATCH, TIME, run, tiny, tiny_body, with_body
 from unifront.dtypes import float32
+from unifront.errors import GraphError
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import TensorType
+from unifront.ir.verify import verify
 from unifront.opset.spec import OPS
 
 
-def test_renumbered_graphs_compare_equal():
+def test_graphs_are_equal_whatever_the_numbers():
     graph = tiny()
     shifted = graph.with_values(lambda value: Value(value.id * 7 + 3, value.type))
-    assert shifted != graph
-    assert shifted.renumbered() == graph
+    assert shifted == graph
+    assert hash(shifted) == hash(graph)
+    assert str(shifted) == str(graph)
+    assert [value.id for value in shifted.renumbered().values()] == list(range(len(list(graph.values()))))
+
+
+def _changed(**parts):
+    return lambda graph: replace(graph, **{name: change(graph) for name, change in parts.items()})
+
+
+def _last(**parts):
+    return _changed(nodes=lambda g: (*g.nodes[:-1], replace(g.nodes[-1], **parts)))
+
+
+OTHERS = {
+    "name": _changed(name=lambda g: "other"),
+    "input name": _changed(input_names=lambda g: ("z",)),
+    "output": _changed(outputs=lambda g: g.inputs),
+    "number of outputs": _changed(outputs=lambda g: g.outputs * 2, output_names=lambda g: ()),
+    "trainable": _changed(variables=lambda g: (replace(g.variables[0], trainable=False),)),
+    "number of nodes": _changed(nodes=lambda g: g.nodes[:-1], outputs=lambda g: g.nodes[-2].outputs),
+    "operation": _last(op=OPS["abs"]),
+    "layer": _last(name="other"),
+    "attributes": _last(attributes={"slope": 1}),
+    "operand": _changed(
+        nodes=lambda g: (*g.nodes[:-1], replace(g.nodes[-1], operands=g.nodes[1].outputs)),
+    ),
+    "bodies": _last(regions=(tiny_body(),)),
+    "type": lambda g: g.with_values(lambda v: Value(v.id, v.type.with_dtype("float64"))),
+}
+
+
+@pytest.mark.parametrize("change", OTHERS.values(), ids=OTHERS)
+def test_graphs_that_differ_are_not_equal(change):
+    assert change(tiny()) != tiny()
+
+
+def test_values_and_nodes_are_compared_by_identity():
+    x = Value(0, TensorType(float32))
+    assert x != Value(0, TensorType(float32))
+    node = tiny().nodes[-1]
+    assert node != replace(node)
+
+
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda g: pickle.loads(pickle.dumps(g))], ids=["deep", "pickle"]
+)
+@pytest.mark.parametrize("graph", [tiny(), tiny_body()], ids=["tiny", "body"])
+def test_copies_share_values_and_operations(graph, copied):
+    """A value is one object, wherever it is read; operations are those of the process."""
+    before, after = copied((graph.outputs, graph))
+    assert after == graph
+    assert before[0] is after.outputs[0]
+    verify(after)
+    assert all(a.op is b.op for a, b in zip(after.nodes, graph.nodes, strict=True))
+    assert all(a.type.dtype is b.type.dtype for a, b in zip(after.values(), graph.values(), strict=True))
+
+
+def test_operations_are_copied_as_themselves():
+    for spec in (OPS["conv"], APPLY):
+        assert copy.copy(spec) is spec
+        assert copy.deepcopy([spec])[0] is spec
+    assert pickle.loads(pickle.dumps(OPS["conv"])) is OPS["conv"]
+    with pytest.raises(GraphError, match="<op apply> is not registered"):
+        pickle.dumps(APPLY)
 
 
 def test_bodies_are_renumbered_too():

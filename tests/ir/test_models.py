@@ -35,7 +35,8 @@ def test_passes_add_nothing(name):
 
 @pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("resnet")])
 def test_a_resnet_has_one_transpose_in_channels_first(name):
-    graph = passes.run(graph_of(name, False), [PASSES["channels_first"], PASSES["simplify_layout"]])
+    order = [PASSES["channels_first"], PASSES["simplify_layout"]]
+    graph, _, _ = passes.run(graph_of(name, False), {}, order)
     transposes = [node for node in graph.nodes if node.op.name == "transpose"]
     assert len(transposes) == 1
     assert graph.nodes.index(transposes[0]) <= 1  # at the input, or after its padding

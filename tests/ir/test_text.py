@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.ir.graphs import ALL_OPS, BATCH, TIME, random_graphs, tiny, with_body
 from unifront.dtypes import float32
 from unifront.errors import ParseError, UnifrontError
+from unifront.ir import facts
 from unifront.ir.graph import Graph, Literal, Node, Value, Variable
 from unifront.ir.text import parse_graph, print_graph
 from unifront.ir.types import TensorType
@@ -19,7 +20,15 @@ from unifront.ir.verify import verify
 from unifront.opset.spec import OpSpec
 
 VECTOR = TensorType(float32, (3,))
-ANY = OpSpec("any", lambda *types, **_: VECTOR, lambda *_: None, lambda rng: [], "takes anything", {})
+ANY = OpSpec(
+    "any",
+    lambda *types, **_: VECTOR,
+    lambda *_: None,
+    lambda rng: [],
+    "takes anything",
+    {},
+    facts=facts.opaque("half"),
+)
 OPS = {**ALL_OPS, "any": ANY}
 
 

@@ -18,8 +18,10 @@ def test_free_sizes_of_two_inputs_without_names_are_two_sizes() -> None:
     model = uf.Model([a, b], layers.Concatenate(axis=1)([a, b]))
     short, long = RNG.normal(size=(2, 4, 3)), RNG.normal(size=(2, 6, 3))
     assert model.predict([short, long], backend="numpy").shape == (2, 10, 3)
-    with pytest.raises(errors.ShapeError, match="do not broadcast"):
-        layers.Add()([a, b])
+    added = uf.Model([a, b], layers.Add(name="sum")([a, b]))
+    assert added.predict([short, short], backend="numpy").shape == (2, 4, 3)
+    with pytest.raises(errors.ShapeError, match=r"sum: .*do not broadcast"):
+        added.predict([short, long], backend="numpy")
 
 
 def test_free_sizes_are_called_as_the_input_is_in_the_model() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,7 +20,11 @@ FAMILIES = (
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}
+OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
+"""Rows for one kind of device (``"cuda"``, ``"cpu"``, ``"tpu"``), which stand before those of `TABLE`."""
 UNSUPPORTED: dict[Op, str] = {}
+OUTSIDE_JIT: dict[Op, Callable[..., Any]] = {}
+"""Rows for calls outside a compiled program alone."""
 STORAGE: dict[tuple[Op, int], Storage] = {}
 
 _layouts: dict[int, Storage] = {}
@@ -40,9 +44,32 @@ for _family in FAMILIES:
         continue
     _module = import_module(f"{__name__}.{_family}")
     TABLE.update(_module.TABLE)
+    for _kind, _rows in getattr(_module, "OVERLAYS", {}).items():
+        OVERLAYS.setdefault(_kind, {}).update(_rows)
+    OUTSIDE_JIT.update(getattr(_module, "OUTSIDE_JIT", {}))
     UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
     _stored: Mapping[tuple[Op, int], Storage] = getattr(_module, "STORAGE", {})
     STORAGE.update({place: _eager_storage(storage) for place, storage in _stored.items()})
 
-EAGER: dict[Op, Callable[..., Any]] = {op: eager(row) for op, row in TABLE.items()}
-"""The same rows for calls outside a compiled program."""
+
+class Eager(Mapping[Op, Callable[..., Any]]):
+    """The rows of a table, which may grow, for calls outside a compiled program."""
+
+    def __init__(self, table: Mapping[Op, Callable[..., Any]]) -> None:
+        self._table = table
+        self._made: dict[Op, tuple[Callable[..., Any], Callable[..., Any]]] = {}
+
+    def __getitem__(self, op: Op) -> Callable[..., Any]:
+        row = self._table[op]
+        if op not in self._made or self._made[op][0] is not row:
+            self._made[op] = row, eager(row)
+        return self._made[op][1]
+
+    def __contains__(self, op: object) -> bool:
+        return op in self._table
+
+    def __iter__(self) -> Iterator[Op]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)

@@ -16,7 +16,8 @@ Bounds = tuple[int | None, ...]
 
 def _slice(x: Any, starts: Bounds, stops: Bounds, strides: Bounds) -> Any:
     spans = [slice(*span).indices(size) for *span, size in zip(starts, stops, strides, x.shape, strict=True)]
-    return lax.slice(x, *zip(*spans, strict=True)) if spans else x
+    bounds = [(first, max(first, last), stride) for first, last, stride in spans]  # no more than nothing
+    return lax.slice(x, *zip(*bounds, strict=True)) if bounds else x
 
 
 def _pad(x: Any, widths: tuple[tuple[int, int], ...], mode: str, value: float) -> Any:

@@ -15,6 +15,8 @@ FAMILIES = (
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}
+OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
+"""Rows for one kind of device (``"cuda"``, ``"cpu"``, ``"tpu"``), which stand before those of `TABLE`."""
 UNSUPPORTED: dict[Op, str] = {}
 STORAGE: dict[tuple[Op, int], Storage] = {}
 IN_PLACE: dict[Op, Callable[..., None]] = {}
@@ -23,6 +25,8 @@ IN_PLACE: dict[Op, Callable[..., None]] = {}
 def _merge(name: str) -> None:
     rows = import_module(name)
     TABLE.update(rows.TABLE)
+    for kind, own in getattr(rows, "OVERLAYS", {}).items():
+        OVERLAYS.setdefault(kind, {}).update(own)
     reasons: Mapping[Op, str] = getattr(rows, "UNSUPPORTED", {})
     storage: Mapping[tuple[Op, int], Storage] = getattr(rows, "STORAGE", {})
     UNSUPPORTED.update(reasons)

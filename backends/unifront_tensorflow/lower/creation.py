@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from unifront.ir.graph import Op
 from unifront.opset import creation as ops
+from unifront.opset.rules import negative_size
 
 
 def _fill(like: Any, shape: tuple[Any, ...], value: Any, dtype: str) -> Any:
@@ -20,7 +21,14 @@ def _iota(like: Any, shape: tuple[Any, ...], axis: int, dtype: str) -> Any:
     return tf.broadcast_to(tf.reshape(positions, (-1, *(1,) * (len(shape) - axis - 1))), shape)
 
 
+def _bind_size(value: Any, size: Any, layer: str) -> Any:
+    message = negative_size(layer, "below 0")
+    with tf.control_dependencies([tf.debugging.assert_non_negative(value, message)]):
+        return tf.zeros(tf.expand_dims(value, 0), tf.bool)
+
+
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.FILL: _fill,
     ops.IOTA: _iota,
+    ops.BIND_SIZE: _bind_size,
 }

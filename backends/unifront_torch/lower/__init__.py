@@ -18,6 +18,8 @@ FAMILIES = (
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}
+OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
+"""Rows for one kind of device (``"cuda"``, ``"cpu"``, ``"tpu"``), which stand before those of `TABLE`."""
 UNSUPPORTED: dict[Op, str] = {}
 STORAGE: dict[tuple[Op, int], Storage] = {}
 IN_PLACE: dict[Op, Callable[..., None]] = {}
@@ -27,6 +29,8 @@ for _family in FAMILIES:
     if find_spec(f"{__name__}.{_family}"):
         _module = import_module(f"{__name__}.{_family}")
         TABLE.update(_module.TABLE)
+        for _kind, _rows in getattr(_module, "OVERLAYS", {}).items():
+            OVERLAYS.setdefault(_kind, {}).update(_rows)
         UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
         STORAGE.update(getattr(_module, "STORAGE", {}))
         IN_PLACE.update(getattr(_module, "IN_PLACE", {}))

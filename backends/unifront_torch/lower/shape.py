@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from unifront.errors import ShapeError
 from unifront.opset import shape as ops
 from unifront.opset.spec import OpSpec
 
@@ -22,6 +23,10 @@ def _expand_dims(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
 
 
 def _squeeze(x: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
+    if any(x.shape[axis] != 1 for axis in axes):  # which PyTorch leaves as they are
+        raise ShapeError(
+            f"squeeze: an axis of {axes} of the shape {tuple(x.shape)} is not 1 long: an index is out of range."
+        )
     return x.squeeze(axes)
 
 

@@ -1,7 +1,8 @@
-"""Dimensions: an int, or an integer expression over named symbols (``batch``, ``2*time``, ``time//2+1``).
+"""Dimensions: an int, or an integer expression over named symbols (``batch``, ``2*time``, ``min(10,time//2+1)``).
 
 An expression is kept as a canonical sum of products, so that two expressions that mean the same
-compare equal wherever this small arithmetic (+, -, *, // by a positive int) can tell.
+compare equal wherever this small arithmetic can tell: +, -, *, // and % by a positive int, min and max. A
+symbol is a size, so it is never negative. ``a % n`` is ``a - n*(a//n)``, and max is said with min.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from unifront.errors import ParseError, ShapeError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What a dimension that is read may be at most: products of sums grow exponentially with their text.
-_MAX_TEXT, _MAX_TERMS = 1000, 100
+_MAX_TEXT, _MAX_TERMS, _MAX_PARTS, _MAX_MINIMA = 1000, 100, 8, 12
+# How far bounds look into minima and quotients: the work grows exponentially with it.
+_DEPTH = 3
 
 # A graph calculates the same few dimensions over and over: each layer asks for the sizes that the last one had.
 _remembered = lru_cache(maxsize=4096, typed=True)
@@ -38,8 +41,43 @@ class FloorDiv:
     def __repr__(self) -> str:
         return self._text
 
+    def evaluate(self, sizes: Mapping[str, int]) -> int:
+        return self.numerator.evaluate(sizes) // self.denominator
 
-Atom = str | FloorDiv
+    def substitute(self, sizes: Mapping[str, Dim]) -> Dim:
+        return self.numerator.substitute(sizes) // self.denominator
+
+    def symbols(self) -> frozenset[str]:
+        return self.numerator.symbols()
+
+
+@dataclass(frozen=True, repr=False)
+class Min:
+    """The smallest of several dimensions of which any may be it: what `minimum` leaves.
+
+    In the one form that it has, the parts share no term and no factor.
+    """
+
+    parts: tuple[Dim, ...]
+
+    @cached_property
+    def _text(self) -> str:
+        return f"min({','.join(map(str, self.parts))})"
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def evaluate(self, sizes: Mapping[str, int]) -> int:
+        return min(evaluate(part, sizes) for part in self.parts)
+
+    def substitute(self, sizes: Mapping[str, Dim]) -> Dim:
+        return minimum(*(substitute(part, sizes) for part in self.parts))
+
+    def symbols(self) -> frozenset[str]:
+        return frozenset().union(*(part.symbols() for part in self.parts if isinstance(part, DimExpr)))
+
+
+Atom = str | FloorDiv | Min
 Monomial = tuple[Atom, ...]
 
 
@@ -80,11 +118,28 @@ class DimExpr:
         rest = _sum((monomial, n % divisor) for monomial, n in self.terms)
         return whole if isinstance(rest, int) else whole + _fraction(rest, divisor)
 
+    def __mod__(self, divisor: int) -> Dim:
+        return self - (self // divisor) * divisor
+
+    def __lt__(self, other: Dim) -> bool:
+        return _decide(self, "<", other, other - 1 - self, self - other)
+
+    def __le__(self, other: Dim) -> bool:
+        return _decide(self, "<=", other, other - self, self - other - 1)
+
+    def __gt__(self, other: Dim) -> bool:
+        return _decide(self, ">", other, self - other - 1, other - self)
+
+    def __ge__(self, other: Dim) -> bool:
+        return _decide(self, ">=", other, self - other, other - 1 - self)
+
     def __str__(self) -> str:
         parts = []
         for monomial, n in sorted(self.terms, key=lambda term: (term[0] == (), str(term[0]))):
             alone = n == 1 and len(monomial) == 1
-            body = "*".join(str(atom) if alone or isinstance(atom, str) else f"({atom})" for atom in monomial)
+            body = "*".join(
+                str(atom) if alone or not isinstance(atom, FloorDiv) else f"({atom})" for atom in monomial
+            )
             text = str(abs(n)) if not body else body if abs(n) == 1 else f"{abs(n)}*{body}"
             parts.append((" - " if n < 0 else " + ") + text)
         return re.sub(r"\A - ", "-", re.sub(r"\A \+ ", "", "".join(parts))).replace(" ", "")
@@ -96,8 +151,8 @@ class DimExpr:
         total = 0
         for monomial, n in self.terms:
             for atom in monomial:
-                if isinstance(atom, FloorDiv):
-                    n *= evaluate(atom.numerator, sizes) // atom.denominator
+                if not isinstance(atom, str):
+                    n *= atom.evaluate(sizes)
                 elif atom in sizes:
                     n *= sizes[atom]
                 else:
@@ -113,10 +168,10 @@ class DimExpr:
         for monomial, n in self.terms:
             product: Dim = n
             for atom in monomial:
-                if isinstance(atom, FloorDiv):
-                    product = product * (substitute(atom.numerator, sizes) // atom.denominator)
-                else:
+                if isinstance(atom, str):
                     product = product * sizes.get(atom, symbol(atom))
+                else:
+                    product = product * atom.substitute(sizes)
             total = total + product
         return total
 
@@ -125,7 +180,7 @@ class DimExpr:
         names: set[str] = set()
         for monomial, _ in self.terms:
             for atom in monomial:
-                names |= atom.numerator.symbols() if isinstance(atom, FloorDiv) else {atom}
+                names |= {atom} if isinstance(atom, str) else atom.symbols()
         return frozenset(names)
 
 
@@ -148,6 +203,136 @@ def evaluate(dim: Dim, sizes: Mapping[str, int]) -> int:
 def substitute(dim: Dim, sizes: Mapping[str, Dim]) -> Dim:
     """``dim`` with symbols replaced by other dimensions; symbols not named stay."""
     return dim if isinstance(dim, int) else dim.substitute(sizes)
+
+
+def minimum(*dims: Dim) -> Dim:
+    """The smallest of ``dims``, of which there is at least one."""
+    parts = _smallest(dims)
+    if len(parts) == 1:
+        return parts[0]
+    shared = _shared(parts)
+    rest = [part - shared for part in parts]
+    factor = math.gcd(*(n for part in rest for _, n in _terms(part)))
+    kept = [_sum((monomial, n // factor) for monomial, n in _terms(part)) for part in rest]
+    if set(_smallest(kept)) != set(kept):  # without what they share, more can be said of them
+        return minimum(*kept) * factor + shared
+    kept.sort(key=_text_order)
+    return DimExpr((((Min(tuple(kept)),), 1),)) * factor + shared
+
+
+def maximum(*dims: Dim) -> Dim:
+    """The largest of ``dims``, of which there is at least one."""
+    return minimum(*(dim * -1 for dim in dims)) * -1
+
+
+def ceil_divide(dim: Dim, divisor: int) -> Dim:
+    """``dim / divisor``, rounded up."""
+    return (dim + (divisor - 1)) // divisor
+
+
+def at_least(dim: Dim, depth: int = _DEPTH) -> int | None:
+    """An int that ``dim`` is never below, whatever the sizes; None if none is found.
+
+    Args:
+        depth: how far to look into minima and quotients.
+    """
+    if isinstance(dim, int):
+        return dim
+    inner = min(filter(_is_composite, dim.terms), key=_order, default=None)
+    if inner is None or depth == 0:
+        lows = [_term_at_least(monomial, n, depth) for monomial, n in dim.terms]
+        return None if None in lows else sum(lows)  # type: ignore[arg-type]  # there is no None
+    (atom,), n = inner
+    rest = dim - DimExpr((inner,))
+    if isinstance(atom, Min):
+        found = [at_least(part * n + rest, depth - 1) for part in atom.parts]
+        if n > 0:
+            return None if None in found else min(found)  # type: ignore[type-var]  # there is no None
+        return max((low for low in found if low is not None), default=None)
+    assert isinstance(atom, FloorDiv)
+    # num // k lies between (num - k + 1) / k and num / k.
+    k, num = atom.denominator, atom.numerator
+    low = at_least(rest * k + (num - (k - 1 if n > 0 else 0)) * n, depth - 1)
+    apart = (at_least(rest, depth - 1), at_least(num, depth - 1) if n > 0 else at_most(num, depth - 1))
+    found = [None if low is None else -(-low // k)]
+    found += [None if None in apart else apart[0] + apart[1] // k * n]  # type: ignore[operator]  # there is no None
+    return max((low for low in found if low is not None), default=None)
+
+
+def at_most(dim: Dim, depth: int = _DEPTH) -> int | None:
+    """An int that ``dim`` is never above, whatever the sizes; None if none is found."""
+    low = at_least(dim * -1, depth)
+    return None if low is None else -low
+
+
+def _smallest(dims: Iterable[Dim]) -> list[Dim]:
+    """Those of ``dims``, minima among them taken apart, that none of the others is always below."""
+    parts: list[Dim] = []
+    for dim in sorted({part for one in dims for part in _alternatives(one)}, key=_text_order):
+        if not any(_never_less(dim, other) for other in parts):
+            parts = [*(other for other in parts if not _never_less(other, dim)), dim]
+    return parts
+
+
+def _text_order(dim: Dim) -> tuple[bool, int, str]:
+    text = str(dim)
+    return not isinstance(dim, int), len(text), text
+
+
+def _never_less(dim: Dim, other: Dim, depth: int = _DEPTH) -> bool:
+    terms = _terms(dim - other)
+    factor = math.gcd(*(n for _, n in terms)) or 1
+    low = at_least(_sum((monomial, n // factor) for monomial, n in terms), depth)
+    return low is not None and low >= 0
+
+
+def _is_composite(term: tuple[Monomial, int]) -> bool:
+    return len(term[0]) == 1 and not isinstance(term[0][0], str)
+
+
+def _order(term: tuple[Monomial, int]) -> int:
+    """Which of an expression's minima and quotients is looked into first: one of which all parts count."""
+    (atom,), n = term
+    return 2 if isinstance(atom, FloorDiv) else int(n < 0)
+
+
+def _alternatives(dim: Dim) -> list[Dim]:
+    """Dimensions of which ``dim`` is the smallest."""
+    if isinstance(dim, DimExpr):
+        inner = [term for term in dim.terms if any(isinstance(atom, Min) for atom in term[0])]
+        if len(inner) == 1 and len(inner[0][0]) == 1 and inner[0][1] > 0:
+            ((atom,), n) = inner[0]
+            assert isinstance(atom, Min)
+            return [part * n + (dim - DimExpr((inner[0],))) for part in atom.parts]
+    return [dim]
+
+
+def _shared(parts: list[Dim]) -> Dim:
+    """What can be taken from each part so that no coefficient is negative and each is zero somewhere."""
+    counts = [dict(_terms(part)) for part in parts]
+    monomials = dict.fromkeys(monomial for count in counts for monomial in count)
+    return _sum((monomial, min(count.get(monomial, 0) for count in counts)) for monomial in monomials)
+
+
+def _term_at_least(monomial: Monomial, n: int, depth: int) -> int | None:
+    if not monomial:
+        return n
+    sizes = [atom for atom in monomial if isinstance(atom, str)]
+    others = (DimExpr((((atom,), 1),)) for atom in monomial if not isinstance(atom, str))
+    known = len(sizes) == len(monomial) or (depth > 0 and all(_never_less(a, 0, depth - 1) for a in others))
+    return 0 if n > 0 and known else None
+
+
+def _decide(a: DimExpr, sign: str, b: Dim, true: Dim, false: Dim) -> bool:
+    """``a sign b``, where either of two dimensions can be shown not to be negative."""
+    for outcome, dim in ((True, true), (False, false)):
+        low = at_least(dim)
+        if low is not None and low >= 0:
+            return outcome
+    raise ShapeError(
+        f"Whether {a} {sign} {b} depends on the sizes, which are not known yet. For the smaller or larger of two "
+        "sizes take unifront.ir.dims.minimum or maximum."
+    )
 
 
 def divide_exactly(dim: Dim, divisor: Dim) -> Dim | None:
@@ -194,12 +379,12 @@ def solve(dim: Dim, size: int, sizes: dict[str, int]) -> bool:
 def parse_dim(text: str) -> Dim:
     """The dimension written as ``text``, the inverse of ``str``."""
     try:
-        if len(text) <= _MAX_TEXT:
+        if len(text) <= _MAX_TEXT and text.count("min(") + text.count("max(") <= _MAX_MINIMA:
             return _parse(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, RecursionError, MemoryError, ValueError):
         pass
     raise ParseError(
-        f"{text[:80]!r} is not a dimension: an int, names, +, -, * and // by a positive int are."
+        f"{text[:80]!r} is not a dimension: an int, names, +, -, *, min, max, // and % by a positive int are."
     )
 
 
@@ -224,6 +409,13 @@ def _parse(node: ast.expr) -> Dim:
                     return a * b
                 case ast.FloorDiv() if isinstance(b, int) and b > 0:
                     return a // b
+                case ast.Mod() if isinstance(b, int) and b > 0:
+                    return a % b
+        case ast.Call(func=ast.Name(id="min" | "max" as name), args=parts, keywords=[]):
+            read = [_parse(part) for part in parts[: _MAX_PARTS + 1]]
+            few = len(read) <= _MAX_PARTS and sum(len(_terms(part)) for part in read) <= _MAX_TERMS
+            if read and few:
+                return (minimum if name == "min" else maximum)(*read)
     raise ValueError("not a dimension")
 
 

@@ -21,10 +21,21 @@ from typing import Any
 
 import numpy as np
 
-from unifront.errors import GraphError, UnsupportedOp
-from unifront.ir.dims import DimExpr, symbol
-from unifront.ir.graph import Graph, Literal, Node, Op, Value, map_dims
+from unifront.errors import GraphError, ShapeError, UnsupportedOp
+from unifront.ir.dims import DimExpr, minimum, symbol
+from unifront.ir.graph import Graph, Literal, Node, Op, Value, bound_symbol, symbols_in
 from unifront.ir.layouts import Layouts, Storage, lane_layout, lanes, spread, storage_of
+
+
+def same_sizes(layer: str, *sizes: Any) -> None:
+    """Raise `ShapeError` unless ``sizes`` are equal."""
+    if any(size != sizes[0] for size in sizes[1:]):
+        raise ShapeError(unequal(layer, " and ".join(map(str, sizes))))
+
+
+def unequal(layer: str, sizes: str) -> str:
+    """What is said of sizes that were unknown to each other, and differ when they arrive."""
+    return f"{layer}: its operands do not broadcast: sizes that should be equal are {sizes}."
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,8 @@ class Rows:
         in_place: operations that overwrite carried variables (`unifront.ir.passes.group_updates`). Their rows get
             the cells of what they replace, and give nothing.
         read: cell → its value.
+        minimum: the smallest of several sizes, as ``size`` gives them, and ints.
+        same: ``(layer, *sizes)``: raises an error that names the layer unless the sizes are equal.
     """
 
     backend: str
@@ -48,6 +61,8 @@ class Rows:
     size: Callable[[Any, int], Any]
     storage: Mapping[tuple[Op, int], Storage]
     reasons: Mapping[Op, str]
+    minimum: Callable[..., Any] = min
+    same: Callable[..., Any] = same_sizes
     in_place: Mapping[Op, Callable[..., None]] = field(default_factory=dict)
     read: Callable[[Any], Any] | None = None
 
@@ -109,7 +124,9 @@ class _Writer:
         self.cells = {variable.value: f"c{variable.value.id}" for variable in graph.variables}
         self.written: set[Value] = set()
         self.is_in_place = any(node.op in rows.in_place for node in graph.nodes)
-        self.names: dict[str, Any] = {"size": rows.size, "partial": partial}
+        self.names: dict[str, Any] = {
+            "size": rows.size, "min": rows.minimum, "same": rows.same, "partial": partial
+        }  # fmt: skip
         self.lines: list[str] = []
         self.last_use: dict[Value, int] = {}
         self.read = {value for node in graph.nodes for value in node.operands if value is not None}
@@ -129,7 +146,7 @@ class _Writer:
             for axis, dim in enumerate(value.type.shape):
                 if isinstance(dim, DimExpr) and str(dim) in used:
                     self.known.setdefault(str(dim), (value, axis))
-        self.free = sorted(used - self.known.keys())
+        self.free = sorted(used - self.known.keys() - {bound_symbol(node) for node in graph.nodes})
         """The symbols that no input has alone: those of a region are parameters of its function."""
 
     def program(self) -> tuple[Callable[..., Any], str]:
@@ -166,12 +183,9 @@ class _Writer:
     def used_symbols(self) -> set[str]:
         used = {name for regions in self.regions.values() for region in regions for name in region.free}
 
-        def note(dim: Any) -> Any:
-            used.update(dim.symbols())
-            return dim
-
         for node in self.graph.nodes:
-            map_dims(dict(node.attributes), note)
+            if bound_symbol(node) is None:
+                used |= symbols_in(node.attributes)
         return used
 
     def node(self, number: int, node: Node) -> None:
@@ -188,8 +202,10 @@ class _Writer:
         if node.op not in self.rows.table:
             reason = self.rows.reasons.get(node.op, "it has no row for it")
             raise UnsupportedOp(f"{node.where()}: the backend {self.rows.backend!r} cannot run it: {reason}.")
-        fixed = {k: v for k, v in node.attributes.items() if not _has_symbols(v)}
-        live = [f"{k}={_expression(v)}" for k, v in node.attributes.items() if _has_symbols(v)]
+        bound = bound_symbol(node)
+        # The symbol that a node binds has no value yet: it is given as what it is called.
+        fixed = {k: v for k, v in node.attributes.items() if bound or not _has_symbols(v)}
+        live = [f"{k}={_expression(v)}" for k, v in node.attributes.items() if k not in fixed]
         regions = self.regions[number]
         if any(region.free for region in regions):
             live.append(f"regions=({''.join(self.region(number, i, r) for i, r in enumerate(regions))})")
@@ -200,11 +216,15 @@ class _Writer:
         self.names[callee] = partial(row, **fixed) if fixed else row
         wanted = self.wanted(node)
         operands = [self.operand(value, wanted[i]) for i, value in enumerate(node.operands)]
+        if node.op.facts.elementwise:
+            self.lines += [f"same({node.where()!r}, {', '.join(sizes)})" for sizes in _unknown(node)]
         outputs = ", ".join(f"v{value.id}" for value in node.outputs)
         if len(node.outputs) > 1:
             outputs += ","
         comment = f"  # {node.name}" if node.name and node.name.isprintable() else ""
         self.lines.append(f"{outputs} = {callee}({', '.join([*operands, *live])}){comment}")
+        if bound is not None:
+            self.lines.append(f"{_SYMBOL}{bound} = size(v{node.outputs[0].id}, 0)")
         dead = sorted({f"v{v.id}" for v in node.operands if v is not None and self.last_use.get(v) == number})
         dead += [f"v{v.id}" for v in node.outputs if v not in self.last_use and v not in self.graph.outputs]
         dead = [name for name in dead if name not in self.names]
@@ -280,6 +300,26 @@ def _inside(node: Node, region: Graph, layouts: Layouts) -> Layouts:
     return {
         inside: layouts[outside] for inside, outside in pairs if outside is not None and outside in layouts
     }
+
+
+def _unknown(node: Node) -> list[list[str]]:
+    """For each axis where operands of an elementwise node have sizes unknown to each other, what reads them."""
+    found: list[list[str]] = []
+    shape = node.outputs[0].type.shape
+    if all(isinstance(dim, int) for dim in shape) and all(
+        v is None or v.type.is_static for v in node.operands
+    ):
+        return found
+    for back, result in enumerate(reversed(shape), 1):
+        reads: dict[str, str] = {}
+        for value in node.operands:
+            if value is not None and value.type.rank >= back:
+                dim = value.type.shape[-back]
+                if dim == result or not (dim == 1 or dim == minimum(1, result)):
+                    reads.setdefault(str(dim), f"size(v{value.id}, {value.type.rank - back})")
+        if len(reads) > 1:
+            found.append(list(reads.values()))
+    return found
 
 
 def _has_symbols(attribute: Any) -> bool:

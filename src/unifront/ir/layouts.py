@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from unifront.ir.graph import Graph, Node, Op, Value
-from unifront.ir.passes.facts import ELEMENTWISE
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ def lanes(node: Node) -> Iterable[tuple[list[Value], list[Value]]]:
         for operands, results in own(node):
             given = [node.operands[i] for i in operands]
             yield [value for value in given if value is not None], [node.outputs[i] for i in results]
-    elif node.op.name in ELEMENTWISE:
+    elif node.op.facts.elementwise:
         given = [value for value in node.operands if value is not None and value.type.shape]
         (result,) = node.outputs
         if all(value.type.shape == result.type.shape for value in given):

@@ -60,10 +60,21 @@ def parse_type(text: str) -> TensorType:
     if not match or match.group(1) not in BY_NAME:
         raise ParseError(f"{text[:80]!r} is not a tensor type such as float32[batch, 8].")
     name, dims = match.groups()
-    shape = tuple(parse_dim(dim) for dim in dims.split(",")) if dims.strip() else ()
+    shape = tuple(map(parse_dim, _split(dims))) if dims.strip() else ()
     if any(isinstance(dim, int) and dim < 0 for dim in shape):
         raise ParseError(f"{text[:80]!r} has a negative size.")
     return TensorType(BY_NAME[name], shape)
+
+
+def _split(dims: str) -> list[str]:
+    """The parts between commas that stand in no parentheses."""
+    parts, depth, start = [], 0, 0
+    for place, sign in enumerate(dims):
+        depth += (sign == "(") - (sign == ")")
+        if sign == "," and depth == 0:
+            parts.append(dims[start:place])
+            start = place + 1
+    return [*parts, dims[start:]]
 
 
 def symbols_of(*types: TensorType) -> frozenset[str]:

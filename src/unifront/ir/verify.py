@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from unifront.errors import GraphError, UnifrontError
-from unifront.ir.graph import Graph, Value
+from unifront.ir.graph import Graph, Node, Value, bound_symbol
 
 # What a type rule raises for operands it was not written for, such as an absent one in a graph from a file.
 _BROKEN = (UnifrontError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
@@ -18,6 +18,7 @@ def verify(graph: Graph) -> Graph:
     node's output types are what its operation's type rule says, and the same holds in every region.
     """
     defined: set[Value] = set()
+    sizes: set[str] = set(graph.symbols)
     ids: set[int] = set()
 
     def define(value: Value, where: str) -> None:
@@ -50,20 +51,29 @@ def verify(graph: Graph) -> Graph:
                 raise GraphError(
                     f"{node.where()}: its region {region.name!r} has variables; pass them as operands."
                 )
-        try:
-            types = node.infer()
-        except _BROKEN as error:
-            raise GraphError(f"{node.where()}: {error}") from error
-        found = tuple(value.type for value in node.outputs)
-        if types != found:
-            raise GraphError(
-                f"{node.where()}: the outputs are {list(found)}, the type rule says {list(types)}."
-            )
+        if not node.is_sound:
+            _check_types(node)
         for value in node.outputs:
             define(value, node.where())
+        size = bound_symbol(node)
+        if size in sizes:
+            raise GraphError(f"{node.where()}: the size {size} has a value already in graph {graph.name!r}.")
+        if size is not None:
+            sizes.add(size)
     for value, name in zip(graph.outputs, graph.output_names, strict=True):
         if value not in defined:
             raise GraphError(
                 f"The output {name!r} of graph {graph.name!r} is {value}, which nothing defines."
             )
     return graph
+
+
+def _check_types(node: Node) -> None:
+    try:
+        types = node.infer()
+    except _BROKEN as error:
+        raise GraphError(f"{node.where()}: {error}") from error
+    found = tuple(value.type for value in node.outputs)
+    if types != found:
+        raise GraphError(f"{node.where()}: the outputs are {list(found)}, the type rule says {list(types)}.")
+    object.__setattr__(node, "_sound", True)

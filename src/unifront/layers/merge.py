@@ -32,7 +32,7 @@ class _Merge(Layer):
     def build(self, shapes: Any) -> None:
         _check_several(self, shapes, 2)
         rank = max(map(len, shapes))
-        broadcast(*((*shape[:1], *(1,) * (rank - len(shape)), *shape[1:]) for shape in shapes))
+        broadcast(*((*shape[:1], *(1,) * (rank - len(shape)), *shape[1:]) for shape in shapes), unify=True)
 
     def call(self, xs: Any) -> Any:
         """The inputs joined; those of fewer dimensions get axes of size one behind the batch, as in Keras."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
+from unifront.ir.facts import inverse
 from unifront.ir.graph import Graph, Node, Value
-from unifront.ir.passes.dead_code import dead_code
-from unifront.ir.passes.facts import inverse
+from unifront.ir.passes.dead_code import without_dead_code
 from unifront.ir.passes.rewrite import Rewriter
 from unifront.opset.linalg import DENSE
 from unifront.opset.shape import RESHAPE, TRANSPOSE
@@ -43,7 +43,7 @@ def flatten_in_place(graph: Graph) -> Graph:
             writer.replace(node.outputs[0], new)
             continue
         writer.keep(node)
-    return dead_code(writer.finish())
+    return without_dead_code(writer.finish())
 
 
 def _transposed(node: Node, producers: dict[Value, Node]) -> tuple[Value, tuple[int, ...]] | None:

@@ -11,7 +11,7 @@ import numpy as np
 from unifront.dtypes import DType, dtype_of, float32
 from unifront.ir import passes
 from unifront.ir.graph import Graph, Literal, Node, Op, Value
-from unifront.ir.passes import Pass
+from unifront.ir.passes import Pass, on_graph
 from unifront.ir.verify import verify
 from unifront.onnx.flatten import flatten_in_place
 from unifront.onnx.recurrent import bidirectional, time_major
@@ -29,23 +29,25 @@ def prepare(graph: Graph, values: Weights, known: Container[Op], *, optimize: bo
         known: operations that have a row.
         optimize: whether to fold batch normalizations, padding and constants.
     """
+    table = passes.registry(OPS, evaluate)
     if optimize:
-        graph, values = passes.fold_batch_norm(graph, values)
+        graph, values, _ = table["fold_batch_norm"](graph, values)
     # Operations without a row are written out before the layouts are chosen, which then see all.
     graph = verify(expand(graph, [op for op in OPS.values() if op in known or op.decomposition is None]))
-    table = passes.registry(OPS, evaluate)
-    layouts = (table["channels_first"], Pass("time_major", time_major), table["simplify_layout"])
+    layouts = (table["channels_first"], Pass("time_major", on_graph(time_major)), table["simplify_layout"])
     before, after = (
         (table["fold_padding"],),
         (
             *passes.standard(OPS, evaluate),
-            Pass("flatten", flatten_in_place),
-            Pass("bidirectional", bidirectional),
+            Pass("flatten", on_graph(flatten_in_place)),
+            Pass("bidirectional", on_graph(bidirectional)),
         ),
     )
     order = (*before, *layouts, *after) if optimize else layouts
     order = (*order, table["dead_code"], table["unused_variables"])
-    return passes.run(graph, order), values
+    for one in order:  # once each, in this order: what has become the time first is not turned back
+        graph, values, _ = one(graph, values)
+    return graph.renumbered(), values
 
 
 def retyped(

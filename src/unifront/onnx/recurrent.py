@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from unifront.ir.graph import Graph, Node, Op, Value
-from unifront.ir.passes.dead_code import dead_code
+from unifront.ir.passes.dead_code import without_dead_code
 from unifront.ir.passes.rewrite import Rewriter, in_regions
 from unifront.ir.types import TensorType
 from unifront.opset.rnn import GRU, LSTM, SIMPLE_RNN
@@ -38,7 +38,13 @@ def _time_major(spec: OpSpec) -> OpSpec:
         return (sequence.transpose(_SWAP), *states)
 
     return OpSpec(
-        f"{spec.name}_time_major", rule, reference, lambda rng: (), spec.source, attributes=spec.attributes
+        f"{spec.name}_time_major",
+        rule,
+        reference,
+        lambda rng: (),
+        spec.source,
+        attributes=spec.attributes,
+        facts=spec.facts,
     )
 
 
@@ -73,7 +79,7 @@ def _bidirectional(spec: OpSpec) -> OpSpec:
 
     attributes = {name: kind for name, kind in spec.attributes.items() if name != "reverse"}
     name = spec.name.replace("time_major", "bidirectional")
-    return OpSpec(name, rule, reference, lambda rng: (), spec.source, attributes=attributes)
+    return OpSpec(name, rule, reference, lambda rng: (), spec.source, attributes=attributes, facts=spec.facts)
 
 
 BIDIRECTIONAL: dict[Op, OpSpec] = {spec: _bidirectional(spec) for spec in TIME_MAJOR.values()}
@@ -131,7 +137,7 @@ def bidirectional(graph: Graph) -> Graph:
             parts = writer.add(SPLIT, (both,), {"sizes": (units, units), "axis": one.type.rank - 1}, name)
             for old, new in zip((one, two), parts, strict=True):
                 writer.replace(old, new)
-    return dead_code(writer.finish())
+    return without_dead_code(writer.finish())
 
 
 def _add(writer: Rewriter, forward: Node, backward: Node, name: str) -> list[Value]:

@@ -18,7 +18,7 @@ from unifront.backends import HostKey
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ExportError
 from unifront.files import parts_of
-from unifront.ir.dims import Dim, DimExpr, FloorDiv
+from unifront.ir.dims import Dim, DimExpr, FloorDiv, Min
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import Shape, TensorType
 from unifront.onnx.naming import Names
@@ -296,7 +296,10 @@ class Writer:
         assert total is not None
         return total
 
-    def _atom(self, atom: str | FloorDiv) -> Ref:
+    def _atom(self, atom: str | FloorDiv | Min) -> Ref:
+        if isinstance(atom, Min):
+            smallest: Ref = self.op("Min", *(self.sizes((part,)) for part in atom.parts))
+            return smallest
         if isinstance(atom, FloorDiv):
             result: Ref = self.op("Div", self.size(atom.numerator), np.array([atom.denominator]))
             return result
@@ -309,6 +312,16 @@ class Writer:
         if known not in self._sizes:
             self._sizes[known] = self.shape(source, axis, axis + 1)
         return self._sizes[known]
+
+    def bind(self, size: DimExpr, value: Ref) -> Ref:
+        """A boolean vector of the length ``value``, which ``size`` stands for from here on."""
+        if self is not self.root:
+            raise ExportError(f"{self.path}: the size {size} comes from a value inside a branch or a loop.")
+        self._sizes[size] = value
+        self._axes[str(size)] = (value, 0)
+        false = onnx.helper.make_tensor("", onnx.TensorProto.BOOL, (1,), [False])
+        result: Ref = self.op("ConstantOfShape", value, value=false)
+        return result
 
     def input(self, name: str, type_: TensorType) -> Ref:
         """Declare an input of the outermost graph."""

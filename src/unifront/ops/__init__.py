@@ -13,6 +13,7 @@ from unifront.opset.control import while_loop as while_loop
 from unifront.opset.conv import conv as conv
 from unifront.opset.conv import depthwise_conv as depthwise_conv
 from unifront.opset.creation import arange as arange
+from unifront.opset.creation import bind_size as bind_size
 from unifront.opset.creation import full as full
 from unifront.opset.creation import full_like as full_like
 from unifront.opset.creation import iota as iota
@@ -20,6 +21,8 @@ from unifront.opset.creation import ones as ones
 from unifront.opset.creation import ones_like as ones_like
 from unifront.opset.creation import zeros as zeros
 from unifront.opset.creation import zeros_like as zeros_like
+from unifront.opset.define import define as define
+from unifront.opset.define import undefine as undefine
 from unifront.opset.elementwise import abs as abs
 from unifront.opset.elementwise import add as add
 from unifront.opset.elementwise import cast as cast
@@ -144,10 +147,13 @@ from unifront.opset.shape import stack as stack
 from unifront.opset.shape import swapaxes as swapaxes
 from unifront.opset.shape import transpose as transpose
 from unifront.opset.shape import unstack as unstack
+from unifront.opset.sizes import boolean_mask as boolean_mask
+from unifront.opset.sizes import nonzero as nonzero
+from unifront.opset.sizes import repeat as repeat
+from unifront.opset.sizes import unique as unique
 from unifront.opset.slicing import flip as flip
 from unifront.opset.slicing import get_item as get_item
 from unifront.opset.slicing import pad as pad
-from unifront.opset.slicing import repeat as repeat
 from unifront.opset.slicing import slice as slice
 from unifront.opset.slicing import tile as tile
 
@@ -166,6 +172,8 @@ __all__ = [
     "average_pool",
     "batch_norm",
     "batch_norm_training",
+    "bind_size",
+    "boolean_mask",
     "broadcast_to",
     "cast",
     "ceil",
@@ -176,6 +184,7 @@ __all__ = [
     "conv",
     "cos",
     "cumsum",
+    "define",
     "dense",
     "depthwise_conv",
     "divide",
@@ -232,6 +241,7 @@ __all__ = [
     "moveaxis",
     "multiply",
     "negative",
+    "nonzero",
     "not_equal",
     "one_hot",
     "ones",
@@ -288,6 +298,8 @@ __all__ = [
     "top_k",
     "traced_gradient",
     "transpose",
+    "undefine",
+    "unique",
     "unstack",
     "var",
     "where",
@@ -300,5 +312,9 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     from unifront.errors import UnknownName
+    from unifront.opset.spec import DEFINED
+
+    if name in DEFINED:
+        return DEFINED[name]
 
     raise AttributeError(str(UnknownName("operation", name, __all__)))

@@ -9,14 +9,15 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+from unifront.ir.facts import Facts
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
-    "control", "conv", "creation", "elementwise", "gradient", "index", "linalg", "nn", "norm", "optimize", "pool",
-    "random", "reduce", "rnn", "shape", "slicing",
+    "control", "conv", "creation", "define", "elementwise", "gradient", "index", "linalg", "nn", "norm",
+    "optimize", "pool", "random", "reduce", "rnn", "shape", "sizes", "slicing",
 )  # fmt: skip
 
-__all__ = ["FAMILIES", "OPS", "OpSpec", "Sample", "public_functions"]
+__all__ = ["FAMILIES", "OPS", "Facts", "OpSpec", "Sample", "public_functions"]
 
 
 def public_functions(family: str) -> dict[str, Callable[..., Any]]:

@@ -22,6 +22,10 @@ TAIL = """
 
 def __getattr__(name: str) -> Any:
     from unifront.errors import UnknownName
+    from unifront.opset.spec import DEFINED
+
+    if name in DEFINED:
+        return DEFINED[name]
 
     raise AttributeError(str(UnknownName("operation", name, __all__)))
 """

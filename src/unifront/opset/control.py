@@ -17,6 +17,7 @@ import numpy as np
 
 from unifront.dtypes import bool_, float64
 from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
@@ -225,18 +226,21 @@ def _scan_samples(rng: np.random.Generator) -> Iterator[Sample]:
 COND = register(
     OpSpec(
         "cond", _cond_rule, _cond_reference, _cond_samples, "ONNX If; jax.lax.cond", variadic=True,
+        facts=facts.opaque("half"),
     )
 )  # fmt: skip
 WHILE_LOOP = register(
     OpSpec(
         "while_loop", _while_rule, _while_reference, _while_samples, "ONNX Loop; jax.lax.while_loop",
         {"states": int, "maximum_iterations": (int, NoneType)}, differentiable=False, variadic=True,
+        facts=facts.opaque("half"),
     )
 )  # fmt: skip
 SCAN = register(
     OpSpec(
         "scan", _scan_rule, _scan_reference, _scan_samples, "ONNX Scan; jax.lax.scan",
         {"states": int, "sequences": int, "length": (int, NoneType, DimExpr), "reverse": bool}, variadic=True,
+        facts=facts.opaque("half"),
     )
 )  # fmt: skip
 

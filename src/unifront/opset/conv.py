@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import ShapeError
+from unifront.ir import facts
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike, floating, promoted
 from unifront.opset.rules import need_float, need_rank, same_dtype, show
@@ -131,6 +132,7 @@ CONV = register(
         _conv_samples,
         "ONNX Conv-22, in Keras's layouts",
         attributes={**_ATTRIBUTES, "groups": int},
+        facts=facts.product(1, "zeros"),
     )
 )
 
@@ -252,6 +254,7 @@ DEPTHWISE_CONV = register(
         "Keras DepthwiseConv2D; ONNX Conv-22 with as many groups as channels",
         attributes=_ATTRIBUTES,
         decomposition=_depthwise_decomposed,
+        facts=facts.product(2, "zeros"),
     )
 )
 

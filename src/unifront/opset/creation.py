@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from unifront.dtypes import DTypeLike, dtype_of, floatx
-from unifront.errors import ArgumentError, DTypeError
-from unifront.ir.dims import Dim, DimExpr
+from unifront.dtypes import DTypeLike, bool_, dtype_of, floatx
+from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir import facts
+from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
-from unifront.opset.rules import axis_in, dims_in, show
+from unifront.opset.rules import axis_in, dims_in, negative_size, show, whole
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind, replayed, type_of
+from unifront.opset.tensor import bind, builder_for, current_path, is_tensor, replayed, type_of
 
 Number = bool | int | float | DimExpr
 
@@ -43,6 +44,7 @@ FILL = register(
         "fill", _fill_rule, lambda like, shape, value, dtype: np.full(shape, value, dtype_of(dtype).numpy),
         _fill_samples, "NumPy full; ONNX ConstantOfShape",
         {"shape": tuple, "value": (bool, int, float, DimExpr), "dtype": str}, differentiable=False,
+        facts=facts.opaque("half"),
     )
 )  # fmt: skip
 
@@ -73,6 +75,7 @@ IOTA = register(
     OpSpec(
         "iota", _iota_rule, _iota, _iota_samples, "XLA Iota; NumPy indices",
         {"shape": tuple, "axis": int, "dtype": str}, differentiable=False,
+        facts=facts.along(None, "half", keeps_zeros=False, sign="not negative"),
     )
 )  # fmt: skip
 
@@ -168,15 +171,20 @@ def arange(
     dtype: DTypeLike | None = None,
     *,
     like: TensorLike | None = None,
+    size: int | None = None,
 ) -> Any:
     """``start``, ``start + step``, … before ``stop``; with one bound from 0 (NumPy arange).
 
     Args:
-        start, stop: numbers, or named dimensions; ``step`` is then a positive int.
+        start, stop: numbers, or named dimensions; ``step`` is then a positive int. Or integer scalars that are
+            tensors: the length then comes from their values.
         dtype: int32, or ``floatx`` if a bound or the step is a float.
         like: a tensor of the graph or backend to make it in; needed for named dimensions.
+        size: with tensors, a fixed length, which XLA needs: ``start``, ``start + step``, …, so many.
     """
     first, last = (0, start) if stop is None else (start, stop)
+    if is_tensor(first) or is_tensor(last):
+        return _between(first, last, step, dtype, size)
     if step == 0:
         raise ArgumentError("arange: the step is not 0.")
     floats = any(isinstance(number, float) for number in (first, last, step))
@@ -190,3 +198,66 @@ def arange(
     count = (last - first + step - 1) // step  # type: ignore[operator]  # dimensions and ints
     positions = e.multiply(iota((count,), 0, kind, like=like), step)  # type: ignore[arg-type]  # the same
     return e.add(positions, full((), first, kind, like=like))
+
+
+def _between(first: Any, last: Any, step: int | float, dtype: DTypeLike | None, size: int | None) -> Any:
+    """`arange` between bounds that are tensors."""
+    if not isinstance(step, int) or step == 0:
+        raise ArgumentError(f"arange: between tensors the step is an int and not 0, unlike {step!r}.")
+    first, last = e.promoted(first, last)
+    if not type_of(first).dtype.is_integer or type_of(first).shape or type_of(last).shape:
+        raise ArgumentError(
+            f"arange: bounds that are tensors are integer scalars, not {type_of(first)}, {type_of(last)}."
+        )
+    rounding = step - 1 if step > 0 else step + 1
+    if size is None:
+        count = e.floor_divide(e.add(e.subtract(last, first), rounding), step)
+        places = bind_size(e.maximum(count, 0))
+    else:
+        places = full((whole(size, "size"),), False, bool_, like=last)
+    kind = type_of(first).dtype if dtype is None else dtype_of(dtype)
+    positions = iota(type_of(places).shape, 0, kind, like=places)
+    return e.add(e.multiply(positions, step), e.cast(first, kind))
+
+
+def _bind_size_rule(value: TensorType, size: Dim, layer: str) -> TensorType:
+    if not value.dtype.is_integer or value.shape:
+        raise ShapeError(f"A size is an integer scalar, not {value}.")
+    if isinstance(size, DimExpr) and size.symbols() != {str(size)}:
+        raise ShapeError(f"bind_size names one symbol, not {size}.")
+    return TensorType(bool_, (size,))
+
+
+def _bind_size(value: np.ndarray, size: Any, layer: str) -> np.ndarray:
+    if value < 0:
+        raise ShapeError(negative_size(layer, value))
+    return np.zeros(int(value), bool)
+
+
+BIND_SIZE = register(
+    OpSpec(
+        "bind_size", _bind_size_rule, _bind_size,
+        lambda rng: [Sample((np.array(n),), {"size": symbol("size"), "layer": "layer"}) for n in (0, 1, 5)],
+        "torch.export unbacked sizes; ONNX ConstantOfShape", {"size": (int, DimExpr), "layer": str},
+        differentiable=False, facts=facts.along(None, "half", keeps_zeros=True, sign="not negative"),
+    )
+)  # fmt: skip
+
+
+@replayed
+def bind_size(value: TensorLike, name: str = "size") -> Any:
+    """A boolean vector, all False, that is ``value`` long: its shape is a size that comes from a value.
+
+    In a graph its length is a symbol of its own, which other operations take as they take ``batch``, and which the
+    program reads when it gets there. XLA compiles for sizes that it knows before, so JAX runs this outside
+    ``jax.jit`` only.
+
+    Args:
+        value: an integer scalar. A negative one raises an error with the layer's path when it arrives.
+        name: what to call the symbol; a number is added where the name is taken.
+
+    Raises `ShapeError` for anything but an integer scalar.
+    """
+    builder = builder_for([value])
+    size = symbol(name) if builder is None else builder.new_size(name)
+    return bind(BIND_SIZE, value, size=size, layer=current_path())

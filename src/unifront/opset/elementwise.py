@@ -11,6 +11,8 @@ import numpy as np
 from unifront.backends import Array, HostKey, backend_of
 from unifront.dtypes import DType, DTypeLike, bool_, dtype_of, promote, to_float
 from unifront.errors import ArgumentError, DTypeError
+from unifront.ir import facts
+from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
 from unifront.opset.rules import broadcast, need_float, same_dtype
 from unifront.opset.spec import OpSpec, Sample, register
@@ -65,6 +67,18 @@ def floating(x: TensorLike) -> Any:
     return cast(x, to_float(type_of(x).dtype))
 
 
+_KEEPS = facts.elementwise("half", keeps_zeros=True, sign="kept", commutes=False)
+_COMMUTES = facts.elementwise("half", keeps_zeros=True, sign="kept", commutes=True)
+_QUOTIENT = facts.elementwise("half", keeps_zeros=False, sign="kept", commutes=False)
+_SIGNED = facts.elementwise("half", keeps_zeros=True, sign="any", commutes=False)
+_NOT_NEGATIVE = facts.elementwise("half", keeps_zeros=True, sign="not negative", commutes=False)
+_SYMMETRIC_TEST = facts.elementwise("half", keeps_zeros=True, sign="not negative", commutes=True)
+_POSITIVE = facts.elementwise("half", keeps_zeros=False, sign="not negative", commutes=False)
+_WIDE = facts.elementwise("float32", keeps_zeros=True, sign="kept", commutes=False)
+_WIDE_KEPT = facts.elementwise("float32", keeps_zeros=False, sign="kept", commutes=False)
+_WIDE_POSITIVE = facts.elementwise("float32", keeps_zeros=False, sign="not negative", commutes=False)
+
+
 def _unary_samples(low: float, high: float) -> Callable[[np.random.Generator], Iterator[Sample]]:
     def samples(rng: np.random.Generator) -> Iterator[Sample]:
         for shape in SHAPES:
@@ -79,6 +93,7 @@ def _unary(
     source: str,
     domain: tuple[float, float] = (-3.0, 3.0),
     *,
+    facts: Facts,
     keeps_integers: bool = False,
     differentiable: bool = True,
 ) -> tuple[OpSpec, Function]:
@@ -90,7 +105,15 @@ def _unary(
         return x
 
     spec = register(
-        OpSpec(name, rule, reference, _unary_samples(*domain), source, differentiable=differentiable)
+        OpSpec(
+            name,
+            rule,
+            reference,
+            _unary_samples(*domain),
+            source,
+            differentiable=differentiable,
+            facts=facts,
+        )
     )
 
     def function(x: TensorLike) -> Any:
@@ -115,42 +138,71 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
 
-NEGATIVE, negative = _unary("negative", np.negative, "NumPy negative", keeps_integers=True)
-ABS, abs = _unary("abs", np.abs, "NumPy abs", keeps_integers=True)
-SIGN, sign = _unary("sign", np.sign, "NumPy sign", keeps_integers=True)
-SQUARE, square = _unary("square", np.square, "NumPy square", keeps_integers=True)
-EXP, exp = _unary("exp", np.exp, "NumPy exp")
-EXPM1, expm1 = _unary("expm1", np.expm1, "NumPy expm1")
-LOG, log = _unary("log", np.log, "NumPy log", (0.1, 5.0))
-LOG1P, log1p = _unary("log1p", np.log1p, "NumPy log1p", (-0.8, 5.0))
-SQRT, sqrt = _unary("sqrt", np.sqrt, "NumPy sqrt", (0.1, 5.0))
-RSQRT, rsqrt = _unary("rsqrt", lambda x: 1 / np.sqrt(x), "1 / NumPy sqrt", (0.1, 5.0))
-RECIPROCAL, reciprocal = _unary("reciprocal", lambda x: 1 / x, "NumPy reciprocal", (0.3, 3.0))
-SIN, sin = _unary("sin", np.sin, "NumPy sin")
-COS, cos = _unary("cos", np.cos, "NumPy cos")
-TAN, tan = _unary("tan", np.tan, "NumPy tan", (-1.2, 1.2))
-TANH, tanh = _unary("tanh", np.tanh, "NumPy tanh")
-SIGMOID, sigmoid = _unary("sigmoid", _sigmoid, "ONNX Sigmoid", (-6.0, 6.0))
-ERF, erf = _unary("erf", _erf, "ONNX Erf; C erf")
-FLOOR, floor = _unary("floor", np.floor, "NumPy floor", keeps_integers=True, differentiable=False)
-CEIL, ceil = _unary("ceil", np.ceil, "NumPy ceil", keeps_integers=True, differentiable=False)
-ROUND, round = _unary(
-    "round", np.round, "NumPy round (half to even)", keeps_integers=True, differentiable=False
+NEGATIVE, negative = _unary("negative", np.negative, "NumPy negative", keeps_integers=True, facts=_SIGNED)
+ABS, abs = _unary("abs", np.abs, "NumPy abs", keeps_integers=True, facts=_NOT_NEGATIVE)
+SIGN, sign = _unary("sign", np.sign, "NumPy sign", keeps_integers=True, facts=_KEEPS)
+SQUARE, square = _unary("square", np.square, "NumPy square", keeps_integers=True, facts=_NOT_NEGATIVE)
+EXP, exp = _unary("exp", np.exp, "NumPy exp", facts=_WIDE_POSITIVE)
+EXPM1, expm1 = _unary("expm1", np.expm1, "NumPy expm1", facts=_WIDE)
+LOG, log = _unary(
+    "log",
+    np.log,
+    "NumPy log",
+    (0.1, 5.0),
+    facts=facts.elementwise("float32", keeps_zeros=False, sign="any", commutes=False),
 )
-RELU, relu = _unary("relu", lambda x: np.maximum(x, 0), "ONNX Relu", keeps_integers=True)
-SOFTPLUS, softplus = _unary("softplus", lambda x: np.logaddexp(x, 0), "ONNX Softplus", (-6.0, 6.0))
-SOFTSIGN, softsign = _unary("softsign", lambda x: x / (1 + np.abs(x)), "ONNX Softsign")
-SILU, silu = _unary("silu", lambda x: x * _sigmoid(x), "Ramachandran et al. 2017 (Swish); ONNX Swish")
+LOG1P, log1p = _unary("log1p", np.log1p, "NumPy log1p", (-0.8, 5.0), facts=_WIDE)
+SQRT, sqrt = _unary("sqrt", np.sqrt, "NumPy sqrt", (0.1, 5.0), facts=_NOT_NEGATIVE)
+RSQRT, rsqrt = _unary("rsqrt", lambda x: 1 / np.sqrt(x), "1 / NumPy sqrt", (0.1, 5.0), facts=_WIDE_POSITIVE)
+RECIPROCAL, reciprocal = _unary(
+    "reciprocal", lambda x: 1 / x, "NumPy reciprocal", (0.3, 3.0), facts=_WIDE_KEPT
+)
+SIN, sin = _unary("sin", np.sin, "NumPy sin", facts=_SIGNED)
+COS, cos = _unary(
+    "cos", np.cos, "NumPy cos", facts=facts.elementwise("half", keeps_zeros=False, sign="any", commutes=False)
+)
+TAN, tan = _unary(
+    "tan",
+    np.tan,
+    "NumPy tan",
+    (-1.2, 1.2),
+    facts=facts.elementwise("float32", keeps_zeros=True, sign="any", commutes=False),
+)
+TANH, tanh = _unary("tanh", np.tanh, "NumPy tanh", facts=_KEEPS)
+SIGMOID, sigmoid = _unary("sigmoid", _sigmoid, "ONNX Sigmoid", (-6.0, 6.0), facts=_POSITIVE)
+ERF, erf = _unary("erf", _erf, "ONNX Erf; C erf", facts=_KEEPS)
+FLOOR, floor = _unary(
+    "floor", np.floor, "NumPy floor", keeps_integers=True, differentiable=False, facts=_KEEPS
+)
+CEIL, ceil = _unary("ceil", np.ceil, "NumPy ceil", keeps_integers=True, differentiable=False, facts=_KEEPS)
+ROUND, round = _unary(
+    "round",
+    np.round,
+    "NumPy round (half to even)",
+    keeps_integers=True,
+    differentiable=False,
+    facts=_KEEPS,
+)
+RELU, relu = _unary("relu", lambda x: np.maximum(x, 0), "ONNX Relu", keeps_integers=True, facts=_NOT_NEGATIVE)
+SOFTPLUS, softplus = _unary(
+    "softplus", lambda x: np.logaddexp(x, 0), "ONNX Softplus", (-6.0, 6.0), facts=_WIDE_POSITIVE
+)
+SOFTSIGN, softsign = _unary("softsign", lambda x: x / (1 + np.abs(x)), "ONNX Softsign", facts=_KEEPS)
+SILU, silu = _unary(
+    "silu", lambda x: x * _sigmoid(x), "Ramachandran et al. 2017 (Swish); ONNX Swish", facts=_KEEPS
+)
 SELU, selu = _unary(
     "selu",
     lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
     "Klambauer et al. 2017; ONNX Selu",
+    facts=_KEEPS,
 )
 HARD_SIGMOID, hard_sigmoid = _unary(
     "hard_sigmoid",
     lambda x: np.clip(x / 6 + 0.5, 0, 1),
     "Keras 3 hard_sigmoid: relu6(x + 3) / 6",
     (-2.9, 2.9),
+    facts=_POSITIVE,
 )
 
 
@@ -170,6 +222,7 @@ GELU = register(
         ),
         source="Hendrycks and Gimpel 2016; ONNX Gelu",
         attributes={"approximate": bool},
+        facts=_KEEPS,
     )
 )
 
@@ -179,7 +232,9 @@ def gelu(x: TensorLike, approximate: bool = True) -> Any:
     return bind(GELU, floating(x), approximate=approximate)
 
 
-def _with_slope(name: str, attribute: str, default: float, reference: Function, source: str) -> OpSpec:
+def _with_slope(
+    name: str, attribute: str, default: float, reference: Function, source: str, facts: Facts
+) -> OpSpec:
     """An activation with one float parameter."""
     return register(
         OpSpec(
@@ -194,6 +249,7 @@ def _with_slope(name: str, attribute: str, default: float, reference: Function, 
             ),
             source=source,
             attributes={attribute: float},
+            facts=facts,
         )
     )
 
@@ -201,10 +257,12 @@ def _with_slope(name: str, attribute: str, default: float, reference: Function, 
 LEAKY_RELU = _with_slope(
     "leaky_relu", "negative_slope", 0.2, lambda x, negative_slope: np.where(x > 0, x, negative_slope * x),
     "ONNX LeakyRelu",
+    facts=_KEEPS,
 )  # fmt: skip
 ELU = _with_slope(
     "elu", "alpha", 1.0, lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
     "Clevert et al. 2015; ONNX Elu",
+    facts=_KEEPS,
 )  # fmt: skip
 
 
@@ -223,6 +281,7 @@ def _binary(
     reference: Function,
     source: str,
     *,
+    facts: Facts,
     floats_only: bool = False,
     result: str = "same",
     second: tuple[float, float] = (-2.0, 2.0),
@@ -237,13 +296,15 @@ def _binary(
             need_float(x)
         if dtype == bool_ and result == "same":
             raise DTypeError(f"{name} does not take booleans; use logical_and, logical_or or cast.")
-        return TensorType(bool_ if result == "bool" else dtype, broadcast(x.shape, y.shape))
+        return TensorType(bool_ if result == "bool" else dtype, broadcast(x.shape, y.shape, unify=True))
 
     def samples(rng: np.random.Generator) -> Iterator[Sample]:
         for a, b in PAIRS:
             yield Sample((rng.uniform(*first, a), rng.uniform(*second, b)))
 
-    spec = register(OpSpec(name, rule, reference, samples, source, differentiable=differentiable))
+    spec = register(
+        OpSpec(name, rule, reference, samples, source, differentiable=differentiable, facts=facts)
+    )
 
     def function(x: TensorLike, y: TensorLike) -> Any:
         x, y = promoted(x, y)
@@ -261,34 +322,72 @@ def _binary(
     return spec, function
 
 
-ADD, add = _binary("add", np.add, "NumPy add")
-SUBTRACT, subtract = _binary("subtract", np.subtract, "NumPy subtract")
-MULTIPLY, multiply = _binary("multiply", np.multiply, "NumPy multiply")
-DIVIDE, divide = _binary("divide", np.true_divide, "NumPy true_divide", floats_only=True, second=(0.5, 2.0))
+ADD, add = _binary("add", np.add, "NumPy add", facts=_COMMUTES)
+SUBTRACT, subtract = _binary("subtract", np.subtract, "NumPy subtract", facts=_SIGNED)
+MULTIPLY, multiply = _binary("multiply", np.multiply, "NumPy multiply", facts=_COMMUTES)
+DIVIDE, divide = _binary(
+    "divide", np.true_divide, "NumPy true_divide", floats_only=True, second=(0.5, 2.0), facts=_QUOTIENT
+)
 FLOOR_DIVIDE, floor_divide = _binary(
-    "floor_divide", np.floor_divide, "NumPy floor_divide", second=(0.5, 2.0), differentiable=False
+    "floor_divide",
+    np.floor_divide,
+    "NumPy floor_divide",
+    second=(0.5, 2.0),
+    differentiable=False,
+    facts=_QUOTIENT,
 )
 REMAINDER, remainder = _binary(
-    "remainder", np.remainder, "NumPy remainder (sign of the divisor)", second=(3.0, 4.0), first=(0.2, 2.5)
+    "remainder",
+    np.remainder,
+    "NumPy remainder (sign of the divisor)",
+    second=(3.0, 4.0),
+    first=(0.2, 2.5),
+    facts=_QUOTIENT,
 )
-POWER, power = _binary("power", np.power, "NumPy power", first=(0.3, 2.0))
-MAXIMUM, maximum = _binary("maximum", np.maximum, "NumPy maximum")
-MINIMUM, minimum = _binary("minimum", np.minimum, "NumPy minimum")
-EQUAL, equal = _binary("equal", np.equal, "NumPy equal", result="bool", differentiable=False)
+POWER, power = _binary("power", np.power, "NumPy power", first=(0.3, 2.0), facts=_WIDE_KEPT)
+MAXIMUM, maximum = _binary("maximum", np.maximum, "NumPy maximum", facts=_COMMUTES)
+MINIMUM, minimum = _binary("minimum", np.minimum, "NumPy minimum", facts=_COMMUTES)
+EQUAL, equal = _binary(
+    "equal",
+    np.equal,
+    "NumPy equal",
+    result="bool",
+    differentiable=False,
+    facts=facts.elementwise("half", keeps_zeros=False, sign="not negative", commutes=True),
+)
 NOT_EQUAL, not_equal = _binary(
-    "not_equal", np.not_equal, "NumPy not_equal", result="bool", differentiable=False
+    "not_equal",
+    np.not_equal,
+    "NumPy not_equal",
+    result="bool",
+    differentiable=False,
+    facts=_SYMMETRIC_TEST,
 )
-LESS, less = _binary("less", np.less, "NumPy less", result="bool", differentiable=False)
+LESS, less = _binary("less", np.less, "NumPy less", result="bool", differentiable=False, facts=_NOT_NEGATIVE)
 LESS_EQUAL, less_equal = _binary(
-    "less_equal", np.less_equal, "NumPy less_equal", result="bool", differentiable=False
+    "less_equal",
+    np.less_equal,
+    "NumPy less_equal",
+    result="bool",
+    differentiable=False,
+    facts=_POSITIVE,
 )
-GREATER, greater = _binary("greater", np.greater, "NumPy greater", result="bool", differentiable=False)
+GREATER, greater = _binary(
+    "greater", np.greater, "NumPy greater", result="bool", differentiable=False, facts=_NOT_NEGATIVE
+)
 GREATER_EQUAL, greater_equal = _binary(
-    "greater_equal", np.greater_equal, "NumPy greater_equal", result="bool", differentiable=False
+    "greater_equal",
+    np.greater_equal,
+    "NumPy greater_equal",
+    result="bool",
+    differentiable=False,
+    facts=_POSITIVE,
 )
 
 
-def _logical(name: str, reference: Function, source: str, operands: int) -> tuple[OpSpec, Function]:
+def _logical(
+    name: str, reference: Function, source: str, operands: int, facts: Facts
+) -> tuple[OpSpec, Function]:
     """An operation on booleans."""
 
     def rule(*types: TensorType) -> TensorType:
@@ -296,13 +395,13 @@ def _logical(name: str, reference: Function, source: str, operands: int) -> tupl
             raise ArgumentError(f"{name} takes {operands} operands; given were {len(types)}.")
         if any(type_.dtype != bool_ for type_ in types):
             raise DTypeError(f"{name} takes booleans, not {', '.join(type_.dtype.name for type_ in types)}.")
-        return TensorType(bool_, broadcast(*(type_.shape for type_ in types)))
+        return TensorType(bool_, broadcast(*(type_.shape for type_ in types), unify=True))
 
     def samples(rng: np.random.Generator) -> Iterator[Sample]:
         for shapes in PAIRS:
             yield Sample(tuple(rng.random(shape) < 0.5 for shape in shapes[:operands]))
 
-    spec = register(OpSpec(name, rule, reference, samples, source, differentiable=False))
+    spec = register(OpSpec(name, rule, reference, samples, source, differentiable=False, facts=facts))
 
     def function(*operands_: TensorLike) -> Any:
         return bind(spec, *(cast(operand, "bool") for operand in operands_))
@@ -316,9 +415,11 @@ def _logical(name: str, reference: Function, source: str, operands: int) -> tupl
     return spec, function
 
 
-LOGICAL_AND, logical_and = _logical("logical_and", np.logical_and, "NumPy logical_and", 2)
-LOGICAL_OR, logical_or = _logical("logical_or", np.logical_or, "NumPy logical_or", 2)
-LOGICAL_NOT, logical_not = _logical("logical_not", np.logical_not, "NumPy logical_not", 1)
+LOGICAL_AND, logical_and = _logical(
+    "logical_and", np.logical_and, "NumPy logical_and", 2, facts=_SYMMETRIC_TEST
+)
+LOGICAL_OR, logical_or = _logical("logical_or", np.logical_or, "NumPy logical_or", 2, facts=_SYMMETRIC_TEST)
+LOGICAL_NOT, logical_not = _logical("logical_not", np.logical_not, "NumPy logical_not", 1, facts=_POSITIVE)
 
 
 def _cast_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -344,6 +445,7 @@ CAST = register(
         samples=_cast_samples,
         source="NumPy astype; ONNX Cast",
         attributes={"dtype": str},
+        facts=_KEEPS,
     )
 )
 
@@ -356,10 +458,12 @@ def _where_samples(rng: np.random.Generator) -> Iterator[Sample]:
 def _where_rule(condition: TensorType, x: TensorType, y: TensorType) -> TensorType:
     if condition.dtype != bool_:
         raise DTypeError(f"where takes a boolean condition, not {condition.dtype}.")
-    return TensorType(same_dtype(x, y), broadcast(condition.shape, x.shape, y.shape))
+    return TensorType(same_dtype(x, y), broadcast(condition.shape, x.shape, y.shape, unify=True))
 
 
-WHERE = register(OpSpec("where", _where_rule, np.where, _where_samples, "NumPy where; ONNX Where"))
+WHERE = register(
+    OpSpec("where", _where_rule, np.where, _where_samples, "NumPy where; ONNX Where", facts=_KEEPS)
+)
 
 
 def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Any:
@@ -388,6 +492,12 @@ CLIP = register(
         ),
         source="NumPy clip; ONNX Clip",
         attributes={"minimum": (float, int), "maximum": (float, int)},
+        facts=facts.elementwise(
+            "half",
+            keeps_zeros=lambda a: a["minimum"] <= 0 <= a["maximum"],
+            sign=lambda a: "not negative" if a["minimum"] >= 0 else "any",
+            commutes=False,
+        ),
     )
 )
 
@@ -414,6 +524,7 @@ STOP_GRADIENT = register(
         samples=lambda rng: (Sample((rng.normal(size=shape),), wrt=()) for shape in SHAPES),
         source="Keras ops.stop_gradient: the identity, with gradient zero",
         differentiable=False,
+        facts=_KEEPS,
     )
 )
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from unifront.dtypes import float64
 from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir import facts
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise, reduce
@@ -117,6 +118,7 @@ GRADIENT = register(
     OpSpec(
         "gradient", _rule, _reference, _samples,
         "jax.value_and_grad; torch.autograd.grad; tf.GradientTape", {"wrt": int}, variadic=True,
+        facts=facts.opaque("half"),
     )
 )  # fmt: skip
 
@@ -242,6 +244,7 @@ ALL_REDUCE = register(
         "MPI_Allreduce; torch.distributed.all_reduce; jax.lax.psum",
         {"reduction": str, "axis_name": str},
         decomposition=lambda x, reduction, axis_name: x,
+        facts=facts.opaque("accumulate"),
     )
 )  # fmt: skip
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from unifront.dtypes import DTypeLike, dtype_of, int32, int64
 from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike, cast
@@ -61,6 +62,7 @@ TAKE = register(
     OpSpec(
         "take", _take_rule, lambda x, indices, axis: np.take(x, indices, axis), _take_samples,
         "NumPy take; ONNX Gather", {"axis": int},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -107,6 +109,7 @@ TAKE_ALONG_AXIS = register(
         "take_along_axis", _take_along_axis_rule,
         lambda x, indices, axis: np.take_along_axis(x, indices, axis),
         _take_along_axis_samples, "NumPy take_along_axis; ONNX GatherElements", {"axis": int},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -141,6 +144,7 @@ def _embedding(indices: np.ndarray, table: np.ndarray) -> np.ndarray:
 EMBEDDING = register(
     OpSpec(
         "embedding", _embedding_rule, _embedding, _embedding_samples, "Keras Embedding; ONNX Gather",
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -218,6 +222,7 @@ ONE_HOT = register(
     OpSpec(
         "one_hot", _one_hot_rule, _one_hot, _one_hot_samples, "Keras ops.one_hot; ONNX OneHot",
         {"num_classes": int, "axis": int, "dtype": str}, differentiable=False,
+        facts=facts.along(None, "half", keeps_zeros=False, sign="not negative"),
     )
 )  # fmt: skip
 
@@ -248,13 +253,22 @@ def _sort_samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 
 SORT = register(
-    OpSpec("sort", _sort_rule, lambda x, axis: np.sort(x, axis), _sort_samples, "NumPy sort", {"axis": int})
+    OpSpec(
+        "sort",
+        _sort_rule,
+        lambda x, axis: np.sort(x, axis),
+        _sort_samples,
+        "NumPy sort",
+        {"axis": int},
+        facts=facts.along(facts.ALONG_AXIS, "half", keeps_zeros=True, sign="kept"),
+    )
 )
 ARGSORT = register(
     OpSpec(
         "argsort", lambda x, axis: _sort_rule(x, axis).with_dtype(int32),
         lambda x, axis: np.argsort(x, axis, kind="stable"), _sort_samples, "NumPy argsort, stable",
         {"axis": int}, differentiable=False,
+        facts=facts.along(facts.ALONG_AXIS, "half", keeps_zeros=False, sign="not negative"),
     )
 )  # fmt: skip
 
@@ -290,7 +304,15 @@ def _top_k_samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 
 TOP_K = register(
-    OpSpec("top_k", _top_k_rule, _top_k, _top_k_samples, "Keras ops.top_k; ONNX TopK", {"k": int})
+    OpSpec(
+        "top_k",
+        _top_k_rule,
+        _top_k,
+        _top_k_samples,
+        "Keras ops.top_k; ONNX TopK",
+        {"k": int},
+        facts=facts.along(None, "half", keeps_zeros=False, sign="kept"),
+    )
 )
 
 

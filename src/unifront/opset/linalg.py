@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike, add, floating, multiply, promoted
@@ -44,7 +45,16 @@ def _matmul_samples(rng: np.random.Generator) -> Iterator[Sample]:
         yield Sample((rng.normal(size=x), rng.normal(size=y)))
 
 
-MATMUL = register(OpSpec("matmul", _matmul_rule, np.matmul, _matmul_samples, "NumPy matmul; ONNX MatMul"))
+MATMUL = register(
+    OpSpec(
+        "matmul",
+        _matmul_rule,
+        np.matmul,
+        _matmul_samples,
+        "NumPy matmul; ONNX MatMul",
+        facts=facts.product(0),
+    )
+)
 
 
 def matmul(x: TensorLike, y: TensorLike) -> Any:
@@ -92,6 +102,7 @@ DENSE = register(
     OpSpec(
         "dense", _dense_rule, _dense, _dense_samples, "Keras Dense; ONNX Gemm, MatMul and Add",
         decomposition=_dense_written_out,
+        facts=facts.product(1),
     )
 )  # fmt: skip
 
@@ -153,6 +164,7 @@ EINSUM = register(
     OpSpec(
         "einsum", _einsum_rule, lambda *xs, equation: np.einsum(equation, *xs), _einsum_samples,
         "NumPy einsum; ONNX Einsum", {"equation": str}, variadic=True,
+        facts=facts.product(0),
     )
 )  # fmt: skip
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import DTypeError, ShapeError
+from unifront.ir import facts
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise, reduce
 from unifront.opset.elementwise import TensorLike, floating, promoted
@@ -56,6 +57,7 @@ SOFTMAX = register(
         "ONNX Softmax-13",
         attributes={"axis": int},
         decomposition=_softmax_decomposed,
+        facts=facts.along(facts.ALONG_AXIS, "float32", keeps_zeros=False, sign="not negative"),
     )
 )
 LOG_SOFTMAX = register(
@@ -67,6 +69,7 @@ LOG_SOFTMAX = register(
         "ONNX LogSoftmax-13",
         attributes={"axis": int},
         decomposition=_log_softmax_decomposed,
+        facts=facts.along(facts.ALONG_AXIS, "float32", keeps_zeros=False, sign="any"),
     )
 )
 
@@ -120,6 +123,7 @@ SPARSE_SOFTMAX_CROSS_ENTROPY = register(
         _sparse_reference,
         _sparse_samples,
         "ONNX SoftmaxCrossEntropyLoss-13 with reduction='none'",
+        facts=facts.along(None, "float32", keeps_zeros=False, sign="not negative"),
     )
 )
 
@@ -174,6 +178,7 @@ SOFTMAX_CROSS_ENTROPY = register(
         _target_samples,
         "TensorFlow softmax_cross_entropy_with_logits, also where targets do not sum to one",
         decomposition=_softmax_pair_decomposed,
+        facts=facts.along(None, "float32", keeps_zeros=True, sign="any"),
     )
 )
 
@@ -211,6 +216,7 @@ SIGMOID_CROSS_ENTROPY = register(
         _sigmoid_samples,
         "TensorFlow sigmoid_cross_entropy_with_logits",
         decomposition=_sigmoid_decomposed,
+        facts=facts.elementwise("float32", keeps_zeros=False, sign="any", commutes=False),
     )
 )
 

@@ -22,6 +22,7 @@ import numpy as np
 
 from unifront.dtypes import float32, promote
 from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir import facts
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import (
     TensorLike,
@@ -138,6 +139,7 @@ def _define(
             decomposition=_in_32_bits(decomposition),
             differentiable=False,
             lanes=lambda node: tuple(columns(1, slots)),
+            facts=facts.opaque("float32"),
         )
     )
 
@@ -175,6 +177,7 @@ def _define(
             differentiable=False,
             variadic=True,
             lanes=lambda node: tuple(columns(node.attributes["count"], slots)),
+            facts=facts.opaque("float32"),
         )
     )
     SLOTS[one] = SLOTS[GROUPED[one]] = slots

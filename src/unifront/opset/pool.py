@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from unifront.errors import ArgumentError
+from unifront.ir.facts import Facts, Precision
 from unifront.ir.types import TensorType
 from unifront.opset import reduce
 from unifront.opset.elementwise import TensorLike, floating
@@ -92,8 +93,9 @@ def _samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 
 def _pooling(
-    name: str, reduce_windows: Callable[[np.ndarray, Axes], np.ndarray], fill: float, source: str, what: str
-) -> tuple[OpSpec, Callable[..., Any]]:
+    name: str, reduce_windows: Callable[[np.ndarray, Axes], np.ndarray], fill: float, source: str, what: str,
+    facts: Facts,
+) -> tuple[OpSpec, Callable[..., Any]]:  # fmt: skip
     spec = register(
         OpSpec(
             name,
@@ -102,6 +104,7 @@ def _pooling(
             _samples,
             source,
             attributes={"pool_size": tuple, "strides": tuple, "padding": (str, tuple), "data_format": str},
+            facts=facts,
         )
     )
 
@@ -139,6 +142,13 @@ def _pooling(
     return spec, function
 
 
+def _facts(precision: Precision, pads_with: Literal["lowest"] | None) -> Facts:
+    return Facts(
+        elementwise=False, follows=None, commutes=False, keeps_zeros=True, sign="kept", precision=precision,
+        channel_axes=0, pads_with=pads_with,
+    )  # fmt: skip
+
+
 def _mean(views: np.ndarray, axes: Axes) -> np.ndarray:
     return np.nanmean(views, axis=axes)
 
@@ -149,9 +159,15 @@ MAX_POOL, max_pool = _pooling(
     -np.inf,
     "ONNX MaxPool-22",
     "The largest of every window, of equal ones the first gets the gradient; padding never counts",
+    _facts("half", "lowest"),
 )
 AVERAGE_POOL, average_pool = _pooling(
-    "average_pool", _mean, np.nan, "ONNX AveragePool-22", "The mean of every window; padding does not count"
+    "average_pool",
+    _mean,
+    np.nan,
+    "ONNX AveragePool-22",
+    "The mean of every window; padding does not count",
+    _facts("accumulate", None),
 )
 
 

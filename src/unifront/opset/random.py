@@ -15,6 +15,7 @@ import numpy as np
 from unifront.backends import HostKey
 from unifront.dtypes import DTypeLike, dtype_of, key
 from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike, floating, less
@@ -58,6 +59,7 @@ FOLD_IN = register(
         attributes={"number": (int, NoneType)},
         differentiable=False,
         random=True,
+        facts=facts.opaque("half"),
     )
 )
 
@@ -102,6 +104,7 @@ RANDOM_UNIFORM = register(
         attributes={"shape": tuple, "minimum": float, "maximum": float, "dtype": str},
         differentiable=False,
         random=True,
+        facts=facts.opaque("half"),
     )
 )
 RANDOM_NORMAL = register(
@@ -114,6 +117,7 @@ RANDOM_NORMAL = register(
         attributes={"shape": tuple, "mean": float, "stddev": float, "dtype": str},
         differentiable=False,
         random=True,
+        facts=facts.opaque("half"),
     )
 )
 
@@ -192,6 +196,7 @@ DROPOUT = register(
         source="Srivastava et al. 2014, scaled when training; Keras Dropout; ONNX Dropout",
         attributes={"rate": float, "noise_shape": tuple},
         random=True,
+        facts=facts.along(None, "half", keeps_zeros=True, sign="kept"),
     )
 )
 

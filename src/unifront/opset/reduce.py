@@ -9,6 +9,8 @@ import numpy as np
 
 from unifront.dtypes import bool_, int32
 from unifront.errors import DTypeError, ShapeError
+from unifront.ir import facts
+from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike, floating
@@ -82,6 +84,7 @@ def _reduction(
     reference: Function,
     source: str,
     *,
+    facts: Facts,
     rule: Rule = _number_rule,
     convert: Function = lambda x: x,
     draw: Function = _normal,
@@ -95,6 +98,7 @@ def _reduction(
         OpSpec(
             name, rule, lambda x, axes, keepdims: reference(x, axis=axes, keepdims=keepdims),
             _samples(draw, calls), source, {"axes": tuple, "keepdims": bool}, decomposition, differentiable,
+            facts=facts,
         )
     )  # fmt: skip
 
@@ -149,31 +153,58 @@ _COUNTED = "Integers keep their dtype, booleans count as int32."
 _BOOLEANS = "Numbers count as true unless they are zero. Gives booleans."
 _EXTREMES = "The dtype stays. Raises `DTypeError` for booleans, `ShapeError` over no elements."
 SUM, sum = _reduction(
-    "sum", np.sum, "NumPy sum, without its widening of small integers", convert=_counted, dtypes=_COUNTED
+    "sum",
+    np.sum,
+    "NumPy sum, without its widening of small integers",
+    convert=_counted,
+    dtypes=_COUNTED,
+    facts=facts.along(facts.OVER_AXES, "accumulate", keeps_zeros=True, sign="kept"),
 )
 PROD, prod = _reduction(
     "prod", np.prod, "NumPy prod, without its widening of small integers", convert=_counted,
     draw=lambda rng, shape: rng.uniform(0.5, 1.5, shape), dtypes=_COUNTED,
+    facts=facts.along(facts.OVER_AXES, "float32", keeps_zeros=False, sign="kept"),
 )  # fmt: skip
-MEAN, mean = _reduction("mean", _mean, "NumPy mean; of no elements nan", rule=_float_rule, convert=floating)
+MEAN, mean = _reduction(
+    "mean",
+    _mean,
+    "NumPy mean; of no elements nan",
+    rule=_float_rule,
+    convert=floating,
+    facts=facts.along(facts.OVER_AXES, "accumulate", keeps_zeros=True, sign="kept"),
+)
 MAX, max = _reduction(
     "max", np.max, "NumPy max; equal ones share the gradient", rule=_extremum_rule, draw=_apart,
     calls=(*CALLS, EMPTY[1]), dtypes=_EXTREMES,
+    facts=facts.along(facts.OVER_AXES, "half", keeps_zeros=True, sign="kept"),
 )  # fmt: skip
 MIN, min = _reduction(
     "min", np.min, "NumPy min; equal ones share the gradient", rule=_extremum_rule, draw=_apart,
     calls=(*CALLS, EMPTY[1]), dtypes=_EXTREMES,
+    facts=facts.along(facts.OVER_AXES, "half", keeps_zeros=True, sign="kept"),
 )  # fmt: skip
 LOGSUMEXP, logsumexp = _reduction(
-    "logsumexp", _log_sum_exp, "ONNX ReduceLogSumExp; SciPy logsumexp", rule=_float_rule, convert=floating
+    "logsumexp",
+    _log_sum_exp,
+    "ONNX ReduceLogSumExp; SciPy logsumexp",
+    rule=_float_rule,
+    convert=floating,
+    facts=facts.along(facts.OVER_AXES, "float32", keeps_zeros=False, sign="any"),
 )
 VAR, var = _reduction(
-    "var", _var, "NumPy var with ddof 0", rule=_float_rule, convert=floating, decomposition=_var_written_out
+    "var",
+    _var,
+    "NumPy var with ddof 0",
+    rule=_float_rule,
+    convert=floating,
+    decomposition=_var_written_out,
+    facts=facts.along(facts.OVER_AXES, "float32", keeps_zeros=True, sign="not negative"),
 )
 STD, std = _reduction(
     "std", lambda x, axis, keepdims: np.sqrt(_var(x, axis, keepdims)), "NumPy std with ddof 0",
     rule=_float_rule, convert=floating, decomposition=_std_written_out,
     calls=[call for call in (*CALLS, *EMPTY) if call[1]],
+    facts=facts.along(facts.OVER_AXES, "float32", keeps_zeros=True, sign="not negative"),
 )  # fmt: skip
 
 
@@ -194,6 +225,7 @@ ALL, all = _reduction(
     draw=_coin,
     differentiable=False,
     dtypes=_BOOLEANS,
+    facts=facts.along(facts.OVER_AXES, "half", keeps_zeros=False, sign="not negative"),
 )
 ANY, any = _reduction(
     "any",
@@ -204,6 +236,7 @@ ANY, any = _reduction(
     draw=_coin,
     differentiable=False,
     dtypes=_BOOLEANS,
+    facts=facts.along(facts.OVER_AXES, "half", keeps_zeros=True, sign="not negative"),
 )
 
 
@@ -229,6 +262,7 @@ def _position(name: str, reference: Function) -> tuple[OpSpec, Function]:
             name, _position_rule, lambda x, axis, keepdims: reference(x, axis=axis, keepdims=keepdims),
             _position_samples, f"NumPy {name}: the first of equal ones", {"axis": int, "keepdims": bool},
             differentiable=False,
+            facts=facts.along(facts.OVER_AXIS, "half", keeps_zeros=True, sign="not negative"),
         )
     )  # fmt: skip
 
@@ -276,6 +310,7 @@ CUMSUM = register(
     OpSpec(
         "cumsum", _cumsum_rule, _cumsum, _cumsum_samples, "ONNX CumSum; NumPy cumsum",
         {"axis": int, "reverse": bool, "exclusive": bool},
+        facts=facts.along(facts.ALONG_AXIS, "float32", keeps_zeros=True, sign="kept"),
     )
 )  # fmt: skip
 

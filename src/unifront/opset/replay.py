@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from unifront.backends import StepPlan
-from unifront.errors import UnsupportedOp
+from unifront.ir.dims import Dim, substitute
 from unifront.ir.emit import Program, Rows, emit
-from unifront.ir.graph import Graph, Node, Op, Value
+from unifront.ir.graph import Graph, Node, Op, Value, bound_symbol, map_dims
 from unifront.ir.layouts import lanes
 from unifront.ir.passes.group_updates import group_updates
 from unifront.opset.optimize import GROUPED, SLOTS
-from unifront.opset.spec import OpSpec
+from unifront.opset.spec import DEFINED, OpSpec
 from unifront.opset.tensor import Builder, Traced, lift
 
 
@@ -29,22 +29,32 @@ def inline(
     """
     values: dict[Value, Traced] = dict(zip(graph.inputs, inputs, strict=True))
     values.update(zip((v.value for v in graph.variables), variables, strict=True))
+    sizes: dict[str, Dim] = {}
     for node in graph.nodes:
         operands = [None if value is None else values[value] for value in node.operands]
-        values.update(zip(node.outputs, _again(node, builder, operands, keep), strict=True))
+        size = bound_symbol(node)
+        if size is not None:  # another size than that of the same name in another part of the new graph
+            sizes[size] = builder.new_size(size)
+        here = _renamed(node, sizes) if sizes else node
+        values.update(zip(node.outputs, _again(here, builder, operands, keep), strict=True))
     return tuple(values[value] for value in graph.outputs)
+
+
+def _renamed(node: Node, sizes: Mapping[str, Dim]) -> Node:
+    attributes = map_dims(dict(node.attributes), lambda dim: substitute(dim, sizes))
+    regions = tuple(region.bind_symbols(sizes) for region in node.regions)
+    return replace(node, attributes=attributes, regions=regions)
 
 
 def _again(
     node: Node, builder: Builder, operands: list[Traced | None], keep: Container[Op] | None
 ) -> tuple[Traced, ...]:
-    if keep is None or node.op in keep or node.op.name == "constant":
+    decomposition = node.op.decomposition if isinstance(node.op, OpSpec) else None
+    # What has no decomposition is left: `emit` says why a backend has no row for it.
+    if keep is None or node.op in keep or node.op.name == "constant" or decomposition is None:
         regions = tuple(region if keep is None else expand(region, keep) for region in node.regions)
         values = [None if operand is None else operand.value for operand in operands]
         return builder.add(node.op, values, node.attributes, regions, node.name)
-    decomposition = node.op.decomposition if isinstance(node.op, OpSpec) else None
-    if decomposition is None:
-        raise UnsupportedOp(f"{node.where()}: there is no row for it, and it has no decomposition.")
     extra: dict[str, Any] = {"regions": node.regions} if node.regions else {}
     inner = Builder(node.op.name)
     inner_inputs = [None if o is None else inner.input(f"x{i}", o.type) for i, o in enumerate(operands)]
@@ -105,3 +115,21 @@ def step_program(plan: StepPlan, rows: Rows) -> StepProgram:
     written = {position for positions in own for position in positions}
     program = emit(graph, rows, carry=plan.carry)
     return StepProgram(graph, program, own, tuple(None if p in written else p for p in plan.carry))
+
+
+class _Known:
+    """The operations that another process knows, and those that it could not be told in other words."""
+
+    def __contains__(self, op: object) -> bool:
+        return not isinstance(op, OpSpec) or op.name not in DEFINED or op.decomposition is None
+
+
+def known_only(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
+    """``graph`` with users' operations written out, and the names of those that cannot be."""
+    written = expand(graph, _Known()) if DEFINED else graph
+    return written, tuple(sorted({op.name for op in _ops_of(written) if op.name in DEFINED}))
+
+
+def _ops_of(graph: Graph) -> set[Op]:
+    found = {node.op for node in graph.nodes}
+    return found.union(*(_ops_of(region) for node in graph.nodes for region in node.regions))

@@ -9,21 +9,46 @@ import numpy as np
 
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, DTypeError, ShapeError
-from unifront.ir.dims import Dim, DimExpr
+from unifront.ir.dims import Dim, DimExpr, at_least, at_most, minimum
 from unifront.ir.types import Shape, TensorType
 
 
-def broadcast(*shapes: Shape) -> Shape:
-    """The shape to which all ``shapes`` broadcast (NumPy's rule; symbols match only themselves and 1)."""
+def broadcast(*shapes: Shape, unify: bool = False) -> Shape:
+    """The shape to which all ``shapes`` broadcast (NumPy's rule; symbols match only themselves and 1).
+
+    Args:
+        unify: take sizes that are unknown to each other, and may be equal, to be so. The operation is then
+            elementwise, for which `unifront.ir.emit` writes a check of the sizes that arrive.
+    """
     rank = max((len(shape) for shape in shapes), default=0)
     padded = [(1,) * (rank - len(shape)) + tuple(shape) for shape in shapes]
     result: list[Dim] = []
     for dims in zip(*padded, strict=True):
         wide = {dim for dim in dims if dim != 1}
+        wide = {dim for dim in wide if not any(dim != other and stretches(dim, other) for other in wide)}
+        if unify and len(wide) > 1 and _may_be_equal(wide):
+            wide = {min(wide, key=_plainness)}
         if len(wide) > 1:
             raise ShapeError(f"The shapes {' and '.join(map(show, shapes))} do not broadcast.")
         result.append(wide.pop() if wide else 1)
     return tuple(result)
+
+
+def _may_be_equal(dims: set[Dim]) -> bool:
+    first, *others = dims
+    bounds = ((at_least(first - other), at_most(first - other)) for other in others)
+    return all((low is None or low <= 0) and (high is None or high >= 0) for low, high in bounds)
+
+
+def _plainness(dim: Dim) -> tuple[bool, int, str]:
+    text = str(dim)
+    return not isinstance(dim, int), len(text), text
+
+
+def stretches(dim: Dim, wide: Dim) -> bool:
+    """Whether an axis ``dim`` long broadcasts to one ``wide`` long, whatever the sizes: it is 1 long, or as long, or
+    the first element of an axis that may be empty."""
+    return dim in (1, wide) or (isinstance(wide, DimExpr) and dim == minimum(1, wide))
 
 
 def show(shape: Shape) -> str:
@@ -101,3 +126,8 @@ def dims_in(shape: Dim | Sequence[Dim], what: str = "shape") -> Shape:
         else:
             raise ArgumentError(f"{what} is made of ints and named dimensions; given was {shape!r}.")
     return tuple(found)
+
+
+def negative_size(layer: str, value: Any) -> str:
+    """What rows say of a size that is negative when it arrives."""
+    return f"{layer or 'graph'}: a size that is computed while the program runs is {value}; it is negative."

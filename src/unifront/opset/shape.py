@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import ShapeError
-from unifront.ir.dims import Dim, divide_exactly
+from unifront.ir import facts
+from unifront.ir.dims import Dim, at_most, divide_exactly
 from unifront.ir.types import Shape, TensorType
 from unifront.opset.elementwise import TensorLike, promoted
-from unifront.opset.rules import axes_in, axis_in, broadcast, dims_in, listed, same_dtype, show
+from unifront.opset.rules import axes_in, axis_in, broadcast, dims_in, listed, same_dtype, show, stretches
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, replayed, type_of
 
@@ -50,6 +51,7 @@ RESHAPE = register(
     OpSpec(
         "reshape", _reshape_rule, np.reshape, _reshape_samples, "NumPy reshape; ONNX Reshape",
         attributes={"shape": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -95,6 +97,7 @@ TRANSPOSE = register(
     OpSpec(
         "transpose", _transpose_rule, np.transpose, _transpose_samples, "NumPy transpose; ONNX Transpose",
         attributes={"axes": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -145,7 +148,10 @@ def _expand_dims_rule(x: TensorType, axes: tuple[int, ...]) -> TensorType:
 
 def _squeeze_rule(x: TensorType, axes: tuple[int, ...]) -> TensorType:
     axes_in(axes, x.rank)
-    wide = [axis for axis in axes if x.shape[axis] != 1]
+    # At most 1: an integer index into an axis of free length, which is not there if that is 0.
+    wide = [
+        axis for axis in axes if x.shape[axis] != 1 and (x.shape[axis] == 0 or at_most(x.shape[axis]) != 1)
+    ]
     if wide:
         raise ShapeError(f"squeeze: axis {wide[0]} of the shape {show(x.shape)} is not 1 long.")
     return x.with_shape(tuple(dim for axis, dim in enumerate(x.shape) if axis not in axes))
@@ -165,12 +171,14 @@ EXPAND_DIMS = register(
     OpSpec(
         "expand_dims", _expand_dims_rule, lambda x, axes: np.expand_dims(x, axes), _expand_dims_samples,
         "NumPy expand_dims; ONNX Unsqueeze", attributes={"axes": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 SQUEEZE = register(
     OpSpec(
         "squeeze", _squeeze_rule, lambda x, axes: np.squeeze(x, axes), _squeeze_samples,
         "NumPy squeeze; ONNX Squeeze", attributes={"axes": tuple},
+        facts=facts.moving(facts.OVER_AXES),
     )
 )  # fmt: skip
 
@@ -195,7 +203,7 @@ def squeeze(x: TensorLike, axis: int | Sequence[int] | None = None) -> Any:
 
 def _broadcast_to_rule(x: TensorType, shape: tuple[Dim, ...]) -> TensorType:
     fits = len(shape) >= x.rank and all(
-        have in (1, want) for have, want in zip(x.shape[::-1], shape[::-1], strict=False)
+        stretches(have, want) for have, want in zip(x.shape[::-1], shape[::-1], strict=False)
     )
     if not fits:
         raise ShapeError(f"The shape {show(x.shape)} does not broadcast to {show(shape)}.")
@@ -218,6 +226,7 @@ BROADCAST_TO = register(
     OpSpec(
         "broadcast_to", _broadcast_to_rule, np.broadcast_to, _broadcast_to_samples,
         "NumPy broadcast_to; ONNX Expand", attributes={"shape": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -262,6 +271,7 @@ CONCATENATE = register(
     OpSpec(
         "concatenate", _concatenate_rule, lambda *xs, axis: np.concatenate(xs, axis), _concatenate_samples,
         "NumPy concatenate; ONNX Concat", attributes={"axis": int}, variadic=True,
+        facts=facts.moving(facts.JOINED),
     )
 )  # fmt: skip
 
@@ -295,6 +305,7 @@ STACK = register(
     OpSpec(
         "stack", _stack_rule, lambda *xs, axis: np.stack(xs, axis), _stack_samples, "NumPy stack",
         attributes={"axis": int}, variadic=True,
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 
@@ -340,6 +351,7 @@ SPLIT = register(
         "split", _split_rule,
         lambda x, sizes, axis: tuple(np.split(x, np.cumsum(sizes[:-1]), axis)),
         _split_samples, "NumPy split; ONNX Split", attributes={"sizes": tuple, "axis": int},
+        facts=facts.moving(facts.ALONG_AXIS),
     )
 )  # fmt: skip
 
@@ -387,6 +399,7 @@ UNSTACK = register(
     OpSpec(
         "unstack", _unstack_rule, lambda x, axis: tuple(np.moveaxis(x, axis, 0)), _unstack_samples,
         "NumPy unstack", attributes={"axis": int},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 

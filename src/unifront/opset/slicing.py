@@ -10,28 +10,33 @@ from typing import Any
 
 import numpy as np
 
+from unifront.dtypes import bool_
 from unifront.errors import ArgumentError, ShapeError
-from unifront.ir.dims import Dim, DimExpr
+from unifront.ir import facts
+from unifront.ir.dims import Dim, DimExpr, ceil_divide, maximum, minimum
+from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike
-from unifront.opset.rules import axes_in, axis_in, dims_in, show, whole
-from unifront.opset.shape import expand_dims, flatten, squeeze
+from unifront.opset.rules import axes_in, axis_in, dims_in, show
+from unifront.opset.shape import expand_dims, squeeze
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind, replayed, type_of
+from unifront.opset.tensor import bind, is_tensor, replayed, type_of
 
 Bound = Dim | None
 
 
 def _extent(dim: Dim, start: Dim, stop: Bound, stride: int) -> Dim:
     """How many positions ``start:stop:stride`` takes of an axis; a negative int counts from its end."""
-    first = dim + start if isinstance(start, int) and start < 0 else start
-    last = dim if stop is None else dim + stop if isinstance(stop, int) and stop < 0 else stop
-    length = last - first
-    outside = [part for part in (first, dim - last, length) if isinstance(part, int) and part < 0]
-    if outside or stride < 1:
-        shown = f"{start}:{'' if stop is None else stop}:{stride}"
-        raise ShapeError(f"The slice {shown} does not lie in an axis of length {dim}.")
-    return (length + stride - 1) // stride
+    if stride < 1:
+        raise ShapeError(f"A slice has a positive stride, not {stride}.")
+    return ceil_divide(maximum(0, _inside(dim, stop) - _inside(dim, start)), stride)
+
+
+def _inside(dim: Dim, bound: Bound) -> Dim:
+    """Where ``bound`` is on an axis that may be shorter: as Python cuts slices."""
+    if bound is None:
+        return dim
+    return maximum(dim + bound, 0) if isinstance(bound, int) and bound < 0 else minimum(bound, dim)
 
 
 def _slice_rule(
@@ -63,6 +68,7 @@ SLICE = register(
     OpSpec(
         "slice", _slice_rule, _slice, _slice_samples, "NumPy basic slicing; ONNX Slice",
         {"starts": tuple, "stops": tuple, "strides": tuple},
+        facts=facts.moving(facts.per_axis("starts", "stops", "strides")),
     )
 )  # fmt: skip
 
@@ -72,6 +78,7 @@ def _bounds(dim: Dim, start: Bound, stop: Bound, stride: int) -> tuple[Dim, Boun
     if isinstance(dim, int) and not isinstance(start, DimExpr) and not isinstance(stop, DimExpr):
         first, last, _ = builtins.slice(start, stop, stride).indices(dim)
         return first if first < last else last, None if last == dim else last
+    start, stop = (maximum(bound, 0) if isinstance(bound, DimExpr) else bound for bound in (start, stop))
     return 0 if start is None else start, None if stop == dim else stop
 
 
@@ -85,7 +92,8 @@ def slice(
         starts, stops: ints (negative ones count from the end), named dimensions, or None for an open end.
         strides: positive ints, 1 unless given.
 
-    On an axis whose length is a symbol, ints are taken to lie inside it.
+    Bounds beyond an end are cut to it, on an axis of free length when that is known; so the first 10 of ``time``
+    positions are ``min(10, time)``. A named dimension that is negative counts as 0.
     """
     shape = type_of(x).shape
     steps = (1,) * len(starts) if strides is None else tuple(map(operator.index, strides))
@@ -108,12 +116,16 @@ Index = int | builtins.slice | EllipsisType | None | DimExpr
 
 @replayed
 def get_item(x: TensorLike, key: Index | tuple[Index, ...]) -> Any:
-    """``x[key]`` for ints, slices, None and Ellipsis, as in NumPy (NumPy basic indexing).
+    """``x[key]`` for ints, slices, None and Ellipsis, as in NumPy (NumPy basic indexing), or for one boolean mask.
 
     Raises `ArgumentError` for index arrays, which `take` and `take_along_axis` are for.
     """
     shape = type_of(x).shape
     items = list(key) if isinstance(key, tuple) else [key]
+    if len(items) == 1 and is_tensor(items[0]) and type_of(items[0]).dtype == bool_:
+        from unifront.opset.sizes import boolean_mask
+
+        return boolean_mask(x, items[0])
     for item in items:
         if not isinstance(item, Index) or isinstance(item, bool):
             raise ArgumentError(
@@ -199,10 +211,20 @@ def _pad_samples(rng: np.random.Generator) -> Iterator[Sample]:
         yield Sample((rng.normal(size=shape),), {"widths": widths, "mode": mode, "value": value})
 
 
+_PAD_FACTS = Facts(
+    elementwise=False,
+    follows=facts.per_axis("widths"),
+    commutes=False,
+    keeps_zeros=lambda a: a["mode"] != "constant" or a["value"] == 0,
+    sign=lambda a: "kept" if a["mode"] != "constant" or a["value"] >= 0 else "any",
+    precision="half",
+    channel_axes=0,
+    pads_with=None,
+)
 PAD = register(
     OpSpec(
         "pad", _pad_rule, _pad, _pad_samples, "NumPy pad; ONNX Pad",
-        {"widths": tuple, "mode": str, "value": (float, int)},
+        {"widths": tuple, "mode": str, "value": (float, int)}, facts=_PAD_FACTS,
     )
 )  # fmt: skip
 
@@ -249,7 +271,15 @@ def _flip_samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 
 FLIP = register(
-    OpSpec("flip", _flip_rule, lambda x, axes: np.flip(x, axes), _flip_samples, "NumPy flip", {"axes": tuple})
+    OpSpec(
+        "flip",
+        _flip_rule,
+        lambda x, axes: np.flip(x, axes),
+        _flip_samples,
+        "NumPy flip",
+        {"axes": tuple},
+        facts=facts.moving(facts.ALONG_AXES),
+    )
 )
 
 
@@ -280,16 +310,9 @@ REPEAT = register(
     OpSpec(
         "repeat", _repeat_rule, lambda x, repeats, axis: np.repeat(x, repeats, axis), _repeat_samples,
         "NumPy repeat", {"repeats": int, "axis": int},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
-
-
-def repeat(x: TensorLike, repeats: int, axis: int | None = None) -> Any:
-    """Each element along ``axis`` so many times over; None repeats the flattened ``x`` (NumPy repeat)."""
-    if axis is None:
-        x, axis = flatten(x), 0
-    times = whole(repeats, "repeat: the number of repeats")
-    return bind(REPEAT, x, repeats=times, axis=axis_in(axis, type_of(x).rank))
 
 
 def _tile_rule(x: TensorType, repeats: tuple[Dim, ...]) -> TensorType:
@@ -315,6 +338,7 @@ TILE = register(
     OpSpec(
         "tile", _tile_rule, lambda x, repeats: np.tile(x, repeats), _tile_samples, "NumPy tile; ONNX Tile",
         {"repeats": tuple},
+        facts=facts.moving(None),
     )
 )  # fmt: skip
 

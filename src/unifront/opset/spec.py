@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import KW_ONLY, dataclass, field
+from typing import Any, Self
 
 import numpy as np
 
 from unifront.errors import ArgumentError, GraphError, UnknownName
 from unifront.ir.dims import DimExpr
+from unifront.ir.facts import Facts
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 
@@ -53,6 +54,7 @@ class OpSpec:
         differentiable: False for operations without a useful gradient (comparisons, argmax).
         random: True if the result depends on a key, so that backends agree in distribution only.
         variadic: True if it takes any number of operands.
+        facts: what passes ask of it; all of it is said, there are no defaults.
         constant_results: positions of results that carry no gradient (batch statistics).
         lanes: of an operation that works element by element on several tensors of different shapes, its sets of
             operands and results of one shape: ``(node) -> ((operand positions, result positions), …)``.
@@ -70,6 +72,8 @@ class OpSpec:
     variadic: bool = False
     constant_results: tuple[int, ...] = ()
     lanes: Callable[[Any], Iterable[tuple[tuple[int, ...], tuple[int, ...]]]] | None = None
+    _: KW_ONLY
+    facts: Facts
 
     def infer(
         self, *types: TensorType | None, regions: tuple[Graph, ...] = (), **attributes: Any
@@ -100,15 +104,33 @@ class OpSpec:
             raise
         return (result,) if isinstance(result, TensorType) else tuple(result)
 
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Callable[[str], OpSpec], tuple[str]]:
+        if OPS.get(self.name) is not self:
+            raise GraphError(f"{self!r} is not registered, so no other process could find it by its name.")
+        return registered, (self.name,)
+
     def __repr__(self) -> str:
         return f"<op {self.name}>"
-
-    def __reduce__(self) -> Any:
-        return registered, (self.name,)  # copies and what is unpickled are the operation itself
 
 
 OPS: dict[str, OpSpec] = {}
 """Every operation by name, in the order of definition."""
+
+DEFINED: dict[str, Callable[..., Any]] = {}
+"""The functions of the operations among them that users defined, by name."""
+
+
+def registered(name: str) -> OpSpec:
+    """The operation called ``name``; `UnknownName` if there is none such."""
+    if name not in OPS:
+        raise UnknownName("operation", name, OPS)
+    return OPS[name]
 
 
 def register(spec: OpSpec) -> OpSpec:
@@ -116,10 +138,3 @@ def register(spec: OpSpec) -> OpSpec:
     if OPS.setdefault(spec.name, spec) is not spec:
         raise GraphError(f"There are two operations called {spec.name!r}.")
     return spec
-
-
-def registered(name: str) -> OpSpec:
-    """The operation called ``name``; `UnknownName` if there is none (its module is not imported, perhaps)."""
-    if name not in OPS:
-        raise UnknownName("operation", name, OPS)
-    return OPS[name]

@@ -31,10 +31,12 @@ from unifront.backends import (
 )
 from unifront.dtypes import BY_NAME, DType, dtype_of, key
 from unifront.errors import ArgumentError, DTypeError, ShapeError, UnifrontError, UnsupportedOp
+from unifront.ir import facts
 from unifront.ir import graph as ir
+from unifront.ir.dims import Dim, symbol
 from unifront.ir.emit import emit
 from unifront.ir.graph import Graph, Literal, Node, Value
-from unifront.ir.types import Shape, TensorType
+from unifront.ir.types import Shape, TensorType, symbols_of
 from unifront.opset.spec import OPS, OpSpec, Sample, register
 from unifront.weights import Variable, current_overlay
 
@@ -152,6 +154,7 @@ class Builder:
     counters: dict[tuple[Any, ...], Counter] = field(default_factory=dict)
     notes: dict[Any, Any] = field(default_factory=dict)
     _constants: dict[tuple[Any, ...], Traced] = field(default_factory=dict)
+    _sizes: set[str] = field(default_factory=set)
     _next: int = 0
 
     def new(self, type_: TensorType) -> Value:
@@ -164,6 +167,17 @@ class Builder:
         self.inputs.append(value)
         self.input_names.append(name)
         return Traced(value, self)
+
+    def new_size(self, name: str) -> Dim:
+        """A symbol called ``name``, or that with a number where it is taken: for a size that comes from a value."""
+        root = self.root
+        taken = root._sizes | symbols_of(*(value.type for value in root.inputs))
+        found, number = name, 0
+        while found in taken:
+            number += 1
+            found = f"{name}_{number}"
+        root._sizes.add(found)
+        return symbol(found)
 
     @property
     def root(self) -> Builder:
@@ -244,17 +258,14 @@ class Builder:
         name: str | None = None,
     ) -> tuple[Traced, ...]:
         """Add a node; its type rule is run, and its error gets the layer path."""
-        node = Node(
-            op, tuple(operands), (), dict(attributes), regions, current_path() if name is None else name
-        )
+        path = current_path() if name is None else name
         try:
-            types = node.infer()
+            node = Node.typed(op, tuple(operands), dict(attributes), regions, path, self.new)
         except UnifrontError as error:
-            error.at(node.name)
+            error.at(path)
             raise
-        outputs = tuple(self.new(type_) for type_ in types)
-        self.nodes.append(Node(op, node.operands, outputs, node.attributes, regions, node.name))
-        return tuple(Traced(value, self) for value in outputs)
+        self.nodes.append(node)
+        return tuple(Traced(value, self) for value in node.outputs)
 
     def graph(
         self,
@@ -427,6 +438,11 @@ def _host_array(operand: Any) -> np.ndarray:
         return array.astype(default)
 
 
+def is_tensor(operand: Any) -> bool:
+    """Whether ``operand`` is a tensor, a variable or a native array, and no Python number or sequence."""
+    return isinstance(operand, Tensor | Variable) or backend_of(operand) is not None
+
+
 def type_of(operand: Any) -> TensorType:
     """The type of a tensor, variable, native array or Python number."""
     if isinstance(operand, Tensor | Variable):
@@ -559,9 +575,13 @@ def native(operand: Any, backend: Backend, device: str | None = None) -> Any:
     return backend.array(_host_array(operand) if own is None else own.numpy(operand), device)
 
 
+_recorded_sizes: set[str] = set()
+
+
 def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Note a call on symbolic tensors; its results are symbolic, typed by tracing ``function`` once."""
-    builder = Builder("types")
+    # No other call may have a size from a value that is called the same.
+    builder = Builder("types", _sizes=_recorded_sizes)
 
     def placeholder(leaf: Any) -> Any:
         return (
@@ -602,12 +622,13 @@ CONSTANT = register(
         source="ONNX Constant",
         attributes={"value": Literal},
         differentiable=False,
+        facts=facts.opaque("half"),
     )
 )
 
 __all__ = [
     "CONSTANT", "Builder", "Call", "Counter", "Symbolic", "Tensor", "Traced", "active_builder",
-    "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_path",
-    "is_building", "lift", "native", "outermost_builder", "record", "replayed", "scope", "to_numpy", "type_of",
+    "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_path", "is_building",
+    "is_tensor", "lift", "native", "outermost_builder", "record", "replayed", "scope", "to_numpy", "type_of",
     "update",
 ]  # fmt: skip

@@ -198,6 +198,7 @@ def _manifest(archive: zipfile.ZipFile) -> dict[str, Any]:
             f"it has version {str(manifest.get('version'))[:80]}; this unifront reads version {VERSION}. "
             "Update unifront"
         )
+    _check_needs(manifest.get("needs", []))
     return manifest
 
 
@@ -210,6 +211,17 @@ def _arrays(
         if wanted is not None:
             _check_weights(wanted, found)
         return tensors.arrays(file, found)  # type: ignore[arg-type]
+
+
+def _check_needs(names: Any) -> None:
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise FileFormatError("the manifest does not say which operations it needs")
+    missing = [name[:80] for name in names if name not in OPS]
+    if missing:
+        raise FileFormatError(
+            f"it needs the operation {missing[0]!r}, which its author defined and which no others can stand for. "
+            "Define it by uf.ops.define first"
+        )
 
 
 def _check_entries(archive: zipfile.ZipFile, size: int) -> None:

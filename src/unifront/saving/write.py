@@ -14,6 +14,7 @@ from unifront import tree
 from unifront.errors import ArgumentError, ParseError
 from unifront.files import destination, writing
 from unifront.ir.text import parse_graph, print_graph
+from unifront.opset.replay import known_only
 from unifront.opset.spec import OPS
 from unifront.opset.tensor import Traced
 from unifront.recording import Recorder
@@ -50,19 +51,25 @@ def save(model: Model, path: str | Path) -> None:
     path = destination(path, ".uf")
     recorders: dict[bool, Recorder] = {}
     graphs = {training: _traced(model, training, recorders) for training in (True, False)}
+    written, needs = {}, set()
+    for training, (traced, _) in graphs.items():
+        written[training], missing = known_only(traced.graph)
+        needs |= {*missing}
+        if written[training] is not traced.graph:  # the calls of layers are not where they were
+            recorders[training].calls.clear()
     paths = model.variable_paths()
     live = {paths[id(v)]: v for traced, _ in graphs.values() for v in traced.variables}
     manifest = {
         "format": FORMAT, "version": VERSION, "name": model.name,
         "inputs": model.input_structure, "outputs": graphs[False][0].structure["outputs"],
         "training": graphs[True][1], "inference": graphs[False][1],
-        "compiled": described(model),
+        "compiled": described(model), "needs": sorted(needs),
     }  # fmt: skip
     texts: dict[str, bytes] = {
         "manifest.json": json.dumps(manifest, indent=1, default=_plain).encode(),
         "layers.json": layout.dump(model, recorders, live),
-        "training.graph": print_graph(graphs[True][0].graph).encode(),
-        "inference.graph": print_graph(graphs[False][0].graph).encode(),
+        "training.graph": print_graph(written[True]).encode(),
+        "inference.graph": print_graph(written[False]).encode(),
     }
     for name, text in texts.items():
         _check_readable(model, name, text)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from unifront.ir.facts import inverse, to_channels_first
 from unifront.ir.graph import Graph, Op
-from unifront.ir.passes.facts import inverse, to_channels_first
-from unifront.ir.passes.rewrite import Rewriter, in_regions
+from unifront.ir.passes.rewrite import Result, Rewriter, Values, in_regions
 
 
-def channels_first(graph: Graph, ops: Mapping[str, Op]) -> Graph:
+def channels_first(graph: Graph, values: Values, *, ops: Mapping[str, Op]) -> Result:
     """``graph`` with every operation that has a ``data_format`` made channels-first, between transposes.
 
     The first operand and the result of such an operation are its data; kernels and biases stay as they are.
@@ -18,9 +18,14 @@ def channels_first(graph: Graph, ops: Mapping[str, Op]) -> Graph:
     Args:
         ops: operations by name; ``transpose`` is taken from there.
     """
+    after = _turned(graph, ops)
+    return after, values, after is not graph
+
+
+def _turned(graph: Graph, ops: Mapping[str, Op]) -> Graph:
     writer = Rewriter(graph)
     for node in graph.nodes:
-        node = in_regions(lambda body: channels_first(body, ops), node)
+        node = in_regions(lambda body: _turned(body, ops), node)
         if node.attributes.get("data_format") != "channels_last":
             writer.keep(node)
             continue

@@ -6,35 +6,52 @@ from collections.abc import Hashable
 from typing import Any
 
 from unifront.ir.graph import Graph, Node
-from unifront.ir.passes.rewrite import Rewriter, in_regions, reads_key
+from unifront.ir.passes.rewrite import Result, Rewriter, Values, in_regions, reads_key
 
 
-def common_subexpressions(graph: Graph) -> Graph:
+def common_subexpressions(graph: Graph, values: Values) -> Result:
     """``graph`` with one node for all that do the same with the same operands; the first one's name stays.
 
     Nodes that take a random key are left alone: two of them may be meant to differ.
     """
+    after = _shared(graph)
+    return after, values, after is not graph
+
+
+def _shared(graph: Graph) -> Graph:
     writer = Rewriter(graph)
-    found: dict[Hashable, Node] = {}
+    first: dict[Hashable, Node] = {}
+    several: dict[Hashable, dict[Hashable, Node]] = {}
     for node in graph.nodes:
-        node = in_regions(common_subexpressions, node)
+        node = in_regions(_shared, node)
+        kept = writer.keep(node)
         if reads_key(node):
-            writer.keep(node)
             continue
-        same = _same(node, writer)
-        if same in found:
-            for old, new in zip(node.outputs, found[same].outputs, strict=True):
+        # Few nodes share their operands: the attributes are looked at only where two do.
+        key = _operands(kept)
+        if key not in first:
+            first[key] = kept
+            continue
+        alike = several.setdefault(key, {_details(first[key]): first[key]})
+        other = alike.setdefault(_details(kept), kept)
+        if other is not kept:
+            writer.nodes.pop()
+            for old, new in zip(node.outputs, other.outputs, strict=True):
                 writer.replace(old, new)
-        else:
-            found[same] = writer.keep(node)
     return writer.finish()
 
 
-def _same(node: Node, writer: Rewriter) -> Hashable:
-    """Equal for nodes that do the same."""
+def _operands(node: Node) -> Hashable:
+    """Equal for nodes of one operation on the same operands."""
+    if node.op.facts.commutes:
+        return node.op, frozenset(node.operands), len(node.operands)
+    return node.op, node.operands
+
+
+def _details(node: Node) -> Hashable:
+    """Equal for nodes that do the same with the same operands."""
     attributes = tuple((name, _exact(value)) for name, value in sorted(node.attributes.items()))
-    bodies = tuple(str(region) for region in node.regions)
-    return id(node.op), writer.operands(node), attributes, bodies
+    return attributes, tuple(str(region) for region in node.regions)
 
 
 def _exact(attribute: Any) -> Hashable:

@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from unifront.ir.graph import Graph, Node, Value, Variable
-from unifront.ir.passes.dead_code import dead_code, unused_variables
-from unifront.ir.passes.facts import CHANNEL_KERNELS
-from unifront.ir.passes.rewrite import Rewriter
+from unifront.ir.passes.dead_code import unused_variables, without_dead_code
+from unifront.ir.passes.rewrite import Result, Rewriter, Values
 from unifront.ir.types import TensorType
 
 
-def fold_batch_norm(graph: Graph, values: Mapping[str, np.ndarray]) -> tuple[Graph, dict[str, np.ndarray]]:
+def fold_batch_norm(graph: Graph, values: Values) -> Result:
     """An inference graph without the batch normalizations after convolutions and dense layers; its weights.
 
     The statistics go into the kernel and the bias before them (a new variable where there was none), wherever
     nothing else reads the kernel, the bias or the result between. Variables that nobody reads any more go.
 
     Args:
-        values: the value of every variable by name, in the canonical layout. They are not changed.
-
-    Returns:
-        the new graph, and the value of each of its variables.
+        values: the value of every variable by name, in the canonical layout. They are not changed. What is
+            not among them is not known, and is left as it is.
     """
     folds = _Finder(graph, values).folds()
+    if not folds:
+        return graph, values, False
     norms = {fold.norm.outputs[0] for fold in folds.values()}
     arrays = dict(values)
     biases: dict[Value, Variable] = {}
@@ -41,7 +40,7 @@ def fold_batch_norm(graph: Graph, values: Mapping[str, np.ndarray]) -> tuple[Gra
             bias = Variable(name, Value(first + len(added), type_), fold.kernel.trainable)
             added.append(bias)
         kernel, old_bias = arrays[fold.kernel.name], arrays.get(bias.name, 0)
-        arrays[fold.kernel.name] = _scaled(kernel, fold.scale, fold.node.op.name)
+        arrays[fold.kernel.name] = _scaled(kernel, fold.scale, fold.node.op.facts.channel_axes)
         arrays[bias.name] = ((old_bias - fold.mean) * fold.scale + fold.beta).astype(kernel.dtype)
         biases[result] = bias
     writer = Rewriter(replace(graph, variables=(*graph.variables, *added)))
@@ -53,8 +52,7 @@ def fold_batch_norm(graph: Graph, values: Mapping[str, np.ndarray]) -> tuple[Gra
             writer.replace(folds[result].norm.outputs[0], new)
         elif result not in norms:
             writer.keep(node)
-    folded = unused_variables(dead_code(writer.finish()))
-    return folded, {variable.name: arrays[variable.name] for variable in folded.variables}
+    return (*unused_variables(without_dead_code(writer.finish()), arrays)[:2], True)
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,7 @@ class _Fold:
 class _Finder:
     """Finds the batch normalizations that can go."""
 
-    def __init__(self, graph: Graph, values: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, graph: Graph, values: Values) -> None:
         self.graph, self.values = graph, values
         self.users, self.producers = graph.users(), graph.producers()
         self.variables = {variable.value: variable for variable in graph.variables}
@@ -86,7 +84,7 @@ class _Finder:
     def fold(self, norm: Node) -> _Fold | None:
         x, *statistics = norm.operands
         node = self.producers.get(x) if x is not None and self.read_once(x) else None
-        if node is None or node.op.name not in CHANNEL_KERNELS:
+        if node is None or not node.op.facts.channel_axes:
             return None
         _, kernel, bias = node.operands
         weights = [value for value in (kernel, bias) if value is not None]
@@ -103,15 +101,16 @@ class _Finder:
         return value not in self.graph.outputs and len(self.users[value]) == 1
 
     def owned(self, value: Value) -> bool:
-        """Whether ``value`` is a variable that one node alone reads."""
-        return value in self.variables and self.read_once(value)
+        """Whether ``value`` is a variable of known value that one node alone reads."""
+        return value in self.variables and self.variables[value].name in self.values and self.read_once(value)
 
     def known(self, value: Value | None, default: float) -> Any:
         """The number or array behind an operand, in float64; None if it hangs on the inputs."""
         if value is None:
             return default
         if value in self.variables:
-            return np.asarray(self.values[self.variables[value].name], np.float64)
+            array = self.values.get(self.variables[value].name)
+            return None if array is None else np.asarray(array, np.float64)
         node = self.producers.get(value)
         if node is None or node.op.name != "constant":
             return None
@@ -123,10 +122,9 @@ def _channel_axis(node: Node) -> int:
     return 1 if first else node.outputs[0].type.rank - 1
 
 
-def _scaled(kernel: np.ndarray, scale: np.ndarray, op: str) -> np.ndarray:
+def _scaled(kernel: np.ndarray, scale: np.ndarray, channel_axes: int) -> np.ndarray:
     """``kernel`` with each channel of its result multiplied."""
-    last = kernel.shape[-2:] if op == "depthwise_conv" else kernel.shape[-1:]
-    return (kernel * scale.reshape(last)).astype(kernel.dtype)
+    return (kernel * scale.reshape(kernel.shape[-channel_axes:])).astype(kernel.dtype)
 
 
 def _free_name(name: str, taken: Container[str]) -> str:

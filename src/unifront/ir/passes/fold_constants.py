@@ -8,7 +8,7 @@ import numpy as np
 
 from unifront.ir.dims import Dim
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, map_dims
-from unifront.ir.passes.rewrite import Rewriter, in_regions, reads_key
+from unifront.ir.passes.rewrite import Result, Rewriter, Values, in_regions, reads_key
 
 Evaluate = Callable[[Node, Sequence[np.ndarray]], Sequence[np.ndarray]]
 LIMIT = 1 << 16
@@ -17,7 +17,9 @@ LIMIT = 1 << 16
 _REFUSED = (ArithmeticError, LookupError, MemoryError, ValueError)
 
 
-def fold_constants(graph: Graph, ops: Mapping[str, Op], evaluate: Evaluate, limit: int = LIMIT) -> Graph:
+def fold_constants(
+    graph: Graph, values: Values, *, ops: Mapping[str, Op], evaluate: Evaluate, limit: int = LIMIT
+) -> Result:
     """``graph`` with a constant in place of each node whose operands are all constants, and have a result.
 
     Args:
@@ -26,17 +28,22 @@ def fold_constants(graph: Graph, ops: Mapping[str, Op], evaluate: Evaluate, limi
         limit: results of more bytes than this, and than the operands together, are left to be computed, so
             that files stay small.
     """
+    after = _folded(graph, ops, evaluate, limit)
+    return after, values, after is not graph
+
+
+def _folded(graph: Graph, ops: Mapping[str, Op], evaluate: Evaluate, limit: int) -> Graph:
     writer = Rewriter(graph)
     known: dict[Value, np.ndarray] = {}
     for node in graph.nodes:
-        node = in_regions(lambda body: fold_constants(body, ops, evaluate, limit), node)
+        node = in_regions(lambda body: _folded(body, ops, evaluate, limit), node)
         if node.op.name == "constant":
             known[writer.keep(node).outputs[0]] = node.attributes["value"].numpy()
             continue
         operands = [known[value] for value in writer.operands(node) if value in known]
         if (
-            not _foldable(node)
-            or len(operands) < len(node.operands)
+            len(operands) < len(node.operands)
+            or not _foldable(node)
             or _bytes(node) > max(limit, sum(operand.nbytes for operand in operands))
         ):
             writer.keep(node)

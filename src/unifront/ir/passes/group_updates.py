@@ -34,7 +34,7 @@ def group_updates(
         own = (node.operands[0], *node.operands[2 : 2 + slots[node.op]])
         kept = all(
             value is not None
-            and replaced.get(value) == result
+            and replaced.get(value) is result
             and last_use[value] == number
             and value not in outputs
             and node.operands.count(value) == 1

@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from unifront.ir.graph import Graph, Node, Op, Value
+
+Values = Mapping[str, np.ndarray]
+"""The arrays of variables by name, as far as they are known."""
+Result = tuple[Graph, Values, bool]
+"""What a pass gives: the graph, the arrays of its variables, and whether it changed anything. If it did not,
+the graph is the very one that it was given."""
 
 
 class Rewriter:
@@ -24,17 +32,23 @@ class Rewriter:
 
     def operands(self, node: Node) -> tuple[Value | None, ...]:
         """What stands for the operands of ``node`` of the old graph."""
-        return tuple(None if value is None else self.now(value) for value in node.operands)
+        new = self._new
+        if not new:
+            return node.operands
+        return tuple([None if value is None else new.get(value, value) for value in node.operands])
 
     def replace(self, old: Value, new: Value) -> None:
         """Let ``new`` stand for ``old`` from here on."""
-        self._new[old] = new
+        if old is not new:
+            self._new[old] = new
 
     def keep(self, node: Node) -> Node:
         """Add a node of the old graph as it is, on the operands of now."""
-        kept = replace(node, operands=self.operands(node))
-        self.nodes.append(kept)
-        return kept
+        operands = self.operands(node)
+        if any(a is not b for a, b in zip(operands, node.operands, strict=True)):
+            node = node.on(operands, node.outputs)
+        self.nodes.append(node)
+        return node
 
     def add(
         self,
@@ -45,22 +59,37 @@ class Rewriter:
         regions: tuple[Graph, ...] = (),
     ) -> tuple[Value, ...]:
         """Add a new node and give its results, typed by the operation's rule."""
-        node = Node(op, tuple(operands), (), dict(attributes), regions, name)
-        first = self._next
-        outputs = tuple(Value(first + i, type_) for i, type_ in enumerate(node.infer()))
-        self._next += len(outputs)
-        self.nodes.append(replace(node, outputs=outputs))
-        return outputs
+        node = Node.typed(op, tuple(operands), dict(attributes), regions, name, self._value)
+        self.nodes.append(node)
+        return node.outputs
+
+    def _value(self, type_: Any) -> Value:
+        self._next += 1
+        return Value(self._next - 1, type_)
 
     def finish(self) -> Graph:
-        """The new graph, numbered in order."""
-        outputs = tuple(map(self.now, self.graph.outputs))
-        return replace(self.graph, nodes=tuple(self.nodes), outputs=outputs).renumbered()
+        """The new graph; the old one itself if nothing is different."""
+        return with_nodes(self.graph, self.nodes, tuple(map(self.now, self.graph.outputs)))
+
+
+def with_nodes(graph: Graph, nodes: Sequence[Node], outputs: tuple[Value, ...] | None = None) -> Graph:
+    """``graph`` with these nodes and outputs; ``graph`` itself if they are its own."""
+    outputs = graph.outputs if outputs is None else outputs
+    if _identical(nodes, graph.nodes) and _identical(outputs, graph.outputs):
+        return graph
+    return replace(graph, nodes=tuple(nodes), outputs=outputs)
+
+
+def _identical(new: Sequence[Any], old: Sequence[Any]) -> bool:
+    return len(new) == len(old) and all(a is b for a, b in zip(new, old, strict=True))
 
 
 def in_regions(function: Callable[[Graph], Graph], node: Node) -> Node:
-    """``node`` with ``function`` applied to its bodies."""
-    return replace(node, regions=tuple(map(function, node.regions))) if node.regions else node
+    """``node`` with ``function`` applied to its bodies; ``node`` itself if that changes none."""
+    if not node.regions:
+        return node
+    regions = tuple(map(function, node.regions))
+    return node if _identical(regions, node.regions) else replace(node, regions=regions)
 
 
 def reads_key(node: Node) -> bool:

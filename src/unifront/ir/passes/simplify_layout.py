@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from unifront.ir.dims import Dim
+from unifront.ir.facts import Order
 from unifront.ir.graph import Graph, Node, Op, Value
-from unifront.ir.passes.dead_code import dead_code
-from unifront.ir.passes.facts import ELEMENTWISE, FOLLOWS, Order
-from unifront.ir.passes.rewrite import Rewriter, in_regions
+from unifront.ir.passes.dead_code import without_dead_code
+from unifront.ir.passes.rewrite import Result, Rewriter, Values, in_regions, with_nodes
 
 
-def simplify_layout(graph: Graph, ops: Mapping[str, Op]) -> Graph:
+def simplify_layout(graph: Graph, values: Values, *, ops: Mapping[str, Op]) -> Result:
     """``graph`` with at most as many transposes as before, and no reshape of a reshape.
 
     A transpose is carried through elementwise operations, reductions, concatenations and whatever else can
-    follow a change of axes (`facts.FOLLOWS`), to one that undoes it or an operation that needs its result.
+    follow a change of axes (`Facts.follows`), to one that undoes it or an operation that needs its result.
 
     Args:
         ops: operations by name; ``transpose`` and ``reshape`` are taken from there.
     """
-    inner = tuple(in_regions(lambda body: simplify_layout(body, ops), node) for node in graph.nodes)
-    graph = replace(graph, nodes=inner)
-    carried, local = (dead_code(_Layouts(graph, ops, carry).rewrite()) for carry in (True, False))
-    return carried if _transposes(carried) <= _transposes(local) else local
+    after = _simplified(graph, ops)
+    return after, values, after is not graph
+
+
+def _simplified(graph: Graph, ops: Mapping[str, Op]) -> Graph:
+    inner = with_nodes(graph, [in_regions(lambda body: _simplified(body, ops), node) for node in graph.nodes])
+    if not any(node.op.name in ("transpose", "reshape") for node in inner.nodes):
+        return inner
+    after = without_dead_code(_Layouts(inner, ops, carry=False).rewrite())
+    if _transposes(inner):
+        carried = without_dead_code(_Layouts(inner, ops, carry=True).rewrite())
+        after = carried if _transposes(carried) <= _transposes(after) else after
+    return inner if after == inner else after
 
 
 def _transposes(graph: Graph) -> int:
@@ -88,8 +97,7 @@ class _Layouts:
                     self.ops["transpose"], (place.base,), {"axes": place.order}, place.name
                 )
             new = self.transposed[made]
-        if new != value:
-            self.writer.replace(value, new)
+        self.writer.replace(value, new)
         return new
 
     def transpose(self, node: Node) -> None:
@@ -116,7 +124,7 @@ class _Layouts:
 
     def follow(self, node: Node) -> bool:
         """Run ``node`` on untransposed operands if its kind allows."""
-        rule = FOLLOWS.get(node.op.name)
+        rule = node.op.facts.follows
         if rule is None:
             return False
         count = len(node.operands) if rule.operands is None else rule.operands
@@ -135,7 +143,7 @@ class _Layouts:
 
     def elementwise(self, node: Node) -> bool:
         """Run an elementwise ``node`` on untransposed operands if the others are scalars or vectors."""
-        if node.op.name not in ELEMENTWISE:
+        if not node.op.facts.elementwise:
             return False
         rank = node.outputs[0].type.rank
         values = [value for value in node.operands if value is not None]

@@ -7,8 +7,10 @@ channels is channels first by then, and recurrent operations have the time first
 from __future__ import annotations
 
 import importlib
+from collections import ChainMap
 from functools import cache
 
+from unifront.backends import added_rows
 from unifront.onnx.writer import Row, Target
 from unifront.opset.spec import OpSpec
 
@@ -27,4 +29,4 @@ def target(opset: int) -> Target:
         module = importlib.import_module(f"unifront.onnx.rows.{family}")
         table.update(getattr(module, "TABLE", {}))
         reasons.update(getattr(module, "UNSUPPORTED", {}))
-    return Target(opset, table, reasons)
+    return Target(opset, ChainMap(added_rows("onnx"), table), reasons)  # type: ignore[arg-type]  # of specs alone

@@ -35,4 +35,8 @@ def _iota(w: Writer, like: Ref, shape: Shape, axis: int, dtype: str) -> Any:
     return w.expand(column, shape)
 
 
-TABLE: dict[OpSpec, Row] = {c.FILL: _fill, c.IOTA: _iota}
+def _bind_size(w: Writer, value: Ref, size: DimExpr, layer: str) -> Any:
+    return w.bind(size, w.reshape(w.cast(value, int64), (1,)))
+
+
+TABLE: dict[OpSpec, Row] = {c.FILL: _fill, c.IOTA: _iota, c.BIND_SIZE: _bind_size}

@@ -1,0 +1,88 @@
+"""Sizes unknown to each other broadcast; that they are equal is checked when they arrive."""
+
+import numpy as np
+import pytest
+
+from unifront import backends, ops
+from unifront.errors import ShapeError
+from unifront.ir.types import parse_type
+from unifront.ir.verify import verify
+from unifront.opset.tensor import Builder, scope
+from unifront.testing import assert_close
+
+
+def graph_of(function, *types):
+    builder = Builder("program")
+    with scope("layer"):
+        result = function(*(builder.input(f"x{i}", parse_type(type_)) for i, type_ in enumerate(types)))
+    return verify(builder.graph([result]))
+
+
+# TensorFlow runs what does not hang together in any order: its kernel may find it before the check does.
+SAID = r"layer: .*sizes that should be equal are|Incompatible shapes"
+PAIRS = {
+    "two symbols": (ops.add, ("float32[a, 2]", "float32[b, 2]"), "float32[a, 2]", (3, 4)),
+    "a symbol and an int": (ops.multiply, ("float32[a, 2]", "float32[3, 2]"), "float32[3, 2]", (3, None)),
+    "a cut axis and an int": (
+        lambda x, y: ops.subtract(x[:3], y),
+        ("float32[a, 2]", "float32[3, 2]"),
+        "float32[3, 2]",
+        (3, None),
+    ),
+    "a picked part": (
+        lambda x, y: ops.maximum(x[ops.greater(x, 0)], y),
+        ("float32[a]", "float32[b]"),
+        "float32[b]",
+        (3, 4),
+    ),
+}
+
+
+@pytest.mark.parametrize("backend", backends.installed())
+@pytest.mark.parametrize("name", PAIRS)
+def test_they_are_checked_when_they_arrive(name, backend):
+    function, types, expected, (length, other) = PAIRS[name]
+    if backend == "jax" and name == "a picked part":
+        pytest.skip("a size from a value")
+    graph, native = graph_of(function, *types), backends.get_backend(backend)
+    assert str(graph.outputs[0].type) == expected
+    program = native.compile(graph, "cpu")
+    rng = np.random.default_rng(0)
+
+    def inputs(*lengths):
+        made = [rng.uniform(1, 2, (n, 2) if "2]" in types[0] else (n,)).astype("float32") for n in lengths]
+        return [native.array(one) for one in made]
+
+    x, y = inputs(length, length)
+    (found,) = program([x, y], [])
+    assert native.numpy(found).shape[0] == length
+    wrong = [(length, other), (other, length), (1, length)] if other else [(2, 3), (1, 3)]
+    for lengths in wrong:
+        with pytest.raises(Exception, match=SAID):
+            native.numpy(program(inputs(*lengths), [])[0])
+
+
+def test_those_that_cannot_be_equal_are_refused_at_once():
+    for types in (
+        ("float32[a+1]", "float32[a]"),
+        ("float32[a+6]", "float32[5]"),
+        ("float32[2]", "float32[3]"),
+    ):
+        with pytest.raises(ShapeError, match="do not broadcast"):
+            graph_of(ops.add, *types)
+    with pytest.raises(ShapeError, match="do not broadcast"):
+        graph_of(lambda x, y: ops.matmul(x, y), "float32[a, 2, 2]", "float32[b, 2, 2]")
+
+
+def test_nothing_is_checked_that_is_known():
+    native = backends.get_backend("numpy")
+    for types in (
+        ("float32[a, 2]", "float32[a, 2]"),
+        ("float32[a, 2]", "float32[1, 2]"),
+        ("float32[a, 2]", "float32[]"),
+    ):
+        assert "same(" not in native.compile(graph_of(ops.add, *types)).source
+    assert "same('layer: add'" in native.compile(graph_of(ops.add, "float32[a]", "float32[b]")).source
+    first = graph_of(lambda x: ops.add(x, x[:1]), "float32[a]")
+    assert "same(" not in native.compile(first).source
+    assert_close(native.compile(first)([np.zeros(0, "float32")], [])[0], np.zeros(0, "float32"))

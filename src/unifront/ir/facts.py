@@ -163,3 +163,16 @@ OVER_AXIS = Follows(_axis, lambda node, order: _left(node, order, (node.attribut
 """The attribute ``axis``, which goes unless ``keepdims``."""
 JOINED = Follows(_axis, operands=None)
 """The attribute ``axis``, along which all operands are joined."""
+
+
+_VIEWS = frozenset({"cast", "stop_gradient"})
+_FRESH = frozenset({
+    "dense", "matmul", "conv", "depthwise_conv", "embedding", "take", "softmax", "log_softmax", "batch_norm",
+    "batch_norm_training", "layer_norm", "group_norm", "rms_norm", "lstm", "gru", "simple_rnn",
+})  # fmt: skip
+
+
+def is_fresh(node: Node) -> bool:
+    """Whether the results have memory of their own on every backend. Of others they may be a view of an operand, or it:
+    an operation that is not known here costs speed where weights are read, never a wrong number."""
+    return node.op.name in _FRESH or (node.op.facts.elementwise and node.op.name not in _VIEWS)

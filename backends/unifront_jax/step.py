@@ -130,16 +130,20 @@ def _take(arrays: tuple[Any, ...], rows: Any) -> tuple[Any, ...]:
 
 
 def _step_of(plan: StepPlan, made: StepProgram) -> Callable[..., Outcome]:
-    """One step as a pure function ``(carry, fixed, key, counters, batch) -> (carry, results)``."""
-    function, count = made.program.function, plan.results
-    carried = {position: i for i, position in enumerate(plan.carry)}
+    """One step as a pure function ``(carry, fixed, key, counters, batch) -> (carry, results)``.
+
+    It does not hold the plan, with which it is forgotten.
+    """
+    function, count, has_key = made.program.function, plan.results, plan.has_key
+    carried, variables_count = (
+        {position: i for i, position in enumerate(plan.carry)},
+        len(plan.graph.variables),
+    )
 
     def step(carry: Any, fixed: Any, key: Any, counters: Any, batch: Any) -> Outcome:
         rest = iter(fixed)
-        variables = tuple(
-            carry[carried[i]] if i in carried else next(rest) for i in range(len(plan.graph.variables))
-        )
-        keys = (jax.random.wrap_key_data(key),) if plan.has_key else ()
+        variables = tuple(carry[carried[i]] if i in carried else next(rest) for i in range(variables_count))
+        keys = (jax.random.wrap_key_data(key),) if has_key else ()
         outputs = function((*batch, *keys, *counters), variables)
         return tuple(outputs[count:]), tuple(outputs[:count])
 

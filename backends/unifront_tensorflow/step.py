@@ -57,6 +57,8 @@ class TensorFlowStep:
     def run(self, arrays: Sequence[Array], indices: np.ndarray, counters: Sequence[Sequence[float]]) -> None:
         """Runs on batches taken from ``arrays`` on the device, in one loop."""
         self._adopt()
+        if not len(indices):
+            return
         columns = zip(*counters, strict=True)
         numbers = [tf.constant(c, dtype) for c, dtype in zip(columns, self._counter_dtypes, strict=True)]
         rows = tf.constant(indices, tf.int64)
@@ -111,13 +113,17 @@ class _Functions:
             steps = tf.shape(indices)[0]
 
             def body(i: Any, *_: Any) -> Any:
-                batch = [tf.gather(array, indices[i]) for array in arrays]
+                batch = [
+                    tf.ensure_shape(tf.gather(array, indices[i]), spec.shape)
+                    for array, spec in zip(arrays, self._batch, strict=True)
+                ]
                 return (i + 1, *update((*batch, *key, *(number[i] for number in numbers))))
 
             results = self._plan_graph.outputs[: self._results]
-            empty = [tf.zeros(value.type.shape, value.type.dtype.name) for value in results]
-            start = (tf.constant(0), *empty)
-            return tf.while_loop(lambda i, *_: i < steps, body, start, parallel_iterations=1)[1:]
+            specs = [tf.TensorSpec((), tf.int32), *(spec_of(value.type, None) for value in results)]
+            start = [tf.zeros([size or 0 for size in spec.shape], spec.dtype) for spec in specs]
+            shapes = [spec.shape for spec in specs]
+            return tf.while_loop(lambda i, *_: i < steps, body, start, shapes, parallel_iterations=1)[1:]
 
         whole = [tf.TensorSpec([None, *spec.shape[1:]], spec.dtype, spec.name) for spec in self._batch]
         numbers = [tf.TensorSpec((None,), spec.dtype) for spec in self._rest[keys:]]

@@ -15,7 +15,7 @@ import torch
 
 from unifront.backends import HostKey, Step, StepPlan, StepState, live_table
 from unifront.dtypes import key as key_dtype
-from unifront.errors import ArgumentError, DTypeError
+from unifront.errors import DTypeError, UnknownName
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
 from unifront.ir.layouts import storage_of
@@ -199,10 +199,7 @@ class ValueAndGrad:
         names = [*graph.input_names, *(variable.name for variable in graph.variables)]
         unknown = [name for name in wrt if name not in names]
         if unknown:
-            raise ArgumentError(
-                f"Graph {graph.name!r} has no input or variable {unknown[0]!r} to differentiate by; "
-                f"it has {', '.join(names)}."
-            )
+            raise UnknownName("input or variable", unknown[0], names)
         self._inputs = len(graph.inputs)
         self._positions = [names.index(name) for name in wrt]
 

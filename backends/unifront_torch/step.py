@@ -54,10 +54,15 @@ class TorchStep:
         variables = self.state.variables
         for i, value in enumerate(variables):
             variables[i] = value.detach()
+        seen: set[int] = set()
         for param, *slots in self._made.in_place:
             variables[param] = _dense(variables[param])
             for slot in slots:
                 variables[slot] = like(variables[param], variables[slot])
+            for position in (param, *slots):
+                if _memory(variables[position]) in seen:  # it can be overwritten as one of them only
+                    variables[position] = variables[position].clone()
+                seen.add(_memory(variables[position]))
         self._operands = list(variables)
         for position in self._trained:
             self._operands[position] = variables[position].detach().requires_grad_()

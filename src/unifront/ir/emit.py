@@ -103,7 +103,9 @@ def emit(
         layouts = tuple(stored.get(v.name, own) for v, own in zip(graph.variables, layouts, strict=True))
     known = {v.value: s for v, s in zip(graph.variables, layouts, strict=True)}
     results = len(graph.outputs) - len(carry)
-    writer = _Writer(graph, rows, known, [*[None] * results, *(layouts[position] for position in carry)])
+    writer = _Writer(
+        graph, rows, known, [*[None] * results, *(layouts[position] for position in carry)], results
+    )
     if writer.free:
         missing = ", ".join(writer.free)
         raise GraphError(f"Graph {graph.name!r}: no input has an axis of the size {missing} alone.")
@@ -116,11 +118,17 @@ _SYMBOL = "D_"
 
 class _Writer:
     def __init__(
-        self, graph: Graph, rows: Rows, layouts: Layouts, outputs: Sequence[Storage | None] = ()
+        self,
+        graph: Graph,
+        rows: Rows,
+        layouts: Layouts,
+        outputs: Sequence[Storage | None] = (),
+        results: int | None = None,
     ) -> None:
         self.graph, self.rows = graph, rows
         self.layouts = layouts = spread(graph, layouts)
         self.output_layouts = list(outputs) or [None] * len(graph.outputs)
+        self.results = len(graph.outputs) if results is None else results
         self.cells = {variable.value: f"c{variable.value.id}" for variable in graph.variables}
         self.written: set[Value] = set()
         self.is_in_place = any(node.op in rows.in_place for node in graph.nodes)
@@ -130,6 +138,7 @@ class _Writer:
         self.lines: list[str] = []
         self.last_use: dict[Value, int] = {}
         self.read = {value for node in graph.nodes for value in node.operands if value is not None}
+        self.read.update(graph.outputs[: self.results])
         for number, node in enumerate(graph.nodes):
             for value in node.operands:
                 if value is not None:
@@ -167,8 +176,8 @@ class _Writer:
         for number, node in enumerate(graph.nodes):
             self.node(number, node)
         outputs = [
-            "None" if value in self.written else self.operand(value, wanted)
-            for value, wanted in zip(graph.outputs, self.output_layouts, strict=True)
+            "None" if i >= self.results and value in self.written else self.operand(value, wanted)
+            for i, (value, wanted) in enumerate(zip(graph.outputs, self.output_layouts, strict=True))
         ]
         self.lines.append(f"return ({', '.join(outputs)},)" if outputs else "return ()")
         body = "\n".join(f"    {line}" for line in self.lines)

@@ -15,7 +15,7 @@ import torch
 
 from unifront.backends import HostKey, Step, StepPlan, StepState, live_table
 from unifront.dtypes import key as key_dtype
-from unifront.errors import DTypeError, UnknownName
+from unifront.errors import ArgumentError, DTypeError, UnknownName
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
 from unifront.ir.layouts import storage_of

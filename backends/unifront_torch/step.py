@@ -49,7 +49,7 @@ class TorchStep:
         self._counters = [torch.zeros((), dtype=TORCH[type_.dtype.name]) for type_ in types]
         self._bound: list[Any] | None = None
 
-    def _bind(self) -> None:
+    def _bind(self) -> list[Any]:
         """Take up what is in ``state``: leaves for autograd, and memory that kernels can walk side by side."""
         variables = self.state.variables
         for i, value in enumerate(variables):
@@ -71,13 +71,14 @@ class TorchStep:
         }
         self._overwritten.update(map(_memory, self._counters))
         self._bound = list(variables)
+        return self._bound
 
     def __call__(self, batch: Sequence[Any], counters: Sequence[float]) -> None:
         state = self.state
         variables = state.variables
-        if self._bound is None or not all(map(is_, variables, self._bound)):
-            self._bind()  # somebody put other values into the state
-        bound = self._bound or []
+        bound = self._bound
+        if bound is None or len(bound) != len(variables) or not all(map(is_, variables, bound)):
+            bound = self._bind()  # somebody put other values into the state
         for counter, value in zip(self._counters, counters, strict=True):
             counter.fill_(value)
         key = (state.key,) if self.plan.has_key else ()

@@ -19,13 +19,13 @@ def dense_gradients(tape: tf.GradientTape, target: Any, sources: Sequence[Any]) 
     return [tf.convert_to_tensor(gradient) for gradient in found]
 
 
-def _gradient(*operands: Any, regions: tuple[Region, ...], wrt: int) -> tuple[Any, ...]:
+def _gradient(*operands: Any, regions: tuple[Region, ...], wrt: int) -> Any:
     # Identities: what else in the body is made of the same tensor is no way to it.
     sources = [tf.identity(operand) for operand in operands[:wrt]]
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(sources)
         loss, *others = regions[0]((*sources, *operands[wrt:]), ())
-    return (loss, *others, *dense_gradients(tape, loss, sources))
+    return ops.single((loss, *others, *dense_gradients(tape, loss, sources)))
 
 
 def _all_reduce(x: Any, reduction: str, axis_name: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -14,20 +15,29 @@ from unifront.opset.spec import OpSpec
 Region = Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
 
 
+_inside: ContextVar[bool] = ContextVar("unifront_torch_inside_gradient", default=False)
+
+
 def check_recording() -> None:
     """Raise where PyTorch records nothing for gradients, whatever is asked of it."""
     if torch.is_inference_mode_enabled():
         raise ArgumentError("There are no gradients inside torch.inference_mode(); leave it to train.")
 
 
-def _gradient(*operands: Any, regions: tuple[Region, ...], wrt: int) -> tuple[Any, ...]:
-    # Inside another body gradients are recorded, and are those of these gradients then recorded too.
-    nested = torch.is_grad_enabled() and any(
-        isinstance(operand, torch.Tensor) and operand.requires_grad for operand in operands
+def _gradient(*operands: Any, regions: tuple[Region, ...], wrt: int) -> Any:
+    # Inside another body gradients are recorded, and are those of these gradients then recorded too. What a body that
+    # is plain Python takes from outside is not among the operands.
+    nested = torch.is_grad_enabled() and (
+        _inside.get()
+        or any(isinstance(operand, torch.Tensor) and operand.requires_grad for operand in operands)
     )
-    with torch.enable_grad():
-        leaves = [_own(param, nested) for param in operands[:wrt]]
-        loss, *others = regions[0]((*leaves, *operands[wrt:]), ())
+    token = _inside.set(True)
+    try:
+        with torch.enable_grad():
+            leaves = [_own(param, nested) for param in operands[:wrt]]
+            loss, *others = regions[0]((*leaves, *operands[wrt:]), ())
+    finally:
+        _inside.reset(token)
     if not loss.requires_grad:
         check_recording()
         gradients: Any = tuple(map(torch.zeros_like, operands[:wrt]))
@@ -38,9 +48,9 @@ def _gradient(*operands: Any, regions: tuple[Region, ...], wrt: int) -> tuple[An
     else:
         gradients = ()
     if nested:
-        return (loss, *others, *gradients)
+        return ops.single((loss, *others, *gradients))
     detached = (o.detach() if isinstance(o, torch.Tensor) else o for o in (loss, *others))
-    return (*detached, *gradients)
+    return ops.single((*detached, *gradients))
 
 
 def _own(param: torch.Tensor, nested: bool) -> torch.Tensor:

@@ -22,7 +22,7 @@ from unifront.opset.elementwise import TensorLike
 from unifront.opset.regions import close_regions, refilled, tensor_leaves, trace_region
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import Builder, bind, lift, type_of
-from unifront.weights import Overlay, Variable, overlaid
+from unifront.weights import Overlay, Variable, current_overlay, overlaid
 
 Function = Callable[..., Any]
 
@@ -59,15 +59,21 @@ def _rule(*operands: TensorType, regions: tuple[Graph, ...] = (), wrt: int) -> t
     return (*(value.type for value in region.outputs), *operands[:wrt])
 
 
+def single(results: tuple[Any, ...]) -> Any:
+    """``results`` as a row gives them: one by itself."""
+    return results if len(results) > 1 else results[0]
+
+
 STEP = 2.0**-9
 """Relative to the larger of 1 and the element: the step of the differences, near the fifth root of the precision."""
 
 
-def _reference(*operands: Any, regions: tuple[Function, ...], wrt: int) -> tuple[Any, ...]:
+def _reference(*operands: Any, regions: tuple[Function, ...], wrt: int) -> Any:
     """Five-point central differences in float64 (Abramowitz and Stegun 1964, 25.3.6)."""
     wide = [o.astype(np.float64) if getattr(o, "dtype", None) == np.float32 else o for o in operands]
     outputs = regions[0](tuple(operands), ())
-    return (*outputs, *(_differences(regions[0], wide, i).astype(operands[i].dtype) for i in range(wrt)))
+    found = (*outputs, *(_differences(regions[0], wide, i).astype(operands[i].dtype) for i in range(wrt)))
+    return single(found)
 
 
 def _differences(region: Function, operands: Sequence[Any], position: int) -> np.ndarray:
@@ -198,7 +204,10 @@ def eager_gradient(
     leaves = [native(leaf) for leaf in tensor_leaves(list(arguments))]
     for leaf in leaves:
         _need_float(type_of(leaf), "an argument")
-    overlay, seen = Overlay(), {}
+    outer, overlay, seen = current_overlay(), Overlay(), {}
+    if outer is not None:  # a variable is what it is in the function around this one
+        overlay.values.update(outer.values)
+        overlay.values.update((key, value) for key, (_, value) in outer.updates.items())
     count = len(variables)
 
     def region(operands: tuple[Any, ...], _: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -216,6 +225,7 @@ def eager_gradient(
 
     operands = [*(native(variable) for variable in variables), *leaves]
     results = row(*operands, regions=(region,), wrt=len(operands))
+    results = results if isinstance(results, tuple) else (results,)
     own, end = seen["count"], seen["count"] + len(overlay.updates)
     overlay.updates = {
         key: (variable, value)

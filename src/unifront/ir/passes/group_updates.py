@@ -10,8 +10,8 @@ from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
-from unifront.ir.graph import Graph, Node, Op, Value
 from unifront.ir.facts import is_fresh
+from unifront.ir.graph import Graph, Node, Op, Value
 
 
 def group_updates(

@@ -295,6 +295,28 @@ def test_two_variables_change_places(backend: str) -> None:
         assert step.values()["b"].tolist() == second
 
 
+def test_weights_whose_gradients_are_each_other(backend: str) -> None:
+    """An update that overwrites one weight must not be what another one reads."""
+    start = [[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]
+    weights = [variable(f"weight{i}", value) for i, value in enumerate(start)]
+    optimizer = Rule(*RULES["sgd decayed"], learning_rate=0.5)
+
+    def function() -> Any:
+        a, b, c = weights
+        optimizer.apply(
+            [ops.multiply(b, 1.0), ops.reshape(ops.stop_gradient(c), (2,)), ops.stop_gradient(a)], weights
+        )
+        return ops.add(a, b)
+
+    step = Running(backend, traced_step(function))
+    a, b, c = map(np.array, start)
+    for _ in range(3):
+        step()
+        a, b, c = (own * 0.95 - 0.5 * other for own, other in ((a, b), (b, c), (c, a)))
+        np.testing.assert_allclose(step.results()[0], a + b, rtol=1e-12)
+        assert_values(step, {"weight0": a, "weight1": b, "weight2": c})
+
+
 ALIASES: dict[str, Callable[[Variable], Any]] = {
     "itself": lambda weight: weight,
     "reshape": lambda weight: ops.reshape(ops.stop_gradient(ops.reshape(weight, (6,))), (2, 3)),

@@ -147,9 +147,31 @@ def _of_a_changed_weight(step: Step) -> tuple[Graph, tuple[int, ...]]:
     return step.graph([], all_new([step.update(i) for i in range(3)]))
 
 
+def _read_later_through_a_view(step: Step) -> tuple[Graph, tuple[int, ...]]:
+    view = ops.reshape(ops.transpose(step.weights[1]), (4,))
+    new = all_new([step.update(i) for i in range(3)])
+    return step.graph([ops.multiply(view, ops.sum(new["w1"]))], new)
+
+
+def _a_view_as_an_output(step: Step) -> tuple[Graph, tuple[int, ...]]:
+    view = ops.stop_gradient(step.slots[1])
+    return step.graph([view], all_new([step.update(i) for i in range(3)]))
+
+
+def _a_view_from_a_body(step: Step) -> tuple[Graph, tuple[int, ...]]:
+    view = ops.cond(ops.greater(step.iteration, 0), lambda: step.weights[1], lambda: step.gradients[1])
+    return step.graph([view], all_new([step.update(i) for i in range(3)]))
+
+
+def _a_view_as_its_own_gradient(step: Step) -> tuple[Graph, tuple[int, ...]]:
+    own = ops.transpose(step.weights[1])
+    return step.graph([], all_new([step.update(0), step.update(1, gradient=own), step.update(2)]))
+
+
 LEFT: list[Callable[[Step], tuple[Graph, tuple[int, ...]]]] = [
     _not_carried, _read_later, _an_output, _changed_afterwards, _exchanged, _its_own_gradient,
-    _of_a_changed_weight,
+    _of_a_changed_weight, _read_later_through_a_view, _a_view_as_an_output, _a_view_from_a_body,
+    _a_view_as_its_own_gradient,
 ]  # fmt: skip
 
 

@@ -133,6 +133,10 @@ def test_a_step_of_a_cnn_turns_nothing(name: str) -> None:
     storage = {v.name: s for v, s in zip(made.graph.variables, made.program.storage, strict=True)}
     for variable, layout in storage.items():
         assert (layout is not None) == variable.startswith(("one/kernel", "two/kernel")), variable
+    updates = [node.op.name for node in made.graph.nodes if "_update" in node.op.name]
+    assert (
+        len(updates) == 1 or name == "overwrite"
+    )  # all weights at once, unless averages may take their place
     conversions = [line for line in made.program.source.splitlines() if re.search(r"\b(from|to)_\w+\(", line)]
     assert len(conversions) == sums
     assert all(re.search(r"= sum_\d+\(from_oihw_0\(v\d+\)\)", line) for line in conversions)

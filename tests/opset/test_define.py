@@ -78,8 +78,8 @@ def test_it_runs_and_is_differentiated(define, backend, written_out):
     assert found.worst_forward < 1e-5
     assert ops.cube is cube
     for case in (case for case in testing.cases() if case.spec.name == "cube"):
-        testing.check_forward(backend, case.spec, case.sample, "float32")
-        testing.check_gradient(backend, case.spec, case.sample, "float64")
+        testing.check_forward(backend, case.spec, [case.sample], "float32")
+        testing.check_gradient(backend, case.spec, [case.sample], "float64")
 
 
 @pytest.mark.parametrize("backend", FRAMEWORKS)
@@ -87,7 +87,7 @@ def test_the_suite_says_where_a_row_is_off(define, backend):
     define(cube_spec(), {backend: lambda x: x**3 * 1.01})
     (_, case, _) = (case for case in testing.cases() if case.spec.name == "cube")
     with pytest.raises(AssertionError, match=rf"cube result 0 on {backend} .*: off by 0\.0"):
-        testing.check_forward(backend, case.spec, case.sample, "float32")
+        testing.check_forward(backend, case.spec, [case.sample], "float32")
 
 
 def test_the_suite_finds_it(define):

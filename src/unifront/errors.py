@@ -33,6 +33,7 @@ class UnknownName(UnifrontError, LookupError):
     def __init__(self, kind: str, name: object, known: object = ()) -> None:
         import difflib
 
+        self.kind, self.known = kind, known
         names = sorted(str(item) for item in known)  # type: ignore[attr-defined]  # any iterable of names
         close = difflib.get_close_matches(str(name), names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""

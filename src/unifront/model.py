@@ -5,26 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from unifront import tree
+from unifront.arguments import Count, Share, Size, checked, only
 from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnknownName
 from unifront.functional import calls_below, flatten_like, named_types, numbered
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import Shape, TensorType
-from unifront.layers.arguments import at_default
+from unifront.layers.arguments import LayerName
 from unifront.layers.input import BATCH, Input, InputTensor
-from unifront.layers.layer import Layer, parameters, snake_case
+from unifront.layers.layer import Layer, snake_case
 from unifront.opset.tensor import Symbolic, type_of
 from unifront.reference import simplified
 from unifront.trace import Tracing, renamed, trace
 
-COMPILED_AT_DEFAULT = {
-    "auto_scale_loss": True, "jit_compile": "auto", "run_eagerly": False, "steps_per_execution": 1,
-}  # fmt: skip
-"""Keras's arguments of `Model.compile` that are taken at Keras's default only."""
+Verbose = Literal["auto", 0, 1, 2]
+"""How much is printed."""
 
 
 class Model(Layer):
@@ -45,8 +44,9 @@ class Model(Layer):
 
     autocast = False
 
+    @checked
     def __init__(
-        self, inputs: Any = None, outputs: Any = None, *, name: str | None = None, trainable: bool = True
+        self, inputs: Any = None, outputs: Any = None, *, name: LayerName = None, trainable: bool = True
     ) -> None:
         super().__init__(name=name, trainable=trainable)
         self._input_types: dict[str, TensorType] | None = None
@@ -297,16 +297,20 @@ class Model(Layer):
 
         summarize(self, print_fn, line_length, expand_nested)
 
+    @checked
     def compile(
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        *,
-        metrics: Any = None,
         loss_weights: Any = None,
+        metrics: Any = None,
         weighted_metrics: Any = None,
+        run_eagerly: Annotated[bool, only(False)] = False,
+        steps_per_execution: Annotated[int, only(1)] = 1,
+        jit_compile: Annotated[str, only("auto")] = "auto",
+        auto_scale_loss: Annotated[bool, only(True)] = True,
+        *,
         backend: str | None = None,
-        **options: Any,
     ) -> None:
         """Choose how the model trains; names and arguments as in Keras.
 
@@ -314,11 +318,12 @@ class Model(Layer):
             optimizer: a name (``"sgd"``, ``"adam"``, ``"adamw"``, ``"rmsprop"``) or one of ``uf.optimizers``.
             loss: a name, one of ``uf.losses``, or a function ``(y_true, y_pred) -> per-example losses`` in
                 ``uf.ops``; for several outputs a list, or a dict by the output's name.
-            metrics: a list of names, of ``uf.metrics`` or of functions; per output like ``loss``.
             loss_weights: a factor for each output's loss.
+            metrics: a list of names, of ``uf.metrics`` or of functions; per output like ``loss``.
             weighted_metrics: metrics that heed ``sample_weight``.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Keras's, at its defaults only: steps
+                are always compiled.
             backend: where `fit`, `evaluate` and `predict` run unless they are told otherwise.
-            options: Keras's ``jit_compile`` and its like, at Keras's defaults only: steps are always compiled.
 
         Raises `UnknownName` for a name that is none, `BackendMissing` with what to type.
 
@@ -328,19 +333,48 @@ class Model(Layer):
         """
         from unifront.train import configure
 
-        at_default("Model.compile", options, COMPILED_AT_DEFAULT, lambda: parameters(Model.compile)[1:-1])
         self._training = configure(self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend)
 
-    def fit(self, x: Any = None, y: Any = None, **options: Any) -> Any:
+    @checked
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: Size | None = None,
+        epochs: Count = 1,
+        verbose: Verbose = "auto",
+        callbacks: Any = None,
+        validation_split: Share = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: Count = 0,
+        steps_per_epoch: Size | None = None,
+        validation_steps: Size | None = None,
+        validation_batch_size: Size | None = None,
+        validation_freq: Size = 1,
+        *,
+        backend: str | None = None,
+    ) -> Any:
         """Train; arguments and result as in Keras, and ``backend``.
 
         Args:
             x: an array of any framework, a list or dict of them; or an iterable of ``(x, y[, weight])``.
             y: targets likewise: integer labels ``[batch]``, or floats; not beside an iterable.
-            options: ``batch_size`` (32), ``epochs`` (1), ``verbose``, ``callbacks``, ``validation_split``,
-                ``validation_data``, ``shuffle``, ``class_weight``, ``sample_weight``, ``initial_epoch``,
-                ``steps_per_epoch``, ``validation_steps``, ``validation_batch_size``, ``validation_freq``; and
-                ``backend`` (``"jax"``, ``"torch:cpu"``), else compile's, else the default. See `unifront.train.fit`.
+            batch_size: examples a step, 32 unless given. The last batch of an epoch may be smaller.
+            epochs, initial_epoch: training ends after epoch ``epochs``, counted from ``initial_epoch``.
+            verbose: 1 (or "auto") a progress bar, 2 a line an epoch, 0 silence.
+            callbacks: a `uf.callbacks.Callback` or several.
+            validation_split: the last share of the examples, kept for validation; or
+            validation_data: ``(x, y)``, ``(x, y, sample_weight)``, or an iterable of batches.
+            shuffle: whether the examples are taken in a new order each epoch.
+            class_weight: a factor for the examples of each class, by its number.
+            sample_weight: a factor for each example, ``[examples]``.
+            steps_per_epoch: batches of an epoch; None for all.
+            validation_steps, validation_batch_size, validation_freq: batches of a validation, their size, and
+                the number of epochs from one validation to the next.
+            backend: ``"jax"``, ``"torch:cpu"`` …; else compile's, else the default.
 
         Returns:
             A `History`: its ``history`` maps each loss and metric to its values, one an epoch.
@@ -354,15 +388,39 @@ class Model(Layer):
         """
         from unifront.train import fit
 
-        return fit(self, x, y, **options)
+        return fit(
+            self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
+            validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
+            class_weight=class_weight, sample_weight=sample_weight, initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size, validation_freq=validation_freq, backend=backend,
+        )  # fmt: skip
 
-    def evaluate(self, x: Any = None, y: Any = None, **options: Any) -> Any:
+    @checked
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: Size | None = None,
+        verbose: Verbose = "auto",
+        sample_weight: Any = None,
+        steps: Size | None = None,
+        callbacks: Annotated[Any, only(None)] = None,
+        return_dict: bool = False,
+        *,
+        backend: str | None = None,
+    ) -> Any:
         """Loss and metrics on data; arguments as in Keras, and ``backend``.
 
         Args:
             x, y: as for `fit`.
-            options: ``batch_size`` (32), ``sample_weight``, ``steps``, ``return_dict``, ``backend``; see
-                `unifront.train.evaluate`.
+            batch_size: examples a step, 32 unless given.
+            verbose: taken as Keras takes it; nothing is printed.
+            sample_weight: a factor for each example, ``[examples]``.
+            steps: batches to look at; None for all.
+            callbacks: None only.
+            return_dict: whether the result is a dict.
+            backend: as for `fit`.
 
         Returns:
             The loss; with metrics a list ``[loss, *metrics]``; with ``return_dict=True`` a dict of them.
@@ -371,20 +429,37 @@ class Model(Layer):
         """
         from unifront.train import evaluate
 
-        return evaluate(self, x, y, **options)
+        return evaluate(
+            self, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps,
+            return_dict=return_dict, backend=backend,
+        )  # fmt: skip
 
-    def predict(self, x: Any, **options: Any) -> Any:
+    @checked
+    def predict(
+        self,
+        x: Any,
+        batch_size: Size | None = None,
+        verbose: Verbose = "auto",
+        steps: Size | None = None,
+        callbacks: Annotated[Any, only(None)] = None,
+        *,
+        backend: str | None = None,
+    ) -> Any:
         """Outputs as NumPy arrays, in the structure of the model's outputs. Needs no `compile`.
 
         Args:
             x: as for `fit`; an iterable gives batches of inputs.
-            options: ``batch_size`` (32), ``steps``, ``backend``; see `unifront.train.predict`.
+            batch_size: examples a step, 32 unless given.
+            verbose: taken as Keras takes it; nothing is printed.
+            steps: batches to predict; None for all.
+            callbacks: None only.
+            backend: as for `fit`; NumPy serves too.
 
         Raises `DataError` for data that does not fit the model.
         """
         from unifront.train import predict
 
-        return predict(self, x, **options)
+        return predict(self, x, batch_size=batch_size, verbose=verbose, steps=steps, backend=backend)
 
     @property
     def optimizer(self) -> Any:
@@ -490,12 +565,15 @@ class Sequential(Model):
         model = uf.Sequential([uf.Input((4,)), layers.Dense(8, activation="relu"), layers.Dense(3)])
     """
 
-    def __init__(
-        self, layers: Sequence[Any] = (), *, name: str | None = None, trainable: bool = True
-    ) -> None:
+    @checked
+    def __init__(self, layers: Any = (), *, name: LayerName = None, trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
         self._source: Symbolic | None = None
-        for layer in layers:
+        if isinstance(layers, Layer | Symbolic):
+            layers = [layers]
+        if not isinstance(layers, list | tuple | None):
+            raise ArgumentError(f"Sequential takes a list of layers, not {layers!r}.")
+        for layer in layers or ():
             self.add(layer)
 
     def add(self, layer: Any) -> None:

@@ -13,12 +13,13 @@ from zlib import crc32
 import numpy as np
 
 from unifront import ops, tree
+from unifront.arguments import checked
 from unifront.backends import HostKey
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
 from unifront.ir.types import Shape
 from unifront.layers import initializers, regularizers
-from unifront.layers.arguments import refuse
+from unifront.layers.arguments import DTypeName, LayerName, refuse
 from unifront.opset.rules import axis_in, show
 from unifront.opset.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
 from unifront.trace import (
@@ -59,28 +60,33 @@ class Layer:
         if "build" in vars(cls):
             cls.build = _once(cls.build)  # type: ignore[method-assign]  # so that it may be called by hand
 
+    @checked
     def __init__(
         self,
         *,
-        name: str | None = None,
-        dtype: DTypeLike | None = None,
+        name: LayerName = None,
+        dtype: DTypeName = None,
         trainable: bool = True,
-        activity_regularizer: Any = None,
-        **options: Any,
+        activity_regularizer: regularizers.RegularizerLike = None,
     ) -> None:
-        refuse(type(self), options)
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ArgumentError(f"A layer's name is a non-empty string without '/', not {name!r}.")
         self._name = name
         self._dtype = None if dtype is None else dtype_of(dtype)
         self._weights: list[Variable] = []
         self._known: set[int] = set()
         self._children: dict[str, Layer] = {}
         self.trainable = trainable
-        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.activity_regularizer = activity_regularizer
         self.built = False
         self.placed = False
         self.output_types: Any = None
+
+    def take_options(self, options: dict[str, Any]) -> None:
+        """Heed arguments of Keras's that signatures leave out; raise for those that there are none."""
+        if "input_dim" in options and "input_shape" not in options:
+            options["input_shape"] = (options.pop("input_dim"),)
+        if "input_shape" in options:
+            vars(self)["input_shape_given"] = options.pop("input_shape")
+        refuse(type(self), options)
 
     def __setattr__(self, key: str, value: Any) -> None:
         if "_children" in self.__dict__:
@@ -214,6 +220,21 @@ class Layer:
         self._weights.append(variable)
         vars(self)["_nameless"] = variable if name is None else None
         return variable
+
+    def declare(self, name: str, initializer: Any, regularizer: Any = None, constraint: Any = None) -> None:
+        """Keep what a constructor was given for a weight, as ``NAME_initializer`` and so on; see `add_declared`."""
+        given = {"initializer": initializer, "regularizer": regularizer, "constraint": constraint}
+        for what, value in given.items():
+            setattr(self, f"{name}_{what}", value)
+
+    def add_declared(
+        self, name: str, shape: Sequence[int], *, called: str | None = None, trainable: bool = True
+    ) -> Variable:
+        """`add_weight` with what `declare` has kept for ``name``; the weight is ``called`` so if not the same."""
+        return self.add_weight(
+            shape, vars(self)[f"{name}_initializer"], name=called or name, trainable=trainable,
+            regularizer=vars(self)[f"{name}_regularizer"],
+        )  # fmt: skip
 
     @property
     def weights(self) -> list[Variable]:

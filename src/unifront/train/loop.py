@@ -150,7 +150,7 @@ def evaluate(
     y: Any = None,
     *,
     batch_size: int | None = None,
-    verbose: int | str = 0,
+    verbose: int | str = "auto",
     sample_weight: Any = None,
     steps: int | None = None,
     return_dict: bool = False,
@@ -208,7 +208,7 @@ def predict(
     x: Any,
     *,
     batch_size: int | None = None,
-    verbose: int | str = 0,
+    verbose: int | str = "auto",
     steps: int | None = None,
     backend: str | None = None,
 ) -> Any:

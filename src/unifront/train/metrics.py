@@ -9,13 +9,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unifront import ops
+from unifront.arguments import Real, checked
 from unifront.errors import ArgumentError, UnknownName
 from unifront.opset.tensor import type_of
 from unifront.train import losses
-from unifront.train.arguments import number
 from unifront.train.losses import labels_of, matched
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Metric:
     """A mean over examples: ``sum(value * weight) / sum(weight)``.
@@ -47,6 +48,7 @@ class Metric:
         return float(sums[0] / sums[1]) if sums[1] else 0.0
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class SparseCategoricalAccuracy(Metric):
     """How often the largest prediction is the integer label's."""
@@ -59,6 +61,7 @@ class SparseCategoricalAccuracy(Metric):
         return ops.cast(hit, type_of(y_pred).dtype)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class CategoricalAccuracy(Metric):
     """How often the largest prediction is where the target is largest."""
@@ -71,16 +74,14 @@ class CategoricalAccuracy(Metric):
         return ops.cast(hit, type_of(y_pred).dtype)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class BinaryAccuracy(Metric):
     """How often a prediction lies on the target's side of ``threshold``, the mean over the last axis."""
 
     name: str = "binary_accuracy"
-    threshold: float = 0.5
+    threshold: Real = 0.5
     goal = "max"
-
-    def __post_init__(self) -> None:
-        number("BinaryAccuracy: threshold", self.threshold, "(-inf, inf)")
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         above = ops.cast(ops.greater(y_pred, self.threshold), type_of(y_pred).dtype)
@@ -88,6 +89,7 @@ class BinaryAccuracy(Metric):
         return ops.mean(ops.cast(hit, type_of(y_pred).dtype), axis=-1)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class LossMetric(Metric):
     """The mean of a loss's unreduced values."""
@@ -100,6 +102,7 @@ class LossMetric(Metric):
         return self.loss.call(y_true, y_pred)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class MeanSquaredError(LossMetric):
     """The mean squared error."""
@@ -108,6 +111,7 @@ class MeanSquaredError(LossMetric):
     loss: losses.Loss = field(default_factory=losses.MeanSquaredError)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class MeanAbsoluteError(LossMetric):
     """The mean absolute error."""
@@ -116,6 +120,7 @@ class MeanAbsoluteError(LossMetric):
     loss: losses.Loss = field(default_factory=losses.MeanAbsoluteError)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class FunctionMetric(Metric):
     """The mean of a user's function ``(y_true, y_pred) -> values``."""

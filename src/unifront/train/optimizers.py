@@ -7,17 +7,44 @@ them from backend to backend.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict, Unpack
 
 import numpy as np
 
+from unifront.arguments import Amount, Check, Fraction, Positive, Share, checked, convert, within
 from unifront.errors import ArgumentError, UnknownName
-from unifront.layers.arguments import arguments_of
 from unifront.opset.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, RMSPROP_UPDATE, SGD_UPDATE
 from unifront.opset.spec import OpSpec
-from unifront.train.arguments import number
 from unifront.train.schedules import Schedule
 from unifront.weights import Variable
+
+
+def _rate(value: Any, owner: Any) -> Any:
+    is_schedule = callable(value) and not isinstance(value, type)
+    return value if is_schedule else within("[0, inf)").convert(value, owner)
+
+
+LearningRate = Annotated[float | Callable[[int], float], Check(_rate)]
+"""A number, or a schedule ``step -> float``."""
+
+
+class OptimizerOptions(TypedDict, total=False):
+    """The keywords that every optimizer takes."""
+
+    weight_decay: Amount | None
+    clipnorm: Positive | None
+    clipvalue: Positive | None
+    global_clipnorm: Positive | None
+    name: str | None
+
+
+class DecayedOptions(TypedDict, total=False):
+    """Those of optimizers that name ``weight_decay`` themselves."""
+
+    clipnorm: Positive | None
+    clipvalue: Positive | None
+    global_clipnorm: Positive | None
+    name: str | None
 
 
 class Optimizer:
@@ -38,28 +65,22 @@ class Optimizer:
 
     slot_names: tuple[str, ...] = ()
 
+    @checked
     def __init__(
         self,
-        learning_rate: float | Callable[[int], float] = 0.001,
+        learning_rate: LearningRate = 0.001,
         *,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
+        weight_decay: Amount | None = None,
+        clipnorm: Positive | None = None,
+        clipvalue: Positive | None = None,
+        global_clipnorm: Positive | None = None,
         name: str | None = None,
-        **unknown: Any,
     ) -> None:
         own = type(self).__name__
-        for argument in unknown:
-            raise UnknownName(f"argument of {own}", argument, arguments_of(type(self)))
-        if weight_decay is not None:
-            number(f"{own}: weight_decay", weight_decay, "[0, inf)")
         given = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         chosen = {key: value for key, value in given.items() if value is not None}
         if len(chosen) > 1:
             raise ArgumentError(f"{own}: give one of {', '.join(given)}, not {', '.join(chosen)}.")
-        for key, value in chosen.items():
-            number(f"{own}: {key}", value, "(0, inf)")
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clipping: tuple[str, float] | None = next(iter(chosen.items()), None)
@@ -75,9 +96,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        if isinstance(value, type) or not callable(value):
-            number(f"{type(self).__name__}: learning_rate", value, "[0, inf)")
-        self._learning_rate = value
+        self._learning_rate = convert(type(self).__name__, "learning_rate", value, Check(_rate))
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
         """The operation that updates one weight, and its attributes. Overridden by every optimizer."""
@@ -136,16 +155,23 @@ class Optimizer:
         """The arguments that only this class takes."""
         return {}
 
+    def __repr__(self) -> str:
+        given = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay, **self.own_config()}
+        given |= dict([self.clipping]) if self.clipping else {}
+        text = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
+        return f"<{type(self).__name__}({text}) after {self.iterations} steps>"
+
 
 class SGD(Optimizer):
     """Gradient descent, with momentum and Nesterov's form (Sutskever et al. 2013)."""
 
+    @checked
     def __init__(
-        self, learning_rate: float | Callable[[int], float] = 0.01, momentum: float = 0.0,
-        nesterov: bool = False, **options: Any,
+        self, learning_rate: LearningRate = 0.01, momentum: Fraction = 0.0, nesterov: bool = False,
+        **options: Unpack[OptimizerOptions],
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
-        self.momentum, self.nesterov = number("SGD: momentum", momentum, "[0, 1]"), bool(nesterov)
+        self.momentum, self.nesterov = momentum, nesterov
         self.slot_names = ("momentum",) if momentum else ()
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
@@ -163,15 +189,13 @@ class Adam(Optimizer):
 
     slot_names = ("momentum", "velocity")
 
+    @checked
     def __init__(
-        self, learning_rate: float | Callable[[int], float] = 0.001, beta_1: float = 0.9,
-        beta_2: float = 0.999, epsilon: float = 1e-7, **options: Any,
+        self, learning_rate: LearningRate = 0.001, beta_1: Share = 0.9, beta_2: Share = 0.999,
+        epsilon: Amount = 1e-7, **options: Unpack[OptimizerOptions],
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
-        own = type(self).__name__
-        self.beta_1 = number(f"{own}: beta_1", beta_1, "[0, 1)")
-        self.beta_2 = number(f"{own}: beta_2", beta_2, "[0, 1)")
-        self.epsilon = number(f"{own}: epsilon", epsilon, "[0, inf)")
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
         return ADAM_UPDATE, {**self.own_config(), "weight_decay": float(self.weight_decay or 0.0)}
@@ -183,13 +207,12 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
+    @checked
     def __init__(
-        self,
-        learning_rate: float | Callable[[int], float] = 0.001,
-        weight_decay: float = 0.004,
-        **options: Any,
-    ) -> None:
-        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+        self, learning_rate: LearningRate = 0.001, weight_decay: Amount | None = 0.004, beta_1: Share = 0.9,
+        beta_2: Share = 0.999, epsilon: Amount = 1e-7, **options: Unpack[DecayedOptions],
+    ) -> None:  # fmt: skip
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay, **options)
 
 
 class RMSprop(Optimizer):
@@ -197,13 +220,13 @@ class RMSprop(Optimizer):
 
     slot_names = ("velocity",)
 
+    @checked
     def __init__(
-        self, learning_rate: float | Callable[[int], float] = 0.001, rho: float = 0.9, epsilon: float = 1e-7,
-        **options: Any,
+        self, learning_rate: LearningRate = 0.001, rho: Fraction = 0.9, epsilon: Amount = 1e-7,
+        **options: Unpack[OptimizerOptions],
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
-        self.rho = number("RMSprop: rho", rho, "[0, 1]")
-        self.epsilon = number("RMSprop: epsilon", epsilon, "[0, inf)")
+        self.rho, self.epsilon = rho, epsilon
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
         return RMSPROP_UPDATE, {**self.own_config(), "weight_decay": float(self.weight_decay or 0.0)}

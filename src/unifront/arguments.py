@@ -112,6 +112,10 @@ def only(default: Any) -> Check:
     return Check(convert)
 
 
+anything = Check(lambda value, owner: value)
+"""For what is checked where it is used, with more to say about it."""
+
+
 def meant(get: Callable[[Any], Any]) -> Check:
     """What ``get`` makes of the value, such as the function meant by a name; its errors are told."""
     return Check(lambda value, owner: get(value))
@@ -268,7 +272,7 @@ def checked(function: T) -> T:
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise _misfit(kind, signature, kwargs, error) from None
+            raise misfit(kind, signature, kwargs, error) from None
         bound.apply_defaults()  # they too are converted, but for a dataclass's mark of a default factory
         for name, check in _checks(function).items():
             value = bound.arguments.get(name, inspect.Parameter.empty)
@@ -362,7 +366,7 @@ def _plain(hint: Any) -> Any:
     return get_args(hint)[0] if get_origin(hint) is Annotated else hint
 
 
-def _misfit(
+def misfit(
     kind: str, signature: inspect.Signature, kwargs: Mapping[str, Any], error: TypeError
 ) -> UnifrontError:
     """The error of a call that does not fit the signature."""

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from unifront import ops
+from unifront.arguments import checked, shown
 from unifront.backends import Placement, installed, placement
 from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph, Value
@@ -22,7 +23,7 @@ from unifront.trace import Tracing
 from unifront.train import data
 
 if TYPE_CHECKING:
-    from unifront.model import Model
+    pass
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,10 @@ class Parity:
             (console or Console()).print(table)
 
 
-def parity(model: Model, x: Any, *, backends: Sequence[str] | None = None, gradients: bool = False) -> Parity:
+@checked
+def parity(
+    model: Any, x: Any, *, backends: str | Sequence[str] | None = None, gradients: bool = False
+) -> Parity:
     """Compare backends on ``model``, each layer's output and each weight's gradient.
 
     Args:
@@ -93,6 +97,8 @@ def parity(model: Model, x: Any, *, backends: Sequence[str] | None = None, gradi
     Raises `ArgumentError` if no backend is installed, or for gradients of a model without a float output;
     `DataError` if ``x`` does not fit the model.
     """
+    if not hasattr(model, "has_free_inputs"):
+        raise ArgumentError(f"parity: model is a uf.Model, not {shown(model)}.")
     if isinstance(backends, str):
         backends = (backends,)
     names = tuple(backends or (name for name in installed() if name != "numpy"))

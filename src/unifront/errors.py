@@ -5,13 +5,21 @@ class UnifrontError(Exception):
     """Base of all errors raised on purpose by unifront. Its text begins with the layer path it was raised `at`."""
 
     layer_path = ""
+    operation = ""
 
     def at(self, path: str) -> None:
         """Say that this happened in the layer ``path``, unless a layer further inside has been named already."""
         self.layer_path = self.layer_path or path
 
+    def of(self, operation: str, again: bool = True) -> None:
+        """Say that ``operation`` was called; in place of one that this has called, if ``again``."""
+        if again or not self.operation:
+            self.operation = operation
+
     def __str__(self) -> str:
         text = super().__str__()
+        if self.operation and not text.startswith((f"{self.operation}:", f"{self.operation} ")):
+            text = f"{self.operation}: {text}"
         return f"{self.layer_path}: {text}" if self.layer_path else text
 
 

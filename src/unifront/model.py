@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from unifront import tree
-from unifront.arguments import Count, Share, Size, checked, only
+from unifront.arguments import Count, Share, Size, checked, only, whole
 from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnknownName
 from unifront.functional import calls_below, flatten_like, named_types, numbered
@@ -163,7 +163,8 @@ class Model(Layer):
         """The layers directly in this model."""
         return list(self.children())
 
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+    @checked
+    def get_layer(self, name: str | None = None, index: Annotated[int, whole()] | None = None) -> Layer:
         """The layer called ``name``, or at ``index`` of `layers`; `UnknownName` if there is none."""
         if index is not None:
             if not -len(self.layers) <= index < len(self.layers):
@@ -218,6 +219,7 @@ class Model(Layer):
         below = list(self.layers_below())
         return (*(layer.trainable for layer in below), *(weight.trainable for weight in self.weights))
 
+    @checked
     def trace(self, training: bool = False) -> Tracing:
         """The model's graph for training or inference, with the live variables; made once and kept."""
         key = (training, self.trainable_state(), tuple(self.input_types.items()))
@@ -281,8 +283,13 @@ class Model(Layer):
 
     # ------------------------------------------------------------ using it
 
+    @checked
     def summary(
-        self, print_fn: Any = None, *, line_length: int | None = None, expand_nested: bool = False
+        self,
+        print_fn: Callable[[str], Any] | None = None,
+        *,
+        line_length: Size | None = None,
+        expand_nested: bool = False,
     ) -> None:
         """Print the layers, their output types and numbers of weights.
 
@@ -468,6 +475,7 @@ class Model(Layer):
             raise ArgumentError(f"The model {self.name!r} is not compiled; call model.compile(...) first.")
         return self._training.optimizer
 
+    @checked
     def to(self, backend: str) -> Model:
         """Move every weight to ``backend`` (``"torch:cuda:1"``) or ``"host"``; gives the model back.
 
@@ -507,6 +515,7 @@ class Model(Layer):
         updates = [paths[id(variable)] for variable in training.updates]
         return place.backend.module(training.graph, inference.graph, values, updates, place.device)
 
+    @checked
     def export(self, path: str | Path, format: str = "onnx", **options: Any) -> None:
         """Write the inference graph as ONNX. No framework is traced, and none needs to be installed.
 
@@ -524,6 +533,7 @@ class Model(Layer):
             raise UnknownName("export format", format, ["onnx"])
         export(self.trace(False), path, **options)
 
+    @checked
     def save(self, path: str | Path) -> None:
         """Write the model, its weights and its training state to one ``.uf`` file; `uf.load` reads it.
 
@@ -538,12 +548,14 @@ class Model(Layer):
 
         save(self, path)
 
+    @checked
     def save_weights(self, path: str | Path) -> None:
         """Write the weights by their paths as safetensors. See `unifront.saving.save_weights`."""
         from unifront.saving import save_weights
 
         save_weights(self, path)
 
+    @checked
     def load_weights(self, path: str | Path) -> None:
         """Take the weights of a file of `save_weights`. See `unifront.saving.load_weights`."""
         from unifront.saving import load_weights

@@ -50,6 +50,8 @@ class Variable:
         trainable: bool = True,
         regularizer: Callable[[Any], Any] | None = None,
     ) -> None:
+        if not isinstance(shape, Sequence) or not all(hasattr(size, "__index__") for size in shape):
+            raise ShapeError(f"The shape of the variable {path!r} is a tuple of sizes, not {shape!r}.")
         self.path = path
         self.type = TensorType(dtype_of(dtype), tuple(int(size) for size in shape))
         self.trainable = trainable

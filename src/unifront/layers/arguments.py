@@ -16,7 +16,7 @@ DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def _per_axis(value: Any, owner: Any) -> tuple[int, ...]:
-    values = tuple(value) if isinstance(value, Sequence) else (value,) * owner.rank
+    values = tuple(value) if isinstance(value, list | tuple) else (value,) * owner.rank
     if len(values) != owner.rank or not all(is_whole(one) and 0 < one <= LARGEST for one in values):
         raise Wrong(f"a positive int, or {owner.rank} of them")
     return tuple(map(int, values))

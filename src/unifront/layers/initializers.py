@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 
-from unifront.arguments import Amount, Real, checked, meant
+from unifront.arguments import LARGEST, Amount, Real, checked, meant
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.layers.arguments import Seed
@@ -53,7 +53,9 @@ class _Drawn:
         Raises `ShapeError` for what is no shape.
         """
         sizes = (shape,) if isinstance(shape, int | np.integer) else shape
-        if not isinstance(sizes, tuple | list) or not all(is_whole(size) and size >= 0 for size in sizes):
+        if not isinstance(sizes, tuple | list) or not all(
+            is_whole(size) and 0 <= size <= LARGEST for size in sizes
+        ):
             raise ShapeError(f"{type(self).__name__}: a shape is a tuple of sizes, not {shape!r}.")
         chosen = floatx() if dtype is None else dtype_of(dtype)
         if rng is not None and not isinstance(rng, np.random.Generator):
@@ -253,7 +255,7 @@ def get(initializer: Any) -> Initializer:
         if name not in NAMES:
             raise UnknownName("initializer", initializer, NAMES)
         return NAMES[name]()
-    if not callable(initializer):
+    if not callable(initializer) or isinstance(initializer, type):
         raise ArgumentError(
             f"An initializer is a name or a callable (shape, dtype, rng), not {initializer!r}."
         )

@@ -13,7 +13,7 @@ from zlib import crc32
 import numpy as np
 
 from unifront import ops, tree
-from unifront.arguments import checked
+from unifront.arguments import checked, shown
 from unifront.backends import HostKey
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
@@ -189,6 +189,8 @@ class Layer:
             dtype: the layer's unless given.
             regularizer: a name, or a callable from the weight to a scalar added to the loss.
         """
+        if not isinstance(name, str | None):
+            raise ArgumentError(f"A weight's name is a string, not {name!r}.")
         called = name or f"weight_{len(self._weights)}"
         if "/" in called or any(weight.name == called for weight in self._weights):
             raise ArgumentError(f"A weight's name is its layer's own, and without '/'; {called!r} was given.")
@@ -208,6 +210,11 @@ class Layer:
             rng = np.random.default_rng([seed, crc32(variable.path.encode())])
             try:
                 return np.asarray(draw(tuple(int(size) for size in shape), chosen, rng))
+            except MemoryError:
+                raise ArgumentError(
+                    f"The weight {variable.path!r} of the shape {tuple(shape)} needs "
+                    f"{np.prod(variable.shape, dtype=float) * chosen.bits / 8e9:.3g} GB, which is not to be had."
+                ) from None
             except Exception as error:
                 locate(error, variable.path)
                 raise
@@ -276,6 +283,8 @@ class Layer:
         `NotBuiltError` before the weights are made. Then no weight is changed.
         """
         weights = self._made_weights()
+        if not isinstance(values, list | tuple):
+            raise ArgumentError(f"{self.name}: values is a list of arrays, not {shown(values)}.")
         if len(values) != len(weights):
             raise ArgumentError(f"{self.name} has {len(weights)} weights; {len(values)} values were given.")
         checked = [weight.checked(value) for weight, value in zip(weights, values, strict=True)]
@@ -472,7 +481,9 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
     """A layer's ``build``, which may also be called by hand (Keras's layers build those inside them so)."""
 
     @wraps(build)
-    def wrapped(layer: Layer, *shapes: Any) -> None:
+    def wrapped(layer: Layer, *shapes: Any, **named: Any) -> None:
+        if named:  # as Keras's, build(input_shape=…)
+            shapes = inspect.signature(build).bind(layer, *shapes, **named).args[1:]
         if layer._is_building:  # the layer's own call, or super().build
             build(layer, *shapes)
         elif not layer.built:

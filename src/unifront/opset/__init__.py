@@ -5,10 +5,15 @@ Users find the functions in `unifront.ops`, which `python -m unifront.opset` wri
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
+import typing
 from collections.abc import Callable
 from typing import Any
 
+from unifront.arguments import Check, Wrong, check_of, misfit, sequence, shown
+from unifront.errors import ArgumentError, UnifrontError
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
@@ -17,6 +22,71 @@ FAMILIES = (
 )  # fmt: skip
 
 __all__ = ["FAMILIES", "OPS", "OpSpec", "Sample", "public_functions"]
+
+
+BODIES = ("cond", "scan", "while_loop", "with_mask")
+"""Operations that run functions of the user's, in which other operations may fail."""
+
+
+def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A public function whose arguments are checked by their annotations, and whose errors name it.
+
+    Unlike `unifront.arguments.checked` it looks only at what is given, and lets it as it is: operations are
+    called often.
+    """
+    signature = inspect.signature(function)
+    places = dict(enumerate(signature.parameters))
+
+    @functools.cache
+    def checks() -> dict[str, Check]:
+        hints = typing.get_type_hints(function, include_extras=True)
+        found = {one: _check(hint) for one, hint in hints.items() if one != "return"}
+        variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return {
+            one: check
+            for one, check in found.items()
+            if check is not None and signature.parameters[one].kind not in variadic
+        }
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        known = checks()
+        given = {places[i]: value for i, value in enumerate(args) if i in places}
+        for one, value in (*given.items(), *kwargs.items()):
+            if one in known:
+                try:
+                    known[one].convert(value, function)
+                except Wrong as wrong:
+                    raise ArgumentError(f"{name}: {one} is {wrong}, not {shown(value)}.") from None
+        try:
+            return function(*args, **kwargs)
+        except UnifrontError as error:
+            error.of(name, again=name not in BODIES)
+            raise
+        except TypeError as error:
+            if (
+                error.__traceback__ is not None and error.__traceback__.tb_next is None
+            ):  # the call did not fit
+                raise misfit(name, signature, kwargs, error) from None
+            raise
+
+    return wrapped
+
+
+def _tensor(value: Any, owner: Any) -> Any:
+    if value is None:
+        raise Wrong("a tensor, an array or a number")
+    return value
+
+
+def _check(hint: Any) -> Check | None:
+    from unifront.opset.elementwise import TensorLike
+
+    if hint == TensorLike:
+        return Check(_tensor)
+    if typing.get_args(hint)[:1] == (TensorLike,):
+        return sequence(Check(_tensor))
+    return check_of(hint)
 
 
 def public_functions(family: str) -> dict[str, Callable[..., Any]]:
@@ -34,4 +104,7 @@ def public_functions(family: str) -> dict[str, Callable[..., Any]]:
 
 for _family in FAMILIES:
     importlib.import_module(f"unifront.opset.{_family}")
+for _family in FAMILIES:
+    for _name, _function in public_functions(_family).items():
+        setattr(importlib.import_module(f"unifront.opset.{_family}"), _name, _guarded(_name, _function))
 importlib.import_module("unifront.opset.operators")

@@ -15,6 +15,7 @@ import numpy as np
 from safetensors import SafetensorError
 
 from unifront import tree
+from unifront.arguments import checked
 from unifront.errors import FileFormatError
 from unifront.ir.graph import Graph
 from unifront.ir.text import parse_graph
@@ -51,6 +52,7 @@ _REASONS: dict[type[BaseException], str] = {
 _REASON_LENGTH = 600
 
 
+@checked
 def load(path: str | Path) -> LoadedModel:
     """The model in the ``.uf`` file at ``path``, ready to run, to train on and to export.
 

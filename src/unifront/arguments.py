@@ -150,7 +150,7 @@ def _text(value: Any, owner: Any) -> str:
 
 
 def _function(value: Any, owner: Any) -> Any:
-    if not callable(value):
+    if not callable(value) or isinstance(value, type):
         raise Wrong("a function")
     return value
 
@@ -205,6 +205,15 @@ SIMPLE: dict[Any, Check] = {
 }
 """What a plain annotation means."""
 
+
+def _name(value: Any, owner: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise Wrong("a name")
+    return value
+
+
+Name = Annotated[str, Check(_name)]
+"""A string that is not empty."""
 Size = Annotated[int, whole(1, LARGEST)]
 """How many of something there are, or how long an axis is."""
 Count = Annotated[int, whole(0)]

@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata, util
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -252,7 +253,7 @@ class HostKey(int):
     generators are seeded from the host. Raises `ArgumentError` for what is no int from 0."""
 
     def __new__(cls, seed: int) -> HostKey:
-        if isinstance(seed, bool) or not hasattr(seed, "__index__") or getattr(seed, "ndim", 0) or seed < 0:
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
             raise ArgumentError(f"random_key: seed is an int >= 0, not {seed!r}.")
         return super().__new__(cls, seed)
 

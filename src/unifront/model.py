@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from unifront import tree
-from unifront.arguments import Count, Share, Size, checked, only, whole
+from unifront.arguments import Count, Name, Share, Size, checked, only, whole
 from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnknownName
 from unifront.functional import calls_below, flatten_like, named_types, numbered
@@ -20,10 +21,40 @@ from unifront.layers.input import BATCH, Input, InputTensor
 from unifront.layers.layer import Layer, snake_case
 from unifront.opset.tensor import Symbolic, type_of
 from unifront.reference import simplified
-from unifront.trace import Tracing, renamed, trace
+from unifront.trace import CallContext, Tracing, renamed, trace
 
 Verbose = Literal["auto", 0, 1, 2]
 """How much is printed."""
+
+
+class _State:
+    """What building changes in a model and the layers in it, to be put back if it fails."""
+
+    def __init__(self, *tops: Layer) -> None:
+        below = {id(layer): layer for top in tops for layer in top.layers_below()}
+        self.attributes = {key: (layer, _copied(vars(layer))) for key, layer in below.items()}
+        self.paths = [(weight, weight.path) for top in tops for weight in top.weights]
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for layer, attributes in self.attributes.values():
+            vars(layer).clear()
+            vars(layer).update(attributes)
+        for weight, path in self.paths:
+            weight.path = path
+
+
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes, their lists, dicts and sets as copies: they are changed in place."""
+    kinds = (list, dict, set)
+    return {key: value.copy() if type(value) in kinds else value for key, value in attributes.items()}
+
+
+def _repeatable(build: Callable[..., None]) -> Callable[..., None]:
+    """A ``build`` that looks at its argument each time, not only before the weights are made."""
+    checked_build = checked(build)
+    checked_build.repeatable = True  # type: ignore[attr-defined]
+    return checked_build
 
 
 class Model(Layer):
@@ -54,6 +85,7 @@ class Model(Layer):
         self.input_structure: Any = None
         self._inputs: Any = None
         self._outputs: Any = None
+        self._settled = False
         self._training: Any = None
         self.stop_training = False
         self.programs: dict[Any, Any] = {}
@@ -65,6 +97,8 @@ class Model(Layer):
     def _connect(self, inputs: Any, outputs: Any) -> None:
         self._inputs, self._outputs = inputs, outputs
         leaves = tree.leaves(inputs)
+        if not leaves or not tree.leaves(outputs):
+            raise ArgumentError(f"The model {self.name!r} needs inputs and outputs, at least one of each.")
         for leaf in leaves:
             if not isinstance(leaf, InputTensor):
                 raise ArgumentError(f"The inputs of a Model are uf.Input tensors, not {leaf!r}.")
@@ -128,11 +162,7 @@ class Model(Layer):
         }
 
         for (name, type_), array in zip(self.input_types.items(), given, strict=True):
-            found = type_of(array).shape
-            static = zip(type_.shape, found, strict=False)
-            if len(found) != type_.rank or any(
-                isinstance(a, int) and isinstance(b, int) and a != b for a, b in static
-            ):
+            if not fits(type_.shape, type_of(array).shape):
                 raise ShapeError(f"The input {name!r} is {type_}; {type_of(array)} was given.")
         pairs = zip(wanted, given, strict=True)
         sizes = dict(pair for leaf, value in pairs for pair in _sizes(leaf.shape, type_of(value).shape))
@@ -198,11 +228,38 @@ class Model(Layer):
         return self._input_types
 
     def infer_inputs(self, types: Any) -> None:
-        """Fix the inputs by the types of data (one, a list or a dict; batch first) if not known yet."""
+        """Fix the inputs by the types of data (one, a list or a dict; batch first) if not known yet.
+
+        Makes the weights too. If that fails, the model is as it was, and other data may come.
+        """
         if self.has_free_inputs:
-            self._take(
-                tree.map_leaves(lambda type_: InputTensor(type_.with_shape((BATCH, *type_.shape[1:]))), types)
-            )
+            with self._tried():
+                self._take(
+                    tree.map_leaves(
+                        lambda type_: InputTensor(type_.with_shape((BATCH, *type_.shape[1:]))), types
+                    )
+                )
+                self.trace()
+
+    @contextmanager
+    def _tried(self, *more: Layer) -> Iterator[None]:
+        """A block that fixes the inputs and makes weights; if it fails before a step of training, nothing is
+        changed in the model and the layers ``more``."""
+        if self._settled and not more:
+            yield
+            return
+        before, steps = _State(self, *more), self._training and self._training.optimizer.iterations
+        try:
+            yield
+        except BaseException:
+            if not self._training or self._training.optimizer.iterations == steps:
+                before.restore()
+            raise
+        self._settled = self._input_types is not None
+
+    def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        with self._tried():
+            return super()._run(context, args, kwargs)
 
     def _take(self, inputs: Any) -> None:
         keys = list(inputs) if isinstance(inputs, dict) else ()
@@ -250,7 +307,11 @@ class Model(Layer):
         """The model as a typed graph; ``print`` it to read it."""
         return self.trace(training).graph
 
-    def _output_names(self, count: int) -> tuple[str, ...]:
+    def _output_names(self, result: Any) -> tuple[str, ...]:
+        """What the outputs are called: by the keys of a dict, else by the layers they come from."""
+        count = len(tree.leaves(result))
+        if isinstance(result, dict) and len(result) == count:
+            return tuple(map(str, result))
         names: list[str] = []
         for i, leaf in enumerate(self.outputs or [None] * count):
             function = leaf.call.function if leaf is not None and leaf.call else None
@@ -258,6 +319,7 @@ class Model(Layer):
             names.append(base if base not in names else f"{base}_{i}")
         return tuple(names) if len(names) == count else tuple(f"output_{i}" for i in range(count))
 
+    @_repeatable
     def build(self, input_shape: Any) -> None:
         """Make the weights, for inputs of `floatx`.
 
@@ -270,9 +332,21 @@ class Model(Layer):
             model = uf.Sequential([layers.Dense(8), layers.Dense(3)])
             model.build((None, 4))
         """
-        if self.has_free_inputs:
-            self._take(_inputs_of(input_shape))
-        self.trace()
+        given = _inputs_of(input_shape)
+        if not self.has_free_inputs:
+            known, shapes = list(self.input_types.values()), [leaf.shape for leaf in tree.leaves(given)]
+            if len(shapes) != len(known) or not all(
+                fits(type_.shape, shape) for type_, shape in zip(known, shapes, strict=True)
+            ):
+                raise ShapeError(
+                    f"The model {self.name!r} takes {', '.join(map(str, known))}; it cannot be built for the "
+                    f"shape {input_shape}."
+                )
+            self.trace()
+            return
+        with self._tried():
+            self._take(given)
+            self.trace()
 
     def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if type(self).build is Model.build:
@@ -317,7 +391,7 @@ class Model(Layer):
         jit_compile: Annotated[str, only("auto")] = "auto",
         auto_scale_loss: Annotated[bool, only(True)] = True,
         *,
-        backend: str | None = None,
+        backend: Name | None = None,
     ) -> None:
         """Choose how the model trains; names and arguments as in Keras.
 
@@ -362,7 +436,7 @@ class Model(Layer):
         validation_batch_size: Size | None = None,
         validation_freq: Size = 1,
         *,
-        backend: str | None = None,
+        backend: Name | None = None,
     ) -> Any:
         """Train; arguments and result as in Keras, and ``backend``.
 
@@ -395,7 +469,8 @@ class Model(Layer):
         """
         from unifront.train import fit
 
-        return fit(
+        with self._tried():
+            return fit(
             self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
             validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
             class_weight=class_weight, sample_weight=sample_weight, initial_epoch=initial_epoch,
@@ -415,7 +490,7 @@ class Model(Layer):
         callbacks: Annotated[Any, only(None)] = None,
         return_dict: bool = False,
         *,
-        backend: str | None = None,
+        backend: Name | None = None,
     ) -> Any:
         """Loss and metrics on data; arguments as in Keras, and ``backend``.
 
@@ -436,7 +511,8 @@ class Model(Layer):
         """
         from unifront.train import evaluate
 
-        return evaluate(
+        with self._tried():
+            return evaluate(
             self, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps,
             return_dict=return_dict, backend=backend,
         )  # fmt: skip
@@ -450,7 +526,7 @@ class Model(Layer):
         steps: Size | None = None,
         callbacks: Annotated[Any, only(None)] = None,
         *,
-        backend: str | None = None,
+        backend: Name | None = None,
     ) -> Any:
         """Outputs as NumPy arrays, in the structure of the model's outputs. Needs no `compile`.
 
@@ -466,7 +542,8 @@ class Model(Layer):
         """
         from unifront.train import predict
 
-        return predict(self, x, batch_size=batch_size, verbose=verbose, steps=steps, backend=backend)
+        with self._tried():
+            return predict(self, x, batch_size=batch_size, verbose=verbose, steps=steps, backend=backend)
 
     @property
     def optimizer(self) -> Any:
@@ -476,7 +553,7 @@ class Model(Layer):
         return self._training.optimizer
 
     @checked
-    def to(self, backend: str) -> Model:
+    def to(self, backend: Name) -> Model:
         """Move every weight to ``backend`` (``"torch:cuda:1"``) or ``"host"``; gives the model back.
 
         Rarely needed: weights move by themselves to where they are used.
@@ -488,7 +565,8 @@ class Model(Layer):
                 variable.native(backend)
         return self
 
-    def lower(self, backend: str | None = None) -> Any:
+    @checked
+    def lower(self, backend: Name | None = None) -> Any:
         """The model in the framework's own form, with copies of the weights, yours to keep.
 
         Args:
@@ -597,12 +675,12 @@ class Sequential(Model):
             raise ArgumentError(f"Sequential takes layers (and first an Input), not {layer!r}.")
         if any(layer is own for own in self.layers):
             raise ArgumentError(f"The layer {layer.name!r} is in {self.name!r} already.")
-        self._adopt([layer])
-        try:
+        with self._tried(layer):
+            given = vars(layer).get("input_shape_given")
+            if given is not None and not self.layers and self._source is None:
+                self._source = Input(given)
+            self._adopt([layer])
             self._put(self._source if self._outputs is None else self._outputs, [layer])
-        except Exception:
-            del self._children[layer.name]
-            raise
 
     def pop(self) -> Layer:
         """Remove the last layer and give it back; `ArgumentError` if there is none."""
@@ -632,8 +710,18 @@ class Sequential(Model):
         return x
 
 
+def fits(wanted: Shape, given: Shape) -> bool:
+    """Whether the shapes are equal but for free sizes."""
+    pairs = zip(wanted, given, strict=False)
+    return len(wanted) == len(given) and not any(
+        isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs
+    )
+
+
 def _inputs_of(shape: Any) -> Any:
     """An input of ``shape``, or a list or dict of them."""
+    if shape is None:
+        raise ShapeError("The shape to build for is a tuple of sizes, batch first, not None.")
     if isinstance(shape, dict):
         return {key: _inputs_of(one) for key, one in shape.items()}
     if isinstance(shape, list | tuple) and shape and all(isinstance(one, list | tuple) for one in shape):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.backends import Array, HostKey, TrainPlan, TrainState, TrainStep
+from unifront.backends import Array, HostKey, TrainPlan, TrainState, TrainStep, installed
 from unifront.dtypes import dtype_of, key
 from unifront.errors import UnsupportedOp
 from unifront.ir import passes
@@ -109,10 +109,10 @@ class NumPyBackend:
         return _Compiled(emit(graph, self.rows(device)))
 
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> _Compiled:
-        raise UnsupportedOp(_NO_GRADIENT)
+        raise _no_gradient()
 
     def train_step(self, plan: TrainPlan, state: TrainState, device: str | None = None) -> TrainStep:
-        raise UnsupportedOp(_NO_GRADIENT)
+        raise _no_gradient()
 
     def module(
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],
@@ -130,10 +130,12 @@ class NumPyBackend:
         return run
 
 
-_NO_GRADIENT = (
-    "The backend 'numpy' runs models but does not train them: it has no gradients. "
-    'Install one that has, such as: pip install "unifront[torch]"'
-)
+def _no_gradient() -> UnsupportedOp:
+    trains = [name for name in installed() if name != "numpy"]
+    advice = f"Say backend={trains[0]!r}" if trains else 'Install one that has: pip install "unifront[torch]"'
+    return UnsupportedOp(
+        f"The backend 'numpy' runs models but does not train them: it has no gradients. {advice}."
+    )
 
 
 class _Compiled:

@@ -8,10 +8,11 @@ Keras's; a backend that keeps another one says so as a reversible `Storage`, app
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 
+from unifront.arguments import anything, checked
 from unifront.backends import Array, Backend, Placement, placement
 from unifront.dtypes import DType, DTypeLike, dtype_of
 from unifront.errors import DTypeError, ShapeError
@@ -40,23 +41,28 @@ class Variable:
         regularizer: a function of the variable giving a scalar to add to the loss, or None.
     """
 
+    @checked
     def __init__(
         self,
         path: str,
-        shape: Sequence[int],
-        dtype: DTypeLike = "float32",
+        shape: Annotated[Sequence[int], anything],
+        dtype: Annotated[DTypeLike, anything] = "float32",
         *,
-        initial: np.ndarray | Callable[[], np.ndarray],
+        initial: Annotated[np.ndarray | Callable[[], np.ndarray], anything],
         trainable: bool = True,
         regularizer: Callable[[Any], Any] | None = None,
     ) -> None:
-        if not isinstance(shape, Sequence) or not all(hasattr(size, "__index__") for size in shape):
+        if not isinstance(shape, list | tuple) or not all(hasattr(size, "__index__") for size in shape):
             raise ShapeError(f"The shape of the variable {path!r} is a tuple of sizes, not {shape!r}.")
         self.path = path
         self.type = TensorType(dtype_of(dtype), tuple(int(size) for size in shape))
         self.trainable = trainable
         self.regularizer = regularizer
         self.owners: tuple[Any, ...] = ()
+        if not callable(initial) and np.shape(initial) != self.type.shape:
+            raise ShapeError(
+                f"The variable {path!r} has the shape {self.type.shape}; its initial value {np.shape(initial)}."
+            )
         self._initial: np.ndarray | Callable[[], np.ndarray] | None = initial
         self._value: Any = None
         self._home: Placement | None = HOST

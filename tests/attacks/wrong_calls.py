@@ -49,7 +49,7 @@ class Target:
     def parameters(self) -> list[Parameter]:
         kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_ONLY)
         found = inspect.signature(self.function).parameters.values()
-        return [one for one in found if one.kind in kinds and one.name not in self.leave]
+        return [one for one in found if one.kind in kinds and one.name not in ("self", *self.leave)]
 
     def call(self, **changed: Any) -> Any:
         """Call it, and use what it gives, as quietly as can be."""
@@ -278,7 +278,7 @@ WITH_FUNCTIONS = ("cond", "while_loop", "scan", "with_mask")
 def op_targets() -> Iterator[Target]:
     for name in ops.__all__:
         function = getattr(ops, name)
-        if name in (*WITH_FUNCTIONS, "promoted", "with_mask") or not callable(function):
+        if name in (*WITH_FUNCTIONS, "promoted") or name.endswith("_update") or not callable(function):
             continue
         parameters = inspect.signature(function).parameters
         right = {

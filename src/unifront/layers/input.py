@@ -69,7 +69,7 @@ def Input(
     if (shape is None) == (batch_shape is None) or (batch_shape is not None and batch_size is not None):
         raise ArgumentError(f"{what} takes a shape (and a batch_size), or else a batch_shape.")
     given = batch_shape if batch_shape is not None else shape
-    if isinstance(given, str) or not isinstance(given, Sequence):
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         raise ShapeError(
             f"{what}: a shape is a tuple of sizes, such as (28, 28, 1) or (None,), not {given!r}."
         )

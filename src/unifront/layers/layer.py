@@ -7,15 +7,16 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+from weakref import ref
 from zlib import crc32
 
 import numpy as np
 
 from unifront import ops, tree
-from unifront.arguments import checked, shown
+from unifront.arguments import anything, checked, shown
 from unifront.backends import HostKey
-from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
+from unifront.dtypes import DType, dtype_of, floatx
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
 from unifront.ir.types import Shape
 from unifront.layers import initializers, regularizers
@@ -53,11 +54,14 @@ class Layer:
     supports_masking = False
     autocast = True
     _is_building = False
+    placed: ref[Layer] | bool | None = (
+        None  # the outermost layer that settled the weights' paths; True: for good
+    )
     _nameless: Variable | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "build" in vars(cls):
+        if "build" in vars(cls) and not getattr(cls.build, "repeatable", False):
             cls.build = _once(cls.build)  # type: ignore[method-assign]  # so that it may be called by hand
 
     @checked
@@ -77,7 +81,6 @@ class Layer:
         self.trainable = trainable
         self.activity_regularizer = activity_regularizer
         self.built = False
-        self.placed = False
         self.output_types: Any = None
 
     def take_options(self, options: dict[str, Any]) -> None:
@@ -125,10 +128,15 @@ class Layer:
             raise error
 
     def place(self, path: str) -> None:
-        """Settle the paths of the weights below this layer, the first time it becomes part of a model."""
+        """Settle the paths of the weights below this layer, the first time it becomes part of a model.
+
+        A model inside another one is part of that: its weights get new paths, which no others have.
+        """
+        below = {id(layer) for layer in self.layers_below()} - {id(self)}
         for place, layer in self.walk(path):
-            if not layer.placed:
-                layer.placed = True
+            root = layer.placed() if isinstance(layer.placed, ref) else layer.placed
+            if layer.placed is None or id(root) in below:
+                layer.placed = ref(self)
                 for weight in layer._weights:
                     weight.path = _joined(place, weight.name)
 
@@ -170,15 +178,16 @@ class Layer:
 
     # ------------------------------------------------------------ weights
 
+    @checked
     def add_weight(
         self,
-        shape: Sequence[int],
-        initializer: Any = "glorot_uniform",
+        shape: Annotated[Sequence[int], anything],
+        initializer: initializers.InitializerLike = "glorot_uniform",
         *,
         name: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DTypeName = None,
         trainable: bool = True,
-        regularizer: Any = None,
+        regularizer: regularizers.RegularizerLike = None,
     ) -> Variable:
         """A new weight of this layer, called ``path/of/layer/name``.
 
@@ -189,19 +198,20 @@ class Layer:
             dtype: the layer's unless given.
             regularizer: a name, or a callable from the weight to a scalar added to the loss.
         """
-        if not isinstance(name, str | None):
-            raise ArgumentError(f"A weight's name is a string, not {name!r}.")
         called = name or f"weight_{len(self._weights)}"
         if "/" in called or any(weight.name == called for weight in self._weights):
             raise ArgumentError(f"A weight's name is its layer's own, and without '/'; {called!r} was given.")
-        if not isinstance(shape, Sequence) or any(isinstance(n, int | np.integer) and n < 0 for n in shape):
+        if (
+            not isinstance(shape, Sequence)
+            or isinstance(shape, str | bytes)
+            or any(isinstance(n, int | np.integer) and n < 0 for n in shape)
+        ):
             raise ShapeError(f"The shape of the weight {called!r} is a tuple of sizes, not {shape!r}.")
         if any(not isinstance(size, int | np.integer) for size in shape):
             raise NotBuiltError(
                 f"The weight {called!r} would have the shape {tuple(shape)}, of which a size is not known; "
                 "give Input a fixed size there."
             )
-        draw = initializers.get(initializer)
         seed = current_seed()
         chosen = dtype_of(dtype) if dtype is not None else self.dtype
         path = _joined(current_path(), called)
@@ -209,7 +219,7 @@ class Layer:
         def initial() -> np.ndarray:
             rng = np.random.default_rng([seed, crc32(variable.path.encode())])
             try:
-                return np.asarray(draw(tuple(int(size) for size in shape), chosen, rng))
+                return np.asarray(initializer(tuple(int(size) for size in shape), chosen, rng))
             except MemoryError:
                 raise ArgumentError(
                     f"The weight {variable.path!r} of the shape {tuple(shape)} needs "
@@ -221,7 +231,7 @@ class Layer:
 
         variable = Variable(
             path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable,
-            regularizer=regularizers.get(regularizer),
+            regularizer=regularizer,
         )  # fmt: skip
         variable.owners = (self,)
         self._weights.append(variable)
@@ -229,7 +239,7 @@ class Layer:
         return variable
 
     def declare(self, name: str, initializer: Any, regularizer: Any = None, constraint: Any = None) -> None:
-        """Keep what a constructor was given for a weight, as ``NAME_initializer`` and so on; see `add_declared`."""
+        """Keep what a constructor was given for a weight as ``NAME_initializer`` …; see `add_declared`."""
         given = {"initializer": initializer, "regularizer": regularizer, "constraint": constraint}
         for what, value in given.items():
             setattr(self, f"{name}_{what}", value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
 from typing import Annotated, Any, Unpack
 
@@ -152,7 +152,7 @@ class Concatenate(Layer):
 
 
 def _two_axes(axes: Any, owner: Any) -> tuple[int, int]:
-    both = tuple(axes) if isinstance(axes, Sequence) else (axes, axes)
+    both = tuple(axes) if isinstance(axes, list | tuple) else (axes, axes)
     if len(both) != 2 or not all(is_whole(axis) and axis != 0 for axis in both):
         raise Wrong("an int other than 0, or two")
     return int(both[0]), int(both[1])

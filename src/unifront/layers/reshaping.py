@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Unpack
 
 from unifront import ops
@@ -15,10 +14,10 @@ from unifront.opset.rules import is_whole, show
 
 def _pairs(given: Any, owner: Any) -> tuple[tuple[int, int], ...]:
     """The two sizes at each spatial axis."""
-    one = tuple(given) if isinstance(given, Sequence) else (given,) * owner.rank
-    if owner.rank == 1 and len(one) == 2 and not any(isinstance(size, Sequence) for size in one):
+    one = tuple(given) if isinstance(given, list | tuple) else (given,) * owner.rank
+    if owner.rank == 1 and len(one) == 2 and not any(isinstance(size, list | tuple) for size in one):
         one = (one,)  # (before, after)
-    pairs = tuple(tuple(side) if isinstance(side, Sequence) else (side, side) for side in one)
+    pairs = tuple(tuple(side) if isinstance(side, list | tuple) else (side, side) for side in one)
     fits = len(pairs) == owner.rank and all(len(pair) == 2 for pair in pairs)
     if not fits or any(not is_whole(size) or not 0 <= size <= LARGEST for pair in pairs for size in pair):
         raise Wrong(f"an int >= 0, or one int or pair for each of {owner.rank} axes")

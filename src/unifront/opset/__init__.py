@@ -74,7 +74,7 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _tensor(value: Any, owner: Any) -> Any:
-    if value is None:
+    if not hasattr(value, "dtype") and not isinstance(value, int | float | list | tuple):
         raise Wrong("a tensor, an array or a number")
     return value
 
@@ -84,6 +84,8 @@ def _check(hint: Any) -> Check | None:
 
     if hint == TensorLike:
         return Check(_tensor)
+    if hint == TensorLike | None:
+        return Check(lambda value, owner: value if value is None else _tensor(value, owner))
     if typing.get_args(hint)[:1] == (TensorLike,):
         return sequence(Check(_tensor))
     return check_of(hint)

@@ -15,6 +15,7 @@ from unifront.arguments import Amount, Check, Fraction, Positive, Share, checked
 from unifront.errors import ArgumentError, UnknownName
 from unifront.opset.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, RMSPROP_UPDATE, SGD_UPDATE
 from unifront.opset.spec import OpSpec
+from unifront.train import schedules as schedules  # Keras's place for them: uf.optimizers.schedules
 from unifront.train.schedules import Schedule
 from unifront.weights import Variable
 

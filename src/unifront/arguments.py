@@ -63,7 +63,7 @@ def within(interval: str) -> Check:
             or not (low <= value if interval[0] == "[" else low < value)
             or not (value <= high if interval[-1] == "]" else value < high)
         ):
-            raise Wrong("a number" if (low, high) == (-math.inf, math.inf) else f"a number in {interval}")
+            raise Wrong("a number" if interval == "[-inf, inf]" else f"a number in {interval}")
         return float(value)
 
     return Check(convert)
@@ -177,13 +177,14 @@ def _mapping(value: Any, owner: Any) -> Any:
 
 def _either(checks: Sequence[Check]) -> Check:
     def convert(value: Any, owner: Any) -> Any:
-        wrong: dict[str, None] = {}
+        wrong: dict[str, None] = {}  # in words; that None is right too goes without saying
         unknown: UnknownName | None = None
         for check in checks:
             try:
                 return check.convert(value, owner)
             except Wrong as error:
-                wrong[str(error)] = None
+                if str(error) != "None":
+                    wrong[str(error)] = None
             except UnknownName as error:
                 unknown = error
         if unknown is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from unifront import tree
-from unifront.arguments import Count, Name, Share, Size, checked, only, whole
+from unifront.arguments import Check, Count, Name, Share, Size, Wrong, checked, only, whole
 from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnknownName
 from unifront.functional import calls_below, flatten_like, named_types, numbered
@@ -23,7 +23,14 @@ from unifront.opset.tensor import Symbolic, type_of
 from unifront.reference import simplified
 from unifront.trace import CallContext, Tracing, renamed, trace
 
-Verbose = Literal["auto", 0, 1, 2]
+
+def _verbose(value: Any, owner: Any) -> Any:
+    if not isinstance(value, str | int) or value not in ("auto", 0, 1, 2):
+        raise Wrong("'auto', 0, 1 or 2")
+    return value
+
+
+Verbose = Annotated[Literal["auto", 0, 1, 2], Check(_verbose)]
 """How much is printed."""
 
 

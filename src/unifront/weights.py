@@ -59,15 +59,25 @@ class Variable:
         self.trainable = trainable
         self.regularizer = regularizer
         self.owners: tuple[Any, ...] = ()
-        if not callable(initial) and np.shape(initial) != self.type.shape:
-            raise ShapeError(
-                f"The variable {path!r} has the shape {self.type.shape}; its initial value {np.shape(initial)}."
-            )
+        if not callable(initial) or isinstance(initial, type):
+            self._check_initial(initial)
         self._initial: np.ndarray | Callable[[], np.ndarray] | None = initial
         self._value: Any = None
         self._home: Placement | None = HOST
         self._storage: Storage | None = None
         self._lease: Lease | None = None
+
+    def _check_initial(self, initial: Any) -> None:
+        try:
+            array = np.asarray(initial)
+        except ValueError:
+            array = np.asarray(None)
+        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+            raise DTypeError(f"The initial value of the variable {self.path!r} is an array of numbers.")
+        if array.shape != self.type.shape:
+            raise ShapeError(
+                f"The variable {self.path!r} has the shape {self.type.shape}; its initial value {array.shape}."
+            )
 
     @property
     def name(self) -> str:

@@ -232,7 +232,9 @@ def facade_targets(folder: Any) -> Iterator[Target]:
     yield Target("set_floatx", uf.set_floatx, {"dtype": "float32"})
     yield Target("set_seed", uf.set_seed, {"seed": 1})
     yield Target("set_backend", uf.set_backend, {"name": "numpy"})
-    yield Target("backend", uf.backend, {"name": "numpy"})
+    yield Target(
+        "backend", uf.backend, {"name": "numpy"}, lambda made: contextlib.ExitStack().enter_context(made)
+    )
     yield Target("random_key", lambda seed: uf.random_key(seed), {"seed": 1})
     yield Target("load", uf.load, {"path": folder / "none.uf"})
     yield Target("parity", uf.parity, {"model": _model(), "x": FLAT, "backends": ["numpy"]})

@@ -261,7 +261,7 @@ REFUSED = {
     "relu": (
         lambda: layers.ReLU(-1.0),
         errors.ArgumentError,
-        r"ReLU: max_value is a number in \[0, inf\], or None, not -1\.0",
+        r"ReLU: max_value is a number in \[0, inf\], not -1\.0",
     ),
     "slope": (lambda: layers.LeakyReLU(-0.1), errors.ArgumentError, "LeakyReLU: negative_slope is a number"),
     "alpha": (lambda: layers.ELU(None), errors.ArgumentError, "ELU: alpha is a number, not None"),
@@ -308,7 +308,7 @@ REFUSED = {
     "seed": (
         lambda: layers.Dropout(0.5, seed="a")(X, training=True),
         errors.ArgumentError,
-        "Dropout: seed is an int >= 0 or None, not 'a'",
+        "Dropout: seed is an int >= 0, not 'a'",
     ),
     "flatten data format": (
         lambda: layers.Flatten("last"),

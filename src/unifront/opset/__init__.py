@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unifront.arguments import Check, Wrong, check_of, misfit, sequence, shown
-from unifront.errors import ArgumentError, UnifrontError
+from unifront.errors import ArgumentError, DTypeError, UnifrontError
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
@@ -57,7 +57,11 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
                 try:
                     known[one].convert(value, function)
                 except Wrong as wrong:
-                    raise ArgumentError(f"{name}: {one} is {wrong}, not {shown(value)}.") from None
+                    what = str(wrong).replace("a DimExpr", "a named dimension")
+                    raise ArgumentError(f"{name}: {one} is {what}, not {shown(value)}.") from None
+                except UnifrontError as error:
+                    error.of(name)
+                    raise
         try:
             return function(*args, **kwargs)
         except UnifrontError as error:
@@ -75,7 +79,13 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _tensor(value: Any, owner: Any) -> Any:
     if not hasattr(value, "dtype") and not isinstance(value, int | float | list | tuple):
-        raise Wrong("a tensor, an array or a number")
+        raise DTypeError(f"Operations take tensors, arrays and numbers, not {shown(value)}.")
+    return value
+
+
+def _tensors(value: Any, owner: Any) -> Any:
+    if not hasattr(value, "dtype"):  # an array is unpacked
+        sequence(Check(_tensor)).convert(value, owner)
     return value
 
 
@@ -87,7 +97,7 @@ def _check(hint: Any) -> Check | None:
     if hint == TensorLike | None:
         return Check(lambda value, owner: value if value is None else _tensor(value, owner))
     if typing.get_args(hint)[:1] == (TensorLike,):
-        return sequence(Check(_tensor))
+        return Check(_tensors)
     return check_of(hint)
 
 

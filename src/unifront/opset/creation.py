@@ -183,8 +183,8 @@ def arange(
     floats = any(isinstance(number, float) for number in (first, last, step))
     kind = dtype_of(dtype) if dtype is not None else floatx() if floats else dtype_of("int32")
     if not isinstance(first, DimExpr) and not isinstance(last, DimExpr):
-        count = (last - first) / step
-        if not np.isfinite(count) or count > LARGEST:
+        length = (last - first) / step
+        if not np.isfinite(length) or length > LARGEST:
             raise ArgumentError(f"arange: from {first} to {last} by {step} are too many numbers.")
         return np.arange(first, last, step).astype(kind.numpy)
     if floats or not isinstance(step, int) or step < 1:

@@ -362,7 +362,11 @@ def own_error(layer: Any, x: Any) -> Any:
 OURS = {
     "raised by hand": (own_error, errors.ArgumentError, "not today"),
     "an op": (lambda layer, x: ops.matmul(x, x), errors.ShapeError, "matmul: the last axis"),
-    "an op's arguments": (lambda layer, x: ops.sum(x, axis=7), errors.ShapeError, "sum: axis 7 is out of range"),
+    "an op's arguments": (
+        lambda layer, x: ops.sum(x, axis=7),
+        errors.ShapeError,
+        "sum: axis 7 is out of range",
+    ),
 }
 GIVEN = {"array": lambda: X, "input": lambda: uf.Input((5,))}
 

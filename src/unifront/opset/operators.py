@@ -70,10 +70,14 @@ UFUNCS: dict[str, Function] = {
 
 def _refusal(function: Any, framework: str) -> ArgumentError:
     """The error of a framework's function that is called with a symbolic tensor."""
-    import unifront.ops as ops
+    from unifront.opset import FAMILIES, public_functions
 
     name = getattr(function, "__name__", "")
-    use = f"uf.ops.{name}" if name in ops.__all__ else "its like in uf.ops, such as uf.ops.exp"
+    use = (
+        f"uf.ops.{name}"
+        if any(name in public_functions(one) for one in FAMILIES)
+        else "its like in uf.ops, such as uf.ops.exp"
+    )
     called = f"{framework}.{name}" if name else f"A function of {framework}"
     return ArgumentError(f"{called} does not take symbolic tensors, which have no values yet; use {use}.")
 

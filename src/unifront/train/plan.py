@@ -142,7 +142,9 @@ def _loss_and_metrics(
             function = losses.get(chosen[i])
             with _naming(f"Loss {function.name or type(function).__name__} of output {name!r}"):
                 value = _scalar(function(true, output, weight, mask))
-            if several:
+            if (
+                sum(one is not None for one in chosen) > 1
+            ):  # of one loss alone, the total says it (as in Keras)
                 losses_of += _mean_sums(value, count)
                 loss_metrics.append(Metric(name=f"{name}_loss"))
             if factors[i] is not None:

@@ -5,7 +5,7 @@ class UnifrontError(Exception):
     """Base of all errors raised on purpose by unifront. Its text begins with the layer path it was raised `at`."""
 
     layer_path = ""
-    operation = ""
+    operation: str | None = None  # "": none, whatever was called around
 
     def at(self, path: str) -> None:
         """Say that this happened in the layer ``path``, unless a layer further inside has been named already."""
@@ -13,7 +13,7 @@ class UnifrontError(Exception):
 
     def of(self, operation: str, again: bool = True) -> None:
         """Say that ``operation`` was called; in place of one that this has called, if ``again``."""
-        if again or not self.operation:
+        if self.operation != "" and (again or self.operation is None):
             self.operation = operation
 
     def __str__(self) -> str:

@@ -264,7 +264,11 @@ REFUSED = {
         r"ReLU: max_value is a number in \[0, inf\], not -1\.0",
     ),
     "slope": (lambda: layers.LeakyReLU(-0.1), errors.ArgumentError, "LeakyReLU: negative_slope is a number"),
-    "alpha": (lambda: layers.ELU(None), errors.ArgumentError, "ELU: alpha is a number, not None"),
+    "alpha": (
+        lambda: layers.ELU(None),
+        errors.ArgumentError,
+        r"ELU: alpha is a number in \(-inf, inf\), not None",
+    ),
     "penalty": (
         lambda: layers.ActivityRegularization("a"),
         errors.ArgumentError,

@@ -17,7 +17,7 @@ from unifront import ops, tree
 from unifront.arguments import anything, checked, shown
 from unifront.backends import HostKey
 from unifront.dtypes import DType, dtype_of, floatx
-from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
+from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, UnifrontError, locate
 from unifront.ir.types import Shape
 from unifront.layers import initializers, regularizers
 from unifront.layers.arguments import DTypeName, LayerName, refuse
@@ -227,6 +227,8 @@ class Layer:
                 ) from None
             except Exception as error:
                 locate(error, variable.path)
+                if isinstance(error, UnifrontError):
+                    error.operation = ""  # it is not the fault of the operation that asks for the value
                 raise
 
         variable = Variable(

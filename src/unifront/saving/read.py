@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from unifront import tree
+from unifront.arguments import checked
 from unifront.errors import FileFormatError
 from unifront.files import path_of
 from unifront.graph_model import GraphModel
@@ -68,6 +69,7 @@ _ELSEWHERE = {
 """What reads the file that a suffix promises."""
 
 
+@checked
 def load(path: str | Path) -> GraphModel:
     """The model in the ``.uf`` file at ``path``, ready to run, to train on and to export.
 

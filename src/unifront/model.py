@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from threading import get_ident
 from typing import Annotated, Any, Literal
 
 from unifront import tree
@@ -69,7 +70,7 @@ class State:
 def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
     """The attributes, their lists, dicts and sets as copies: they are changed in place."""
     kinds = (list, dict, set)
-    return {key: value.copy() if type(value) in kinds else value for key, value in attributes.items()}
+    return {key: value.copy() if type(value) in kinds else value for key, value in list(attributes.items())}
 
 
 def _repeatable(build: Callable[..., None]) -> Callable[..., None]:
@@ -109,7 +110,7 @@ class Model(Layer):
         self._outputs: Any = None
         self._calls: list[Call] = []
         self._order: list[str | InputTensor] = []  # the names of layers, and the inputs, in Keras's order
-        self._settled = False  # its inputs are known and its weights made: a failed call cannot change it
+        self._settled: int | None = None  # the thread that made the weights; a failed call changes them no more
         self._steps = 0  # of training, since the object was made
         self._training: Any = None
         self.stop_training = False
@@ -313,26 +314,29 @@ class Model(Layer):
     @contextmanager
     def _tried(self) -> Iterator[None]:
         """A block that fixes the inputs and makes weights; if it fails before a step of training, nothing is
-        changed in the model and its layers."""
-        if self._settled and not self.has_free_inputs:
+        changed in the model and its layers. What another thread has settled meanwhile stays."""
+        if self._settled is not None and not self.has_free_inputs:
             yield
             return
-        before, steps = State(self.layers_below()), self._steps
+        with MAKING:
+            before, steps, settled = State(self.layers_below()), self._steps, self._settled
         try:
             yield
         except BaseException:
-            if self._steps == steps:
-                before.restore()
+            with MAKING:
+                if self._steps == steps and self._settled in (settled, get_ident()):
+                    before.restore()
             raise
-        self._settled = not self.has_free_inputs
+        if self._settled is None and not self.has_free_inputs:
+            self._settled = get_ident()
 
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if self._settled:
+        if self._settled is not None:
             return super()._run(context, args, kwargs)
         with MAKING:
             with self._tried():
                 result = super()._run(context, args, kwargs)
-            self._settled = True
+            self._settled = get_ident() if self._settled is None else self._settled
         return result
 
     def _take(self, inputs: Any) -> None:

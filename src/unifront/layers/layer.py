@@ -288,7 +288,7 @@ class Layer(Weighted, Ended):
                     f"{self.name} has {len(weights)} {what} weights; {len(given)} values were given."
                 )
             values.update(zip(map(id, weights), given, strict=True))
-        own = HostKey(key) if isinstance(key, int | np.integer) else key
+        own = HostKey(int(key)) if isinstance(key, int | np.integer) else key
         context = CallContext(training=bool(training), key=own)
         with overlaid(Overlay(values)), call_context(context), backend_of_arrays([args, kwargs, trainable]):
             outputs = self._run(context, args, kwargs)

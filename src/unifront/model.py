@@ -110,7 +110,9 @@ class Model(Layer):
         self._outputs: Any = None
         self._calls: list[Call] = []
         self._order: list[str | InputTensor] = []  # the names of layers, and the inputs, in Keras's order
-        self._settled: int | None = None  # the thread that made the weights; a failed call changes them no more
+        self._settled: int | None = (
+            None  # the thread that made the weights; a failed call changes them no more
+        )
         self._steps = 0  # of training, since the object was made
         self._training: Any = None
         self.stop_training = False

@@ -43,7 +43,9 @@ RIGHT: dict[str, set[str]] = {
     r".*\.(negative_slope|threshold|max_value|l1|l2|epsilon|stddev|scale)": NUMBERS | {"inf"},
     r".*\.(learning_rate|initial_learning_rate|end_learning_rate|min_lr|weight_decay|clipnorm|clipvalue)": NUMBERS,
     r".*\.(global_clipnorm|decay_rate|decay_steps|power|warmup_target|warmup_steps|delta|alpha)": NUMBERS,
-    r".*\.(rate|dropout|recurrent_dropout|momentum|rho|beta_1|beta_2|label_smoothing|probability)": {"0"},
+    r".*\.(rate|dropout|recurrent_dropout|momentum|ema_momentum|rho|beta_1|beta_2|label_smoothing|probability)": {
+        "0"
+    },
     # ints
     r".*\.(seed|patience|cooldown|verbose|start_from_epoch|maximum_iterations)": {
         "0",
@@ -57,7 +59,8 @@ RIGHT: dict[str, set[str]] = {
     r".*\.(shape|input_shape|batch_shape|repeats|k|padding|cropping|pad_width|batch_size)": {"-1", "0", "[]"},
     # names: "no" is as good as any; in a shape it names a size, and None leaves one free
     r".*\.(name|monitor|pattern|path)": {"'no'", "''"},
-    r"Input\.\w+": {"'no'", "['a']", "[None]", "int"},
+    r"optimizers\.\w+\.groups": {"{}"},  # none
+    r"(layers\.InputLayer|Input)\.\w+": {"'no'", "['a']", "[None]", "int"},
     r"Model\.build\.input_shape": {"[None]"},
     r".*\.dtype": {"int"},
     r".*\.(activation|recurrent_activation|regularizer)": {"None"},

@@ -97,7 +97,7 @@ def _run(given: Any, layer: Any) -> None:
 
 def layer_targets() -> Iterator[Target]:
     for name in layers.__all__:
-        if name in ("Input", "Layer"):
+        if name in ("Input", "InputLayer", "Layer"):
             continue
         cls = getattr(layers, name)
         right = _required(cls)
@@ -110,11 +110,16 @@ def layer_targets() -> Iterator[Target]:
 
         yield Target(f"layers.{name}", cls, right, functools.partial(_run, _input_of(name)))
     yield Target("Layer", uf.Layer)
+    for right, leave in (({"shape": (3,)}, "batch_shape"), ({"batch_shape": (None, 3)}, "shape")):
+        yield Target("layers.InputLayer", layers.InputLayer, right, lambda made: made.output, (leave,))
 
 
 PREDICTED = np.array([[0.2, 0.8], [0.6, 0.4]], np.float32)
 ONE_HOT = np.array([[0, 1], [1, 0]], np.float32)
 LABELS = np.array([1, 0], np.int32)
+
+
+ABSTRACT = (metrics.Metric, metrics.MeanOverExamples)
 
 
 def training_targets() -> Iterator[Target]:
@@ -128,12 +133,11 @@ def training_targets() -> Iterator[Target]:
             made = cls()
             yield Target(f"losses.{name}()", made.__call__, {"y_true": true, "y_pred": PREDICTED})
     for name, cls in vars(metrics).items():
-        if isinstance(cls, type) and issubclass(cls, metrics.Metric) and cls is not metrics.Metric:
+        if isinstance(cls, type) and issubclass(cls, metrics.Metric) and cls not in ABSTRACT:
             true = LABELS if "Sparse" in name else ONE_HOT
-            right = _required(cls) | ({"loss": losses.Huber()} if name == "LossMetric" else {})
-            if name == "FunctionMetric":
-                right["function"] = lambda y, p: ops.mean(p, axis=-1)
-            yield Target(f"metrics.{name}", cls, right, lambda made, true=true: made.sums(true, PREDICTED))
+            given = (PREDICTED,) if cls in (metrics.Mean, metrics.Sum) else (true, PREDICTED)
+            right = {"fn": lambda y, p: ops.mean(p, axis=-1)} if cls is metrics.MeanMetricWrapper else {}
+            yield Target(f"metrics.{name}", cls, right, lambda made, given=given: made(*given))
     for name, cls in vars(optimizers).items():
         if (
             isinstance(cls, type)
@@ -215,10 +219,10 @@ def model_targets(folder: Any) -> Iterator[Target]:
     for name, suffix in {
         "save": ".uf",
         "save_weights": ".safetensors",
-        "load_weights": ".safetensors",
         "export": ".onnx",
     }.items():
         yield Target(f"Model.{name}", _fresh(name), {"path": folder / f"m{suffix}"})
+    yield Target("Model.load_weights", _fresh("load_weights"), {"source": folder / "m.safetensors"})
     add_weight = layers.Dense(2).add_weight
     yield Target(
         "Layer.add_weight", functools.wraps(add_weight)(lambda **given: layers.Dense(2).add_weight(**given).numpy()),
@@ -236,6 +240,8 @@ def facade_targets(folder: Any) -> Iterator[Target]:
         "backend", uf.backend, {"name": "numpy"}, lambda made: contextlib.ExitStack().enter_context(made)
     )
     yield Target("random_key", lambda seed: uf.random_key(seed), {"seed": 1})
+    yield Target("jit", uf.jit, {"function": lambda: X}, lambda made: made())
+    yield Target("value_and_grad", uf.value_and_grad, {"function": lambda x: ops.sum(x)})
     yield Target("load", uf.load, {"path": folder / "none.uf"})
     yield Target("parity", uf.parity, {"model": _model(), "x": FLAT, "backends": ["numpy"]})
     yield Target("zoo.create", uf.zoo.create, {"name": "lenet5"})

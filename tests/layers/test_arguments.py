@@ -18,7 +18,7 @@ from unifront.dtypes import float64
 from unifront.layers import initializers, regularizers
 from unifront.layers.arguments import AT_DEFAULT
 
-LAYERS = [name for name in layers.__all__ if name not in ("Layer", "Input")]
+LAYERS = [name for name in layers.__all__ if name not in ("Layer", "Input", "InputLayer")]
 OWN = {"noise_shape", "trainable", "name", "dtype"}
 """Arguments of a base class that Keras's subclass does not pass on; harmless."""
 INTERNAL = {"cell", "rank", "pool_dimensions", "pool_mode"}
@@ -61,6 +61,13 @@ def test_signature_begins_as_keras(name: str) -> None:
     assert all(
         one.kind is not Parameter.VAR_KEYWORD and one.kind is not Parameter.VAR_POSITIONAL for one in ours
     )
+
+
+def test_an_input_layer_takes_what_keras_does() -> None:
+    """In Keras's order; it has no weights, so that no keywords of all layers follow."""
+    assert [*inspect.signature(layers.InputLayer).parameters] == ask_keras(keras_positional, "InputLayer")
+    with pytest.raises(errors.ArgumentError, match="InputLayer: sparse: True is not supported"):
+        layers.InputLayer((3,), sparse=True)
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from unifront.arguments import LARGEST, anything, checked
+from unifront.arguments import LARGEST, anything, checked, only
 from unifront.dtypes import DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, substitute, symbol
@@ -48,6 +48,7 @@ class InputLayer(Layer):
 
     Args:
         shape, batch_size, dtype, batch_shape, name: as for `Input`.
+        sparse, ragged, input_tensor, optional: Keras's, at its defaults only.
 
     Raises what `Input` raises.
 
@@ -65,8 +66,11 @@ class InputLayer(Layer):
         shape: Any = None,
         batch_size: Annotated[int | None, anything] = None,
         dtype: Annotated[DTypeLike | None, anything] = None,
-        *,
+        sparse: Annotated[bool | None, only(None)] = None,
+        ragged: Annotated[bool | None, only(None)] = None,
         batch_shape: Any = None,
+        input_tensor: Annotated[Any, only(None)] = None,
+        optional: Annotated[bool, only(False)] = False,
         name: Annotated[str | None, anything] = None,
     ) -> None:
         super().__init__()

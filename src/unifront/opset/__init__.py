@@ -28,6 +28,10 @@ BODIES = ("cond", "scan", "while_loop", "with_mask")
 """Operations that run functions of the user's, in which other operations may fail."""
 
 
+NO_OPERATIONS = ("columns", "eager_gradient", "traced_gradient")
+"""Functions of the families that are for other modules of ours, not for users."""
+
+
 def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A public function whose arguments are checked by their annotations, and whose errors name it.
 
@@ -111,6 +115,7 @@ def public_functions(family: str) -> dict[str, Callable[..., Any]]:
         and getattr(value, "__module__", None) == module.__name__
         and not isinstance(value, type)
         and not name.startswith("_")
+        and name not in NO_OPERATIONS
     }
 
 

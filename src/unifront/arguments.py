@@ -13,10 +13,12 @@ import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
 from functools import cache, wraps
+from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
+from unifront.files import path_of
 
 T = TypeVar("T", bound=Callable[..., Any])
 
@@ -229,6 +231,9 @@ Positive = Annotated[float, within("(0, inf)")]
 """A finite number above 0."""
 Real = Annotated[float, within("(-inf, inf)")]
 """A finite number."""
+
+Location = Annotated[str | Path, meant(path_of)]
+"""Where a file is: a string or any ``os.PathLike``, which become a `Path`."""
 
 
 def check_of(annotation: Any) -> Check | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from threading import get_ident
 from typing import Annotated, Any, Literal
 
 from unifront import tree
-from unifront.arguments import Check, Count, Name, Share, Size, Wrong, checked, only, whole
+from unifront.arguments import Check, Count, Location, Name, Share, Size, Wrong, checked, only, whole
 from unifront.backends import Placement, backend_of, placement
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, UnknownName
 from unifront.functional import (
@@ -764,7 +764,7 @@ class Model(Layer):
         return place.backend.module(training.graph, inference.graph, values, updates, place.device)
 
     @checked
-    def export(self, path: str | Path, format: str = "onnx", **options: Any) -> None:
+    def export(self, path: Location, format: str = "onnx", **options: Any) -> None:
         """Write the inference graph as ONNX. No framework is traced, and none needs to be installed.
 
         Args:
@@ -784,7 +784,7 @@ class Model(Layer):
         export(self.trace(False), path, **options)
 
     @checked
-    def save(self, path: str | Path) -> None:
+    def save(self, path: Location) -> None:
         """Write the model, its weights and its training state to one ``.uf`` file; `uf.load` reads it.
 
         Raises `ArgumentError` if there is no such folder or the name promises another format, `FileWriteError` for
@@ -800,7 +800,7 @@ class Model(Layer):
         save(self, path)
 
     @checked
-    def save_weights(self, path: str | Path) -> None:
+    def save_weights(self, path: Location) -> None:
         """Write the weights by their paths as safetensors. See `unifront.saving.save_weights`."""
         from unifront.saving import save_weights
 
@@ -823,7 +823,7 @@ class Model(Layer):
         """
         from unifront.saving import load_weights
 
-        if isinstance(source, str | Path):
+        if isinstance(source, str | bytes | os.PathLike):
             load_weights(self, source)
         else:
             self._take_back(source)

@@ -6,6 +6,7 @@ Everything here is loaded when it is first used; importing unifront loads no fra
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -75,10 +76,28 @@ __all__ = [*_HOMES, "__version__"]  # the table is the list
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module 'unifront' has no attribute {name!r}; it has {', '.join(_HOMES)}.")
+        is_module = name.startswith("_") or importlib.util.find_spec(
+            f"unifront.{name}"
+        )  # `from unifront import`
+        places = [] if is_module else _elsewhere(name)
+        hint = f"it is uf.{places[0]}" if places else f"it has {', '.join(_HOMES)}"
+        raise AttributeError(f"module 'unifront' has no attribute {name!r}; {hint}.")
     module, _, attribute = _HOMES[name].partition(":")
     found = importlib.import_module(module)
     return getattr(found, attribute) if attribute else found
+
+
+def _elsewhere(name: str) -> list[str]:
+    """Where below unifront something is called ``name``, or would be but for case: ``layers.Dense``."""
+    found: list[str] = []
+    for place, home in _HOMES.items():
+        if home.endswith(":") and place not in ("errors", "testing", "zoo", "onnx"):
+            own = vars(importlib.import_module(home[:-1]))
+            match = name if name in own else {key.lower(): key for key in own}.get(name.lower(), "")
+            value = own.get(match)
+            if callable(value) and str(getattr(value, "__module__", "")).startswith("unifront."):
+                found.insert(0 if match == name else len(found), f"{place}.{match}")
+    return found
 
 
 def __dir__() -> list[str]:

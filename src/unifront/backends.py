@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata, util
+from numbers import Integral
 from typing import Any, Protocol
 
 import numpy as np
@@ -306,7 +307,12 @@ def placement(name: str | Placement | None = None) -> Placement:
 
 class HostKey(int):
     """A random key as an integer on the host: what ``uf.random_key(seed)`` gives, and what backends use whose
-    generators are seeded from the host."""
+    generators are seeded from the host. Raises `ArgumentError` for what is no int from 0."""
+
+    def __new__(cls, seed: int) -> HostKey:
+        if isinstance(seed, bool) or not isinstance(seed, Integral) or seed < 0:
+            raise ArgumentError(f"random_key: seed is an int >= 0, not {seed!r}.")
+        return super().__new__(cls, seed)
 
     def fold_in(self, data: int) -> HostKey:
         """A new key for the stream number ``data`` (the finalizer of SplitMix64, Steele et al. 2014)."""

@@ -113,7 +113,7 @@ def zoo_list(pattern: Annotated[str, typer.Argument(help="Names to show, such as
     if not found:
         raise UnknownName("model of the zoo", pattern, uf.zoo.list())
     for entry in found:
-        table.add_row(entry.name, escape(entry.summary), escape(entry.source))
+        table.add_row(entry.name, escape(entry.summary.replace("``", "")), escape(entry.source))
     Console().print(table)
 
 

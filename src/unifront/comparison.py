@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from unifront import ops
+from unifront.arguments import Name, checked, shown
 from unifront.backends import Placement, installed, placement
 from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph, Value
@@ -22,7 +23,7 @@ from unifront.trace import Tracing
 from unifront.train import data
 
 if TYPE_CHECKING:
-    from unifront.model import Model
+    pass
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Row:
     differences: dict[str, float]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Parity:
     """What `parity` found: layers' outputs judged by NumPy, weights' gradients judged by their median."""
 
@@ -58,6 +59,11 @@ class Parity:
     def worst_gradient(self) -> float:
         """The largest difference of any weight's gradient."""
         return max((d for row in self.gradients for d in row.differences.values()), default=0.0)
+
+    def __repr__(self) -> str:
+        gradients = f", worst gradient {self.worst_gradient:.1e}" if self.gradients else ""
+        names = ", ".join(self.backends)
+        return f"<Parity of {self.model!r} on {names}: worst layer {self.worst_forward:.1e}{gradients}>"
 
     def print(self, console: Console | None = None) -> None:
         """Print the tables."""
@@ -78,7 +84,10 @@ class Parity:
             (console or Console()).print(table)
 
 
-def parity(model: Model, x: Any, *, backends: Sequence[str] | None = None, gradients: bool = False) -> Parity:
+@checked
+def parity(
+    model: Any, x: Any, *, backends: Name | Sequence[Name] | None = None, gradients: bool = False
+) -> Parity:
     """Compare backends on ``model``, each layer's output and each weight's gradient.
 
     Args:
@@ -94,9 +103,13 @@ def parity(model: Model, x: Any, *, backends: Sequence[str] | None = None, gradi
     gradients of a model without a float output;
     `DataError` if ``x`` does not fit the model.
     """
+    if not hasattr(model, "has_free_inputs"):
+        raise ArgumentError(f"parity: model is a uf.Model, not {shown(model)}.")
     if isinstance(backends, str):
         backends = (backends,)
-    names = tuple(backends or (name for name in installed() if name != "numpy"))
+    names = (
+        tuple(backends) if backends is not None else tuple(name for name in installed() if name != "numpy")
+    )
     if not names:
         raise ArgumentError(
             'There is no backend to compare: install one, such as pip install "unifront[torch]".'

@@ -101,8 +101,8 @@ def dtype_of(value: DTypeLike) -> DType:
             raise UnknownName("dtype", value, BY_NAME)
         return BY_NAME[value]
     try:
-        name = np.dtype(value).name  # anything else is refused just below
-    except TypeError:
+        name = np.dtype(value).name if value is not None else "None"  # which NumPy takes for float64
+    except (TypeError, ValueError):
         raise UnknownName("dtype", value, BY_NAME) from None
     if name not in BY_NAME:
         raise UnknownName("dtype", name, BY_NAME)

@@ -5,13 +5,21 @@ class UnifrontError(Exception):
     """Base of all errors raised on purpose by unifront. Its text begins with the layer path it was raised `at`."""
 
     layer_path = ""
+    operation: str | None = None  # "": none, whatever was called around
 
     def at(self, path: str) -> None:
         """Say that this happened in the layer ``path``, unless a layer further inside has been named already."""
         self.layer_path = self.layer_path or path
 
+    def of(self, operation: str, again: bool = True) -> None:
+        """Say that ``operation`` was called; in place of one that this has called, if ``again``."""
+        if self.operation != "" and (again or self.operation is None):
+            self.operation = operation
+
     def __str__(self) -> str:
         text = super().__str__()
+        if self.operation and not text.startswith((f"{self.operation}:", f"{self.operation} ")):
+            text = f"{self.operation}: {text}"
         return f"{self.layer_path}: {text}" if self.layer_path else text
 
 
@@ -36,6 +44,7 @@ class UnknownName(UnifrontError, LookupError):
     def __init__(self, kind: str, name: object, known: object = ()) -> None:
         import difflib
 
+        self.kind, self.known = kind, known
         names = sorted(str(item) for item in known)  # type: ignore[attr-defined]  # any iterable of names
         name = name if len(str(name)) <= _LONGEST_NAME else f"{str(name)[:_LONGEST_NAME]} …"
         close = difflib.get_close_matches(str(name), names, n=1)

@@ -145,11 +145,7 @@ def replay(
     }
 
     for (name, type_), array in zip(input_types.items(), given, strict=True):
-        found = type_of(array).shape
-        static = zip(type_.shape, found, strict=False)
-        if len(found) != type_.rank or any(
-            isinstance(a, int) and isinstance(b, int) and a != b for a, b in static
-        ):
+        if not fits(type_.shape, type_of(array).shape):
             raise ShapeError(f"The input {name!r} is {type_}; {type_of(array)} was given.")
     pairs = zip(wanted, given, strict=True)
     sizes = dict(pair for leaf, value in pairs for pair in _sizes(leaf.shape, type_of(value).shape))
@@ -168,6 +164,14 @@ def replay(
         for index, leaf in enumerate(tree.leaves(result)):
             known[id(call), index] = leaf
     return tree.map_leaves(value, outputs)
+
+
+def fits(wanted: Shape, given: Shape) -> bool:
+    """Whether the shapes are equal but for free sizes."""
+    pairs = zip(wanted, given, strict=False)
+    return len(wanted) == len(given) and not any(
+        isinstance(a, int) and isinstance(b, int) and a != b for a, b in pairs
+    )
 
 
 def _sizes(wanted: Shape, given: Shape) -> Iterator[tuple[str, Dim]]:

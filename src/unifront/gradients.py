@@ -7,6 +7,7 @@ from functools import wraps
 from typing import Any
 
 from unifront import tree
+from unifront.arguments import checked
 from unifront.backends import Backend, Placement, backend_of, get_backend, placement
 from unifront.errors import ArgumentError, UnsupportedOp
 from unifront.opset.gradient import GRADIENT, eager_gradient, traced_gradient
@@ -15,6 +16,7 @@ from unifront.opset.tensor import native as native_on
 from unifront.weights import Variable, current_overlay
 
 
+@checked
 def value_and_grad(function: Callable[..., Any], wrt: Any = 0, has_aux: bool = False) -> Callable[..., Any]:
     """A function that gives the value of ``function`` and its gradients.
 
@@ -37,8 +39,6 @@ def value_and_grad(function: Callable[..., Any], wrt: Any = 0, has_aux: bool = F
 
         loss_and_grads = uf.value_and_grad(lambda: model(x_train).mean(), wrt=model)
     """
-    if not callable(function):
-        raise ArgumentError(f"value_and_grad takes a function, not {function!r}.")
     positions = _positions(wrt)
 
     @wraps(function)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from threading import get_ident
+from typing import Annotated, Any, Literal
 
 from unifront import tree
+from unifront.arguments import Check, Count, Location, Name, Share, Size, Wrong, checked, only, whole
 from unifront.backends import Placement, backend_of, placement
-from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, UnknownName
+from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, UnknownName
 from unifront.functional import (
     calls_below,
     find_layer,
+    fits,
     flatten_like,
     in_order,
     listed,
@@ -26,18 +30,54 @@ from unifront.functional import (
 )
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.layers.arguments import at_default
+from unifront.layers.arguments import LayerName
 from unifront.layers.ends import end_of
 from unifront.layers.input import BATCH, Input, InputTensor
-from unifront.layers.layer import Layer, parameters, snake_case
+from unifront.layers.layer import Layer, snake_case
 from unifront.opset.tensor import Call, Symbolic
 from unifront.reference import simplified
-from unifront.trace import MAKING, Tracing, renamed, trace
+from unifront.trace import MAKING, CallContext, Tracing, renamed, trace
 
-COMPILED_AT_DEFAULT = {
-    "auto_scale_loss": True, "jit_compile": "auto", "run_eagerly": False, "steps_per_execution": 1,
-}  # fmt: skip
-"""Keras's arguments of `Model.compile` that are taken at Keras's default only."""
+
+def _verbose(value: Any, owner: Any) -> Any:
+    if not isinstance(value, str | int) or value not in ("auto", 0, 1, 2):
+        raise Wrong("'auto', 0, 1 or 2")
+    return value
+
+
+Verbose = Annotated[Literal["auto", 0, 1, 2], Check(_verbose)]
+"""How much is printed."""
+
+
+class State:
+    """What building changes in layers, to be put back if it fails."""
+
+    def __init__(self, layers: Iterable[Layer]) -> None:
+        below = {id(layer): layer for layer in layers}
+        self.attributes = [(layer, _copied(vars(layer))) for layer in below.values()]
+        self.paths = [(weight, weight.path) for layer in below.values() for weight in layer._weights]
+
+    def restore(self) -> None:
+        """Put everything back."""
+        for layer, attributes in self.attributes:
+            for key in [key for key in vars(layer) if key not in attributes]:
+                del vars(layer)[key]
+            vars(layer).update(attributes)
+        for weight, path in self.paths:
+            weight.path = path
+
+
+def _copied(attributes: dict[str, Any]) -> dict[str, Any]:
+    """The attributes, their lists, dicts and sets as copies: they are changed in place."""
+    kinds = (list, dict, set)
+    return {key: value.copy() if type(value) in kinds else value for key, value in list(attributes.items())}
+
+
+def _repeatable(build: Callable[..., None]) -> Callable[..., None]:
+    """A ``build`` that looks at its argument each time, not only before the weights are made."""
+    checked_build = checked(build)
+    checked_build.repeatable = True  # type: ignore[attr-defined]
+    return checked_build
 
 
 class Model(Layer):
@@ -58,8 +98,9 @@ class Model(Layer):
 
     autocast = False
 
+    @checked
     def __init__(
-        self, inputs: Any = None, outputs: Any = None, *, name: str | None = None, trainable: bool = True
+        self, inputs: Any = None, outputs: Any = None, *, name: LayerName = None, trainable: bool = True
     ) -> None:
         super().__init__(name=name, trainable=trainable)
         self._input_types: dict[str, TensorType] | None = None
@@ -69,6 +110,10 @@ class Model(Layer):
         self._outputs: Any = None
         self._calls: list[Call] = []
         self._order: list[str | InputTensor] = []  # the names of layers, and the inputs, in Keras's order
+        self._settled: int | None = (
+            None  # the thread that made the weights; a failed call changes them no more
+        )
+        self._steps = 0  # of training, since the object was made
         self._training: Any = None
         self.stop_training = False
         self.programs: dict[Any, Any] = {}
@@ -80,6 +125,8 @@ class Model(Layer):
     def _connect(self, inputs: Any, outputs: Any) -> None:
         self._inputs, self._outputs = inputs, outputs
         leaves = tree.leaves(inputs)
+        if not leaves or not tree.leaves(outputs):
+            raise ArgumentError(f"The model {self.name!r} needs inputs and outputs, at least one of each.")
         for leaf in leaves:
             if not isinstance(leaf, InputTensor):
                 raise ArgumentError(f"The inputs of a Model are uf.Input tensors, not {leaf!r}.")
@@ -161,7 +208,8 @@ class Model(Layer):
             layer._name = next(name for own, name in names if own is tensor)
         return layer
 
-    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+    @checked
+    def get_layer(self, name: str | None = None, index: Annotated[int, whole()] | None = None) -> Layer:
         """The layer called ``name`` (one inside others by its path), or at ``index`` of `layers`.
 
         Raises `UnknownName` if there is none.
@@ -252,11 +300,46 @@ class Model(Layer):
         return self._input_types
 
     def infer_inputs(self, types: Any) -> None:
-        """Fix the inputs by the types of data (one, a list or a dict; batch first) if not known yet."""
+        """Fix the inputs by the types of data (one, a list or a dict; batch first) if not known yet.
+
+        Makes the weights too. If that fails, the model is as it was, and other data may come.
+        """
         if self.has_free_inputs:
-            self._take(
-                tree.map_leaves(lambda type_: InputTensor(type_.with_shape((BATCH, *type_.shape[1:]))), types)
-            )
+            with MAKING, self._tried():
+                self._take(
+                    tree.map_leaves(
+                        lambda type_: InputTensor(type_.with_shape((BATCH, *type_.shape[1:]))), types
+                    )
+                )
+                self.trace()
+
+    @contextmanager
+    def _tried(self) -> Iterator[None]:
+        """A block that fixes the inputs and makes weights; if it fails before a step of training, nothing is
+        changed in the model and its layers. What another thread has settled meanwhile stays."""
+        if self._settled is not None and not self.has_free_inputs:
+            yield
+            return
+        with MAKING:
+            before, steps, settled = State(self.layers_below()), self._steps, self._settled
+        try:
+            yield
+        except BaseException:
+            with MAKING:
+                if self._steps == steps and self._settled in (settled, get_ident()):
+                    before.restore()
+            raise
+        if self._settled is None and not self.has_free_inputs:
+            self._settled = get_ident()
+
+    def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._settled is not None:
+            return super()._run(context, args, kwargs)
+        with MAKING:
+            with self._tried():
+                result = super()._run(context, args, kwargs)
+            self._settled = get_ident() if self._settled is None else self._settled
+        return result
 
     def _take(self, inputs: Any) -> None:
         keys = list(inputs) if isinstance(inputs, dict) else ()
@@ -273,6 +356,7 @@ class Model(Layer):
         below = list(self.layers_below())
         return (*(layer.trainable for layer in below), *(weight.trainable for weight in self.weights))
 
+    @checked
     def trace(self, training: bool = False) -> Tracing:
         """The model's graph for training or inference, with the live variables; made once and kept."""
         key = (training, self.trainable_state(), tuple(self.input_types.items()))
@@ -305,7 +389,11 @@ class Model(Layer):
         """The model as a typed graph; ``print`` it to read it."""
         return self.trace(training).graph
 
-    def _output_names(self, count: int) -> tuple[str, ...]:
+    def _output_names(self, result: Any) -> tuple[str, ...]:
+        """What the outputs are called: by the keys of a dict, else by the layers they come from."""
+        count = len(tree.leaves(result))
+        if isinstance(result, dict) and len(result) == count:
+            return tuple(map(str, result))
         names: list[str] = []
         for i, leaf in enumerate(self.outputs or [None] * count):
             function = leaf.call.function if leaf is not None and leaf.call else None
@@ -313,6 +401,7 @@ class Model(Layer):
             names.append(base if base not in names else f"{base}_{i}")
         return tuple(names) if len(names) == count else tuple(f"output_{i}" for i in range(count))
 
+    @_repeatable
     def build(self, input_shape: Any) -> None:
         """Make the weights, for inputs of `floatx`.
 
@@ -325,9 +414,21 @@ class Model(Layer):
             model = uf.Sequential([layers.Dense(8), layers.Dense(3)])
             model.build((None, 4))
         """
-        if self.has_free_inputs:
-            self._take(_inputs_of(input_shape))
-        self.trace()
+        given = _inputs_of(input_shape)
+        if not self.has_free_inputs:
+            known, shapes = list(self.input_types.values()), [leaf.shape for leaf in tree.leaves(given)]
+            if len(shapes) != len(known) or not all(
+                fits(type_.shape, shape) for type_, shape in zip(known, shapes, strict=True)
+            ):
+                raise ShapeError(
+                    f"The model {self.name!r} takes {', '.join(map(str, known))}; it cannot be built for the "
+                    f"shape {input_shape}."
+                )
+            self.trace()
+            return
+        with MAKING, self._tried():
+            self._take(given)
+            self.trace()
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles: layers, weights and how they are compiled; graphs and programs are made anew."""
@@ -348,8 +449,13 @@ class Model(Layer):
 
     # ------------------------------------------------------------ using it
 
+    @checked
     def summary(
-        self, print_fn: Any = None, *, line_length: int | None = None, expand_nested: bool = False
+        self,
+        print_fn: Callable[[str], Any] | None = None,
+        *,
+        line_length: Size | None = None,
+        expand_nested: bool = False,
     ) -> None:
         """Print the layers, their output types and numbers of weights.
 
@@ -364,16 +470,20 @@ class Model(Layer):
 
         summarize(self, print_fn, line_length, expand_nested)
 
+    @checked
     def compile(
         self,
         optimizer: Any = "rmsprop",
         loss: Any = None,
-        *,
-        metrics: Any = None,
         loss_weights: Any = None,
+        metrics: Any = None,
         weighted_metrics: Any = None,
-        backend: str | None = None,
-        **options: Any,
+        run_eagerly: Annotated[bool, only(False)] = False,
+        steps_per_execution: Annotated[int, only(1)] = 1,
+        jit_compile: Annotated[str, only("auto")] = "auto",
+        auto_scale_loss: Annotated[bool, only(True)] = True,
+        *,
+        backend: Name | None = None,
     ) -> None:
         """Choose how the model trains; names and arguments as in Keras.
 
@@ -381,11 +491,12 @@ class Model(Layer):
             optimizer: a name (``"sgd"``, ``"adam"``, ``"adamw"``, ``"rmsprop"``) or one of ``uf.optimizers``.
             loss: a name, one of ``uf.losses``, or a function ``(y_true, y_pred) -> per-example losses`` in
                 ``uf.ops``; for several outputs a list, or a dict by the output's name.
-            metrics: a list of names, of ``uf.metrics`` or of functions; per output like ``loss``.
             loss_weights: a factor for each output's loss.
+            metrics: a list of names, of ``uf.metrics`` or of functions; per output like ``loss``.
             weighted_metrics: metrics that heed ``sample_weight``.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Keras's, at its defaults only: steps
+                are always compiled.
             backend: where `fit`, `evaluate` and `predict` run unless they are told otherwise.
-            options: Keras's ``jit_compile`` and its like, at Keras's defaults only: steps are always compiled.
 
         Raises `UnknownName` for a name that is none, `BackendMissing` with what to type.
 
@@ -395,7 +506,6 @@ class Model(Layer):
         """
         from unifront.train import configure
 
-        at_default("Model.compile", options, COMPILED_AT_DEFAULT, lambda: parameters(Model.compile)[1:-1])
         self._training = configure(self, optimizer, loss, metrics, loss_weights, weighted_metrics, backend)
 
     def _compiled(self) -> Any:
@@ -478,16 +588,46 @@ class Model(Layer):
 
         return list(metrics_of(self).values())
 
-    def fit(self, x: Any = None, y: Any = None, **options: Any) -> Any:
+    @checked
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: Size | None = None,
+        epochs: Count = 1,
+        verbose: Verbose = "auto",
+        callbacks: Any = None,
+        validation_split: Share = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: Count = 0,
+        steps_per_epoch: Size | None = None,
+        validation_steps: Size | None = None,
+        validation_batch_size: Size | None = None,
+        validation_freq: Size = 1,
+        *,
+        backend: Name | None = None,
+    ) -> Any:
         """Train; arguments and result as in Keras, and ``backend``.
 
         Args:
             x: an array of any framework, a list or dict of them; or an iterable of ``(x, y[, weight])``.
             y: targets likewise: integer labels ``[batch]``, or floats; not beside an iterable.
-            options: ``batch_size`` (32), ``epochs`` (1), ``verbose``, ``callbacks``, ``validation_split``,
-                ``validation_data``, ``shuffle``, ``class_weight``, ``sample_weight``, ``initial_epoch``,
-                ``steps_per_epoch``, ``validation_steps``, ``validation_batch_size``, ``validation_freq``; and
-                ``backend`` (``"jax"``, ``"torch:cpu"``), else compile's, else the default. See `unifront.train.fit`.
+            batch_size: examples a step, 32 unless given. The last batch of an epoch may be smaller.
+            epochs, initial_epoch: training ends after epoch ``epochs``, counted from ``initial_epoch``.
+            verbose: 1 (or "auto") a progress bar, 2 a line an epoch, 0 silence.
+            callbacks: a `uf.callbacks.Callback` or several.
+            validation_split: the last share of the examples, kept for validation; or
+            validation_data: ``(x, y)``, ``(x, y, sample_weight)``, or an iterable of batches.
+            shuffle: whether the examples are taken in a new order each epoch.
+            class_weight: a factor for the examples of each class, by its number.
+            sample_weight: a factor for each example, ``[examples]``.
+            steps_per_epoch: batches of an epoch; None for all.
+            validation_steps, validation_batch_size, validation_freq: batches of a validation, their size, and
+                the number of epochs from one validation to the next.
+            backend: ``"jax"``, ``"torch:cpu"`` …; else compile's, else the default.
 
         Returns:
             A `History`: its ``history`` maps each loss and metric to its values, one an epoch.
@@ -501,15 +641,40 @@ class Model(Layer):
         """
         from unifront.train import fit
 
-        return fit(self, x, y, **options)
+        with self._tried():
+            return fit(
+            self, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
+            validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
+            class_weight=class_weight, sample_weight=sample_weight, initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size, validation_freq=validation_freq, backend=backend,
+        )  # fmt: skip
 
-    def evaluate(self, x: Any = None, y: Any = None, **options: Any) -> Any:
+    @checked
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: Size | None = None,
+        verbose: Verbose = "auto",
+        sample_weight: Any = None,
+        steps: Size | None = None,
+        callbacks: Annotated[Any, only(None)] = None,
+        return_dict: bool = False,
+        *,
+        backend: Name | None = None,
+    ) -> Any:
         """Loss and metrics on data; arguments as in Keras, and ``backend``.
 
         Args:
             x, y: as for `fit`.
-            options: ``batch_size`` (32), ``sample_weight``, ``steps``, ``return_dict``, ``backend``; see
-                `unifront.train.evaluate`.
+            batch_size: examples a step, 32 unless given.
+            verbose: taken as Keras takes it; nothing is printed.
+            sample_weight: a factor for each example, ``[examples]``.
+            steps: batches to look at; None for all.
+            callbacks: None only.
+            return_dict: whether the result is a dict.
+            backend: as for `fit`.
 
         Returns:
             The loss; with metrics a list ``[loss, *metrics]``; with ``return_dict=True`` a dict of them.
@@ -518,27 +683,47 @@ class Model(Layer):
         """
         from unifront.train import evaluate
 
-        return evaluate(self, x, y, **options)
+        with self._tried():
+            return evaluate(
+            self, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps,
+            return_dict=return_dict, backend=backend,
+        )  # fmt: skip
 
-    def predict(self, x: Any, **options: Any) -> Any:
+    @checked
+    def predict(
+        self,
+        x: Any,
+        batch_size: Size | None = None,
+        verbose: Verbose = "auto",
+        steps: Size | None = None,
+        callbacks: Annotated[Any, only(None)] = None,
+        *,
+        backend: Name | None = None,
+    ) -> Any:
         """Outputs as NumPy arrays, in the structure of the model's outputs. Needs no `compile`.
 
         Args:
             x: as for `fit`; an iterable gives batches of inputs.
-            options: ``batch_size`` (32), ``steps``, ``backend``; see `unifront.train.predict`.
+            batch_size: examples a step, 32 unless given.
+            verbose: taken as Keras takes it; nothing is printed.
+            steps: batches to predict; None for all.
+            callbacks: None only.
+            backend: as for `fit`; NumPy serves too.
 
         Raises `DataError` for data that does not fit the model.
         """
         from unifront.train import predict
 
-        return predict(self, x, **options)
+        with self._tried():
+            return predict(self, x, batch_size=batch_size, verbose=verbose, steps=steps, backend=backend)
 
     @property
     def optimizer(self) -> Any:
         """The optimizer given to `compile`."""
         return self._compiled().optimizer
 
-    def to(self, backend: str) -> Model:
+    @checked
+    def to(self, backend: Name) -> Model:
         """Move every weight to ``backend`` (``"torch:cuda:1"``) or ``"host"``; gives the model back.
 
         Rarely needed: weights move by themselves to where they are used.
@@ -550,7 +735,8 @@ class Model(Layer):
                 variable.native(backend)
         return self
 
-    def lower(self, backend: str | Placement | None = None) -> Any:
+    @checked
+    def lower(self, backend: Name | Placement | None = None) -> Any:
         """The model in the framework's own form, with copies of the weights, yours to keep.
 
         Args:
@@ -577,7 +763,8 @@ class Model(Layer):
         updates = [paths[id(variable)] for variable in training.updates]
         return place.backend.module(training.graph, inference.graph, values, updates, place.device)
 
-    def export(self, path: str | Path, format: str = "onnx", **options: Any) -> None:
+    @checked
+    def export(self, path: Location, format: str = "onnx", **options: Any) -> None:
         """Write the inference graph as ONNX. No framework is traced, and none needs to be installed.
 
         Args:
@@ -596,7 +783,8 @@ class Model(Layer):
             raise UnknownName("export format", format, ["onnx"])
         export(self.trace(False), path, **options)
 
-    def save(self, path: str | Path) -> None:
+    @checked
+    def save(self, path: Location) -> None:
         """Write the model, its weights and its training state to one ``.uf`` file; `uf.load` reads it.
 
         Raises `ArgumentError` if there is no such folder or the name promises another format, `FileWriteError` for
@@ -611,7 +799,8 @@ class Model(Layer):
 
         save(self, path)
 
-    def save_weights(self, path: str | Path) -> None:
+    @checked
+    def save_weights(self, path: Location) -> None:
         """Write the weights by their paths as safetensors. See `unifront.saving.save_weights`."""
         from unifront.saving import save_weights
 
@@ -634,7 +823,7 @@ class Model(Layer):
         """
         from unifront.saving import load_weights
 
-        if isinstance(source, str | Path):
+        if isinstance(source, str | bytes | os.PathLike):
             load_weights(self, source)
         else:
             self._take_back(source)
@@ -668,6 +857,8 @@ class Model(Layer):
 
 def _inputs_of(shape: Any) -> Any:
     """An input of ``shape``, or a list or dict of them."""
+    if shape is None:
+        raise ShapeError("The shape to build for is a tuple of sizes, batch first, not None.")
     if isinstance(shape, dict):
         return {key: _inputs_of(one) for key, one in shape.items()}
     if isinstance(shape, list | tuple) and shape and all(isinstance(one, list | tuple) for one in shape):

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.backends import Array, Backend, HostKey, Step, StepPlan, StepState
+from unifront.backends import Array, Backend, HostKey, Step, StepPlan, StepState, installed
 from unifront.dtypes import dtype_of, key
 from unifront.errors import ArgumentError, UnsupportedOp
 from unifront.ir import passes
@@ -149,11 +149,11 @@ class NumPyBackend(Backend):
         return _Compiled(emit(graph, self.rows(device)), graph)
 
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> _Compiled:
-        raise UnsupportedOp(_NO_GRADIENT)
+        raise _no_gradient()
 
     def step(self, plan: StepPlan, state: StepState, device: str | None = None) -> Step:
         if any(node.op.name == "gradient" for node in plan.graph.nodes):
-            raise UnsupportedOp(_NO_GRADIENT)
+            raise _no_gradient()
         return _Step(plan, state, emit(plan.graph, self.rows(device)))
 
     def module(
@@ -179,10 +179,12 @@ class NumPyBackend(Backend):
         return run
 
 
-_NO_GRADIENT = (
-    "The backend 'numpy' runs models but does not train them: it has no gradients. "
-    'Install one that has, such as: pip install "unifront[torch]"'
-)
+def _no_gradient() -> UnsupportedOp:
+    trains = [name for name in installed() if name != "numpy"]
+    advice = f"Say backend={trains[0]!r}" if trains else 'Install one that has: pip install "unifront[torch]"'
+    return UnsupportedOp(
+        f"The backend 'numpy' runs models but does not train them: it has no gradients. {advice}."
+    )
 
 
 class _Compiled:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
+from unifront.arguments import checked
 from unifront.errors import ArgumentError, UnifrontError
-from unifront.layers.input import InputLayer, InputTensor
+from unifront.layers.arguments import LayerName
+from unifront.layers.input import Input, InputLayer, InputTensor
 from unifront.layers.layer import Layer
-from unifront.model import Model
+from unifront.model import Model, State
 from unifront.opset.tensor import Symbolic
 
 
@@ -26,13 +27,16 @@ class Sequential(Model):
         model = uf.Sequential([uf.Input((4,)), layers.Dense(8, activation="relu"), layers.Dense(3)])
     """
 
-    def __init__(
-        self, layers: Sequence[Any] = (), *, name: str | None = None, trainable: bool = True
-    ) -> None:
+    @checked
+    def __init__(self, layers: Any = (), *, name: LayerName = None, trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
         self._source: InputTensor | None = None
         self._tensors: list[Symbolic] = []  # what each layer gives, once the input is known
-        for layer in layers:
+        if isinstance(layers, Layer | Symbolic):
+            layers = [layers]
+        if not isinstance(layers, list | tuple | None):
+            raise ArgumentError(f"Sequential takes a list of layers, not {layers!r}.")
+        for layer in layers or ():
             self.add(layer)
 
     @property
@@ -51,14 +55,18 @@ class Sequential(Model):
             raise ArgumentError(f"Sequential takes layers (and first an Input), not {layer!r}.")
         if self._children.get(layer.name) is layer:
             raise ArgumentError(f"The layer {layer.name!r} is in {self.name!r} already.")
-        self._adopt([layer])
+        before = State([self, *layer.layers_below()])
         try:
+            given = vars(layer).get("input_shape_given")
+            if given is not None and not self._children and self._source is None:
+                self._source = Input(given)
+            self._adopt([layer])
             if self._source is not None:
                 self._put(layer)
-        except Exception:
-            del self._children[layer.name]
+            self._join()
+        except BaseException:
+            before.restore()
             raise
-        self._join()
 
     def pop(self) -> Layer:
         """Remove the last layer and give it back; `ArgumentError` if there is none."""

@@ -155,7 +155,7 @@ def trace(
     *,
     training: bool = False,
     name: str = "model",
-    output_names: Callable[[int], tuple[str, ...]] | None = None,
+    output_names: Callable[[Any], tuple[str, ...]] | None = None,
 ) -> Tracing:
     """Trace ``function(*tensors)`` on tensors of the types ``inputs``.
 
@@ -168,7 +168,7 @@ def trace(
         result = function(*tensors)
     outputs = [lift(leaf, builder) for leaf in tree.leaves(result)]
     count = iter(range(len(outputs)))
-    names = output_names(len(outputs)) if output_names else tuple(f"output_{i}" for i in range(len(outputs)))
+    names = output_names(result) if output_names else tuple(f"output_{i}" for i in range(len(outputs)))
     return finish(builder, outputs, names, tree.map_leaves(lambda _: next(count), result))
 
 

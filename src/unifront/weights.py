@@ -13,11 +13,12 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import EllipsisType
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 from weakref import ref
 
 import numpy as np
 
+from unifront.arguments import anything, checked
 from unifront.backends import Array, Backend, Placement, backend_of, placement
 from unifront.dtypes import DType, DTypeLike, dtype_of
 from unifront.errors import DTypeError, ShapeError
@@ -48,21 +49,26 @@ class Variable:
         regularizer: a function of the variable giving a scalar to add to the loss, or None.
     """
 
+    @checked
     def __init__(
         self,
         path: str,
-        shape: Sequence[int],
-        dtype: DTypeLike = "float32",
+        shape: Annotated[Sequence[int], anything],
+        dtype: Annotated[DTypeLike, anything] = "float32",
         *,
-        initial: np.ndarray | Callable[[], np.ndarray],
+        initial: Annotated[np.ndarray | Callable[[], np.ndarray], anything],
         trainable: bool = True,
         regularizer: Callable[[Any], Any] | None = None,
     ) -> None:
+        if not isinstance(shape, list | tuple) or not all(hasattr(size, "__index__") for size in shape):
+            raise ShapeError(f"The shape of the variable {path!r} is a tuple of sizes, not {shape!r}.")
         self.path = path
         self.type = TensorType(dtype_of(dtype), tuple(int(size) for size in shape))
         self.trainable = trainable
         self.regularizer = regularizer
         self.owners: tuple[Any, ...] = ()
+        if not callable(initial) or isinstance(initial, type):
+            self._check_initial(initial)
         self._start(initial)
 
     def _start(self, initial: np.ndarray | Callable[[], np.ndarray]) -> None:
@@ -74,6 +80,18 @@ class Variable:
         self._readers: set[int] = set()
         self._leaf_for: bool | None = None
         self._leaves: dict[str, ref[Any]] = {}
+
+    def _check_initial(self, initial: Any) -> None:
+        try:
+            array = np.asarray(initial)
+        except ValueError:
+            array = np.asarray(None)
+        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+            raise DTypeError(f"The initial value of the variable {self.path!r} is an array of numbers.")
+        if array.shape != self.type.shape:
+            raise ShapeError(
+                f"The variable {self.path!r} has the shape {self.type.shape}; its initial value {array.shape}."
+            )
 
     @property
     def name(self) -> str:

@@ -14,6 +14,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
+from unifront.arguments import checked
 from unifront.errors import ArgumentError, UnknownName
 from unifront.model import Model
 
@@ -67,17 +68,20 @@ def _load() -> None:
         point.load()
 
 
+@checked
 def entries(pattern: str = "*") -> tuple[Entry, ...]:
     """The models whose names match ``pattern`` (``"resnet*"``), by name."""
     _load()
     return tuple(_entries[name] for name in sorted(_entries) if fnmatch.fnmatch(name, pattern))
 
 
+@checked
 def list(pattern: str = "*") -> tuple[str, ...]:
     """The names of the models that match ``pattern``."""
     return tuple(entry.name for entry in entries(pattern))
 
 
+@checked
 def create(name: str, **options: Any) -> Model:
     """A new model with fresh weights.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from collections.abc import Iterator
@@ -116,3 +117,9 @@ def keras_arguments(name: str) -> dict[str, Any]:
 def supports_masking(text: str) -> bool:
     """Whether masks pass through the layer."""
     return bool(eval(text, _names(_keras())).supports_masking)
+
+
+def keras_positional(name: str) -> list[str]:
+    """The parameters of the layer ``name`` that stand in its signature, in order."""
+    parameters = inspect.signature(getattr(_keras().layers, name)).parameters.values()
+    return [one.name for one in parameters if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]

@@ -117,7 +117,10 @@ def test_a_layer_thawed_inside_a_frozen_one_is_trained() -> None:
     block.steps[2].trainable = True
     assert model.trainable_weights == []
     whole = uf.Sequential([uf.Input((5,)), model])
-    assert [weight.path for weight in whole.trainable_weights] == ["steps_2/kernel", "steps_2/bias"]
+    assert [weight.path for weight in whole.trainable_weights] == [
+        "sequential/steps_2/kernel",
+        "sequential/steps_2/bias",
+    ]
     assert [v.name for v in whole.graph().variables if v.trainable] == [
         "sequential/steps_2/kernel",
         "sequential/steps_2/bias",
@@ -359,7 +362,11 @@ def own_error(layer: Any, x: Any) -> Any:
 OURS = {
     "raised by hand": (own_error, errors.ArgumentError, "not today"),
     "an op": (lambda layer, x: ops.matmul(x, x), errors.ShapeError, "matmul: the last axis"),
-    "an op's arguments": (lambda layer, x: ops.sum(x, axis=7), errors.ShapeError, "axis 7 is out of range"),
+    "an op's arguments": (
+        lambda layer, x: ops.sum(x, axis=7),
+        errors.ShapeError,
+        "sum: axis 7 is out of range",
+    ),
 }
 GIVEN = {"array": lambda: X, "input": lambda: uf.Input((5,))}
 

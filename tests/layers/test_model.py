@@ -377,7 +377,7 @@ REFUSED = {
     "an argument of compile": (
         lambda: uf.Model().compile("adam", run_eagerly=True),
         errors.ArgumentError,
-        r"Model\.compile: run_eagerly=True is not supported; leave it at False",
+        r"Model\.compile: run_eagerly: True is not supported; leave it at False",
     ),
     "an unknown argument of compile": (
         lambda: uf.Model().compile("adam", metric=["accuracy"]),

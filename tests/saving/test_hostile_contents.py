@@ -174,7 +174,7 @@ CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
     ),
     "loss_arguments": (
         manifest(set_in("compiled", "loss", {"$class": "losses.Huber", "delta": 1, "evil": 2})),
-        "unexpected keyword argument",
+        "Unknown argument of Huber 'evil'",
     ),
     "loss_class_number": (manifest(set_in("compiled", "loss", {"$class": 7})), "compiled with '7'"),
     "metric_function": (

@@ -271,7 +271,7 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
     "backend_is_no_name": (
         lambda: MODELS["mlp"]("float32")[0].predict(X, backend=3),
         errors.ArgumentError,
-        "A backend is a name, such as 'torch' or 'jax:gpu:0', not 3",
+        "Model.predict: backend is a name, not 3",
     ),
     "unknown_device": (
         lambda: MODELS["mlp"]("float32")[0].predict(X, backend=f"{ANY}:cuda:99"),

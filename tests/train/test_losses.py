@@ -159,7 +159,7 @@ def test_a_function_is_a_loss() -> None:
         (
             lambda: uf.losses.MeanSquaredError(reduction="average"),
             errors.UnknownName,
-            "Unknown reduction 'average'",
+            "Unknown reduction of MeanSquaredError 'average'",
         ),
         (lambda: uf.losses.Loss()(REAL, REAL), errors.ArgumentError, r"Loss does not define call\(\)"),
         (

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Unpack
 
 from unifront import ops
+from unifront.arguments import Amount, Real, checked, meant, within
 from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.layers.arguments import number
+from unifront.layers.arguments import Axes, Constraint, LayerOptions
+from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer, feature_size
+from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.rules import show
 from unifront.opset.tensor import type_of
 
@@ -56,14 +59,24 @@ def get(activation: Any) -> Callable[[Any], Any]:
     return activation
 
 
+ActivationLike = Annotated[Any, meant(get)]
+"""What `get` takes."""
+
+
+def name_of(activation: Callable[[Any], Any]) -> str | None:
+    """The name that means the function ``activation``, if one does."""
+    return next((name for name, function in NAMES.items() if function is activation), None)
+
+
 class Activation(Layer):
     """An activation function as a layer."""
 
     supports_masking = True
 
-    def __init__(self, activation: Any, **options: Any) -> None:
+    @checked
+    def __init__(self, activation: ActivationLike, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.activation = get(activation)
+        self.activation = activation
 
     def call(self, x: Any) -> Any:
         return self.activation(x)
@@ -74,17 +87,16 @@ class ReLU(Layer):
 
     supports_masking = True
 
+    @checked
     def __init__(
         self,
-        max_value: float | None = None,
-        negative_slope: float = 0.0,
-        threshold: float = 0.0,
-        **options: Any,
+        max_value: Annotated[float, within("[0, inf]")] | None = None,
+        negative_slope: Amount = 0.0,
+        threshold: Amount = 0.0,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        self.max_value = None if max_value is None else number("ReLU", "max_value", max_value, 0)
-        self.negative_slope = number("ReLU", "negative_slope", negative_slope, 0)
-        self.threshold = number("ReLU", "threshold", threshold, 0)
+        self.max_value, self.negative_slope, self.threshold = max_value, negative_slope, threshold
 
     def call(self, x: Any) -> Any:
         if not self.threshold and not self.negative_slope:
@@ -99,9 +111,10 @@ class LeakyReLU(Layer):
 
     supports_masking = True
 
-    def __init__(self, negative_slope: float = 0.3, **options: Any) -> None:
+    @checked
+    def __init__(self, negative_slope: Amount = 0.3, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.negative_slope = number("LeakyReLU", "negative_slope", negative_slope, 0)
+        self.negative_slope = negative_slope
 
     def call(self, x: Any) -> Any:
         return ops.leaky_relu(x, self.negative_slope)
@@ -116,15 +129,17 @@ class PReLU(Layer):
 
     supports_masking = True
 
+    @checked
     def __init__(
         self,
-        alpha_initializer: Any = "zeros",
-        alpha_regularizer: Any = None,
-        shared_axes: int | Sequence[int] | None = None,
-        **options: Any,
+        alpha_initializer: InitializerLike = "zeros",
+        alpha_regularizer: RegularizerLike = None,
+        alpha_constraint: Constraint = None,
+        shared_axes: Axes | None = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        self.alpha_initializer, self.alpha_regularizer = alpha_initializer, alpha_regularizer
+        self.declare("alpha", alpha_initializer, alpha_regularizer, alpha_constraint)
         self.shared_axes = (shared_axes,) if isinstance(shared_axes, int) else tuple(shared_axes or ())
 
     def build(self, shape: Any) -> None:
@@ -135,9 +150,7 @@ class PReLU(Layer):
         sizes = [
             1 if axis in self.shared_axes else feature_size(shape, axis) for axis in range(1, len(shape))
         ]
-        self.alpha = self.add_weight(
-            sizes, self.alpha_initializer, name="alpha", regularizer=self.alpha_regularizer
-        )
+        self.alpha = self.add_declared("alpha", sizes)
 
     def call(self, x: Any) -> Any:
         return ops.subtract(ops.relu(x), ops.multiply(self.alpha, ops.relu(ops.negative(x))))
@@ -148,9 +161,10 @@ class ELU(Layer):
 
     supports_masking = True
 
-    def __init__(self, alpha: float = 1.0, **options: Any) -> None:
+    @checked
+    def __init__(self, alpha: Real = 1.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.alpha = number("ELU", "alpha", alpha)
+        self.alpha = alpha
 
     def call(self, x: Any) -> Any:
         return ops.elu(x, self.alpha)
@@ -164,7 +178,8 @@ class Softmax(Layer):
 
     supports_masking = True
 
-    def __init__(self, axis: int | Sequence[int] = -1, **options: Any) -> None:
+    @checked
+    def __init__(self, axis: Axes = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.axis = axis if isinstance(axis, int) else tuple(axis)
 

@@ -1,64 +1,72 @@
-"""Checks of arguments that many layers share."""
+"""Arguments that many layers share, and what is checked at a call."""
 
 from __future__ import annotations
 
 import inspect
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypedDict
 
-import numpy as np
-
+from unifront.arguments import LARGEST, Check, Default, Wrong, convert, meant, one_of, only, shown, whole
+from unifront.dtypes import DTypeLike, dtype_of
 from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.opset.rules import show
+from unifront.opset.rules import is_whole, show
 from unifront.opset.tensor import type_of
 
 DATA_FORMATS = ("channels_last", "channels_first")
 
 
-def positive(layer: str, name: str, value: Any) -> int:
-    """``value``, which must be a positive int; else `ArgumentError`."""
-    if not _is_positive(value):
-        raise ArgumentError(f"{layer}: {name} is a positive int, not {value!r}.")
-    return int(value)
-
-
-def axes_tuple(layer: str, name: str, value: int | Sequence[int], rank: int) -> tuple[int, ...]:
-    """``value`` as one positive int for each of ``rank`` axes; else `ArgumentError`."""
-    values = tuple(value) if isinstance(value, Sequence) else (value,) * rank
-    if len(values) != rank or not all(map(_is_positive, values)):
-        raise ArgumentError(f"{layer}: {name} is a positive int, or {rank} of them; not {value!r}.")
+def _per_axis(value: Any, owner: Any) -> tuple[int, ...]:
+    values = tuple(value) if isinstance(value, list | tuple) else (value,) * owner.rank
+    if len(values) != owner.rank or not all(is_whole(one) and 0 < one <= LARGEST for one in values):
+        raise Wrong(f"a positive int, or {owner.rank} of them")
     return tuple(map(int, values))
 
 
-def _is_positive(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool) and bool(value > 0)
+def _data_format(value: Any, owner: Any) -> str:
+    found: str = one_of(DATA_FORMATS).convert("channels_last" if value is None else value, owner)
+    return found
 
 
-def data_format_of(value: str | None) -> str:
-    """``value``, or ``"channels_last"`` for None."""
-    if value not in (None, *DATA_FORMATS):
-        raise UnknownName("data_format", value, DATA_FORMATS)
-    return value or "channels_last"
+PerAxis = Annotated[int | Sequence[int], Check(_per_axis)]
+"""A positive int, or one for each of the layer's spatial axes; becomes a tuple."""
+DataFormat = Annotated[str | None, Check(_data_format)]
+"""Where the channels are; None for last."""
+Padding = Annotated[str, one_of(lambda owner: owner.paddings)]
+"""A name among the ``paddings`` of the layer's class."""
+Seed = Annotated[int, whole(0)] | None
+"""What gives random numbers a stream of their own; None for none."""
+Axis = Annotated[int, whole(-64, 63)]
+"""An axis: no array of NumPy has more than 64."""
+Constraint = Annotated[Any, only(None)]
+"""A constraint of a weight, of which there is none yet."""
+Axes = Axis | Sequence[Axis]
+"""One axis, or several, which become a tuple."""
 
 
-def rate_of(layer: str, name: str, value: Any) -> float:
-    """``value``, which must be in [0, 1); else `ArgumentError`."""
-    if not _is_number(value) or not 0 <= value < 1:
-        raise ArgumentError(f"{layer}: {name} is a number in [0, 1), not {value!r}.")
-    return float(value)
+def _layer_name(value: Any) -> Any:
+    if value is not None and (not isinstance(value, str) or not value or "/" in value):
+        raise ArgumentError(f"A layer's name is a non-empty string without '/', not {shown(value)}.")
+    return value
 
 
-def number(layer: str, name: str, value: Any, low: float = -math.inf, high: float = math.inf) -> float:
-    """``value``, which must be a number from ``low`` to ``high``; else `ArgumentError`."""
-    if not _is_number(value) or not low <= value <= high:
-        span = f" in [{low}, {high}]" if high < math.inf else f" >= {low}" if low > -math.inf else ""
-        raise ArgumentError(f"{layer}: {name} is a number{span}, not {value!r}.")
-    return float(value)
+LayerName = Annotated[str | None, meant(_layer_name)]
+"""The name of a layer or model; None for that of its class or attribute."""
+DTypeName = Annotated[DTypeLike | None, meant(lambda value: None if value is None else dtype_of(value))]
+"""A dtype in any of its spellings, or None."""
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.integer | np.floating)
+class Options(TypedDict, total=False):
+    """The keywords that every layer takes."""
+
+    name: str | None
+    dtype: DTypeLike | None
+    trainable: Annotated[bool, Default(True)]
+
+
+class LayerOptions(Options, total=False):
+    """The keywords of layers that do not name ``activity_regularizer`` themselves."""
+
+    activity_regularizer: Any
 
 
 def check_rank(layer: Any, x: Any, rank: int) -> None:
@@ -80,44 +88,21 @@ def check_mask(mask: Any, x: Any, axis: int = 1) -> None:
 
 AT_DEFAULT: dict[str, Any] = {
     "autocast": True, "lora_alpha": None, "lora_rank": None, "quantization_config": None, "renorm": False,
-    "renorm_clipping": None, "renorm_momentum": 0.99, "synchronized": False, "weights": None,
+    "renorm_clipping": None, "renorm_momentum": 0.99, "synchronized": False,
 }  # fmt: skip
-"""Keras's arguments that layers take at Keras's default only, beside the constraints."""
+"""Keras's arguments that layers take at Keras's default only, beside the constraints; not in signatures."""
 
 
-FOR_INPUT = ("input_shape", "batch_input_shape", "input_length")
+FOR_INPUT = ("batch_input_shape", "input_length")
 """Older Keras arguments of layers, which `Input` has taken over."""
 
 
 def refuse(cls: type, options: Mapping[str, Any]) -> None:
     """Raise unless every one of ``options``, which no layer of the class knows, means what is done anyway."""
-    if not options:
-        return
-    for name in options:
+    for name, value in options.items():
         if name in FOR_INPUT:
             raise ArgumentError(f"{cls.__name__} takes no {name}; begin the model with uf.Input(shape).")
-    defaults = {**AT_DEFAULT, **{name: None for name in options if name.endswith("_constraint")}}
-    at_default(cls.__name__, options, defaults, lambda: arguments_of(cls))
-
-
-def at_default(
-    what: str, options: Mapping[str, Any], defaults: Mapping[str, Any], known: Callable[[], Iterable[str]]
-) -> None:
-    """Raise for ``options`` beyond ``defaults``, `UnknownName`, or with another value, `ArgumentError`."""
-    for name, value in options.items():
-        if name not in defaults:
-            raise UnknownName(f"argument of {what}", name, known())
-        if value is not None and value != defaults[name]:
-            raise ArgumentError(f"{what}: {name}={value!r} is not supported; leave it at {defaults[name]!r}.")
-
-
-def arguments_of(cls: type) -> list[str]:
-    """The names of the arguments that the constructors of a layer class take."""
-    found: dict[str, None] = {}
-    for base in cls.__mro__:
-        if "__init__" in vars(base) and base is not object:
-            parameters = list(inspect.signature(vars(base)["__init__"]).parameters.values())[1:]
-            found.update(
-                {p.name: None for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
-            )
-    return list(found)
+        if name not in AT_DEFAULT and not name.endswith("_constraint"):
+            known = [one for one in inspect.signature(cls).parameters if one not in ("args", "options")]
+            raise UnknownName(f"argument of {cls.__name__}", name, known)
+        convert(cls.__name__, name, value, only(AT_DEFAULT.get(name)))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from unifront import ops
-from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.layers import activations
-from unifront.layers.arguments import axes_tuple, data_format_of, positive
+from unifront.arguments import Size, checked
+from unifront.errors import ArgumentError, ShapeError
+from unifront.layers.activations import ActivationLike
+from unifront.layers.arguments import Constraint, DataFormat, Options, Padding, PerAxis
+from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer, feature_size
+from unifront.layers.regularizers import RegularizerLike
 
 
 class _Conv(Layer):
@@ -20,26 +22,19 @@ class _Conv(Layer):
 
     def __init__(
         self,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int],
-        padding: str,
-        data_format: str | None,
-        dilation_rate: int | Sequence[int],
+        kernel_size: Any,
+        strides: Any,
+        padding: Any,
+        data_format: Any,
+        dilation_rate: Any,
         activation: Any,
         use_bias: bool,
-        bias_initializer: Any,
-        bias_regularizer: Any,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         kind = type(self).__name__
-        self.kernel_size = axes_tuple(kind, "kernel_size", kernel_size, self.rank)
-        self.strides = axes_tuple(kind, "strides", strides, self.rank)
-        self.dilation_rate = axes_tuple(kind, "dilation_rate", dilation_rate, self.rank)
-        if padding not in self.paddings:
-            raise UnknownName(f"padding of {kind}", padding, self.paddings)
-        self.padding = padding
-        self.data_format = data_format_of(data_format)
+        self.kernel_size, self.strides, self.dilation_rate = kernel_size, strides, dilation_rate
+        self.padding, self.data_format = padding, data_format
         if padding == "causal" and self.data_format == "channels_first":
             raise ArgumentError(f"{kind}: causal padding needs data_format='channels_last'.")
         if max(self.strides) > 1 and max(self.dilation_rate) > 1:
@@ -47,9 +42,7 @@ class _Conv(Layer):
                 f"{kind}: strides {self.strides} and dilation_rate {self.dilation_rate} cannot both be "
                 "above 1."
             )
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.bias_initializer, self.bias_regularizer = bias_initializer, bias_regularizer
+        self.activation, self.use_bias = activation, use_bias
         self.bias: Any = None
 
     def channels(self, shape: Any) -> int:
@@ -69,9 +62,7 @@ class _Conv(Layer):
     def add_bias(self, size: int) -> None:
         """Make the bias, if there is one."""
         if self.use_bias:
-            self.bias = self.add_weight(
-                (size,), self.bias_initializer, name="bias", regularizer=self.bias_regularizer
-            )
+            self.bias = self.add_declared("bias", (size,))
 
     @property
     def window(self) -> dict[str, Any]:
@@ -83,34 +74,38 @@ class _Conv(Layer):
 
 
 class _FullConv(_Conv):
+    @checked
     def __init__(
         self,
-        filters: int,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        groups: int = 1,
-        activation: Any = None,
+        filters: Size,
+        kernel_size: PerAxis,
+        strides: PerAxis = 1,
+        padding: Padding = "valid",
+        data_format: DataFormat = None,
+        dilation_rate: PerAxis = 1,
+        groups: Size = 1,
+        activation: ActivationLike = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **options: Any,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
-            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **options,
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.filters = positive(type(self).__name__, "filters", filters)
-        self.groups = positive(type(self).__name__, "groups", groups)
+        self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.filters, self.groups = filters, groups
         if filters % groups:
             raise ArgumentError(
                 f"{type(self).__name__}: {filters} filters do not divide into {groups} groups."
             )
-        self.kernel_initializer, self.kernel_regularizer = kernel_initializer, kernel_regularizer
 
     def build(self, shape: Any) -> None:
         channels = self.channels(shape)
@@ -118,10 +113,7 @@ class _FullConv(_Conv):
             raise ShapeError(
                 f"{channels} channels of the input {shape} do not divide into {self.groups} groups."
             )
-        self.kernel = self.add_weight(
-            (*self.kernel_size, channels // self.groups, self.filters), self.kernel_initializer,
-            name="kernel", regularizer=self.kernel_regularizer,
-        )  # fmt: skip
+        self.kernel = self.add_declared("kernel", (*self.kernel_size, channels // self.groups, self.filters))
         self.add_bias(self.filters)
 
     def call(self, x: Any) -> Any:
@@ -187,35 +179,39 @@ class Conv3D(_FullConv):
 
 
 class _DepthwiseConv(_Conv):
+    @checked
     def __init__(
         self,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
-        padding: str = "valid",
-        depth_multiplier: int = 1,
-        data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        activation: Any = None,
+        kernel_size: PerAxis,
+        strides: PerAxis = 1,
+        padding: Padding = "valid",
+        depth_multiplier: Size = 1,
+        data_format: DataFormat = None,
+        dilation_rate: PerAxis = 1,
+        activation: ActivationLike = None,
         use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **options: Any,
+        depthwise_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        depthwise_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        depthwise_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
-            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **options,
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.depth_multiplier = positive(type(self).__name__, "depth_multiplier", depth_multiplier)
-        self.depthwise_initializer, self.depthwise_regularizer = depthwise_initializer, depthwise_regularizer
+        self.declare("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.depth_multiplier = depth_multiplier
 
     def build(self, shape: Any) -> None:
         channels = self.channels(shape)
-        self.kernel = self.add_weight(
-            (*self.kernel_size, channels, self.depth_multiplier), self.depthwise_initializer, name="kernel",
-            regularizer=self.depthwise_regularizer,
-        )  # fmt: skip
+        self.kernel = self.add_declared(
+            "depthwise", (*self.kernel_size, channels, self.depth_multiplier), called="kernel"
+        )
         self.add_bias(channels * self.depth_multiplier)
 
     def call(self, x: Any) -> Any:
@@ -263,46 +259,46 @@ class SeparableConv2D(_Conv):
 
     rank = 2
 
+    @checked
     def __init__(
         self,
-        filters: int,
-        kernel_size: int | Sequence[int],
-        strides: int | Sequence[int] = 1,
-        padding: str = "valid",
-        data_format: str | None = None,
-        dilation_rate: int | Sequence[int] = 1,
-        depth_multiplier: int = 1,
-        activation: Any = None,
+        filters: Size,
+        kernel_size: PerAxis,
+        strides: PerAxis = 1,
+        padding: Padding = "valid",
+        data_format: DataFormat = None,
+        dilation_rate: PerAxis = 1,
+        depth_multiplier: Size = 1,
+        activation: ActivationLike = None,
         use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
-        pointwise_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        depthwise_regularizer: Any = None,
-        pointwise_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **options: Any,
+        depthwise_initializer: InitializerLike = "glorot_uniform",
+        pointwise_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        depthwise_regularizer: RegularizerLike = None,
+        pointwise_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        depthwise_constraint: Constraint = None,
+        pointwise_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        **options: Unpack[Options],
     ) -> None:
         super().__init__(
-            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias, bias_initializer,
-            bias_regularizer, **options,
+            kernel_size, strides, padding, data_format, dilation_rate, activation, use_bias,
+            activity_regularizer=activity_regularizer, **options,
         )  # fmt: skip
-        self.filters = positive("SeparableConv2D", "filters", filters)
-        self.depth_multiplier = positive("SeparableConv2D", "depth_multiplier", depth_multiplier)
-        self._initializers = (depthwise_initializer, pointwise_initializer)
-        self._regularizers = (depthwise_regularizer, pointwise_regularizer)
+        self.declare("depthwise", depthwise_initializer, depthwise_regularizer, depthwise_constraint)
+        self.declare("pointwise", pointwise_initializer, pointwise_regularizer, pointwise_constraint)
+        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.filters, self.depth_multiplier = filters, depth_multiplier
 
     def build(self, shape: Any) -> None:
         channels = self.channels(shape)
-        shapes = {
-            "depthwise_kernel": (*self.kernel_size, channels, self.depth_multiplier),
-            "pointwise_kernel": (1, 1, channels * self.depth_multiplier, self.filters),
-        }
-        self.depthwise_kernel, self.pointwise_kernel = (
-            self.add_weight(size, initializer, name=name, regularizer=regularizer)
-            for (name, size), initializer, regularizer in zip(
-                shapes.items(), self._initializers, self._regularizers, strict=True
-            )
+        each, mixed = channels * self.depth_multiplier, self.filters
+        self.depthwise_kernel = self.add_declared(
+            "depthwise", (*self.kernel_size, channels, self.depth_multiplier), called="depthwise_kernel"
         )
+        self.pointwise_kernel = self.add_declared("pointwise", (1, 1, each, mixed), called="pointwise_kernel")
         self.add_bias(self.filters)
 
     def call(self, x: Any) -> Any:

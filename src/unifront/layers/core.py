@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Unpack
 
 import numpy as np
 
 from unifront import ops
-from unifront.errors import ArgumentError, ShapeError
+from unifront.arguments import LARGEST, Real, Size, checked, whole
+from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, divide_exactly
-from unifront.layers import activations
-from unifront.layers.arguments import check_rank, data_format_of, positive
+from unifront.layers.activations import ActivationLike
+from unifront.layers.arguments import Constraint, DataFormat, LayerOptions, Options, check_rank
+from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer, feature_size
+from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.tensor import type_of
 
 
@@ -37,34 +40,30 @@ class Dense(Layer):
 
     supports_masking = True
 
+    @checked
     def __init__(
         self,
-        units: int,
-        activation: Any = None,
+        units: Size,
+        activation: ActivationLike = None,
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        **options: Any,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        **options: Unpack[Options],
     ) -> None:
-        super().__init__(**options)
-        self.units = positive("Dense", "units", units)
-        self.activation = activations.get(activation)
-        self.use_bias = use_bias
-        self.kernel_initializer, self.bias_initializer = kernel_initializer, bias_initializer
-        self.kernel_regularizer, self.bias_regularizer = kernel_regularizer, bias_regularizer
+        super().__init__(activity_regularizer=activity_regularizer, **options)
+        self.units, self.activation, self.use_bias = units, activation, use_bias
+        self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def build(self, shape: Any) -> None:
         size = feature_size(shape)
-        self.kernel = self.add_weight(
-            (size, self.units), self.kernel_initializer, name="kernel", regularizer=self.kernel_regularizer
-        )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                (self.units,), self.bias_initializer, name="bias", regularizer=self.bias_regularizer
-            )
+        self.kernel = self.add_declared("kernel", (size, self.units))
+        self.bias = self.add_declared("bias", (self.units,)) if self.use_bias else None
 
     def call(self, x: Any) -> Any:
         return self.activation(ops.dense(x, self.kernel, self.bias))
@@ -77,9 +76,10 @@ class Flatten(Layer):
         data_format: with ``"channels_first"`` the channels are moved last first, as Keras does.
     """
 
-    def __init__(self, data_format: str | None = None, **options: Any) -> None:
+    @checked
+    def __init__(self, data_format: DataFormat = None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.data_format = data_format_of(data_format)
+        self.data_format = data_format
 
     def call(self, x: Any) -> Any:
         rank = type_of(x).rank
@@ -96,11 +96,14 @@ class Reshape(Layer):
     Raises `ShapeError` for an input of another number of elements.
     """
 
-    def __init__(self, target_shape: Sequence[int], **options: Any) -> None:
+    @checked
+    def __init__(
+        self, target_shape: Sequence[Annotated[int, whole(-1, LARGEST)]], **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
-        if not isinstance(target_shape, Sequence) or isinstance(target_shape, str):
-            raise ArgumentError(f"Reshape: target_shape is a tuple of sizes, not {target_shape!r}.")
         self.target_shape = tuple(target_shape)
+        if self.target_shape.count(-1) > 1:
+            raise ArgumentError(f"Reshape: one size of target_shape may be -1, not those of {target_shape}.")
 
     def call(self, x: Any) -> Any:
         batch, *rest = type_of(x).shape
@@ -117,9 +120,10 @@ class Reshape(Layer):
 class Permute(Layer):
     """The axes after the batch reordered: ``dims`` counts from 1."""
 
-    def __init__(self, dims: Sequence[int], **options: Any) -> None:
+    @checked
+    def __init__(self, dims: Sequence[Size], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        if not isinstance(dims, Sequence) or sorted(dims) != list(range(1, len(dims) + 1)):
+        if sorted(dims) != list(range(1, len(dims) + 1)):
             raise ArgumentError(f"Permute: dims is an order of 1, 2 …, such as (2, 1), not {dims!r}.")
         self.dims = tuple(dims)
 
@@ -131,9 +135,10 @@ class Permute(Layer):
 class RepeatVector(Layer):
     """``[batch, features]`` → ``[batch, n, features]``."""
 
-    def __init__(self, n: int, **options: Any) -> None:
+    @checked
+    def __init__(self, n: Size, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.n = positive("RepeatVector", "n", n)
+        self.n = n
 
     def call(self, x: Any) -> Any:
         check_rank(self, x, 2)
@@ -157,36 +162,41 @@ class Embedding(Layer):
 
     autocast = False
 
+    @checked
     def __init__(
         self,
-        input_dim: int,
-        output_dim: int,
-        embeddings_initializer: Any = "uniform",
-        embeddings_regularizer: Any = None,
+        input_dim: Size,
+        output_dim: Size,
+        embeddings_initializer: InitializerLike = "uniform",
+        embeddings_regularizer: RegularizerLike = None,
+        embeddings_constraint: Constraint = None,
         mask_zero: bool = False,
         weights: Any = None,
-        **options: Any,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        self.input_dim = positive("Embedding", "input_dim", input_dim)
-        self.output_dim = positive("Embedding", "output_dim", output_dim)
+        self.input_dim, self.output_dim, self.mask_zero = input_dim, output_dim, mask_zero
         if weights is not None:
-            embeddings_initializer = self._given(weights[0] if isinstance(weights, list) else weights)
-        self.embeddings_initializer = embeddings_initializer
-        self.embeddings_regularizer = embeddings_regularizer
-        self.mask_zero = mask_zero
+            embeddings_initializer = self._given(weights)
+        self.declare("embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
 
-    def _given(self, vectors: Any) -> Callable[..., np.ndarray]:
-        values, wanted = np.array(vectors), (self.input_dim, self.output_dim)
+    def _given(self, weights: Any) -> Callable[..., np.ndarray]:
+        vectors = weights[0] if isinstance(weights, list) and len(weights) == 1 else weights
+        wanted = (self.input_dim, self.output_dim)
+        try:
+            values = np.array(vectors)
+        except ValueError:
+            raise ShapeError(
+                f"Embedding: weights is an array {wanted}, not lists of unequal lengths."
+            ) from None
+        if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
+            raise DTypeError(f"Embedding: weights is an array of numbers, not of {values.dtype}.")
         if values.shape != wanted:
             raise ShapeError(f"Embedding: weights has the shape {values.shape}; {wanted} is needed.")
         return _Given(values)
 
     def build(self, shape: Any) -> None:
-        self.embeddings = self.add_weight(
-            (self.input_dim, self.output_dim), self.embeddings_initializer, name="embeddings",
-            regularizer=self.embeddings_regularizer,
-        )  # fmt: skip
+        self.embeddings = self.add_declared("embeddings", (self.input_dim, self.output_dim))
 
     def call(self, indices: Any) -> Any:
         if type_of(indices).dtype.is_float:  # Keras takes float indices too, as its Input is float by default
@@ -200,7 +210,8 @@ class Embedding(Layer):
 class Masking(Layer):
     """Steps whose features all equal ``mask_value`` are left out by later layers (and set to zero here)."""
 
-    def __init__(self, mask_value: float = 0.0, **options: Any) -> None:
+    @checked
+    def __init__(self, mask_value: Real = 0.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.mask_value = mask_value
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from unifront.arguments import LARGEST, anything, checked, only
 from unifront.dtypes import DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, substitute, symbol
@@ -47,6 +48,7 @@ class InputLayer(Layer):
 
     Args:
         shape, batch_size, dtype, batch_shape, name: as for `Input`.
+        sparse, ragged, input_tensor, optional: Keras's, at its defaults only.
 
     Raises what `Input` raises.
 
@@ -58,14 +60,18 @@ class InputLayer(Layer):
     autocast = False
     supports_masking = True
 
+    @checked
     def __init__(
         self,
         shape: Any = None,
-        batch_size: int | None = None,
-        dtype: DTypeLike | None = None,
-        *,
+        batch_size: Annotated[int | None, anything] = None,
+        dtype: Annotated[DTypeLike | None, anything] = None,
+        sparse: Annotated[bool | None, only(None)] = None,
+        ragged: Annotated[bool | None, only(None)] = None,
         batch_shape: Any = None,
-        name: str | None = None,
+        input_tensor: Annotated[Any, only(None)] = None,
+        optional: Annotated[bool, only(False)] = False,
+        name: Annotated[str | None, anything] = None,
     ) -> None:
         super().__init__()
         own = isinstance(shape, InputTensor)
@@ -96,13 +102,14 @@ class InputLayer(Layer):
         return x
 
 
+@checked
 def Input(
-    shape: Sequence[int | str | DimExpr | None] | None = None,
-    batch_size: int | None = None,
-    dtype: DTypeLike | None = None,
+    shape: Annotated[Sequence[int | str | DimExpr | None] | None, anything] = None,
+    batch_size: Annotated[int | None, anything] = None,
+    dtype: Annotated[DTypeLike | None, anything] = None,
     *,
-    batch_shape: Sequence[int | str | DimExpr | None] | None = None,
-    name: str | None = None,
+    batch_shape: Annotated[Sequence[int | str | DimExpr | None] | None, anything] = None,
+    name: Annotated[str | None, anything] = None,
 ) -> InputTensor:
     """A symbolic tensor to build a model from.
 
@@ -121,13 +128,15 @@ def Input(
 
         words = uf.Input((None,), name="words", dtype="int32")  # int32[batch, words_1]
     """
+    if dtype is not None:
+        dtype = dtype_of(dtype)
     if name is not None and not isinstance(name, str):
         raise ArgumentError(f"The name of an Input is a string, not {name!r}.")
     what = f"Input {name}" if name else "Input"
     if (shape is None) == (batch_shape is None) or (batch_shape is not None and batch_size is not None):
         raise ArgumentError(f"{what} takes a shape (and a batch_size), or else a batch_shape.")
     given = batch_shape if batch_shape is not None else shape
-    if isinstance(given, str) or not isinstance(given, Sequence):
+    if isinstance(given, str | bytes) or not isinstance(given, Sequence):
         raise ShapeError(
             f"{what}: a shape is a tuple of sizes, such as (28, 28, 1) or (None,), not {given!r}."
         )
@@ -141,7 +150,7 @@ def Input(
         for axis, size in enumerate(sizes)
     ]
     anonymous = {} if name else {symbol: axis for axis, symbol in free.items()}
-    return InputTensor(TensorType(dtype_of(dtype) if dtype else floatx(), tuple(dims)), name or "", anonymous)
+    return InputTensor(TensorType(dtype or floatx(), tuple(dims)), name or "", anonymous)
 
 
 def _free(name: str, axis: int) -> str:
@@ -155,6 +164,6 @@ def _dim(size: Any, sizes: tuple[Any, ...], what: str) -> Dim:
             return size
         case str():
             return symbol(size)
-        case int() | np.integer() if size >= 0 and not isinstance(size, bool):
+        case int() | np.integer() if 0 <= size <= LARGEST and not isinstance(size, bool):
             return int(size)
     raise ShapeError(f"{what}: {size!r} in {sizes} (batch first) is not an int >= 0, a name or None.")

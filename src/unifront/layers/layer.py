@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
 import numpy as np
 
 from unifront import ops, tree
+from unifront.arguments import checked
 from unifront.backends import HostKey
-from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
+from unifront.dtypes import DType, dtype_of, floatx
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
 from unifront.ir.types import Shape
 from unifront.layers import regularizers
-from unifront.layers.arguments import refuse
+from unifront.layers.arguments import DTypeName, LayerName, refuse
 from unifront.layers.ends import Ended
 from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
@@ -53,36 +55,43 @@ class Layer(Weighted, Ended):
     autocast = True
     autograph_info__ = None  # by this TensorFlow's AutoGraph knows what not to rewrite
     _is_building = False
+    placed: ref[Layer] | bool | None = (
+        None  # the outermost layer that settled the weights' paths; True: for good
+    )
     _nameless: Variable | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "build" in vars(cls):
+        if "build" in vars(cls) and not getattr(cls.build, "repeatable", False):
             cls.build = _once(cls.build)  # type: ignore[method-assign]  # so that it may be called by hand
 
+    @checked
     def __init__(
         self,
         *,
-        name: str | None = None,
-        dtype: DTypeLike | None = None,
+        name: LayerName = None,
+        dtype: DTypeName = None,
         trainable: bool = True,
-        activity_regularizer: Any = None,
-        **options: Any,
+        activity_regularizer: regularizers.RegularizerLike = None,
     ) -> None:
-        refuse(type(self), options)
-        if name is not None and (not isinstance(name, str) or not name or "/" in name):
-            raise ArgumentError(f"A layer's name is a non-empty string without '/', not {name!r}.")
         self._name = name
         self._dtype = None if dtype is None else dtype_of(dtype)
         self._weights: list[Variable] = []
         self._known: set[int] = set()
         self._children: dict[str, Layer] = {}
         self.trainable = trainable
-        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self.activity_regularizer = activity_regularizer
         self.built = False
-        self.placed = False
         self.output_types: Any = None
         self._first: list[Symbolic] = []
+
+    def take_options(self, options: dict[str, Any]) -> None:
+        """Heed arguments of Keras's that signatures leave out; raise for those that there are none."""
+        if "input_dim" in options and "input_shape" not in options:
+            options["input_shape"] = (options.pop("input_dim"),)
+        if "input_shape" in options:
+            vars(self)["input_shape_given"] = options.pop("input_shape")
+        refuse(type(self), options)
 
     def __setattr__(self, key: str, value: Any) -> None:
         if "_children" in self.__dict__:
@@ -121,10 +130,15 @@ class Layer(Weighted, Ended):
             raise error
 
     def place(self, path: str) -> None:
-        """Settle the paths of the weights below this layer, the first time it becomes part of a model."""
+        """Settle the paths of the weights below this layer, the first time it becomes part of a model.
+
+        A model inside another one is part of that: its weights get new paths, which no others have.
+        """
+        below = {id(layer) for layer in self.layers_below()} - {id(self)}
         for place, layer in self.walk(path):
-            if not layer.placed:
-                layer.placed = True
+            root = layer.placed() if isinstance(layer.placed, ref) else layer.placed
+            if layer.placed is None or id(root) in below:
+                layer.placed = ref(self)
                 for weight in layer._weights:
                     weight.path = _joined(place, weight.name)
 
@@ -274,7 +288,7 @@ class Layer(Weighted, Ended):
                     f"{self.name} has {len(weights)} {what} weights; {len(given)} values were given."
                 )
             values.update(zip(map(id, weights), given, strict=True))
-        own = HostKey(key) if isinstance(key, int | np.integer) else key
+        own = HostKey(int(key)) if isinstance(key, int | np.integer) else key
         context = CallContext(training=bool(training), key=own)
         with overlaid(Overlay(values)), call_context(context), backend_of_arrays([args, kwargs, trainable]):
             outputs = self._run(context, args, kwargs)
@@ -390,7 +404,8 @@ class Layer(Weighted, Ended):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles: all but the identities of the layers inside, which are others' in a copy."""
-        return {key: value for key, value in vars(self).items() if key not in ("_known", "_is_building")}
+        own = {key: value for key, value in vars(self).items() if key not in ("_known", "_is_building")}
+        return {**own, "placed": True} if isinstance(self.placed, ref) else own
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -422,7 +437,9 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
     """A layer's ``build``, which may also be called by hand (Keras's layers build those inside them so)."""
 
     @wraps(build)
-    def wrapped(layer: Layer, *shapes: Any) -> None:
+    def wrapped(layer: Layer, *shapes: Any, **named: Any) -> None:
+        if named:  # as Keras's, build(input_shape=…)
+            shapes = inspect.signature(build).bind(layer, *shapes, **named).args[1:]
         with MAKING:
             if layer._is_building:  # the layer's own call, or super().build
                 build(layer, *shapes)

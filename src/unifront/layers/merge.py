@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import reduce
-from typing import Any
+from typing import Annotated, Any, Unpack
 
 from unifront import ops
+from unifront.arguments import Check, Wrong, checked
 from unifront.errors import ArgumentError, ShapeError
+from unifront.layers.arguments import Axis, LayerOptions
 from unifront.layers.layer import Layer
-from unifront.opset.rules import axis_in, broadcast
+from unifront.opset.rules import axis_in, broadcast, is_whole
 from unifront.opset.tensor import type_of
 
 
@@ -113,7 +115,8 @@ class Concatenate(Layer):
 
     supports_masking = True
 
-    def __init__(self, axis: int = -1, **options: Any) -> None:
+    @checked
+    def __init__(self, axis: Axis = -1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.axis = axis
 
@@ -148,6 +151,17 @@ class Concatenate(Layer):
         return ops.logical_and(ones, mask)
 
 
+def _two_axes(axes: Any, owner: Any) -> tuple[int, int]:
+    both = tuple(axes) if isinstance(axes, list | tuple) else (axes, axes)
+    if len(both) != 2 or not all(is_whole(axis) and axis != 0 for axis in both):
+        raise Wrong("an int other than 0, or two")
+    return int(both[0]), int(both[1])
+
+
+TwoAxes = Annotated[Any, Check(_two_axes)]
+"""One axis for both inputs, or one of each."""
+
+
 class Dot(Layer):
     """The inner products of two inputs, example by example, over one axis of each.
 
@@ -158,12 +172,10 @@ class Dot(Layer):
 
     supports_masking = True
 
-    def __init__(self, axes: int | Sequence[int], normalize: bool = False, **options: Any) -> None:
+    @checked
+    def __init__(self, axes: TwoAxes, normalize: bool = False, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        both = tuple(axes) if isinstance(axes, Sequence) else (axes, axes)
-        if len(both) != 2 or 0 in both or not all(isinstance(axis, int) for axis in both):
-            raise ArgumentError(f"Dot: axes is an int other than 0, or two; not {axes!r}.")
-        self.axes, self.normalize = both, normalize
+        self.axes, self.normalize = axes, normalize
 
     def build(self, shapes: Any) -> None:
         _check_several(self, shapes, 2, 2)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal, Unpack
 
 from unifront import ops
+from unifront.arguments import Amount, Fraction, Size, checked
 from unifront.errors import ShapeError
-from unifront.layers.arguments import number, positive
+from unifront.layers.arguments import Axes, Axis, Constraint, LayerOptions
+from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer, feature_size
+from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.rules import axes_in, axis_in, show
 from unifront.opset.tensor import type_of
 
@@ -18,36 +21,31 @@ class _Affine(Layer):
 
     supports_masking = True
 
+    @checked
     def __init__(
         self,
-        axis: int | Sequence[int] = -1,
-        epsilon: float = 1e-3,
+        axis: Axes = -1,
+        epsilon: Amount = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        **options: Any,
+        beta_initializer: InitializerLike = "zeros",
+        gamma_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike = None,
+        gamma_regularizer: RegularizerLike = None,
+        beta_constraint: Constraint = None,
+        gamma_constraint: Constraint = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         self.axis: Any = axis
-        self.epsilon = number(type(self).__name__, "epsilon", epsilon, 0)
-        self.center, self.scale = center, scale
-        self.beta_initializer, self.gamma_initializer = beta_initializer, gamma_initializer
-        self.beta_regularizer, self.gamma_regularizer = beta_regularizer, gamma_regularizer
+        self.epsilon, self.center, self.scale = epsilon, center, scale
+        self.declare("beta", beta_initializer, beta_regularizer, beta_constraint)
+        self.declare("gamma", gamma_initializer, gamma_regularizer, gamma_constraint)
 
     def add_affine(self, sizes: Sequence[int]) -> None:
         """Make ``gamma`` and ``beta``, those there are."""
-        self.gamma = self.beta = None
-        if self.scale:
-            self.gamma = self.add_weight(
-                sizes, self.gamma_initializer, name="gamma", regularizer=self.gamma_regularizer
-            )
-        if self.center:
-            self.beta = self.add_weight(
-                sizes, self.beta_initializer, name="beta", regularizer=self.beta_regularizer
-            )
+        self.gamma = self.add_declared("gamma", sizes) if self.scale else None
+        self.beta = self.add_declared("beta", sizes) if self.center else None
 
 
 class BatchNormalization(_Affine):
@@ -72,38 +70,37 @@ class BatchNormalization(_Affine):
         x = layers.BatchNormalization(momentum=0.9)(uf.Input((8, 8, 16)))
     """
 
+    @checked
     def __init__(
         self,
-        axis: int = -1,
-        momentum: float = 0.99,
-        epsilon: float = 1e-3,
+        axis: Axis = -1,
+        momentum: Fraction = 0.99,
+        epsilon: Amount = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        moving_mean_initializer: Any = "zeros",
-        moving_variance_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        **options: Any,
+        beta_initializer: InitializerLike = "zeros",
+        gamma_initializer: InitializerLike = "ones",
+        moving_mean_initializer: InitializerLike = "zeros",
+        moving_variance_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike = None,
+        gamma_regularizer: RegularizerLike = None,
+        beta_constraint: Constraint = None,
+        gamma_constraint: Constraint = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-            gamma_regularizer, **options,
+            gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
-        self.momentum = number("BatchNormalization", "momentum", momentum, 0, 1)
-        self.moving_mean_initializer = moving_mean_initializer
-        self.moving_variance_initializer = moving_variance_initializer
+        self.momentum = momentum
+        self.declare("moving_mean", moving_mean_initializer)
+        self.declare("moving_variance", moving_variance_initializer)
 
     def build(self, shape: Any) -> None:
         size = (feature_size(shape, self.axis),)
         self.add_affine(size)
-        self.moving_mean = self.add_weight(
-            size, self.moving_mean_initializer, name="moving_mean", trainable=False
-        )
-        self.moving_variance = self.add_weight(
-            size, self.moving_variance_initializer, name="moving_variance", trainable=False
-        )
+        self.moving_mean = self.add_declared("moving_mean", size, trainable=False)
+        self.moving_variance = self.add_declared("moving_variance", size, trainable=False)
 
     def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
         axis = axis_in(self.axis, type_of(x).rank)
@@ -162,24 +159,27 @@ class GroupNormalization(_Affine):
         center, scale: whether there are ``beta`` and ``gamma``.
     """
 
+    @checked
     def __init__(
         self,
-        groups: int = 32,
-        axis: int = -1,
-        epsilon: float = 1e-3,
+        groups: Size | Literal[-1] = 32,
+        axis: Axis = -1,
+        epsilon: Amount = 1e-3,
         center: bool = True,
         scale: bool = True,
-        beta_initializer: Any = "zeros",
-        gamma_initializer: Any = "ones",
-        beta_regularizer: Any = None,
-        gamma_regularizer: Any = None,
-        **options: Any,
+        beta_initializer: InitializerLike = "zeros",
+        gamma_initializer: InitializerLike = "ones",
+        beta_regularizer: RegularizerLike = None,
+        gamma_regularizer: RegularizerLike = None,
+        beta_constraint: Constraint = None,
+        gamma_constraint: Constraint = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
-            gamma_regularizer, **options,
+            gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
-        self.groups = groups if groups == -1 else positive("GroupNormalization", "groups", groups)
+        self.groups = groups
 
     def build(self, shape: Any) -> None:
         size = feature_size(shape, self.axis)
@@ -207,9 +207,10 @@ class RMSNormalization(Layer):
         epsilon: added to the mean square.
     """
 
-    def __init__(self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **options: Any) -> None:
+    @checked
+    def __init__(self, axis: Axes = -1, epsilon: Amount = 1e-6, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.axis, self.epsilon = axis, number("RMSNormalization", "epsilon", epsilon, 0)
+        self.axis, self.epsilon = axis, epsilon
 
     def build(self, shape: Any) -> None:
         sizes = [feature_size(shape, axis) for axis in axes_in(self.axis, len(shape))]

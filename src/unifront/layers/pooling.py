@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Unpack
 
 from unifront import ops
-from unifront.errors import UnknownName
-from unifront.layers.arguments import axes_tuple, check_mask, check_rank, data_format_of
+from unifront.arguments import checked
+from unifront.layers.arguments import DataFormat, LayerOptions, Padding, PerAxis, check_mask, check_rank
 from unifront.layers.layer import Layer
 from unifront.opset.tensor import type_of
 
 
 class _Pooling(Layer):
     rank: int
+    paddings = ("valid", "same")
     pool: Callable[..., Any]
 
+    @checked
     def __init__(
         self,
-        pool_size: int | Sequence[int] = 2,
-        strides: int | Sequence[int] | None = None,
-        padding: str = "valid",
-        data_format: str | None = None,
-        **options: Any,
+        pool_size: PerAxis = 2,
+        strides: PerAxis | None = None,
+        padding: Padding = "valid",
+        data_format: DataFormat = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        kind = type(self).__name__
-        self.pool_size = axes_tuple(kind, "pool_size", pool_size, self.rank)
-        self.strides = self.pool_size if strides is None else axes_tuple(kind, "strides", strides, self.rank)
-        if padding not in ("valid", "same"):
-            raise UnknownName(f"padding of {kind}", padding, ("valid", "same"))
-        self.padding = padding
-        self.data_format = data_format_of(data_format)
+        self.pool_size, self.strides = pool_size, pool_size if strides is None else strides
+        self.padding, self.data_format = padding, data_format
 
     def call(self, x: Any) -> Any:
         check_rank(self, x, self.rank + 2)
@@ -70,10 +67,12 @@ AveragePooling3D = _define("Average", 3, ops.average_pool)
 class _GlobalPooling(Layer):
     rank: int
 
-    def __init__(self, data_format: str | None = None, keepdims: bool = False, **options: Any) -> None:
+    @checked
+    def __init__(
+        self, data_format: DataFormat = None, keepdims: bool = False, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(**options)
-        self.data_format = data_format_of(data_format)
-        self.keepdims = keepdims
+        self.data_format, self.keepdims = data_format, keepdims
 
     @property
     def axes(self) -> tuple[int, ...]:

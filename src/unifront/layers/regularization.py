@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 from unifront import ops
+from unifront.arguments import Amount, Fraction, Share, Size, checked
 from unifront.errors import ShapeError
-from unifront.layers.arguments import data_format_of, number, rate_of
+from unifront.ir.dims import DimExpr
+from unifront.layers.arguments import DataFormat, LayerOptions, Options, Seed
 from unifront.layers.layer import Layer
 from unifront.layers.regularizers import L1L2
 from unifront.opset.tensor import type_of
@@ -26,47 +28,52 @@ class Dropout(Layer):
 
     supports_masking = True
 
+    @checked
     def __init__(
         self,
-        rate: float,
-        noise_shape: Sequence[int | None] | None = None,
-        seed: int | None = None,
-        **options: Any,
+        rate: Share,
+        noise_shape: Sequence[Size | None] | None = None,
+        seed: Seed = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        self.rate = rate_of(type(self).__name__, "rate", rate)
-        self.noise_shape = noise_shape
-        self.seed = seed
+        self.rate, self.noise_shape, self.seed = rate, noise_shape, seed
 
     def noise(self, x: Any) -> tuple[Any, ...] | None:
         """The shape of the draws, or None for that of ``x``."""
         if self.noise_shape is None:
             return None
         shape = type_of(x).shape
-        if len(self.noise_shape) != len(shape):
+        if len(self.noise_shape) != len(shape) or any(
+            n not in (None, 1, size) and not isinstance(size, DimExpr)
+            for n, size in zip(self.noise_shape, shape, strict=True)
+        ):
             raise ShapeError(f"noise_shape {self.noise_shape} does not fit the input, which is {type_of(x)}.")
         return tuple(size if n is None else n for n, size in zip(self.noise_shape, shape, strict=True))
 
     def call(self, x: Any, training: bool = False) -> Any:
+        noise_shape = self.noise(x)  # what does not fit is said of inference too
         if not training or self.rate == 0:
             return x
-        return ops.dropout(x, self.random_key(self.seed), rate=self.rate, noise_shape=self.noise(x))
+        return ops.dropout(x, self.random_key(self.seed), rate=self.rate, noise_shape=noise_shape)
 
 
 class SpatialDropout1D(Dropout):
     """`Dropout` of whole channels of ``[batch, steps, channels]``."""
 
-    def __init__(self, rate: float, seed: int | None = None, **options: Any) -> None:
+    @checked
+    def __init__(self, rate: Share, seed: Seed = None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(rate, noise_shape=(None, 1, None), seed=seed, **options)
 
 
 class SpatialDropout2D(Dropout):
     """`Dropout` of whole channels of ``[batch, height, width, channels]``."""
 
+    @checked
     def __init__(
-        self, rate: float, data_format: str | None = None, seed: int | None = None, **options: Any
+        self, rate: Share, data_format: DataFormat = None, seed: Seed = None, **options: Unpack[LayerOptions]
     ) -> None:
-        first = data_format_of(data_format) == "channels_first"
+        first = data_format == "channels_first"
         super().__init__(
             rate, noise_shape=(None, None, 1, 1) if first else (None, 1, 1, None), seed=seed, **options
         )
@@ -77,9 +84,10 @@ class GaussianNoise(Layer):
 
     supports_masking = True
 
-    def __init__(self, stddev: float, seed: int | None = None, **options: Any) -> None:
+    @checked
+    def __init__(self, stddev: Fraction, seed: Seed = None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
-        self.stddev, self.seed = number("GaussianNoise", "stddev", stddev, 0, 1), seed
+        self.stddev, self.seed = stddev, seed
 
     def call(self, x: Any, training: bool = False) -> Any:
         if not training or not self.stddev:
@@ -95,7 +103,8 @@ class ActivityRegularization(Layer):
 
     supports_masking = True
 
-    def __init__(self, l1: float = 0.0, l2: float = 0.0, **options: Any) -> None:
+    @checked
+    def __init__(self, l1: Amount = 0.0, l2: Amount = 0.0, **options: Unpack[Options]) -> None:
         super().__init__(activity_regularizer=L1L2(l1, l2), **options)
 
     def call(self, x: Any) -> Any:

@@ -4,25 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 from unifront import ops
+from unifront.arguments import Amount, checked, meant
 from unifront.errors import ArgumentError, UnknownName
-from unifront.layers.arguments import number
 
 Regularizer = Callable[[Any], Any]
 
 
+@checked
 @dataclass(frozen=True)
 class L1L2:
     """``l1 * sum(|w|) + l2 * sum(w**2)``."""
 
-    l1: float = 0.0
-    l2: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("l1", "l2"):
-            number("The regularizer", name, getattr(self, name), 0)
+    l1: Amount = 0.0
+    l2: Amount = 0.0
 
     def __call__(self, weight: Any) -> Any:
         penalties = []
@@ -33,12 +30,14 @@ class L1L2:
         return ops.add(*penalties) if len(penalties) == 2 else penalties[0] if penalties else 0.0
 
 
-def L1(l1: float = 0.01) -> L1L2:  # Keras's class names
+@checked
+def L1(l1: Amount = 0.01) -> L1L2:  # Keras's class names
     """``l1 * sum(|w|)``."""
     return L1L2(l1=l1)
 
 
-def L2(l2: float = 0.01) -> L1L2:  # Keras's class names
+@checked
+def L2(l2: Amount = 0.01) -> L1L2:  # Keras's class names
     """``l2 * sum(w**2)``."""
     return L1L2(l2=l2)
 
@@ -60,10 +59,14 @@ def get(regularizer: Any) -> Regularizer | None:
     """
     if any(regularizer is made for made in NAMES.values()):
         return cast("Callable[[], Regularizer]", regularizer)()
-    if regularizer is None or callable(regularizer):
+    if regularizer is None or (callable(regularizer) and not isinstance(regularizer, type)):
         return regularizer
     if isinstance(regularizer, str) and regularizer in NAMES:
         return NAMES[regularizer]()
     if isinstance(regularizer, str):
         raise UnknownName("regularizer", regularizer, NAMES)
     raise ArgumentError(f"A regularizer is a name or a callable, not {regularizer!r}.")
+
+
+RegularizerLike = Annotated[Any, meant(get)]
+"""What `get` takes."""

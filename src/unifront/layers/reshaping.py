@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal, Unpack
 
 from unifront import ops
-from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.layers.arguments import axes_tuple, check_rank, data_format_of
+from unifront.arguments import LARGEST, Check, Wrong, checked
+from unifront.errors import ShapeError
+from unifront.layers.arguments import DataFormat, LayerOptions, PerAxis, check_rank
 from unifront.layers.layer import Layer
-from unifront.opset.rules import show
+from unifront.opset.rules import is_whole, show
+
+
+def _pairs(given: Any, owner: Any) -> tuple[tuple[int, int], ...]:
+    """The two sizes at each spatial axis."""
+    one = tuple(given) if isinstance(given, list | tuple) else (given,) * owner.rank
+    if owner.rank == 1 and len(one) == 2 and not any(isinstance(size, list | tuple) for size in one):
+        one = (one,)  # (before, after)
+    pairs = tuple(tuple(side) if isinstance(side, list | tuple) else (side, side) for side in one)
+    fits = len(pairs) == owner.rank and all(len(pair) == 2 for pair in pairs)
+    if not fits or any(not is_whole(size) or not 0 <= size <= LARGEST for pair in pairs for size in pair):
+        raise Wrong(f"an int >= 0, or one int or pair for each of {owner.rank} axes")
+    return pairs
+
+
+Border = Annotated[Any, Check(_pairs)]
+"""Sizes before and after each spatial axis: an int, or an int or a pair for each."""
 
 
 class _Border(Layer):
     rank: int
 
-    def __init__(self, data_format: str | None, **options: Any) -> None:
+    def __init__(self, data_format: Any, **options: Any) -> None:
         super().__init__(**options)
-        self.data_format = data_format_of(data_format)
-
-    def pairs(self, name: str, given: Any) -> tuple[tuple[int, int], ...]:
-        """The two sizes at each axis meant by the argument ``name``."""
-        one = tuple(given) if isinstance(given, Sequence) else (given,) * self.rank
-        if self.rank == 1 and len(one) == 2 and not any(isinstance(size, Sequence) for size in one):
-            one = (one,)  # (before, after)
-        pairs = tuple(tuple(side) if isinstance(side, Sequence) else (side, side) for side in one)
-        fits = len(pairs) == self.rank and all(len(pair) == 2 for pair in pairs)
-        if not fits or any(not isinstance(size, int) or size < 0 for pair in pairs for size in pair):
-            raise ArgumentError(
-                f"{type(self).__name__}: {name} is an int >= 0, or one int or pair for each of "
-                f"{self.rank} axes; given was {given!r}."
-            )
-        return pairs
+        self.data_format = data_format
 
     def everywhere(self, pairs: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
         """The pairs of all axes, those of batch and channels zero."""
@@ -40,9 +42,12 @@ class _Border(Layer):
 
 
 class _ZeroPadding(_Border):
-    def __init__(self, padding: Any = 1, data_format: str | None = None, **options: Any) -> None:
+    @checked
+    def __init__(
+        self, padding: Border = 1, data_format: DataFormat = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(data_format, **options)
-        self.padding = self.pairs("padding", padding)
+        self.padding = padding
 
     def call(self, x: Any) -> Any:
         check_rank(self, x, self.rank + 2)
@@ -83,9 +88,12 @@ class ZeroPadding3D(_ZeroPadding):
 
 
 class _Cropping(_Border):
-    def __init__(self, cropping: Any = 0, data_format: str | None = None, **options: Any) -> None:
+    @checked
+    def __init__(
+        self, cropping: Border = 0, data_format: DataFormat = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(data_format, **options)
-        self.cropping = self.pairs("cropping", cropping)
+        self.cropping = cropping
 
     def build(self, shape: Any) -> None:
         for axis, (size, pair) in enumerate(zip(shape, self.everywhere(self.cropping), strict=False)):
@@ -110,7 +118,10 @@ class Cropping1D(_Cropping):
 
     rank = 1
 
-    def __init__(self, cropping: Any = (1, 1), data_format: str | None = None, **options: Any) -> None:
+    @checked
+    def __init__(
+        self, cropping: Border = (1, 1), data_format: DataFormat = None, **options: Unpack[LayerOptions]
+    ) -> None:
         super().__init__(cropping, data_format, **options)
 
 
@@ -128,10 +139,9 @@ class Cropping2D(_Cropping):
 class _UpSampling(Layer):
     rank: int
 
-    def __init__(self, size: int | Sequence[int], data_format: str | None = None, **options: Any) -> None:
+    def __init__(self, size: Any, data_format: Any = None, **options: Any) -> None:
         super().__init__(**options)
-        self.size = axes_tuple(type(self).__name__, "size", size, self.rank)
-        self.data_format = data_format_of(data_format)
+        self.size, self.data_format = size, data_format
 
     def call(self, x: Any) -> Any:
         check_rank(self, x, self.rank + 2)
@@ -146,7 +156,8 @@ class UpSampling1D(_UpSampling):
 
     rank = 1
 
-    def __init__(self, size: int = 2, **options: Any) -> None:
+    @checked
+    def __init__(self, size: PerAxis = 2, **options: Unpack[LayerOptions]) -> None:
         super().__init__(size, **options)
 
 
@@ -161,13 +172,12 @@ class UpSampling2D(_UpSampling):
 
     rank = 2
 
+    @checked
     def __init__(
         self,
-        size: int | Sequence[int] = (2, 2),
-        data_format: str | None = None,
-        interpolation: str = "nearest",
-        **options: Any,
+        size: PerAxis = (2, 2),
+        data_format: DataFormat = None,
+        interpolation: Literal["nearest"] = "nearest",
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(size, data_format, **options)
-        if interpolation != "nearest":
-            raise UnknownName("interpolation of UpSampling2D", interpolation, ["nearest"])

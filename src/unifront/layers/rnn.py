@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, Literal, Unpack
 
 import numpy as np
 
 from unifront import ops, tree
+from unifront.arguments import Default, Share, Size, checked
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, ShapeError
-from unifront.layers import activations, initializers
-from unifront.layers.arguments import check_mask, positive, rate_of
+from unifront.layers import activations
+from unifront.layers.activations import ActivationLike
+from unifront.layers.arguments import Constraint, Options, Seed, check_mask
+from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer, feature_size
+from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.tensor import type_of
 
 States = tuple[Any, ...]
+
+
+class RecurrentOptions(Options, total=False):
+    """The keywords of recurrent layers that Keras does not name in their signatures."""
+
+    zero_output_for_mask: Annotated[bool, Default(False)]
 
 
 class Recurrent(Layer):
@@ -29,48 +39,25 @@ class Recurrent(Layer):
     fused_activations: tuple[tuple[str | None, ...], ...]
 
     def __init__(
-        self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
-        kernel_regularizer: Any = None,
-        recurrent_regularizer: Any = None,
-        bias_regularizer: Any = None,
-        dropout: float = 0.0,
-        recurrent_dropout: float = 0.0,
-        *,
-        seed: int | None = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        zero_output_for_mask: bool = False,
-        **options: Any,
-    ) -> None:
+        self, units: int, activation: Any, recurrent_activation: Any, use_bias: bool, *, dropout: float,
+        recurrent_dropout: float, seed: int | None, return_sequences: bool, return_state: bool,
+        go_backwards: bool, stateful: bool, unroll: bool, zero_output_for_mask: bool = False, **options: Any,
+    ) -> None:  # fmt: skip
         super().__init__(**options)
-        kind = type(self).__name__
-        self.units = positive(kind, "units", units)
-        self.is_fused = (activation, recurrent_activation) in self.fused_activations and not recurrent_dropout
-        self.activation_name: Any = activation if self.is_fused else None
-        self.activation = activations.get(activation)
-        self.recurrent_activation = activations.get(recurrent_activation)
-        self.use_bias = use_bias
-        self._initializers = (kernel_initializer, recurrent_initializer, bias_initializer)
-        self._regularizers = (kernel_regularizer, recurrent_regularizer, bias_regularizer)
-        self.dropout = rate_of(kind, "dropout", dropout)
-        self.recurrent_dropout = rate_of(kind, "recurrent_dropout", recurrent_dropout)
-        self.seed = seed
+        inner = None if recurrent_activation is None else activations.name_of(recurrent_activation)
+        named = (activations.name_of(activation), inner)
+        self.is_fused = named in self.fused_activations and not recurrent_dropout
+        self.activation_name: Any = named[0] if self.is_fused else None
+        self.units, self.use_bias, self.seed = units, use_bias, seed
+        self.activation, self.recurrent_activation = activation, recurrent_activation
+        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
         self.return_sequences, self.return_state = return_sequences, return_state
         self.go_backwards, self.zero_output_for_mask = go_backwards, zero_output_for_mask
         self.keeps_positions = False
         if stateful:
             raise ArgumentError(
-                f"{kind}: stateful=True is not supported; pass initial_state and use return_state=True."
+                f"{type(self).__name__}: stateful=True is not supported; pass initial_state and use "
+                "return_state=True."
             )
 
     def bias_shape(self) -> tuple[int, ...]:
@@ -84,16 +71,9 @@ class Recurrent(Layer):
             )
         size = feature_size(shape)
         width = self.gates * self.units
-        kernel, recurrent, bias = self._initializers
-        self.kernel = self.add_weight((size, width), kernel, name="kernel", regularizer=self._regularizers[0])
-        self.recurrent_kernel = self.add_weight(
-            (self.units, width), recurrent, name="recurrent_kernel", regularizer=self._regularizers[1]
-        )
-        self.bias: Any = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                self.bias_shape(), bias, name="bias", regularizer=self._regularizers[2]
-            )
+        self.kernel = self.add_declared("kernel", (size, width))
+        self.recurrent_kernel = self.add_declared("recurrent", (self.units, width), called="recurrent_kernel")
+        self.bias: Any = self.add_declared("bias", self.bias_shape()) if self.use_bias else None
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
         """``(sequence, *states)`` by the fused operation. Overridden."""
@@ -203,10 +183,41 @@ class SimpleRNN(Recurrent):
     gates = 1
     fused_activations = (("tanh", None), ("relu", None))
 
+    @checked
     def __init__(
-        self, units: int, activation: Any = "tanh", use_bias: bool = True, *args: Any, **options: Any
+        self,
+        units: Size,
+        activation: ActivationLike = "tanh",
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        dropout: Share = 0.0,
+        recurrent_dropout: Share = 0.0,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        seed: Seed = None,
+        **options: Unpack[RecurrentOptions],
     ) -> None:
-        super().__init__(units, activation, None, use_bias, *args, **options)
+        super().__init__(
+            units, activation, None, use_bias, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, return_sequences=return_sequences,
+            return_state=return_state, go_backwards=go_backwards, stateful=stateful, unroll=unroll,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+        self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.declare("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
+        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
         found: tuple[Any, ...] = ops.simple_rnn(
@@ -240,31 +251,45 @@ class LSTM(Recurrent):
     state_names = ("h", "c")
     fused_activations = (("tanh", "sigmoid"),)
 
+    @checked
     def __init__(
         self,
-        units: int,
-        activation: Any = "tanh",
-        recurrent_activation: Any = "sigmoid",
+        units: Size,
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
         use_bias: bool = True,
-        kernel_initializer: Any = "glorot_uniform",
-        recurrent_initializer: Any = "orthogonal",
-        bias_initializer: Any = "zeros",
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
         unit_forget_bias: bool = True,
-        *,
-        use_cudnn: bool | str = "auto",
-        **options: Any,
+        kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        dropout: Share = 0.0,
+        recurrent_dropout: Share = 0.0,
+        seed: Seed = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        use_cudnn: bool | Literal["auto"] = "auto",
+        **options: Unpack[RecurrentOptions],
     ) -> None:
-        bias = _ForgetBias(initializers.get(bias_initializer)) if unit_forget_bias else bias_initializer
         super().__init__(
-            units,
-            activation,
-            recurrent_activation,
-            use_bias,
-            kernel_initializer,
-            recurrent_initializer,
-            bias,
-            **options,
-        )
+            units, activation, recurrent_activation, use_bias, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, return_sequences=return_sequences,
+            return_state=return_state, go_backwards=go_backwards, stateful=stateful, unroll=unroll,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+        self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.declare("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
+        bias = _ForgetBias(bias_initializer) if unit_forget_bias else bias_initializer
+        self.declare("bias", bias, bias_regularizer, bias_constraint)
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
         h, c = states
@@ -299,10 +324,44 @@ class GRU(Recurrent):
     gates = 3
     fused_activations = (("tanh", "sigmoid"),)
 
+    @checked
     def __init__(
-        self, units: int, *args: Any, reset_after: bool = True, use_cudnn: bool | str = "auto", **options: Any
+        self,
+        units: Size,
+        activation: ActivationLike = "tanh",
+        recurrent_activation: ActivationLike = "sigmoid",
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        recurrent_initializer: InitializerLike = "orthogonal",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        recurrent_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        kernel_constraint: Constraint = None,
+        recurrent_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        dropout: Share = 0.0,
+        recurrent_dropout: Share = 0.0,
+        seed: Seed = None,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        reset_after: bool = True,
+        use_cudnn: bool | Literal["auto"] = "auto",
+        **options: Unpack[RecurrentOptions],
     ) -> None:
-        super().__init__(units, *args, **options)
+        super().__init__(
+            units, activation, recurrent_activation, use_bias, dropout=dropout,
+            recurrent_dropout=recurrent_dropout, seed=seed, return_sequences=return_sequences,
+            return_state=return_state, go_backwards=go_backwards, stateful=stateful, unroll=unroll,
+            activity_regularizer=activity_regularizer, **options,
+        )  # fmt: skip
+        self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
+        self.declare("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
+        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.reset_after = reset_after
 
     def bias_shape(self) -> tuple[int, ...]:

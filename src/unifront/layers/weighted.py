@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
 import numpy as np
 
-from unifront.dtypes import DType, DTypeLike, dtype_of
-from unifront.errors import ArgumentError, NotBuiltError, ShapeError, locate
+from unifront.arguments import anything, checked, shown
+from unifront.dtypes import DType, dtype_of
+from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnifrontError, locate
 from unifront.layers import initializers, regularizers
+from unifront.layers.arguments import DTypeName
 from unifront.opset.tensor import current_path
 from unifront.trace import current_seed, is_trainable
 from unifront.weights import Variable
@@ -33,15 +35,16 @@ class Weighted:
 
         def layers_below(self) -> Iterator[Any]: ...
 
+    @checked
     def add_weight(
         self,
-        shape: Sequence[int],
-        initializer: Any = "glorot_uniform",
+        shape: Annotated[Sequence[int], anything],
+        initializer: initializers.InitializerLike = "glorot_uniform",
         *,
         name: str | None = None,
-        dtype: DTypeLike | None = None,
+        dtype: DTypeName = None,
         trainable: bool = True,
-        regularizer: Any = None,
+        regularizer: regularizers.RegularizerLike = None,
     ) -> Variable:
         """A new weight of this layer, called ``path/of/layer/name``.
 
@@ -55,14 +58,17 @@ class Weighted:
         called = name or f"weight_{len(self._weights)}"
         if "/" in called or any(weight.name == called for weight in self._weights):
             raise ArgumentError(f"A weight's name is its layer's own, and without '/'; {called!r} was given.")
-        if not isinstance(shape, Sequence) or any(isinstance(n, int | np.integer) and n < 0 for n in shape):
+        if (
+            not isinstance(shape, Sequence)
+            or isinstance(shape, str | bytes)
+            or any(isinstance(n, int | np.integer) and n < 0 for n in shape)
+        ):
             raise ShapeError(f"The shape of the weight {called!r} is a tuple of sizes, not {shape!r}.")
         if any(not isinstance(size, int | np.integer) for size in shape):
             raise NotBuiltError(
                 f"The weight {called!r} would have the shape {tuple(shape)}, of which a size is not known; "
                 "give Input a fixed size there."
             )
-        draw = initializers.get(initializer)
         seed = current_seed()
         chosen = dtype_of(dtype) if dtype is not None else self.dtype
         path = _joined(current_path(), called)
@@ -70,19 +76,41 @@ class Weighted:
         def initial() -> np.ndarray:
             rng = np.random.default_rng([seed, crc32(variable.path.encode())])
             try:
-                return np.asarray(draw(tuple(int(size) for size in shape), chosen, rng))
+                return np.asarray(initializer(tuple(int(size) for size in shape), chosen, rng))
+            except MemoryError:
+                raise ArgumentError(
+                    f"The weight {variable.path!r} of the shape {tuple(shape)} needs "
+                    f"{np.prod(variable.shape, dtype=float) * chosen.bits / 8e9:.3g} GB, which is not to be had."
+                ) from None
             except Exception as error:
                 locate(error, variable.path)
+                if isinstance(error, UnifrontError):
+                    error.operation = ""  # it is not the fault of the operation that asks for the value
                 raise
 
         variable = Variable(
             path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable,
-            regularizer=regularizers.get(regularizer),
+            regularizer=regularizer,
         )  # fmt: skip
         variable.owners = (self,)
         self._weights.append(variable)
         vars(self)["_nameless"] = variable if name is None else None
         return variable
+
+    def declare(self, name: str, initializer: Any, regularizer: Any = None, constraint: Any = None) -> None:
+        """Keep what a constructor was given for a weight as ``NAME_initializer`` …; see `add_declared`."""
+        given = {"initializer": initializer, "regularizer": regularizer, "constraint": constraint}
+        for what, value in given.items():
+            setattr(self, f"{name}_{what}", value)
+
+    def add_declared(
+        self, name: str, shape: Sequence[int], *, called: str | None = None, trainable: bool = True
+    ) -> Variable:
+        """`add_weight` with what `declare` has kept for ``name``; the weight is ``called`` so if not the same."""
+        return self.add_weight(
+            shape, vars(self)[f"{name}_initializer"], name=called or name, trainable=trainable,
+            regularizer=vars(self)[f"{name}_regularizer"],
+        )  # fmt: skip
 
     @property
     def weights(self) -> list[Variable]:
@@ -128,6 +156,8 @@ class Weighted:
         `NotBuiltError` before the weights are made. Then no weight is changed.
         """
         weights = self._made_weights()
+        if not isinstance(values, list | tuple):
+            raise ArgumentError(f"{self.name}: values is a list of arrays, not {shown(values)}.")
         if len(values) != len(weights):
             raise ArgumentError(f"{self.name} has {len(weights)} weights; {len(values)} values were given.")
         checked = [weight.checked(value) for weight, value in zip(weights, values, strict=True)]

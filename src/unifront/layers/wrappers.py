@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal, Unpack
 
 from unifront import ops, tree
-from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.arguments import checked, only
+from unifront.errors import ArgumentError, ShapeError
+from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer, parameters
 from unifront.layers.rnn import Recurrent
 from unifront.opset.tensor import type_of
@@ -30,19 +32,19 @@ class Bidirectional(Layer):
         "ave": lambda a, b: ops.multiply(ops.add(a, b), 0.5),
     }
 
+    @checked
     def __init__(
         self,
-        layer: Recurrent,
-        merge_mode: str | None = "concat",
-        backward_layer: Recurrent | None = None,
-        **options: Any,
+        layer: Any,
+        merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat",
+        weights: Annotated[Any, only(None)] = None,
+        backward_layer: Any = None,
+        **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         for one in (layer,) if backward_layer is None else (layer, backward_layer):
             if not isinstance(one, Recurrent) or one.built:
                 raise ArgumentError(f"Bidirectional takes a new SimpleRNN, LSTM or GRU, not {one!r}.")
-        if merge_mode is not None and merge_mode not in self.merges:
-            raise UnknownName("merge_mode", merge_mode, [*self.merges, None])
         self.merge_mode = merge_mode
         own = layer.name
         forward, backward = copy.deepcopy(layer), copy.deepcopy(backward_layer or layer)
@@ -83,7 +85,8 @@ class TimeDistributed(Layer):
 
     supports_masking = True
 
-    def __init__(self, layer: Layer, **options: Any) -> None:
+    @checked
+    def __init__(self, layer: Any, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         if not isinstance(layer, Layer):
             raise ArgumentError(f"TimeDistributed takes a layer, not {layer!r}.")

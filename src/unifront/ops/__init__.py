@@ -78,8 +78,7 @@ from unifront.opset.elementwise import tan as tan
 from unifront.opset.elementwise import tanh as tanh
 from unifront.opset.elementwise import where as where
 from unifront.opset.gradient import all_reduce as all_reduce
-from unifront.opset.gradient import eager_gradient as eager_gradient
-from unifront.opset.gradient import traced_gradient as traced_gradient
+from unifront.opset.gradient import single as single
 from unifront.opset.index import argsort as argsort
 from unifront.opset.index import embedding as embedding
 from unifront.opset.index import one_hot as one_hot
@@ -104,7 +103,6 @@ from unifront.opset.norm import layer_norm as layer_norm
 from unifront.opset.norm import rms_norm as rms_norm
 from unifront.opset.optimize import adagrad_update as adagrad_update
 from unifront.opset.optimize import adam_update as adam_update
-from unifront.opset.optimize import columns as columns
 from unifront.opset.optimize import lion_update as lion_update
 from unifront.opset.optimize import momentum_update as momentum_update
 from unifront.opset.optimize import rmsprop_update as rmsprop_update
@@ -178,7 +176,6 @@ __all__ = [
     "cast",
     "ceil",
     "clip",
-    "columns",
     "concatenate",
     "cond",
     "conv",
@@ -190,7 +187,6 @@ __all__ = [
     "divide",
     "dot",
     "dropout",
-    "eager_gradient",
     "einsum",
     "elu",
     "embedding",
@@ -272,6 +268,7 @@ __all__ = [
     "silu",
     "simple_rnn",
     "sin",
+    "single",
     "slice",
     "softmax",
     "softmax_cross_entropy",
@@ -296,7 +293,6 @@ __all__ = [
     "tensordot",
     "tile",
     "top_k",
-    "traced_gradient",
     "transpose",
     "undefine",
     "unique",

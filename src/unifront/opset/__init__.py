@@ -5,10 +5,15 @@ Users find the functions in `unifront.ops`, which `python -m unifront.opset` wri
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
+import typing
 from collections.abc import Callable
 from typing import Any
 
+from unifront.arguments import Check, Wrong, check_of, misfit, sequence, shown
+from unifront.errors import ArgumentError, DTypeError, UnifrontError
 from unifront.ir.facts import Facts
 from unifront.opset.spec import OPS, OpSpec, Sample
 
@@ -18,6 +23,87 @@ FAMILIES = (
 )  # fmt: skip
 
 __all__ = ["FAMILIES", "OPS", "Facts", "OpSpec", "Sample", "public_functions"]
+
+
+BODIES = ("cond", "scan", "while_loop", "with_mask")
+"""Operations that run functions of the user's, in which other operations may fail."""
+
+
+NO_OPERATIONS = ("columns", "eager_gradient", "traced_gradient")
+"""Functions of the families that are for other modules of ours, not for users."""
+
+
+def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """A public function whose arguments are checked by their annotations, and whose errors name it.
+
+    Unlike `unifront.arguments.checked` it looks only at what is given, and lets it as it is: operations are
+    called often.
+    """
+    signature = inspect.signature(function)
+    places = dict(enumerate(signature.parameters))
+
+    @functools.cache
+    def checks() -> dict[str, Check]:
+        hints = typing.get_type_hints(function, include_extras=True)
+        found = {one: _check(hint) for one, hint in hints.items() if one != "return"}
+        variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return {
+            one: check
+            for one, check in found.items()
+            if check is not None and signature.parameters[one].kind not in variadic
+        }
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        known = checks()
+        given = {places[i]: value for i, value in enumerate(args) if i in places}
+        for one, value in (*given.items(), *kwargs.items()):
+            if one in known:
+                try:
+                    known[one].convert(value, function)
+                except Wrong as wrong:
+                    what = str(wrong).replace("a DimExpr", "a named dimension")
+                    raise ArgumentError(f"{name}: {one} is {what}, not {shown(value)}.") from None
+                except UnifrontError as error:
+                    error.of(name)
+                    raise
+        try:
+            return function(*args, **kwargs)
+        except UnifrontError as error:
+            error.of(name, again=name not in BODIES)
+            raise
+        except TypeError as error:
+            if (
+                error.__traceback__ is not None and error.__traceback__.tb_next is None
+            ):  # the call did not fit
+                raise misfit(name, signature, kwargs, error) from None
+            raise
+
+    return wrapped
+
+
+def _tensor(value: Any, owner: Any) -> Any:
+    if not hasattr(value, "dtype") and not isinstance(value, int | float | list | tuple):
+        raise DTypeError(f"Operations take tensors, arrays and numbers, not {shown(value)}.")
+    return value
+
+
+def _tensors(value: Any, owner: Any) -> Any:
+    if not hasattr(value, "dtype"):  # an array is unpacked
+        sequence(Check(_tensor)).convert(value, owner)
+    return value
+
+
+def _check(hint: Any) -> Check | None:
+    from unifront.opset.elementwise import TensorLike
+
+    if hint == TensorLike:
+        return Check(_tensor)
+    if hint == TensorLike | None:
+        return Check(lambda value, owner: value if value is None else _tensor(value, owner))
+    if typing.get_args(hint)[:1] == (TensorLike,):
+        return Check(_tensors)
+    return check_of(hint)
 
 
 def public_functions(family: str) -> dict[str, Callable[..., Any]]:
@@ -30,9 +116,13 @@ def public_functions(family: str) -> dict[str, Callable[..., Any]]:
         and getattr(value, "__module__", None) == module.__name__
         and not isinstance(value, type)
         and not name.startswith("_")
+        and name not in NO_OPERATIONS
     }
 
 
 for _family in FAMILIES:
     importlib.import_module(f"unifront.opset.{_family}")
+for _family in FAMILIES:
+    for _name, _function in public_functions(_family).items():
+        setattr(importlib.import_module(f"unifront.opset.{_family}"), _name, _guarded(_name, _function))
 importlib.import_module("unifront.opset.operators")

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.arguments import Count
 from unifront.dtypes import bool_, float64
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
@@ -281,7 +282,7 @@ def cond(pred: TensorLike, true_fn: Function, false_fn: Function, *operands: Any
 
 
 def while_loop(
-    cond: Function, body: Function, loop_vars: Sequence[Any], maximum_iterations: int | None = None
+    cond: Function, body: Function, loop_vars: Sequence[Any], maximum_iterations: Count | None = None
 ) -> Any:
     """``loop_vars = body(*loop_vars)`` as long as ``cond(*loop_vars)`` (Keras ops.while_loop; ONNX Loop).
 
@@ -293,6 +294,8 @@ def while_loop(
 
     JAX has no gradient of it; `scan` has one everywhere.
     """
+    if not isinstance(loop_vars, list | tuple):
+        raise ArgumentError(f"while_loop: loop_vars is a list or tuple, not {loop_vars!r}.")
     leaves = tensor_leaves(list(loop_vars))
     if _is_symbolic(leaves):
         return record(while_loop, cond, body, loop_vars, maximum_iterations)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.arguments import LARGEST
 from unifront.dtypes import DTypeLike, bool_, dtype_of, floatx
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
@@ -134,7 +135,7 @@ def ones(
 def full_like(x: TensorLike, fill_value: Number, dtype: DTypeLike | None = None) -> Any:
     """A tensor of the shape and dtype of ``x`` (unless ``dtype`` is given), filled (NumPy full_like)."""
     type_ = type_of(x)
-    return full(type_.shape, fill_value, dtype or type_.dtype, like=x)
+    return full(type_.shape, fill_value, type_.dtype if dtype is None else dtype, like=x)
 
 
 def zeros_like(x: TensorLike, dtype: DTypeLike | None = None) -> Any:
@@ -190,6 +191,9 @@ def arange(
     floats = any(isinstance(number, float) for number in (first, last, step))
     kind = dtype_of(dtype) if dtype is not None else floatx() if floats else dtype_of("int32")
     if not isinstance(first, DimExpr) and not isinstance(last, DimExpr):
+        length = (last - first) / step
+        if not np.isfinite(length) or length > LARGEST:
+            raise ArgumentError(f"arange: from {first} to {last} by {step} are too many numbers.")
         return np.arange(first, last, step).astype(kind.numpy)
     if floats or not isinstance(step, int) or step < 1:
         raise ArgumentError(

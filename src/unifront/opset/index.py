@@ -58,9 +58,16 @@ def _take_samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield Sample((rng.normal(size=(3, 2)), np.array([2, 2], "int64")), {"axis": 0})
 
 
+def _take(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
+    try:
+        return np.take(x, indices, axis)
+    except IndexError as error:
+        raise ShapeError(f"take: {error}.") from None
+
+
 TAKE = register(
     OpSpec(
-        "take", _take_rule, lambda x, indices, axis: np.take(x, indices, axis), _take_samples,
+        "take", _take_rule, _take, _take_samples,
         "NumPy take; ONNX Gather", {"axis": int},
         facts=facts.moving(None),
     )

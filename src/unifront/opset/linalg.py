@@ -214,6 +214,10 @@ def tensordot(x: TensorLike, y: TensorLike, axes: int | Sequence[Sequence[int]] 
     ranks = type_of(x).rank, type_of(y).rank
     if isinstance(axes, int):
         axes = range(ranks[0] - axes, ranks[0]), range(axes)
+    if len(axes) != 2:
+        raise ShapeError(
+            f"tensordot: axes is a number of axes, or the axes of x and those of y, not {axes!r}."
+        )
     first, second = ([axis_in(axis, rank) for axis in own] for own, rank in zip(axes, ranks, strict=True))
     if len(first) != len(second):
         raise ShapeError(f"tensordot pairs axes of x with axes of y; given were {first} and {second}.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.arguments import Amount
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
 from unifront.ir.types import Shape, TensorType
@@ -132,7 +133,7 @@ def batch_norm(
     beta: TensorLike | None = None,
     *,
     axis: int = -1,
-    epsilon: float = 1e-3,
+    epsilon: Amount = 1e-3,
 ) -> Any:
     """``(x - mean) / sqrt(variance + epsilon) * gamma + beta``, the statistics given (Ioffe and Szegedy 2015).
 
@@ -209,7 +210,7 @@ def batch_norm_training(
     beta: TensorLike | None = None,
     *,
     axis: int = -1,
-    epsilon: float = 1e-3,
+    epsilon: Amount = 1e-3,
 ) -> tuple[Any, Any, Any]:
     """`batch_norm` with the statistics of ``x`` itself over all axes but ``axis``.
 
@@ -285,7 +286,7 @@ def layer_norm(
     beta: TensorLike | None = None,
     *,
     axis: int | Sequence[int] = -1,
-    epsilon: float = 1e-3,
+    epsilon: Amount = 1e-3,
 ) -> Any:
     """``x`` with its mean and variance over ``axis`` taken to 0 and 1, times ``gamma`` plus ``beta``.
 
@@ -402,7 +403,7 @@ def group_norm(
     *,
     groups: int = 32,
     axis: int = -1,
-    epsilon: float = 1e-3,
+    epsilon: Amount = 1e-3,
 ) -> Any:
     """`layer_norm` over each of ``groups`` equal parts of the channels on ``axis`` (Wu and He 2018)."""
     position = axis_in(axis, type_of(x).rank)

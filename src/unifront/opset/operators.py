@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from unifront.errors import ArgumentError
 from unifront.opset import elementwise, linalg, slicing
 from unifront.opset.tensor import Tensor, update, updated_in_graph
 from unifront.weights import Variable
@@ -48,6 +49,70 @@ def _forward(function: Function) -> Function:
         return function(*operands)
 
     return method
+
+
+UFUNCS: dict[str, Function] = {
+    "add": elementwise.add,
+    "subtract": elementwise.subtract,
+    "multiply": elementwise.multiply,
+    "divide": elementwise.divide,
+    "floor_divide": elementwise.floor_divide,
+    "remainder": elementwise.remainder,
+    "power": elementwise.power,
+    "matmul": linalg.matmul,
+    "less": elementwise.less,
+    "less_equal": elementwise.less_equal,
+    "greater": elementwise.greater,
+    "greater_equal": elementwise.greater_equal,
+}
+"""What NumPy's own operators become, as in ``array + tensor``."""
+
+
+def _refusal(function: Any, framework: str) -> ArgumentError:
+    """The error of a framework's function that is called with a symbolic tensor."""
+    from unifront.opset import FAMILIES, public_functions
+
+    name = getattr(function, "__name__", "")
+    use = (
+        f"uf.ops.{name}"
+        if any(name in public_functions(one) for one in FAMILIES)
+        else "its like in uf.ops, such as uf.ops.exp"
+    )
+    called = f"{framework}.{name}" if name else f"A function of {framework}"
+    return ArgumentError(f"{called} does not take symbolic tensors, which have no values yet; use {use}.")
+
+
+def _array_ufunc(self: Tensor, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+    """NumPy's protocol: ``array + tensor`` is the tensor's, and other functions are refused."""
+    if method == "__call__" and not options and ufunc.__name__ in UFUNCS:
+        return UFUNCS[ufunc.__name__](*operands)
+    raise _refusal(ufunc, "numpy")
+
+
+def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+    raise _refusal(function, "numpy")
+
+
+def _torch_function(cls: type, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    raise _refusal(function, "torch")
+
+
+def _converter(framework: str) -> Function:
+    def convert(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        raise _refusal(None, framework)
+
+    return convert
+
+
+for _attribute, _protocol in {
+    "__array_ufunc__": _array_ufunc,
+    "__array_function__": _array_function,
+    "__torch_function__": classmethod(_torch_function),
+    "__array__": _converter("numpy"),
+    "__jax_array__": property(_converter("jax.numpy")),  # JAX asks for it before it complains of the type
+    "__tf_tensor__": _converter("tensorflow"),
+}.items():
+    setattr(Tensor, _attribute, _protocol)
 
 
 for _class in (Tensor, Variable):

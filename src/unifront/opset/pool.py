@@ -120,7 +120,7 @@ def _pooling(
         rank = spatial_rank(type_of(x), name)
         window = per_axis(pool_size, rank, "pool_size")
         steps = window if strides is None else per_axis(strides, rank, "strides")
-        if padding == "causal":
+        if isinstance(padding, str) and padding == "causal":
             raise ArgumentError(
                 f"{name} has no padding 'causal'; use 'valid', 'same' or pairs (before, after)."
             )

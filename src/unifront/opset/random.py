@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.arguments import Amount, Fraction, Real
 from unifront.backends import HostKey
 from unifront.dtypes import DTypeLike, dtype_of, key
 from unifront.errors import ArgumentError, DTypeError, ShapeError
@@ -125,8 +126,8 @@ RANDOM_NORMAL = register(
 def random_uniform(
     key: TensorLike,
     shape: Dim | Sequence[Dim],
-    minimum: float = 0.0,
-    maximum: float = 1.0,
+    minimum: Real = 0.0,
+    maximum: Real = 1.0,
     dtype: DTypeLike = "float32",
     *,
     like: TensorLike | None = None,
@@ -135,6 +136,8 @@ def random_uniform(
 
     ``like``, any tensor, says on which device they shall be; else they are on the backend's first.
     """
+    if maximum < minimum:
+        raise ArgumentError(f"random_uniform: maximum is at least minimum, {minimum}, not {maximum}.")
     return bind(
         RANDOM_UNIFORM, key, like, shape=dims_in(shape), minimum=float(minimum), maximum=float(maximum),
         dtype=dtype_of(dtype).name,
@@ -144,8 +147,8 @@ def random_uniform(
 def random_normal(
     key: TensorLike,
     shape: Dim | Sequence[Dim],
-    mean: float = 0.0,
-    stddev: float = 1.0,
+    mean: Real = 0.0,
+    stddev: Amount = 1.0,
     dtype: DTypeLike = "float32",
     *,
     like: TensorLike | None = None,
@@ -158,7 +161,11 @@ def random_normal(
 
 
 def random_bernoulli(
-    key: TensorLike, shape: Dim | Sequence[Dim], probability: float = 0.5, *, like: TensorLike | None = None
+    key: TensorLike,
+    shape: Dim | Sequence[Dim],
+    probability: Fraction = 0.5,
+    *,
+    like: TensorLike | None = None,
 ) -> Any:
     """Booleans, each true with ``probability``; ``like`` as in `random_uniform`."""
     return less(random_uniform(key, shape, like=like), float(probability))

@@ -7,6 +7,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from unifront.arguments import LARGEST
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, at_least, at_most, minimum
@@ -65,6 +66,8 @@ def whole(value: int, what: str, least: int = 0) -> int:
     """``value`` as a Python int of at least ``least``; `ArgumentError` naming ``what`` for anything else."""
     if not is_whole(value) or value < least:
         raise ArgumentError(f"{what} is an int from {least} up, not {value!r}.")
+    if value > LARGEST:
+        raise ArgumentError(f"{what} is at most {LARGEST}, not {value!r}.")
     return int(value)
 
 
@@ -121,8 +124,10 @@ def dims_in(shape: Dim | Sequence[Dim], what: str = "shape") -> Shape:
     for dim in given:
         if isinstance(dim, DimExpr):
             found.append(dim)
-        elif is_whole(dim):
+        elif is_whole(dim) and dim <= LARGEST:
             found.append(int(dim))
+        elif is_whole(dim):
+            raise ShapeError(f"{what}: no axis is longer than {LARGEST}; {dim} was given.")
         else:
             raise ArgumentError(f"{what} is made of ints and named dimensions; given was {shape!r}.")
     return tuple(found)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.arguments import LARGEST
 from unifront.dtypes import bool_
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
@@ -251,7 +252,7 @@ def pad(
         pairs = np.broadcast_to(given, (type_.rank, 2)).tolist()
     except ValueError:
         given = np.asarray(None)
-    if given.dtype.kind not in "iu" and given.size:
+    if (given.dtype.kind not in "iu" and given.size) or (given.size and given.max() > LARGEST):
         raise ArgumentError(
             f"pad: pad_width is an int, a pair, or a pair for each of the {type_.rank} axes of the shape "
             f"{show(type_.shape)}, not {pad_width!r}."

@@ -44,8 +44,6 @@ from unifront.weights import Variable, current_overlay
 class Tensor:
     """A tensor without a value: a type, and where it comes from. Arithmetic works as with NumPy arrays."""
 
-    __array_ufunc__ = None  # NumPy arrays leave `array + tensor` to the tensor
-
     def __init__(self, type_: TensorType) -> None:
         self.type = type_
 

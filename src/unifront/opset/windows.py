@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from unifront.arguments import LARGEST
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim
 from unifront.ir.types import Shape, TensorType
-from unifront.opset.rules import show
+from unifront.opset.rules import is_whole, show
 
 Pairs = tuple[tuple[int, int], ...]
 Padding = str | Pairs
@@ -48,7 +49,7 @@ def assemble(batch: Dim, sizes: Shape, channels: Dim, data_format: str) -> Shape
 def per_axis(value: int | Sequence[int], rank: int, what: str) -> tuple[int, ...]:
     """One positive int for each of ``rank`` spatial axes, from one int or ``rank`` of them."""
     given = (value,) * rank if isinstance(value, int) else tuple(value)
-    if len(given) != rank or not all(isinstance(n, int | np.integer) and n > 0 for n in given):
+    if len(given) != rank or not all(is_whole(n) and 0 < n <= LARGEST for n in given):
         raise ArgumentError(f"{what} is a positive int or {rank} of them, not {value!r}.")
     return tuple(int(n) for n in given)
 
@@ -73,6 +74,8 @@ def canonical_padding(
 ) -> Padding:
     """The padding attribute: pairs wherever the sizes allow, else "same"."""
     rank = len(window)
+    if not isinstance(padding, str | int | Sequence):
+        raise ArgumentError(f"padding is a name, an int or pairs of ints, not {padding!r}.")
     if padding == "valid":
         return ((0, 0),) * rank
     if padding == "causal":
@@ -85,12 +88,12 @@ def canonical_padding(
             return "same"
         # with stride 1 the padding is the same for every size
         return same_pairs([1 if n is None else n for n in known], window, strides, dilation)
-    if isinstance(padding, int) and not isinstance(padding, bool) and padding >= 0:
+    if is_whole(padding) and 0 <= padding <= LARGEST:
         return ((padding, padding),) * rank
     pairs = tuple(padding) if isinstance(padding, Sequence) and not isinstance(padding, str) else ()
-    pairs = tuple((p, p) if isinstance(p, int) else tuple(p) for p in pairs)
+    pairs = tuple(tuple(p) if isinstance(p, Sequence) and not isinstance(p, str) else (p, p) for p in pairs)
     if len(pairs) != rank or not all(
-        len(p) == 2 and all(isinstance(n, int) and n >= 0 for n in p) for p in pairs
+        len(p) == 2 and all(is_whole(n) and 0 <= n <= LARGEST for n in p) for p in pairs
     ):
         raise ArgumentError(
             f"padding is 'valid', 'same', 'causal' or {rank} pairs (before, after) of ints from 0 up, "

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from unifront import tree
+from unifront.arguments import Location, checked
 from unifront.errors import FileFormatError
 from unifront.files import path_of
 from unifront.graph_model import GraphModel
@@ -68,7 +69,8 @@ _ELSEWHERE = {
 """What reads the file that a suffix promises."""
 
 
-def load(path: str | Path) -> GraphModel:
+@checked
+def load(path: Location) -> GraphModel:
     """The model in the ``.uf`` file at ``path``, ready to run, to train on and to export.
 
     No code in it is run and nothing is written. A loss or metric that was a function of the user's is not in

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from rich.console import Console
 
+from unifront.arguments import Amount, Count, Real, checked, shown, within
 from unifront.errors import ArgumentError, UnknownName
-from unifront.train.arguments import number, whole
 
 if TYPE_CHECKING:
     from unifront.model import Model
 
 Logs = dict[str, float]
-MODES = ("auto", "min", "max")
+Mode = Literal["auto", "min", "max"]
 
 
 class Callback:
@@ -59,6 +59,11 @@ class Callback:
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """After each batch. Overriding this makes training wait for the device at every batch."""
 
+    def __repr__(self) -> str:
+        own = {name: value for name, value in vars(self).items() if name not in ("model", "params")}
+        text = ", ".join(f"{name}={shown(value)}" for name, value in own.items() if name[0] != "_")
+        return f"<{type(self).__name__}({text})>"
+
 
 def watches_batches(callback: Callback) -> bool:
     """Whether ``callback`` overrides what happens at the ends of batches."""
@@ -76,6 +81,10 @@ class History(Callback):
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
 
+    def __repr__(self) -> str:
+        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values)
+        return f"<History of {len(self.epoch)} epochs{f': at last {last}' if last else ''}>"
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
@@ -90,6 +99,7 @@ class LambdaCallback(Callback):
         uf.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
     """
 
+    @checked
     def __init__(
         self,
         on_epoch_begin: Callable[..., Any] | None = None,
@@ -102,8 +112,6 @@ class LambdaCallback(Callback):
         given = {event: function for event, function in locals().items() if event.startswith("on_")}
         for event, function in given.items():
             if function is not None:
-                if not callable(function):
-                    raise ArgumentError(f"LambdaCallback: {event} is a function, not {function!r}.")
                 setattr(self, event, function)
 
 
@@ -122,13 +130,10 @@ class Monitor(Callback):
     ``"auto"`` cannot know.
     """
 
-    def __init__(self, monitor: str, mode: str, min_delta: float, patience: int, verbose: int) -> None:
-        own = type(self).__name__
-        if mode not in MODES:
-            raise UnknownName(f"mode of {own}", mode, MODES)
-        self.monitor, self.mode, self.verbose = monitor, mode, whole(f"{own}: verbose", verbose, 0)
-        self.min_delta = abs(number(f"{own}: min_delta", min_delta, "(-inf, inf)"))
-        self.patience = whole(f"{own}: patience", patience, 0)
+    @checked
+    def __init__(self, monitor: str, mode: Mode, min_delta: Real, patience: Count, verbose: Count) -> None:
+        self.monitor, self.mode, self.verbose = monitor, mode, verbose
+        self.min_delta, self.patience = abs(min_delta), patience
         self.best: float | None = None
         self.wait = 0
 
@@ -179,16 +184,15 @@ class EarlyStopping(Monitor):
     and ``best_epoch`` are those of the best one.
     """
 
+    @checked
     def __init__(
-        self, monitor: str = "val_loss", min_delta: float = 0.0, patience: int = 0, verbose: int = 0,
-        mode: str = "auto", baseline: float | None = None, restore_best_weights: bool = False,
-        start_from_epoch: int = 0,
+        self, monitor: str = "val_loss", min_delta: Real = 0.0, patience: Count = 0, verbose: Count = 0,
+        mode: Mode = "auto", baseline: Real | None = None, restore_best_weights: bool = False,
+        start_from_epoch: Count = 0,
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta, patience, verbose)
-        if baseline is not None:
-            number("EarlyStopping: baseline", baseline, "(-inf, inf)")
         self.baseline, self.restore_best_weights = baseline, restore_best_weights
-        self.start_from_epoch = whole("EarlyStopping: start_from_epoch", start_from_epoch, 0)
+        self.start_from_epoch = start_from_epoch
         self.best_epoch, self.stopped_epoch = 0, 0
         self._weights: list[np.ndarray] | None = None
 
@@ -233,14 +237,14 @@ class ReduceLROnPlateau(Monitor):
         min_lr: the rate is never made smaller than this.
     """
 
+    @checked
     def __init__(
-        self, monitor: str = "val_loss", factor: float = 0.1, patience: int = 10, verbose: int = 0,
-        mode: str = "auto", min_delta: float = 1e-4, cooldown: int = 0, min_lr: float = 0.0,
+        self, monitor: str = "val_loss", factor: Annotated[float, within("(0, 1)")] = 0.1,
+        patience: Count = 10, verbose: Count = 0, mode: Mode = "auto", min_delta: Real = 1e-4,
+        cooldown: Count = 0, min_lr: Amount = 0.0,
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta, patience, verbose)
-        self.factor = number("ReduceLROnPlateau: factor", factor, "(0, 1)")
-        self.cooldown = whole("ReduceLROnPlateau: cooldown", cooldown, 0)
-        self.min_lr = number("ReduceLROnPlateau: min_lr", min_lr, "[0, inf)")
+        self.factor, self.cooldown, self.min_lr = factor, cooldown, min_lr
         self._cooling = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:

@@ -27,7 +27,7 @@ class Part:
         name: the output's.
         loss: None where the output has none.
         factor: of the loss in the total.
-        tracker: keeps the mean of this loss, where there are several outputs.
+        tracker: keeps the mean of this loss, where several outputs have one.
         metrics: each with what logs call it, and whether sample weights count for it.
     """
 
@@ -70,11 +70,12 @@ class Compiled:
         chosen = per_output(self.loss, names, "loss")
         factors = per_output(self.loss_weights, names, "loss_weights")
         several = len(names) > 1
+        each = sum(one is not None for one in chosen) > 1  # of one loss alone, the total says it, as in Keras
         found: list[Part] = []
         taken: list[str] = []
         for i, (name, true, prediction) in enumerate(zip(names, trues, predictions, strict=True)):
             loss = None if chosen[i] is None else losses.get(chosen[i])
-            tracker = Mean(name=f"{name}_loss") if several and loss is not None else None
+            tracker = Mean(name=f"{name}_loss") if each and loss is not None else None
             own = []
             for attribute in ("metrics", "weighted_metrics"):
                 for given in _listed(getattr(self, attribute), names, i, attribute):

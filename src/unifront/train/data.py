@@ -88,7 +88,6 @@ def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
             else tree.map_leaves(lambda leaf: to_numpy(leaf, "The input"), x)
         )
         model.infer_inputs(tree.map_leaves(_input_type, arrays))
-        model.trace()  # makes the weights, and says what does not fit
     names = list(model.input_types)
     given = named_leaves(x, names, "The input")
     sizes: dict[str, int] = {}

@@ -7,6 +7,7 @@ from functools import update_wrapper
 from typing import Any
 
 from unifront import tree
+from unifront.arguments import checked
 from unifront.backends import backend_of, placement
 from unifront.errors import ArgumentError
 from unifront.opset.tensor import Tensor, active_builder, type_of
@@ -102,6 +103,7 @@ def _numpy(array: Any) -> Any:
     return backend.numpy(array)
 
 
+@checked
 def jit(function: Callable[..., Any]) -> Jitted:
     """``function`` as one compiled program for each kind of arguments; the same numbers as when called as it is.
 
@@ -118,8 +120,6 @@ def jit(function: Callable[..., Any]) -> Jitted:
         step = uf.jit(lambda x: model(x))
         logits = step(x_train)
     """
-    if not callable(function):
-        raise ArgumentError(f"jit takes a function, not {function!r}.")
     return Jitted(function, getattr(function, "__name__", type(function).__name__))
 
 

@@ -117,7 +117,8 @@ def fit(
             raise ArgumentError("validation_split needs arrays, and no validation_data beside it.")
         source, held_out = data.split(source, validation_split)
     first, batches = _first(source, "train on")
-    runs = [training.optimizer.calls]
+    begun = training.optimizer.calls
+    runs = [begun]
     step = _step(model, training, first, runs, train=True)
     history = History()
     listeners = CallbackList(callbacks, history)
@@ -147,6 +148,7 @@ def fit(
                 listeners.each("on_train_end", {})
         finally:
             session.give_back()
+            model._steps += runs[0] - begun
         if epochs > initial_epoch:
             training.optimizer.finalize_variable_values(model.trainable_weights)
     return history
@@ -175,7 +177,7 @@ def evaluate(
     y: Any = None,
     *,
     batch_size: int | None = None,
-    verbose: int | str = 0,
+    verbose: int | str = "auto",
     sample_weight: Any = None,
     steps: int | None = None,
     return_dict: bool = False,
@@ -244,7 +246,7 @@ def predict(
     x: Any,
     *,
     batch_size: int | None = None,
-    verbose: int | str = 0,
+    verbose: int | str = "auto",
     steps: int | None = None,
     backend: str | None = None,
 ) -> Any:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
+from typing import Annotated, Any
 
 from unifront import ops
+from unifront.arguments import Fraction, Positive, checked, one_of
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.opset.tensor import type_of
-from unifront.train.arguments import number
 
 EPSILON = 1e-7
 """Probabilities are kept this far from 0 and 1 before a logarithm (Keras's epsilon)."""
@@ -20,6 +18,7 @@ EPSILON = 1e-7
 REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", "mean_with_sample_weight")
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Loss:
     """A function of targets and predictions that gives one number for each example, and how they are reduced.
@@ -33,7 +32,7 @@ class Loss:
     loss of your own, write a function, or a subclass with a `call`.
     """
 
-    reduction: str = "sum_over_batch_size"
+    reduction: Annotated[str | None, one_of((*REDUCTIONS, None))] = "sum_over_batch_size"
     name: str | None = None
 
     def __post_init__(self) -> None:
@@ -125,6 +124,7 @@ def labels_of(y_true: Any, y_pred: Any) -> Any:
     return ops.cast(y_true, "int32")
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class MeanSquaredError(Loss):
     """``mean((y_true - y_pred)**2)`` over the last axis."""
@@ -133,6 +133,7 @@ class MeanSquaredError(Loss):
         return ops.mean(ops.square(ops.subtract(y_pred, matched(y_true, y_pred))), axis=-1)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class MeanAbsoluteError(Loss):
     """``mean(|y_true - y_pred|)`` over the last axis."""
@@ -141,15 +142,12 @@ class MeanAbsoluteError(Loss):
         return ops.mean(ops.abs(ops.subtract(y_pred, matched(y_true, y_pred))), axis=-1)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class Huber(Loss):
     """Squared below ``delta``, linear above (Huber 1964)."""
 
-    delta: float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("Huber: delta", self.delta, "(0, inf)")
+    delta: Positive = 1.0
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         error = ops.abs(ops.subtract(y_pred, matched(y_true, y_pred)))
@@ -158,6 +156,7 @@ class Huber(Loss):
         return ops.mean(ops.where(ops.less_equal(error, self.delta), quadratic, linear), axis=-1)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class SparseCategoricalCrossentropy(Loss):
     """Cross-entropy with integer labels.
@@ -169,13 +168,6 @@ class SparseCategoricalCrossentropy(Loss):
 
     from_logits: bool = False
     ignore_class: int | None = None
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.ignore_class is not None and not isinstance(self.ignore_class, int | np.integer):
-            raise ArgumentError(
-                f"SparseCategoricalCrossentropy: ignore_class is an int, not {self.ignore_class!r}."
-            )
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         labels = labels_of(y_true, y_pred)
@@ -192,6 +184,7 @@ class SparseCategoricalCrossentropy(Loss):
         return ops.not_equal(labels_of(y_true, y_pred), self.ignore_class)
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class CategoricalCrossentropy(Loss):
     """Cross-entropy with one-hot (or any) target distributions along the last axis.
@@ -202,11 +195,7 @@ class CategoricalCrossentropy(Loss):
     """
 
     from_logits: bool = False
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("CategoricalCrossentropy: label_smoothing", self.label_smoothing, "[0, 1]")
+    label_smoothing: Fraction = 0.0
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         targets = matched(y_true, y_pred)
@@ -220,6 +209,7 @@ class CategoricalCrossentropy(Loss):
         return ops.negative(ops.sum(ops.multiply(targets, _log_probabilities(y_pred)), axis=-1))
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class BinaryCrossentropy(Loss):
     """Cross-entropy of independent yes/no targets, the mean over the last axis.
@@ -230,11 +220,7 @@ class BinaryCrossentropy(Loss):
     """
 
     from_logits: bool = False
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        number("BinaryCrossentropy: label_smoothing", self.label_smoothing, "[0, 1]")
+    label_smoothing: Fraction = 0.0
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         targets = matched(y_true, y_pred)
@@ -253,6 +239,7 @@ def _log_probabilities(p: Any) -> Any:
     return ops.log(ops.clip(normal, EPSILON, 1 - EPSILON))
 
 
+@checked
 @dataclass(frozen=True, kw_only=True)
 class FunctionLoss(Loss):
     """A loss made of a user's function ``(y_true, y_pred) -> per-example losses``."""

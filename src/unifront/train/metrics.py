@@ -12,13 +12,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from unifront import ops
+from unifront.arguments import Name, Real, checked
 from unifront.backends import use_backend
-from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
+from unifront.dtypes import DType, DTypeLike, floatx
 from unifront.errors import ArgumentError, UnknownName
 from unifront.layers import initializers
+from unifront.layers.arguments import DTypeName
 from unifront.opset.tensor import is_building, type_of, update
 from unifront.train import losses
-from unifront.train.arguments import number
 from unifront.train.losses import labels_of, matched
 from unifront.weights import Overlay, Variable, overlaid
 
@@ -65,11 +66,10 @@ class Metric:
 
     goal: ClassVar[str | None] = None
 
-    def __init__(self, name: str | None = None, dtype: DTypeLike | None = None) -> None:
-        if name is not None and (not isinstance(name, str) or not name):
-            raise ArgumentError(f"{type(self).__name__}: name is a non-empty string, not {name!r}.")
+    @checked
+    def __init__(self, name: Name | None = None, dtype: DTypeName = None) -> None:
         self.name = name or _snake(type(self).__name__)
-        self._dtype: DType | None = None if dtype is None else dtype_of(dtype)
+        self._dtype: DType | None = dtype  # type: ignore[assignment]  # converted by its check
         self._variables: list[MetricVariable] = []
 
     @property
@@ -157,7 +157,8 @@ class Mean(Metric):
         loss = uf.metrics.Mean(name="loss")
     """
 
-    def __init__(self, name: str | None = "mean", dtype: DTypeLike | None = None) -> None:
+    @checked
+    def __init__(self, name: Name | None = "mean", dtype: DTypeName = None) -> None:
         super().__init__(name, dtype)
         self.total = self.add_variable((), "zeros", name="total")
         self.count = self.add_variable((), "zeros", name="count")
@@ -195,7 +196,8 @@ def _product(shape: Sequence[Any]) -> Any:
 class Sum(Metric):
     """The weighted sum of values."""
 
-    def __init__(self, name: str | None = "sum", dtype: DTypeLike | None = None) -> None:
+    @checked
+    def __init__(self, name: Name | None = "sum", dtype: DTypeName = None) -> None:
         super().__init__(name, dtype)
         self.total = self.add_variable((), "zeros", name="total")
 
@@ -228,9 +230,8 @@ class SparseCategoricalAccuracy(MeanOverExamples):
 
     goal = "max"
 
-    def __init__(
-        self, name: str | None = "sparse_categorical_accuracy", dtype: DTypeLike | None = None
-    ) -> None:
+    @checked
+    def __init__(self, name: Name | None = "sparse_categorical_accuracy", dtype: DTypeName = None) -> None:
         super().__init__(name, dtype)
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
@@ -243,7 +244,8 @@ class CategoricalAccuracy(MeanOverExamples):
 
     goal = "max"
 
-    def __init__(self, name: str | None = "categorical_accuracy", dtype: DTypeLike | None = None) -> None:
+    @checked
+    def __init__(self, name: Name | None = "categorical_accuracy", dtype: DTypeName = None) -> None:
         super().__init__(name, dtype)
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
@@ -256,11 +258,12 @@ class BinaryAccuracy(MeanOverExamples):
 
     goal = "max"
 
+    @checked
     def __init__(
-        self, name: str | None = "binary_accuracy", dtype: DTypeLike | None = None, threshold: float = 0.5
+        self, name: Name | None = "binary_accuracy", dtype: DTypeName = None, threshold: Real = 0.5
     ) -> None:
         super().__init__(name, dtype)
-        self.threshold = number("BinaryAccuracy: threshold", threshold, "(-inf, inf)")
+        self.threshold = threshold
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
         above = ops.cast(ops.greater(y_pred, self.threshold), type_of(y_pred).dtype)
@@ -276,7 +279,8 @@ class MeanSquaredError(MeanOverExamples):
 
     goal = "min"
 
-    def __init__(self, name: str | None = "mean_squared_error", dtype: DTypeLike | None = None) -> None:
+    @checked
+    def __init__(self, name: Name | None = "mean_squared_error", dtype: DTypeName = None) -> None:
         super().__init__(name, dtype)
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
@@ -288,7 +292,8 @@ class MeanAbsoluteError(MeanOverExamples):
 
     goal = "min"
 
-    def __init__(self, name: str | None = "mean_absolute_error", dtype: DTypeLike | None = None) -> None:
+    @checked
+    def __init__(self, name: Name | None = "mean_absolute_error", dtype: DTypeName = None) -> None:
         super().__init__(name, dtype)
 
     def values(self, y_true: Any, y_pred: Any) -> Any:
@@ -298,11 +303,10 @@ class MeanAbsoluteError(MeanOverExamples):
 class MeanMetricWrapper(MeanOverExamples):
     """The mean of a function ``fn(y_true, y_pred, **options)`` that gives values."""
 
+    @checked
     def __init__(
-        self, fn: Callable[..., Any], name: str | None = None, dtype: DTypeLike | None = None, **options: Any
+        self, fn: Callable[..., Any], name: Name | None = None, dtype: DTypeName = None, **options: Any
     ) -> None:
-        if not callable(fn):
-            raise ArgumentError(f"MeanMetricWrapper takes a function (y_true, y_pred), not {fn!r}.")
         super().__init__(name or getattr(fn, "__name__", "metric"), dtype)
         self.fn, self.options = fn, options
 

@@ -8,17 +8,67 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any, TypedDict, Unpack
 
 import numpy as np
 
+from unifront.arguments import (
+    Amount,
+    Check,
+    Default,
+    Fraction,
+    Positive,
+    Share,
+    Size,
+    checked,
+    convert,
+    within,
+)
 from unifront.errors import ArgumentError, UnknownName
-from unifront.layers.arguments import arguments_of
 from unifront.opset.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, RMSPROP_UPDATE, SGD_UPDATE
 from unifront.opset.spec import OpSpec
-from unifront.train.arguments import number, whole
+from unifront.train import schedules as schedules  # Keras's place for them: uf.optimizers.schedules
+from unifront.train.arguments import number
 from unifront.train.schedules import Schedule
 from unifront.weights import Variable
+
+
+def _rate(value: Any, owner: Any) -> Any:
+    is_schedule = callable(value) and not isinstance(value, type)
+    return value if is_schedule else within("[0, inf)").convert(value, owner)
+
+
+LearningRate = Annotated[float | Callable[[int], float], Check(_rate)]
+"""A number, or a schedule ``step -> float``."""
+
+
+class OptimizerOptions(TypedDict, total=False):
+    """The keywords that every optimizer takes."""
+
+    weight_decay: Amount | None
+    clipnorm: Positive | None
+    clipvalue: Positive | None
+    global_clipnorm: Positive | None
+    use_ema: Annotated[bool, Default(False)]
+    ema_momentum: Annotated[Fraction, Default(0.99)]
+    ema_overwrite_frequency: Size | None
+    gradient_accumulation_steps: Size | None
+    groups: Mapping[str, Any] | None
+    name: str | None
+
+
+class DecayedOptions(TypedDict, total=False):
+    """Those of optimizers that name ``weight_decay`` themselves."""
+
+    clipnorm: Positive | None
+    clipvalue: Positive | None
+    global_clipnorm: Positive | None
+    use_ema: Annotated[bool, Default(False)]
+    ema_momentum: Annotated[Fraction, Default(0.99)]
+    ema_overwrite_frequency: Size | None
+    gradient_accumulation_steps: Size | None
+    groups: Mapping[str, Any] | None
+    name: str | None
 
 
 class Optimizer:
@@ -45,43 +95,33 @@ class Optimizer:
 
     slot_names: tuple[str, ...] = ()
 
+    @checked
     def __init__(
         self,
-        learning_rate: float | Callable[[int], float] = 0.001,
+        learning_rate: LearningRate = 0.001,
         *,
-        weight_decay: float | None = None,
-        clipnorm: float | None = None,
-        clipvalue: float | None = None,
-        global_clipnorm: float | None = None,
+        weight_decay: Amount | None = None,
+        clipnorm: Positive | None = None,
+        clipvalue: Positive | None = None,
+        global_clipnorm: Positive | None = None,
         use_ema: bool = False,
-        ema_momentum: float = 0.99,
-        ema_overwrite_frequency: int | None = None,
-        gradient_accumulation_steps: int | None = None,
-        groups: Mapping[str, Mapping[str, Any]] | None = None,
+        ema_momentum: Fraction = 0.99,
+        ema_overwrite_frequency: Size | None = None,
+        gradient_accumulation_steps: Size | None = None,
+        groups: Mapping[str, Any] | None = None,
         name: str | None = None,
-        **unknown: Any,
     ) -> None:
         own = type(self).__name__
-        for argument in unknown:
-            raise UnknownName(f"argument of {own}", argument, arguments_of(type(self)))
-        if weight_decay is not None:
-            number(f"{own}: weight_decay", weight_decay, "[0, inf)")
         given = {"clipnorm": clipnorm, "clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         chosen = {key: value for key, value in given.items() if value is not None}
         if len(chosen) > 1:
             raise ArgumentError(f"{own}: give one of {', '.join(given)}, not {', '.join(chosen)}.")
-        for key, value in chosen.items():
-            number(f"{own}: {key}", value, "(0, inf)")
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.clipping: tuple[str, float] | None = next(iter(chosen.items()), None)
-        if not isinstance(use_ema, bool):
-            raise ArgumentError(f"{own}: use_ema is True or False, not {use_ema!r}.")
-        self.use_ema, self.ema_momentum = use_ema, number(f"{own}: ema_momentum", ema_momentum, "[0, 1]")
-        self.ema_overwrite_frequency = _count(f"{own}: ema_overwrite_frequency", ema_overwrite_frequency)
-        self.gradient_accumulation_steps = _count(
-            f"{own}: gradient_accumulation_steps", gradient_accumulation_steps
-        )
+        self.use_ema, self.ema_momentum = use_ema, ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.groups = {pattern: _group(own, pattern, given) for pattern, given in (groups or {}).items()}
         self.name = name or type(self).__name__.lower()
         self.calls = 0
@@ -95,9 +135,7 @@ class Optimizer:
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        if isinstance(value, type) or not callable(value):
-            number(f"{type(self).__name__}: learning_rate", value, "[0, inf)")
-        self._learning_rate = value
+        self._learning_rate = convert(type(self).__name__, "learning_rate", value, Check(_rate))
 
     @property
     def iterations(self) -> int:
@@ -244,9 +282,11 @@ class Optimizer:
         """The arguments that only this class takes."""
         return {}
 
-
-def _count(what: str, value: Any) -> int | None:
-    return None if value is None else whole(what, value)
+    def __repr__(self) -> str:
+        given = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay, **self.own_config()}
+        given |= dict([self.clipping]) if self.clipping else {}
+        text = ", ".join(f"{name}={value!r}" for name, value in given.items() if value is not None)
+        return f"<{type(self).__name__}({text}) after {self.iterations} steps>"
 
 
 GROUP_OPTIONS: Mapping[str, str] = {"learning_rate": "[0, inf)", "weight_decay": "[0, inf)"}
@@ -267,12 +307,13 @@ def _group(own: str, pattern: Any, given: Any) -> dict[str, Any]:
 class SGD(Optimizer):
     """Gradient descent, with momentum and Nesterov's form (Sutskever et al. 2013)."""
 
+    @checked
     def __init__(
-        self, learning_rate: float | Callable[[int], float] = 0.01, momentum: float = 0.0,
-        nesterov: bool = False, **options: Any,
+        self, learning_rate: LearningRate = 0.01, momentum: Fraction = 0.0, nesterov: bool = False,
+        **options: Unpack[OptimizerOptions],
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
-        self.momentum, self.nesterov = number("SGD: momentum", momentum, "[0, 1]"), bool(nesterov)
+        self.momentum, self.nesterov = momentum, nesterov
         self.slot_names = ("momentum",) if momentum else ()
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
@@ -290,15 +331,13 @@ class Adam(Optimizer):
 
     slot_names = ("momentum", "velocity")
 
+    @checked
     def __init__(
-        self, learning_rate: float | Callable[[int], float] = 0.001, beta_1: float = 0.9,
-        beta_2: float = 0.999, epsilon: float = 1e-7, **options: Any,
+        self, learning_rate: LearningRate = 0.001, beta_1: Share = 0.9, beta_2: Share = 0.999,
+        epsilon: Amount = 1e-7, **options: Unpack[OptimizerOptions],
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
-        own = type(self).__name__
-        self.beta_1 = number(f"{own}: beta_1", beta_1, "[0, 1)")
-        self.beta_2 = number(f"{own}: beta_2", beta_2, "[0, 1)")
-        self.epsilon = number(f"{own}: epsilon", epsilon, "[0, inf)")
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
         return ADAM_UPDATE, {**self.own_config(), "weight_decay": float(self.weight_decay or 0.0)}
@@ -310,13 +349,12 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
+    @checked
     def __init__(
-        self,
-        learning_rate: float | Callable[[int], float] = 0.001,
-        weight_decay: float = 0.004,
-        **options: Any,
-    ) -> None:
-        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+        self, learning_rate: LearningRate = 0.001, weight_decay: Amount | None = 0.004, beta_1: Share = 0.9,
+        beta_2: Share = 0.999, epsilon: Amount = 1e-7, **options: Unpack[DecayedOptions],
+    ) -> None:  # fmt: skip
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, weight_decay=weight_decay, **options)
 
 
 class RMSprop(Optimizer):
@@ -324,13 +362,13 @@ class RMSprop(Optimizer):
 
     slot_names = ("velocity",)
 
+    @checked
     def __init__(
-        self, learning_rate: float | Callable[[int], float] = 0.001, rho: float = 0.9, epsilon: float = 1e-7,
-        **options: Any,
+        self, learning_rate: LearningRate = 0.001, rho: Fraction = 0.9, epsilon: Amount = 1e-7,
+        **options: Unpack[OptimizerOptions],
     ) -> None:  # fmt: skip
         super().__init__(learning_rate, **options)
-        self.rho = number("RMSprop: rho", rho, "[0, 1]")
-        self.epsilon = number("RMSprop: epsilon", epsilon, "[0, inf)")
+        self.rho, self.epsilon = rho, epsilon
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
         return RMSPROP_UPDATE, {**self.own_config(), "weight_decay": float(self.weight_decay or 0.0)}

@@ -7,22 +7,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from unifront.arguments import Amount, Positive, checked
 from unifront.errors import ArgumentError
-from unifront.train.arguments import number
-
-INTERVALS = {
-    "initial_learning_rate": "[0, inf)",
-    "end_learning_rate": "[0, inf)",
-    "warmup_target": "[0, inf)",
-    "warmup_steps": "[0, inf)",
-    "decay_steps": "(0, inf)",
-    "decay_rate": "[0, inf)",
-    "alpha": "[0, inf)",
-    "power": "[0, inf)",
-}
-"""Where the arguments of schedules lie."""
 
 
 class Schedule:
@@ -31,23 +17,19 @@ class Schedule:
     Raises `ArgumentError` for an argument outside its interval.
     """
 
-    def __post_init__(self) -> None:
-        for name, interval in INTERVALS.items():
-            if (value := getattr(self, name, None)) is not None:
-                number(f"{type(self).__name__}: {name}", value, interval)
-
     def __call__(self, step: int) -> float:
         """The rate for the step after ``step`` steps. Overridden by every schedule."""
         raise ArgumentError(f"{type(self).__name__} does not define __call__(step).")
 
 
+@checked
 @dataclass(frozen=True)
 class ExponentialDecay(Schedule):
     """``initial * decay_rate ** (step / decay_steps)``, by whole powers if ``staircase``."""
 
-    initial_learning_rate: float
-    decay_steps: int
-    decay_rate: float
+    initial_learning_rate: Amount
+    decay_steps: Positive
+    decay_rate: Amount
     staircase: bool = False
 
     def __call__(self, step: int) -> float:
@@ -57,13 +39,14 @@ class ExponentialDecay(Schedule):
         )
 
 
+@checked
 @dataclass(frozen=True)
 class InverseTimeDecay(Schedule):
     """``initial / (1 + decay_rate * step / decay_steps)``, by whole periods if ``staircase``."""
 
-    initial_learning_rate: float
-    decay_steps: int
-    decay_rate: float
+    initial_learning_rate: Amount
+    decay_steps: Positive
+    decay_rate: Amount
     staircase: bool = False
 
     def __call__(self, step: int) -> float:
@@ -73,6 +56,7 @@ class InverseTimeDecay(Schedule):
         )
 
 
+@checked
 @dataclass(frozen=True)
 class CosineDecay(Schedule):
     """A linear warm-up, then half a cosine (Loshchilov and Hutter 2017).
@@ -85,22 +69,23 @@ class CosineDecay(Schedule):
         warmup_steps: steps of the warm-up.
     """
 
-    initial_learning_rate: float
-    decay_steps: int
-    alpha: float = 0.0
-    warmup_target: float | None = None
-    warmup_steps: int = 0
+    initial_learning_rate: Amount
+    decay_steps: Positive
+    alpha: Amount = 0.0
+    warmup_target: Amount | None = None
+    warmup_steps: Amount = 0
 
     def __call__(self, step: int) -> float:
         top = self.initial_learning_rate if self.warmup_target is None else self.warmup_target
         if self.warmup_target is not None and step < self.warmup_steps:
             done = step / self.warmup_steps
             return self.initial_learning_rate + (top - self.initial_learning_rate) * done
-        step -= self.warmup_steps if self.warmup_target is not None else 0
-        cosine = 0.5 * (1 + math.cos(math.pi * min(step, self.decay_steps) / self.decay_steps))
+        after = step - (self.warmup_steps if self.warmup_target is not None else 0)
+        cosine = 0.5 * (1 + math.cos(math.pi * min(after, self.decay_steps) / self.decay_steps))
         return top * ((1 - self.alpha) * cosine + self.alpha)
 
 
+@checked
 @dataclass(frozen=True)
 class PolynomialDecay(Schedule):
     """From the initial to the end rate by a polynomial of degree ``power``.
@@ -109,10 +94,10 @@ class PolynomialDecay(Schedule):
         cycle: whether the rate rises again at the end, for a decay of twice, three times … ``decay_steps``.
     """
 
-    initial_learning_rate: float
-    decay_steps: int
-    end_learning_rate: float = 1e-4
-    power: float = 1.0
+    initial_learning_rate: Amount
+    decay_steps: Positive
+    end_learning_rate: Amount = 1e-4
+    power: Amount = 1.0
     cycle: bool = False
 
     def __call__(self, step: int) -> float:
@@ -123,19 +108,15 @@ class PolynomialDecay(Schedule):
         ) * left**self.power + self.end_learning_rate
 
 
+@checked
 @dataclass(frozen=True)
 class PiecewiseConstantDecay(Schedule):
     """``values[i]`` up to and including step ``boundaries[i]``; the boundaries rise."""
 
-    boundaries: Sequence[int]
-    values: Sequence[float]
+    boundaries: Sequence[Amount]
+    values: Sequence[Amount]
 
     def __post_init__(self) -> None:
-        for name, given in (("boundaries", self.boundaries), ("values", self.values)):
-            if np.ndim(given) != 1:
-                raise ArgumentError(f"PiecewiseConstantDecay: {name} is a list of numbers, not {given!r}.")
-            for value in given:
-                number(f"PiecewiseConstantDecay: each of {name}", value, "[0, inf)")
         if list(self.boundaries) != sorted(self.boundaries):
             raise ArgumentError(f"PiecewiseConstantDecay: boundaries rise, unlike {self.boundaries!r}.")
         if len(self.values) != len(self.boundaries) + 1:

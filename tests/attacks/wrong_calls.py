@@ -1,0 +1,316 @@
+"""Every public function and class called wrongly: the table, made from signatures and wrong values."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from inspect import Parameter
+from typing import Any
+
+import numpy as np
+
+import unifront as uf
+from unifront import (
+    callbacks,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    ops,
+    optimizers,
+    regularizers,
+    schedules,
+)
+
+VALUES: dict[str, Any] = {
+    "None": None, "'no'": "no", "''": "", "b'no'": b"no", "-1": -1, "0": 0, "1.5": 1.5, "nan": np.nan,
+    "inf": np.inf, "10**12": 10**12, "10**30": 10**30, "True": True, "[]": [], "{}": {}, "[[1], [2, 3]]": [[1], [2, 3]],
+    "['a']": ["a"], "[None]": [None], "object": object(), "int": int, "...": ...,
+    "empty array": np.zeros((0,), np.float32), "array of strings": np.array(["a", "b"]),
+    "array of objects": np.array([None, {}], dtype=object), "complex array": np.ones((2, 2), complex),
+    "array of rank 5": np.ones((1, 2, 1, 2, 1), np.float32),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """A public callable, right arguments for it, and what to do with what it makes."""
+
+    name: str
+    function: Callable[..., Any]
+    right: dict[str, Any] = field(default_factory=dict)
+    use: Callable[[Any], Any] = lambda made: None
+    leave: tuple[str, ...] = ()
+
+    def parameters(self) -> list[Parameter]:
+        kinds = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY, Parameter.POSITIONAL_ONLY)
+        found = inspect.signature(self.function).parameters.values()
+        return [one for one in found if one.kind in kinds and one.name not in ("self", *self.leave)]
+
+    def call(self, **changed: Any) -> Any:
+        """Call it, and use what it gives, as quietly as can be."""
+        with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
+            return self.use(self.function(**{**self.right, **changed}))
+
+
+X = np.linspace(-1, 1, 30, dtype=np.float32).reshape(2, 5, 3)
+IMAGE = np.linspace(-1, 1, 150, dtype=np.float32).reshape(2, 5, 5, 3)
+VOLUME = np.linspace(-1, 1, 96, dtype=np.float32).reshape(2, 4, 2, 2, 3)
+FLAT = X[:, 0]
+
+REQUIRED: dict[str, Any] = {
+    "units": 2, "filters": 2, "kernel_size": 1, "rate": 0.5, "stddev": 0.5, "axes": 1, "n": 2, "dims": (2, 1),
+    "input_dim": 4, "output_dim": 2, "activation": "relu", "target_shape": (15,), "learning_rate": 0.1,
+    "initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "boundaries": [1, 2], "values": [1, 2, 3],
+    "name": "metric",
+}  # fmt: skip
+"""Right values for what has no default."""
+
+
+def _required(function: Any) -> dict[str, Any]:
+    return {
+        one.name: REQUIRED[one.name]
+        for one in inspect.signature(function).parameters.values()
+        if one.default is Parameter.empty and one.name in REQUIRED
+    }
+
+
+def _input_of(name: str) -> Any:
+    if name in ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"):
+        return [X, X]
+    if name in ("RepeatVector",):
+        return FLAT
+    if name == "Embedding":
+        return np.array([[0, 1], [2, 3]], np.int32)
+    rank = next((digit for digit in "123" if name.endswith(f"{digit}D")), "1")
+    return {"1": X, "2": IMAGE, "3": VOLUME}[rank]
+
+
+def _run(given: Any, layer: Any) -> None:
+    layer(given)
+    layer(given, training=True)
+
+
+def layer_targets() -> Iterator[Target]:
+    for name in layers.__all__:
+        if name in ("Input", "InputLayer", "Layer"):
+            continue
+        cls = getattr(layers, name)
+        right = _required(cls)
+        if "layer" in inspect.signature(cls).parameters:
+            right["layer"] = layers.Dense(2) if name == "TimeDistributed" else layers.LSTM(2)
+        if name == "GroupNormalization":
+            right["groups"] = 3
+        if name == "PReLU":
+            right["shared_axes"] = 1
+
+        yield Target(f"layers.{name}", cls, right, functools.partial(_run, _input_of(name)))
+    yield Target("Layer", uf.Layer)
+    for right, leave in (({"shape": (3,)}, "batch_shape"), ({"batch_shape": (None, 3)}, "shape")):
+        yield Target("layers.InputLayer", layers.InputLayer, right, lambda made: made.output, (leave,))
+
+
+PREDICTED = np.array([[0.2, 0.8], [0.6, 0.4]], np.float32)
+ONE_HOT = np.array([[0, 1], [1, 0]], np.float32)
+LABELS = np.array([1, 0], np.int32)
+
+
+ABSTRACT = (metrics.Metric, metrics.MeanOverExamples)
+
+
+def training_targets() -> Iterator[Target]:
+    for name, cls in vars(losses).items():
+        if isinstance(cls, type) and issubclass(cls, losses.Loss) and cls is not losses.Loss:
+            true = LABELS if "Sparse" in name else ONE_HOT
+            right = {"function": lambda y, p: ops.mean(p, axis=-1)} if name == "FunctionLoss" else {}
+            yield Target(f"losses.{name}", cls, right, lambda loss, true=true: loss(true, PREDICTED))
+            if name == "FunctionLoss":
+                continue
+            made = cls()
+            yield Target(f"losses.{name}()", made.__call__, {"y_true": true, "y_pred": PREDICTED})
+    for name, cls in vars(metrics).items():
+        if isinstance(cls, type) and issubclass(cls, metrics.Metric) and cls not in ABSTRACT:
+            true = LABELS if "Sparse" in name else ONE_HOT
+            given = (PREDICTED,) if cls in (metrics.Mean, metrics.Sum) else (true, PREDICTED)
+            right = {"fn": lambda y, p: ops.mean(p, axis=-1)} if cls is metrics.MeanMetricWrapper else {}
+            yield Target(f"metrics.{name}", cls, right, lambda made, given=given: made(*given))
+    for name, cls in vars(optimizers).items():
+        if (
+            isinstance(cls, type)
+            and issubclass(cls, optimizers.Optimizer)
+            and cls is not optimizers.Optimizer
+        ):
+            yield Target(
+                f"optimizers.{name}", cls, {}, lambda made: (made.rule(), made.rate(0), made.config())
+            )
+    for name, cls in vars(schedules).items():
+        if isinstance(cls, type) and issubclass(cls, schedules.Schedule) and cls is not schedules.Schedule:
+            yield Target(f"schedules.{name}", cls, _required(cls), lambda made: made(3))
+    for name in ("EarlyStopping", "ReduceLROnPlateau", "LambdaCallback", "History"):
+        yield Target(f"callbacks.{name}", getattr(callbacks, name))
+    for module in (losses, optimizers, initializers, regularizers):
+        word = module.__name__.rpartition(".")[2]
+        right = {"loss": "mse", "optimizer": "sgd", "initializer": "zeros", "regularizer": "l2"}
+        yield Target(
+            f"{word}.get",
+            module.get,
+            {k: v for k, v in right.items() if word.startswith(k)} or {"loss": "mse"},
+        )
+    yield Target(
+        "metrics.get",
+        metrics.get,
+        {"metric": "mse", "true_shape": (2,), "pred_shape": (2, 3)},
+        leave=("true_shape", "pred_shape"),
+    )
+
+
+def start_targets() -> Iterator[Target]:
+    for name in dict.fromkeys(initializers._CLASS_NAMES):
+        made = getattr(initializers, name, None)
+        if made is not None:
+            yield Target(f"initializers.{name}", made, {}, lambda drawn: drawn((2, 2)))
+            yield Target(f"initializers.{name}()", made().__call__, {"shape": (2, 2)})
+    for name in ("L1", "L2", "L1L2"):
+        yield Target(f"regularizers.{name}", getattr(regularizers, name), {}, lambda made: made(X))
+
+
+@functools.cache
+def _model() -> uf.Model:
+    uf.set_seed(0)
+    model = uf.Sequential([uf.Input((3,)), layers.Dense(2, name="dense")])
+    model.compile("sgd", "mse")
+    return model
+
+
+def _fresh(method: str) -> Callable[..., Any]:
+    """The method of a new model each time it is called, with the signature of the method."""
+
+    @functools.wraps(getattr(uf.Sequential, method))
+    def call(**given: Any) -> Any:
+        model = uf.Sequential([uf.Input((3,)), layers.Dense(2, name="dense")])
+        model.compile("sgd", "mse")
+        return getattr(model, method)(**given)
+
+    signature = inspect.signature(getattr(uf.Sequential, method))
+    call.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+    return call
+
+
+def model_targets(folder: Any) -> Iterator[Target]:
+    y = np.ones((2, 2), np.float32)
+    data = {"x": FLAT, "y": y, "backend": "numpy"}
+    image = uf.Input((3,))
+    yield Target("Model", uf.Model, {"inputs": image, "outputs": layers.Dense(1)(image)}, lambda m: m.graph())
+    yield Target("Sequential", uf.Sequential, {"layers": [uf.Input((3,)), layers.Dense(2)]})
+    yield Target("Model.evaluate", _fresh("evaluate"), data)
+    yield Target("Model.predict", _fresh("predict"), {"x": FLAT, "backend": "numpy"})
+    yield Target("Model.compile", _fresh("compile"), {"optimizer": "sgd", "loss": "mse"})
+    yield Target("Model.fit", _fresh("fit"), {**data, "backend": None, "epochs": 0, "verbose": 0})
+    for name, right in {
+        "build": {"input_shape": (None, 3)}, "get_layer": {"name": "dense"}, "summary": {}, "to": {"backend": "numpy"},
+        "lower": {"backend": "numpy"}, "set_weights": {"values": [np.ones((3, 2)), np.ones(2)]},
+        "add": {"layer": layers.Dense(2)}, "graph": {}, "trace": {},
+    }.items():  # fmt: skip
+        yield Target(f"Model.{name}", _fresh(name), right)
+    for name, suffix in {
+        "save": ".uf",
+        "save_weights": ".safetensors",
+        "export": ".onnx",
+    }.items():
+        yield Target(f"Model.{name}", _fresh(name), {"path": folder / f"m{suffix}"})
+    yield Target("Model.load_weights", _fresh("load_weights"), {"source": folder / "m.safetensors"})
+    add_weight = layers.Dense(2).add_weight
+    yield Target(
+        "Layer.add_weight", functools.wraps(add_weight)(lambda **given: layers.Dense(2).add_weight(**given).numpy()),
+        {"shape": (2, 2)},
+    )  # fmt: skip
+
+
+def facade_targets(folder: Any) -> Iterator[Target]:
+    yield Target("Input", uf.Input, {"shape": (3,)}, leave=("batch_shape",))
+    yield Target("Input", uf.Input, {"batch_shape": (None, 3)}, leave=("batch_size", "shape"))
+    yield Target("set_floatx", uf.set_floatx, {"dtype": "float32"})
+    yield Target("set_seed", uf.set_seed, {"seed": 1})
+    yield Target("set_backend", uf.set_backend, {"name": "numpy"})
+    yield Target(
+        "backend", uf.backend, {"name": "numpy"}, lambda made: contextlib.ExitStack().enter_context(made)
+    )
+    yield Target("random_key", lambda seed: uf.random_key(seed), {"seed": 1})
+    yield Target("jit", uf.jit, {"function": lambda: X}, lambda made: made())
+    yield Target("value_and_grad", uf.value_and_grad, {"function": lambda x: ops.sum(x)})
+    yield Target("load", uf.load, {"path": folder / "none.uf"})
+    yield Target("parity", uf.parity, {"model": _model(), "x": FLAT, "backends": ["numpy"]})
+    yield Target("zoo.create", uf.zoo.create, {"name": "lenet5"})
+    yield Target("zoo.list", uf.zoo.list)
+    yield Target("zoo.entries", uf.zoo.entries)
+    yield Target(
+        "Variable",
+        uf.Variable,
+        {"path": "a", "shape": (2,), "dtype": uf.floatx(), "initial": np.ones(2, np.float32)},
+    )
+
+
+OPERANDS: dict[str, Any] = {
+    "x": X, "y": X, "xs": [X, X], "logits": FLAT, "labels": LABELS, "targets": FLAT, "table": FLAT, "indices": LABELS,
+    "kernel": np.ones((3, 2), np.float32), "axis": 1, "axes": (0, 2, 1), "shape": (2, 15), "dtype": "float32",
+    "condition": X > 0, "min": -1.0, "max": 1.0, "low": -1.0, "high": 1.0, "a_min": -1.0, "a_max": 1.0, "x_min": -1.0, "x_max": 1.0,
+    "key": uf.random_key(0), "rate": 0.5, "p": 0.5, "num_classes": 3, "k": 2, "repeats": 2,
+    "pad_width": ((0, 0), (1, 1), (0, 0)), "indices_or_sections": 1, "axis1": 0, "axis2": 1, "source": 0, "destination": 1,
+    "fill_value": 1.0, "stop": 4, "start": 0, "equation": "bti->bt", "data": 3, "gamma": np.ones(3, np.float32),
+    "beta": np.ones(3, np.float32), "scale": np.ones(3, np.float32), "mean": np.ones(3, np.float32), "variance": np.ones(3, np.float32),
+    "epsilon": 1e-3, "minimum": 0.0, "maximum": 1.0, "param": X, "grad": X, "m": X, "v": X, "velocity": X,
+    "accumulator": X, "iteration": 1, "learning_rate": 0.1, "pool_size": 2, "starts": (0, 0, 0), "stops": (1, 1, 1), "recurrent_kernel": np.ones((2, 8), np.float32),
+    "groups": 3, "size": 3, "x1": X, "x2": X, "num": 2,
+}  # fmt: skip
+
+OWN: dict[str, dict[str, Any]] = {
+    "matmul": {"y": np.ones((3, 2), np.float32)}, "dot": {"y": np.ones((3, 2), np.float32)},
+    "conv": {"kernel": np.ones((2, 3, 2), np.float32)}, "depthwise_conv": {"kernel": np.ones((2, 3, 1), np.float32)},
+    "broadcast_to": {"shape": (4, 2, 5, 3)}, "tile": {"repeats": (1, 1, 1)}, "squeeze": {"x": X[:, :1]},
+    "take_along_axis": {"indices": np.zeros((2, 1, 3), np.int32)}, "one_hot": {"x": LABELS, "axis": -1},
+    "tensordot": {"axes": 0}, "unstack": {"num": 5, "axis": 1}, "zeros": {"shape": (2,)}, "ones": {"shape": (2,)}, "full": {"shape": (2,)},
+    "lstm": {"kernel": np.ones((3, 8), np.float32)},
+    "gru": {"kernel": np.ones((3, 6), np.float32), "recurrent_kernel": np.ones((2, 6), np.float32)},
+    "simple_rnn": {"kernel": np.ones((3, 2), np.float32), "recurrent_kernel": np.ones((2, 2), np.float32)},
+    "moveaxis": {}, "slice": {}, "iota": {"shape": (2, 3)}, "arange": {},
+    "batch_norm": {"axis": 2}, "batch_norm_training": {"axis": 2}, "layer_norm": {"axis": 2}, "rms_norm": {"axis": 2}, "group_norm": {"axis": 2, "groups": 3},
+    "global_average_pool": {"x": IMAGE}, "global_max_pool": {"x": IMAGE}, "sparse_softmax_cross_entropy": {},
+}  # fmt: skip
+WITH_FUNCTIONS = ("cond", "while_loop", "scan", "with_mask")
+
+
+def op_targets() -> Iterator[Target]:
+    for name in ops.__all__:
+        function = getattr(ops, name)
+        if name in (*WITH_FUNCTIONS, "promoted") or name.endswith("_update") or not callable(function):
+            continue
+        parameters = inspect.signature(function).parameters
+        right = {
+            one.name: OPERANDS[one.name]
+            for one in parameters.values()
+            if one.default is Parameter.empty and one.name in OPERANDS
+        }
+        right |= OWN.get(name, {})
+        yield Target(f"ops.{name}", function, {k: v for k, v in right.items() if k in parameters})
+    row = {"pred": True, "true_fn": lambda: X, "false_fn": lambda: X}
+    yield Target("ops.cond", ops.cond, row)
+    row = {"cond": lambda i: ops.less(i, 3), "body": lambda i: (ops.add(i, 1),), "loop_vars": (np.int32(0),)}
+    yield Target(
+        "ops.while_loop",
+        ops.while_loop,
+        {k: v for k, v in row.items() if k in inspect.signature(ops.while_loop).parameters},
+    )
+
+
+def targets(folder: Any) -> Iterator[Target]:
+    """Everything public."""
+    yield from layer_targets()
+    yield from training_targets()
+    yield from start_targets()
+    yield from model_targets(folder)
+    yield from facade_targets(folder)
+    yield from op_targets()

@@ -62,6 +62,7 @@ class JaxStep:
         types = [value.type.dtype for value in plan.graph.inputs[len(plan.graph.inputs) - plan.counters :]]
         self._counter_dtypes = [dtype.numpy for dtype in types]
         self._seen: list[Any] = []
+        self._views: list[tuple[Any, np.ndarray]] = []
         self._key: Any = None
         self._key_data: Any = None
 
@@ -118,7 +119,17 @@ class JaxStep:
                 fixed = tuple(self.state.variables[position] for position in self._fixed)
                 self._keep(self._functions.block(self._carry(), fixed, self._key_data, stacked, batches))
             for i in range(whole, steps):
-                self(_take(tuple(arrays), indices[i]), counters[i])
+                self(self._batch(arrays, indices[i]), counters[i])
+
+    def _batch(self, arrays: Sequence[Array], rows: np.ndarray) -> Sequence[Any]:
+        """One batch. On a CPU NumPy takes it from the same memory, in a third of the time of a program's call."""
+        if self._platform() != "cpu":
+            return _take(tuple(arrays), rows)
+        if len(self._views) != len(arrays) or any(
+            a is not b for (a, _), b in zip(self._views, arrays, strict=True)
+        ):
+            self._views = [(array, np.asarray(array)) for array in arrays]
+        return [view[rows] for _, view in self._views]
 
     def _platform(self) -> str:
         return next(iter(self.state.variables[0].devices())).platform if self.state.variables else "cpu"

@@ -824,7 +824,7 @@ class Model(Layer):
         from unifront.saving import load_weights
 
         if isinstance(source, str | bytes | os.PathLike):
-            load_weights(self, source)
+            load_weights(self, os.fsdecode(source))
         else:
             self._take_back(source)
 

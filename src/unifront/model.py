@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from threading import get_ident
 from typing import Annotated, Any, Literal
+from weakref import ref
 
 from unifront import tree
 from unifront.arguments import Check, Count, Location, Name, Share, Size, Wrong, checked, only, whole
@@ -284,7 +285,9 @@ class Model(Layer):
         if id(self) in memo:
             return memo[id(self)]
         copied = memo[id(self)] = type(self).__new__(type(self))
-        vars(copied).update(copy.deepcopy({**vars(self), "_tracings": {}, "programs": {}}, memo))
+        state = {**Layer.__getstate__(self), "_tracings": {}, "programs": {}}
+        Layer.__setstate__(copied, copy.deepcopy(state, memo))
+        copied._own_paths()
         return copied
 
     # ------------------------------------------------------------ the graph
@@ -439,6 +442,13 @@ class Model(Layer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         calls, (inputs, outputs) = unlisted(state["_calls"])
         super().__setstate__({**state, "_calls": calls, "_inputs": inputs, "_outputs": outputs})
+        self._own_paths()
+
+    def _own_paths(self) -> None:
+        """In a copy: the weights' paths are those of this model, until it is part of another one."""
+        for layer in self.layers_below():
+            if layer.placed is False or isinstance(layer.placed, ref):
+                layer.placed = ref(self)
 
     def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if type(self).build is Model.build:

@@ -84,7 +84,7 @@ class Sequential(Model):
         if not isinstance(x, Symbolic):
             raise ArgumentError(f"{layer.name}: a layer of Sequential gives one tensor, not {x!r}.")
         self._tensors.append(x)
-        layer.place(layer.name)
+        layer.place(layer.name, self)
 
     def _join(self) -> None:
         """Make the model that of the layers there are now; one more costs little, however many there are."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
+
 import numpy as np
+import pytest
 
 import unifront as uf
 from unifront import layers
@@ -34,6 +39,21 @@ def test_a_model_inside_two_keeps_the_paths_of_the_first() -> None:
     assert outer.weights[0].path == "shared/hidden/kernel"
     whole = uf.Sequential([uf.Input((3,)), outer])
     assert whole.weights[0].path == "outer/shared/hidden/kernel"
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))])
+def test_copies_of_a_model_inside_a_model_do_not_share_paths(copied: Callable[[uf.Model], uf.Model]) -> None:
+    one, two = part("one"), part("two")
+    for model in (one, two):
+        model(np.ones((2, 3), np.float32))
+    one, two = copied(one), copied(two)
+    assert one.weights[0].path == two.weights[0].path == "hidden/kernel"
+    outer = uf.Sequential([uf.Input((3,)), one, two])
+    assert [weight.path for weight in outer.weights][::2] == ["one/hidden/kernel", "two/hidden/kernel"]
+    assert [weight.path for weight in copied(outer).weights][::2] == [
+        "one/hidden/kernel",
+        "two/hidden/kernel",
+    ]
 
 
 def two_headed() -> uf.Model:

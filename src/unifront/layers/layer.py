@@ -55,9 +55,8 @@ class Layer(Weighted, Ended):
     autocast = True
     autograph_info__ = None  # by this TensorFlow's AutoGraph knows what not to rewrite
     _is_building = False
-    placed: ref[Layer] | bool | None = (
-        None  # the outermost layer that settled the weights' paths; True: for good
-    )
+    placed: ref[Layer] | bool | None = None
+    """The outermost layer that settled the weights' paths; True: for good; False: as they were before a copy."""
     _nameless: Variable | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -129,16 +128,17 @@ class Layer(Weighted, Ended):
             error.at(self.name)
             raise error
 
-    def place(self, path: str) -> None:
-        """Settle the paths of the weights below this layer, the first time it becomes part of a model.
+    def place(self, path: str, owner: Layer | None = None) -> None:
+        """Settle the paths of the weights below this layer, the first time it becomes part of a model, ``owner``.
 
         A model inside another one is part of that: its weights get new paths, which no others have.
         """
-        below = {id(layer) for layer in self.layers_below()} - {id(self)}
+        owner = self if owner is None else owner
+        below = {id(layer) for layer in self.layers_below()} - {id(owner)}
         for place, layer in self.walk(path):
             root = layer.placed() if isinstance(layer.placed, ref) else layer.placed
             if layer.placed is None or id(root) in below:
-                layer.placed = ref(self)
+                layer.placed = ref(owner)
                 for weight in layer._weights:
                     weight.path = _joined(place, weight.name)
 
@@ -405,7 +405,7 @@ class Layer(Weighted, Ended):
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles: all but the identities of the layers inside, which are others' in a copy."""
         own = {key: value for key, value in vars(self).items() if key not in ("_known", "_is_building")}
-        return {**own, "placed": True} if isinstance(self.placed, ref) else own
+        return {**own, "placed": False} if isinstance(self.placed, ref) else own
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from weakref import ref
 
 from unifront import tree
-from unifront.arguments import Check, Count, Location, Name, Share, Size, Wrong, checked, only, whole
+from unifront.arguments import Check, Count, Location, Name, Share, Size, Wrong, checked, only, shown, whole
 from unifront.backends import Placement, backend_of, placement
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, UnknownName
 from unifront.functional import (
@@ -842,6 +842,8 @@ class Model(Layer):
         module, given = source, None
         if isinstance(source, Mapping | tuple | list):
             parts = [source] if isinstance(source, Mapping) else source
+            if not all(isinstance(part, Mapping) for part in parts):
+                raise ArgumentError(f"Weights are in a dict, or in several; not in {shown(source)}.")
             given = {name: value for part in parts for name, value in dict(part).items()}
         backend = backend_of(source) if given is None else backend_of(next(iter(given.values()), None))
         if backend is None or (given is None and backend.name == "numpy"):

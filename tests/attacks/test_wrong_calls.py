@@ -59,6 +59,15 @@ RIGHT: dict[str, set[str]] = {
     r".*\.(shape|input_shape|batch_shape|repeats|k|padding|cropping|pad_width|batch_size)": {"-1", "0", "[]"},
     # names: "no" is as good as any; in a shape it names a size, and None leaves one free
     r".*\.(name|monitor|pattern|path)": {"'no'", "''"},
+    r"layers\.InputLayer\.optional": {"None"},
+    r"value_and_grad\.wrt": {
+        "-1",
+        "0",
+        "10**12",
+        "10**30",
+        "[]",
+    },  # positions, judged when there are arguments
+    r"ops\.all_reduce\.axis_name": {"'no'"},  # one device has no mesh
     r"optimizers\.\w+\.groups": {"{}"},  # none
     r"(layers\.InputLayer|Input)\.\w+": {"'no'", "['a']", "[None]", "int"},
     r"Model\.build\.input_shape": {"[None]"},

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.arguments import Name
 from unifront.dtypes import float64
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
@@ -259,7 +260,7 @@ ALL_REDUCE = register(
 )  # fmt: skip
 
 
-def all_reduce(x: TensorLike, reduction: str = "mean", axis_name: str = "data") -> Any:
+def all_reduce(x: TensorLike, reduction: str = "mean", axis_name: Name = "data") -> Any:
     """``x`` reduced over all devices that take part in the step; on one device ``x`` itself.
 
     Args:

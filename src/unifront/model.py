@@ -15,6 +15,7 @@ from unifront import tree
 from unifront.arguments import Check, Count, Location, Name, Share, Size, Wrong, checked, only, shown, whole
 from unifront.backends import Placement, backend_of, placement
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, UnknownName
+from unifront.files import path_of
 from unifront.functional import (
     calls_below,
     find_layer,
@@ -834,7 +835,7 @@ class Model(Layer):
         from unifront.saving import load_weights
 
         if isinstance(source, str | bytes | os.PathLike):
-            load_weights(self, os.fsdecode(source))
+            load_weights(self, path_of(source))
         else:
             self._take_back(source)
 

@@ -264,7 +264,7 @@ OPERANDS: dict[str, Any] = {
     "beta": np.ones(3, np.float32), "scale": np.ones(3, np.float32), "mean": np.ones(3, np.float32), "variance": np.ones(3, np.float32),
     "epsilon": 1e-3, "minimum": 0.0, "maximum": 1.0, "param": X, "grad": X, "m": X, "v": X, "velocity": X,
     "accumulator": X, "iteration": 1, "learning_rate": 0.1, "pool_size": 2, "starts": (0, 0, 0), "stops": (1, 1, 1), "recurrent_kernel": np.ones((2, 8), np.float32),
-    "groups": 3, "size": 3, "x1": X, "x2": X, "num": 2,
+    "groups": 3, "size": 3, "x1": X, "x2": X, "num": 2, "value": np.int32(3), "mask": X > 0,
 }  # fmt: skip
 
 OWN: dict[str, dict[str, Any]] = {
@@ -280,7 +280,7 @@ OWN: dict[str, dict[str, Any]] = {
     "batch_norm": {"axis": 2}, "batch_norm_training": {"axis": 2}, "layer_norm": {"axis": 2}, "rms_norm": {"axis": 2}, "group_norm": {"axis": 2, "groups": 3},
     "global_average_pool": {"x": IMAGE}, "global_max_pool": {"x": IMAGE}, "sparse_softmax_cross_entropy": {},
 }  # fmt: skip
-WITH_FUNCTIONS = ("cond", "while_loop", "scan", "with_mask")
+WITH_FUNCTIONS = ("cond", "while_loop", "scan", "with_mask", "define", "undefine")
 
 
 def op_targets() -> Iterator[Target]:

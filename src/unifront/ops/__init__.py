@@ -78,7 +78,6 @@ from unifront.opset.elementwise import tan as tan
 from unifront.opset.elementwise import tanh as tanh
 from unifront.opset.elementwise import where as where
 from unifront.opset.gradient import all_reduce as all_reduce
-from unifront.opset.gradient import single as single
 from unifront.opset.index import argsort as argsort
 from unifront.opset.index import embedding as embedding
 from unifront.opset.index import one_hot as one_hot
@@ -268,7 +267,6 @@ __all__ = [
     "silu",
     "simple_rnn",
     "sin",
-    "single",
     "slice",
     "softmax",
     "softmax_cross_entropy",

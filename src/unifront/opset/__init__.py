@@ -29,7 +29,7 @@ BODIES = ("cond", "scan", "while_loop", "with_mask")
 """Operations that run functions of the user's, in which other operations may fail."""
 
 
-NO_OPERATIONS = ("columns", "eager_gradient", "traced_gradient")
+NO_OPERATIONS = ("columns", "eager_gradient", "single", "traced_gradient")
 """Functions of the families that are for other modules of ours, not for users."""
 
 

@@ -165,16 +165,17 @@ class Mean(Metric):
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Take in ``values``, a tensor of any shape, each counted ``sample_weight`` times (it broadcasts)."""
-        values = ops.stop_gradient(ops.cast(values, self.total.dtype))
+        values = ops.cast(values, self.total.dtype)
         if sample_weight is None:
             count: Any = _size(values, self.count.dtype)
         else:
-            weights = ops.cast(losses._like(sample_weight, values), self.total.dtype)
-            weights = ops.multiply(weights, ops.ones_like(values))
-            values, count = ops.multiply(values, weights), ops.sum(weights)
-        total = values if not type_of(values).rank else ops.sum(values)
-        self.total.assign_add(total)
-        self.count.assign_add(ops.stop_gradient(count))
+            count = ops.cast(losses._like(sample_weight, values), self.total.dtype)
+            if type_of(count).shape != type_of(values).shape:
+                count = ops.multiply(count, ops.ones_like(values))
+            values = ops.multiply(values, count)
+            count = ops.sum(count) if type_of(count).rank else count
+        self.total.assign_add(ops.sum(values) if type_of(values).rank else values)
+        self.count.assign_add(count)
 
     def result(self) -> Any:
         nothing = ops.equal(self.count, 0.0)

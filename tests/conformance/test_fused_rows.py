@@ -8,6 +8,7 @@ from unifront.opset.spec import OPS
 COMPOSITE = {spec.name for spec in OPS.values() if spec.decomposition}
 PINNED = {
     "jax": {
+        "all_reduce",
         "dense",
         "depthwise_conv",
         "log_softmax",
@@ -17,6 +18,7 @@ PINNED = {
         "var",
     },
     "tensorflow": {
+        "all_reduce",
         "batch_norm",
         "batch_norm_training",
         "dense",
@@ -27,6 +29,7 @@ PINNED = {
         "softmax_cross_entropy",
     },
     "torch": {
+        "all_reduce",
         "batch_norm",
         "batch_norm_training",
         "dense",
@@ -53,4 +56,24 @@ def test_composite_operations_have_their_rows(name: str) -> None:
 def test_operations_without_a_decomposition_have_rows(name: str) -> None:
     rows = placement(name).backend.rows()
     missing = OPS.keys() - COMPOSITE - {op.name for op in rows.table} - {"constant"}
-    assert missing == {op.name for op in rows.reasons}
+    assert missing == {op.name for op in rows.reasons if op not in rows.table}
+
+
+IN_PLACE = {
+    "jax": set(),
+    "tensorflow": {"adam_updates", "momentum_updates", "sgd_updates"},
+    "torch": {
+        "adagrad_updates",
+        "adam_updates",
+        "lion_updates",
+        "momentum_updates",
+        "rmsprop_updates",
+        "sgd_updates",
+    },
+}
+"""The updates of many variables that a backend has kernels for, which write in place."""
+
+
+@pytest.mark.parametrize("name", sorted(IN_PLACE.keys() & set(installed())))
+def test_grouped_updates_have_their_kernels(name: str) -> None:
+    assert {op.name for op in placement(name).backend.rows().in_place} == IN_PLACE[name]

@@ -186,7 +186,7 @@ def test_what_is_refused(define):
             ArgumentError,
             "the row of 'other' for 'torch' is a callable, not 3",
         ),
-        (lambda x: x, {}, ArgumentError, "define takes an OpSpec"),
+        (lambda x: x, {}, ArgumentError, "define: spec is a OpSpec"),
     ):
         with pytest.raises(error, match=match):
             ops.define(spec, rows)

@@ -150,7 +150,11 @@ X = np.ones((2, 3), "float32")
         (lambda: ops.add(uf.random_key(1), 1.0), DTypeError, "A random key takes no part in arithmetic"),
         (lambda: ops.sum(X, axis=1.0), ArgumentError, r"sum: axis is an int or a list, not 1\.0"),
         (lambda: ops.sum(X, axis=True), ArgumentError, "sum: axis is an int or a list, not True"),
-        (lambda: ops.repeat(X, 1.5), ArgumentError, r"repeat: repeats is an int, not 1\.5"),
+        (
+            lambda: ops.repeat(X, 1.5),
+            ArgumentError,
+            r"repeat: the number of repeats is an int from 0 up, not 1\.5",
+        ),
         (lambda: ops.top_k(X, -1), ArgumentError, "top_k: k is an int from 0 up, not -1"),
         (lambda: ops.arange(0, 3, 0), ArgumentError, "the step is not 0"),
         (lambda: ops.full((2,), -1, "uint8"), ArgumentError, "-1 is no number that fits uint8"),

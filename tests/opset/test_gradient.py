@@ -398,7 +398,7 @@ def test_what_it_does_not_differentiate_by(wrt: Any) -> None:
 
 
 def test_what_is_no_function() -> None:
-    with pytest.raises(ArgumentError, match="value_and_grad takes a function, not 3"):
+    with pytest.raises(ArgumentError, match="value_and_grad: function is a function, not 3"):
         uf.value_and_grad(3)  # type: ignore[arg-type]
 
 

@@ -54,7 +54,7 @@ def test_types_keep_named_dimensions(result, expected):
         ),
         (lambda: ops.reshape(X, (X.shape[0], 8)), ShapeError, r"cannot become \(batch, 8\)"),
         (lambda: ops.reshape(X, (-1, -1)), ShapeError, "at most one -1"),
-        (lambda: ops.reshape(X, (2.5, -1)), ArgumentError, "ints and named dimensions"),
+        (lambda: ops.reshape(X, (2.5, -1)), ArgumentError, "an int or a named dimension"),
         (lambda: ops.transpose(X, (0, 0, 1)), ShapeError, "is not an order of the 3 axes"),
         (lambda: ops.transpose(X, (0, 1, 3)), ShapeError, "axis 3 is out of range for a tensor of rank 3"),
         (lambda: ops.squeeze(X, 1), ShapeError, r"axis 1 of the shape \(batch, time, 4\) is not 1 long"),

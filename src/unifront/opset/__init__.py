@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unifront.arguments import Check, Wrong, check_of, misfit, sequence, shown
+from unifront.backends import backend_of
 from unifront.errors import ArgumentError, DTypeError, UnifrontError
 from unifront.ir.facts import Facts
 from unifront.opset.spec import OPS, OpSpec, Sample
@@ -83,7 +84,8 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _tensor(value: Any, owner: Any) -> Any:
-    if not hasattr(value, "dtype") and not isinstance(value, int | float | list | tuple):
+    known = hasattr(value, "dtype") or isinstance(value, int | float | list | tuple)
+    if not known and backend_of(value) is None:  # keys have no dtype
         raise DTypeError(f"Operations take tensors, arrays and numbers, not {shown(value)}.")
     return value
 

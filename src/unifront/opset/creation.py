@@ -166,8 +166,8 @@ def iota(
 
 @replayed
 def arange(
-    start: Dim | float,
-    stop: Dim | float | None = None,
+    start: Any,
+    stop: Any = None,
     step: int | float = 1,
     dtype: DTypeLike | None = None,
     *,

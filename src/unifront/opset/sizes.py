@@ -14,7 +14,7 @@ from unifront.ir.dims import Dim
 from unifront.opset import creation, index, reduce
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
-from unifront.opset.rules import axis_in, show, whole
+from unifront.opset.rules import axis_in, is_whole, show, whole
 from unifront.opset.shape import concatenate, expand_dims, flatten, reshape
 from unifront.opset.slicing import REPEAT, slice
 from unifront.opset.tensor import bind, is_tensor, replayed, type_of
@@ -99,7 +99,7 @@ def repeat(x: TensorLike, repeats: int | TensorLike, axis: int | None = None, si
     """
     if axis is None:
         x, axis = flatten(x), 0
-    if is_tensor(repeats) or isinstance(repeats, list | tuple):
+    if not is_whole(repeats) and (is_tensor(repeats) or isinstance(repeats, list | tuple)):
         return _repeat_each(x, repeats, axis, size)
     times = whole(cast("int", repeats), "repeat: the number of repeats")  # not a tensor, and checked here
     return bind(REPEAT, x, repeats=times, axis=axis_in(axis, type_of(x).rank))

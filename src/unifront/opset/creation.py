@@ -199,8 +199,8 @@ def arange(
         raise ArgumentError(
             f"arange: named dimensions go with ints and a positive step, not with {first}, {last} and {step}."
         )
-    count = (last - first + step - 1) // step  # type: ignore[operator]  # dimensions and ints
-    positions = e.multiply(iota((count,), 0, kind, like=like), step)  # type: ignore[arg-type]  # the same
+    count = (last - first + step - 1) // step
+    positions = e.multiply(iota((count,), 0, kind, like=like), step)
     return e.add(positions, full((), first, kind, like=like))
 
 

@@ -76,12 +76,14 @@ def test_what_is_refused():
     with pytest.raises(ArgumentError, match="kept is updated outside a layer"):
         layer.update(layer.kept, uf.Input((3,)))
 
-    def in_a_branch(layer, x):
-        def body():
+    def in_a_loop(layer, x):
+        def body(total, row):
             layer.update(layer.kept, layer.source)
-            return x
+            return total + row, row
 
-        return ops.mean(ops.cond(ops.greater(ops.sum(x), 0.0), body, lambda: x), axis=0)
+        return ops.scan(body, ops.zeros_like(layer.kept), x)[0]
 
-    with pytest.raises(ArgumentError, match="kept is updated in the body of a branch or loop"):
-        uf.Sequential([uf.Input((3,)), Keeps(in_a_branch)])
+    with pytest.raises(
+        ArgumentError, match="body gives a weight a new value, which a loop cannot carry outside"
+    ):
+        uf.Sequential([uf.Input((3,)), Keeps(in_a_loop)])

@@ -12,7 +12,8 @@ from unifront.onnx.export import DEFAULT_OPSET, OPSETS, convert
 from unifront.onnx.recurrent import TIME_MAJOR
 from unifront.onnx.rows import target
 from unifront.opset.spec import OPS, Sample
-from unifront.testing import FORWARD, Case, _as, _reference, assert_close, cases, graph_of
+from unifront.opset.tensor import Builder, lift
+from unifront.testing import FORWARD, Case, _apply, _as, _reference, assert_close, cases
 from unifront.trace import Tracing
 
 TARGET = target(DEFAULT_OPSET)
@@ -63,7 +64,8 @@ def _judge(case: Case, dtype: str, opset: int = DEFAULT_OPSET, *, optimize: bool
     """Assert that each judge that can agrees; how many could."""
     spec, sample = case.spec, case.sample
     operands = [_as(operand, dtype) for operand in sample.operands]
-    graph = graph_of(spec, sample, operands)
+    builder = Builder(spec.name)
+    graph = builder.graph([lift(one, builder) for one in _apply(builder, "", spec, sample, operands)])
     model, _ = convert(Tracing(graph, (), (), None), opset=opset, optimize=optimize)
     check(model)
     expected = _reference(spec, sample, [_as(operand, "float64") for operand in operands])

@@ -12,6 +12,7 @@ from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.onnx.writer import Ref, Row, Writer
 from unifront.opset import control as c
+from unifront.opset.gradient import GRADIENT
 from unifront.opset.spec import OpSpec
 
 Regions = tuple[Graph, ...]
@@ -101,3 +102,7 @@ def _scan(
 
 
 TABLE: dict[OpSpec, Row] = {c.COND: _cond, c.WHILE_LOOP: _while_loop, c.SCAN: _scan}
+
+UNSUPPORTED: dict[OpSpec, str] = {
+    GRADIENT: "ONNX has no gradients in a graph for inference; export the model without the step that trains it"
+}

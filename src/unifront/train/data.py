@@ -15,11 +15,13 @@ from unifront.dtypes import DType, dtype_of, floatx, int32, promote
 from unifront.errors import ArgumentError, DataError
 from unifront.ir.dims import DimExpr, evaluate, solve
 from unifront.ir.types import TensorType
+from unifront.opset.bounds import check_indices, index_bounds
 from unifront.train import losses
 from unifront.train.arguments import number
 
 if TYPE_CHECKING:
     from unifront.model import Model
+    from unifront.train.step import TracedStep
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,17 @@ def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
             raise DataError(f"{what} has the shape {array.shape}; the model takes {type_}.")
         found.append(_cast(array, type_.dtype, what))
     _same_length(found, names)
+    _check_indices(model, found)
     return tuple(found)
+
+
+def _check_indices(model: Model, arrays: Sequence[np.ndarray]) -> None:
+    """Raise for an index outside its table while it is at hand: frameworks clamp, wrap or abort, each as it likes."""
+    traced = model.trace(False)
+    known = ("index bounds", id(traced))
+    if known not in model.programs:
+        model.programs[known] = index_bounds(traced.graph)
+    check_indices(traced.graph, model.programs[known], arrays)
 
 
 def sizes_of(model: Model, inputs: Sequence[np.ndarray]) -> dict[str, int]:
@@ -362,6 +374,24 @@ def batches_of(source: Any) -> Iterator[tuple[Any, Any, Any]]:
                 f"A batch is (x, y) or (x, y, sample_weight); one of {len(parts)} parts was given."
             )
         yield (*parts, None, None)[:3]
+
+
+def like_the_first(step: TracedStep, batch: Arrays, number: int) -> Arrays:
+    """``batch``, the one of this number, which must be of the types of the first, for which ``step`` was traced."""
+    graph, count = step.plan.graph, step.plan.batch
+    arrays = batch.all
+    if len(arrays) != count:
+        raise DataError(
+            f"Batch {number} has {len(arrays)} arrays; the first had {count}: {', '.join(graph.input_names[:count])}. "
+            "Sample weights come with every batch or with none."
+        )
+    for name, value, array in zip(graph.input_names, graph.inputs, arrays, strict=False):
+        if not value.type.admits(array.shape) or dtype_of(array.dtype) != value.type.dtype:
+            raise DataError(
+                f"Batch {number}: {name!r} is {dtype_of(array.dtype)}{list(array.shape)}; the first batch had "
+                f"{value.type}. Every batch is of the first's types."
+            )
+    return batch
 
 
 def no_batch(purpose: str) -> DataError:

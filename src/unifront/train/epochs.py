@@ -13,7 +13,7 @@ from unifront.backends import Array
 from unifront.errors import NonFiniteLoss
 from unifront.trace import current_seed
 from unifront.train.callbacks import Callback, Logs
-from unifront.train.data import Arrays, no_batch
+from unifront.train.data import Arrays, like_the_first, no_batch
 from unifront.train.interrupts import Interrupts
 from unifront.train.progress import EpochProgress
 from unifront.train.session import Session
@@ -118,6 +118,7 @@ class Run:
                 batch = next(self.batches, None)
             if batch is None:
                 return
+            like_the_first(self.session.step, batch, number)
             self._begin_batch(number)
             self.session.run_on([self.session.put(array) for array in batch.all])
             number += 1

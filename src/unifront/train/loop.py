@@ -214,7 +214,8 @@ def _evaluate(
         session = Session(step, place, _call_seed(step), interrupts, runs)
         try:
             session.reset_metrics()
-            for batch in itertools.islice(batches, limit):
+            for number, batch in enumerate(itertools.islice(batches, limit)):
+                data.like_the_first(step, batch, number)
                 session.run_on([session.put(array) for array in batch.all])
             return session.logs()
         finally:

@@ -404,7 +404,7 @@ class Layer(Weighted, Ended):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles: all but the identities of the layers inside, which are others' in a copy."""
-        own = {key: value for key, value in vars(self).items() if key not in ("_known", "_is_building")}
+        own = {key: value for key, value in list(vars(self).items()) if key not in ("_known", "_is_building")}
         return {**own, "placed": False} if isinstance(self.placed, ref) else own
 
     def __setstate__(self, state: dict[str, Any]) -> None:

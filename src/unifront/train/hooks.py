@@ -93,7 +93,7 @@ def metrics_of(model: Model) -> dict[str, Metric]:
     """Every metric of ``model`` by what logs call it."""
     found: dict[str, Metric] = {} if model._training is None else model._training.logged()
     taken = {id(metric) for metric in found.values()}
-    for value in vars(model).values():
+    for value in list(vars(model).values()):
         for one in tree.leaves(value) if isinstance(value, list | tuple | dict) else [value]:
             if isinstance(one, Metric) and id(one) not in taken:
                 found[one.name] = one

@@ -422,10 +422,10 @@ def _layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
         case Layer():
             yield name, value
         case list() | tuple():
-            for i, item in enumerate(value):
+            for i, item in enumerate(list(value)):
                 yield from _layers_in(f"{name}_{i}", item)
         case dict():
-            for key, item in value.items():
+            for key, item in list(value.items()):  # another thread may be filling it
                 yield from _layers_in(f"{name}_{key}", item)
 
 

@@ -122,7 +122,7 @@ class JaxStep:
                 self(self._batch(arrays, indices[i]), counters[i])
 
     def _batch(self, arrays: Sequence[Array], rows: np.ndarray) -> Sequence[Any]:
-        """One batch. On a CPU NumPy takes it from the same memory, in a third of the time of a program's call."""
+        """One batch. On a CPU NumPy takes it from the same memory, which is quicker than calling a program."""
         if self._platform() != "cpu":
             return _take(tuple(arrays), rows)
         if len(self._views) != len(arrays) or any(

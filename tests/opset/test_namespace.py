@@ -1,21 +1,36 @@
 """`uf.ops` holds the public functions of every family, written out for editors."""
 
+import importlib
+
 import pytest
 
 from unifront import ops
 from unifront.opset import FAMILIES, public_functions
 from unifront.opset.__main__ import FACE, face
+from unifront.opset.namespaces import NAMES, NOT_FLAT
 
 
 def test_the_face_is_current():
-    assert FACE.read_text(encoding="utf-8") == face(), "Run `make ops`."
+    texts = face()
+    assert {path: path.read_text(encoding="utf-8") for path in FACE.glob("*.py")} == texts, "Run `make ops`."
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_function_is_in_the_namespace(family):
     for name, value in public_functions(family).items():
-        assert getattr(ops, name) is value
+        assert getattr(ops.image if name in NOT_FLAT else ops, name) is value
         assert value.__doc__, f"{name} has no docstring"
+
+
+@pytest.mark.parametrize("namespace", NAMES)
+def test_a_namespace_is_a_module_with_its_names(namespace):
+    module = importlib.import_module(f"unifront.ops.{namespace}")
+    assert getattr(ops, namespace) is module
+    assert namespace in ops.__all__
+    for name in module.__all__:
+        assert name in NAMES[namespace]
+        if name not in NOT_FLAT:
+            assert getattr(module, name) is getattr(ops, name)
 
 
 def test_an_unknown_name_is_an_error_with_a_suggestion():

@@ -7,6 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from unifront.ops import core as core
+from unifront.ops import image as image
+from unifront.ops import linalg as linalg
+from unifront.ops import math as math
+from unifront.ops import nn as nn
+from unifront.ops import numpy as numpy
 from unifront.opset.control import cond as cond
 from unifront.opset.control import scan as scan
 from unifront.opset.control import while_loop as while_loop
@@ -178,6 +184,7 @@ __all__ = [
     "concatenate",
     "cond",
     "conv",
+    "core",
     "cos",
     "cumsum",
     "define",
@@ -211,11 +218,13 @@ __all__ = [
     "group_norm",
     "gru",
     "hard_sigmoid",
+    "image",
     "iota",
     "layer_norm",
     "leaky_relu",
     "less",
     "less_equal",
+    "linalg",
     "lion_update",
     "log",
     "log1p",
@@ -225,6 +234,7 @@ __all__ = [
     "logical_or",
     "logsumexp",
     "lstm",
+    "math",
     "matmul",
     "max",
     "max_pool",
@@ -236,8 +246,10 @@ __all__ = [
     "moveaxis",
     "multiply",
     "negative",
+    "nn",
     "nonzero",
     "not_equal",
+    "numpy",
     "one_hot",
     "ones",
     "ones_like",

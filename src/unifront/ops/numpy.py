@@ -1,0 +1,167 @@
+"""The operations that Keras has in ``keras.ops.numpy``; written by ``python -m unifront.opset``."""
+
+from __future__ import annotations
+
+from unifront.opset.creation import arange as arange
+from unifront.opset.creation import full as full
+from unifront.opset.creation import full_like as full_like
+from unifront.opset.creation import ones as ones
+from unifront.opset.creation import ones_like as ones_like
+from unifront.opset.creation import zeros as zeros
+from unifront.opset.creation import zeros_like as zeros_like
+from unifront.opset.elementwise import abs as abs
+from unifront.opset.elementwise import add as add
+from unifront.opset.elementwise import ceil as ceil
+from unifront.opset.elementwise import clip as clip
+from unifront.opset.elementwise import cos as cos
+from unifront.opset.elementwise import divide as divide
+from unifront.opset.elementwise import equal as equal
+from unifront.opset.elementwise import exp as exp
+from unifront.opset.elementwise import expm1 as expm1
+from unifront.opset.elementwise import floor as floor
+from unifront.opset.elementwise import floor_divide as floor_divide
+from unifront.opset.elementwise import greater as greater
+from unifront.opset.elementwise import greater_equal as greater_equal
+from unifront.opset.elementwise import less as less
+from unifront.opset.elementwise import less_equal as less_equal
+from unifront.opset.elementwise import log as log
+from unifront.opset.elementwise import log1p as log1p
+from unifront.opset.elementwise import logical_and as logical_and
+from unifront.opset.elementwise import logical_not as logical_not
+from unifront.opset.elementwise import logical_or as logical_or
+from unifront.opset.elementwise import maximum as maximum
+from unifront.opset.elementwise import minimum as minimum
+from unifront.opset.elementwise import multiply as multiply
+from unifront.opset.elementwise import negative as negative
+from unifront.opset.elementwise import not_equal as not_equal
+from unifront.opset.elementwise import power as power
+from unifront.opset.elementwise import reciprocal as reciprocal
+from unifront.opset.elementwise import round as round
+from unifront.opset.elementwise import sign as sign
+from unifront.opset.elementwise import sin as sin
+from unifront.opset.elementwise import sqrt as sqrt
+from unifront.opset.elementwise import square as square
+from unifront.opset.elementwise import subtract as subtract
+from unifront.opset.elementwise import tan as tan
+from unifront.opset.elementwise import tanh as tanh
+from unifront.opset.elementwise import where as where
+from unifront.opset.index import argsort as argsort
+from unifront.opset.index import sort as sort
+from unifront.opset.index import take as take
+from unifront.opset.index import take_along_axis as take_along_axis
+from unifront.opset.linalg import dot as dot
+from unifront.opset.linalg import einsum as einsum
+from unifront.opset.linalg import matmul as matmul
+from unifront.opset.linalg import tensordot as tensordot
+from unifront.opset.reduce import all as all
+from unifront.opset.reduce import any as any
+from unifront.opset.reduce import argmax as argmax
+from unifront.opset.reduce import argmin as argmin
+from unifront.opset.reduce import cumsum as cumsum
+from unifront.opset.reduce import max as max
+from unifront.opset.reduce import mean as mean
+from unifront.opset.reduce import min as min
+from unifront.opset.reduce import prod as prod
+from unifront.opset.reduce import std as std
+from unifront.opset.reduce import sum as sum
+from unifront.opset.reduce import var as var
+from unifront.opset.shape import broadcast_to as broadcast_to
+from unifront.opset.shape import concatenate as concatenate
+from unifront.opset.shape import expand_dims as expand_dims
+from unifront.opset.shape import moveaxis as moveaxis
+from unifront.opset.shape import reshape as reshape
+from unifront.opset.shape import split as split
+from unifront.opset.shape import squeeze as squeeze
+from unifront.opset.shape import stack as stack
+from unifront.opset.shape import swapaxes as swapaxes
+from unifront.opset.shape import transpose as transpose
+from unifront.opset.sizes import nonzero as nonzero
+from unifront.opset.sizes import repeat as repeat
+from unifront.opset.sizes import unique as unique
+from unifront.opset.slicing import flip as flip
+from unifront.opset.slicing import get_item as get_item
+from unifront.opset.slicing import pad as pad
+from unifront.opset.slicing import tile as tile
+
+__all__ = [
+    "abs",
+    "add",
+    "all",
+    "any",
+    "arange",
+    "argmax",
+    "argmin",
+    "argsort",
+    "broadcast_to",
+    "ceil",
+    "clip",
+    "concatenate",
+    "cos",
+    "cumsum",
+    "divide",
+    "dot",
+    "einsum",
+    "equal",
+    "exp",
+    "expand_dims",
+    "expm1",
+    "flip",
+    "floor",
+    "floor_divide",
+    "full",
+    "full_like",
+    "get_item",
+    "greater",
+    "greater_equal",
+    "less",
+    "less_equal",
+    "log",
+    "log1p",
+    "logical_and",
+    "logical_not",
+    "logical_or",
+    "matmul",
+    "max",
+    "maximum",
+    "mean",
+    "min",
+    "minimum",
+    "moveaxis",
+    "multiply",
+    "negative",
+    "nonzero",
+    "not_equal",
+    "ones",
+    "ones_like",
+    "pad",
+    "power",
+    "prod",
+    "reciprocal",
+    "repeat",
+    "reshape",
+    "round",
+    "sign",
+    "sin",
+    "sort",
+    "split",
+    "sqrt",
+    "square",
+    "squeeze",
+    "stack",
+    "std",
+    "subtract",
+    "sum",
+    "swapaxes",
+    "take",
+    "take_along_axis",
+    "tan",
+    "tanh",
+    "tensordot",
+    "tile",
+    "transpose",
+    "unique",
+    "var",
+    "where",
+    "zeros",
+    "zeros_like",
+]

@@ -1,0 +1,182 @@
+"""Every public name of ``keras.ops`` is in `unifront.ops`, with Keras's parameters: names, order, defaults.
+
+What is not there yet stands in `MISSING`, by family, and what takes other parameters in `OTHER_PARAMETERS`: both
+only shrink. What is to stay different has its reason in `REASONS`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import pytest
+
+from unifront import ops
+from unifront.opset.namespaces import NAMES, NOT_FLAT
+
+MISSING = {
+    "elementwise": """
+        absolute allclose amax amin arccos arccosh arcsin arcsinh arctan arctan2 arctanh average bincount
+        bitwise_and bitwise_invert bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor
+        cbrt corrcoef correlate cosh count_nonzero cumprod deg2rad diff digitize divide_no_nan erfc erfinv
+        exp2 fabs fmax fmin fmod gcd heaviside histogram hypot i0 isclose isfinite isinf isnan isneginf
+        isposinf isreal lcm ldexp left_shift log10 log2 logaddexp logaddexp2 logical_xor median mod
+        nan_to_num nanargmax nanargmin nancumprod nancumsum nanmax nanmean nanmedian nanmin nanpercentile
+        nanprod nanquantile nanstd nansum nanvar nextafter percentile ptp quantile rad2deg right_shift
+        searchsorted signbit sinc sinh trapezoid true_divide trunc
+    """,
+    "image": """
+        affine_transform crop_images elastic_transform extract_patches extract_patches_3d gaussian_blur
+        hsv_to_rgb map_coordinates pad_images perspective_transform resize rgb_to_grayscale rgb_to_hsv
+        scale_and_translate sobel_edges ssim
+    """,
+    "linalg": """
+        angle cdist cholesky cholesky_inverse conj conjugate cross det eig eigh fft fft2 ifft2 imag inner
+        inv irfft istft jvp logdet lstsq lu_factor matrix_rank norm pinv polar qr real rfft segment_max
+        segment_min segment_prod segment_sum slogdet solve solve_triangular stft svd vdot view_as_complex
+        view_as_real
+    """,
+    "nn": """
+        adaptive_average_pool adaptive_max_pool batch_normalization binary_crossentropy
+        categorical_crossentropy celu conv_transpose ctc_decode ctc_loss depth_to_space
+        dot_product_attention fold glu hard_shrink hard_silu hard_swish hard_tanh layer_normalization
+        log_sigmoid moments normalize psnr rms_normalization separable_conv soft_shrink space_to_depth
+        sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparsemax squareplus swish tanh_shrink
+        threshold unfold
+    """,
+    "shape": """
+        append argpartition array array_split associative_scan bartlett blackman convert_to_numpy
+        convert_to_tensor copy custom_gradient diag diagflat diagonal dsplit dstack dtype empty empty_like
+        extract_sequences eye fliplr flipud fori_loop geomspace hamming hanning hsplit hstack identity
+        in_top_k is_tensor isin kaiser kron linspace logspace map meshgrid multi_hot ndim outer ravel
+        rearrange roll rot90 saturate_cast scatter scatter_update select shape size slice_update switch
+        trace tri tril triu unravel_index vander vectorize vectorized_map view vsplit vstack
+    """,
+}
+"""Names that are not there yet. Who adds one takes it out."""
+
+OTHER_PARAMETERS = {
+    "elementwise": """
+        add clip cumsum divide equal floor_divide greater greater_equal less less_equal logical_and
+        logical_not logical_or max maximum min minimum multiply not_equal power prod round subtract where
+    """,
+    "linalg": """
+        dot einsum matmul tensordot
+    """,
+    "nn": """
+        average_pool conv depthwise_conv max_pool
+    """,
+    "shape": """
+        arange cond nonzero one_hot pad repeat reshape scan slice stack stop_gradient take_along_axis top_k
+        unique
+    """,
+}
+"""Names whose parameters are not Keras's yet."""
+
+REASONS: dict[str, str] = {}
+"""Names that differ for good, and why."""
+
+SPACES = {"": keras.ops, **{name: getattr(keras.ops, name) for name in ("image", "linalg", "nn", "numpy")}}
+
+
+def words(table: dict[str, str]) -> set[str]:
+    return {name for names in table.values() for name in names.split()}
+
+
+def public(module: Any) -> set[str]:
+    return {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    }
+
+
+KERAS: dict[str, Callable[..., Any]] = {
+    name: getattr(module, name) for module in SPACES.values() for name in public(module)
+}
+
+
+def differences(ours: Callable[..., Any], keras: Callable[..., Any]) -> list[str]:
+    """In words, one for each parameter of Keras's that ours does not take as Keras's does.
+
+    Ours may take more by keyword, and need not name what Keras's takes as ``**kwargs``.
+    """
+    own = [*inspect.signature(ours).parameters.values()]
+    theirs = [*inspect.signature(keras).parameters.values()]
+    found = []
+    placed = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
+    for i, parameter in enumerate(p for p in theirs if p.kind is p.POSITIONAL_OR_KEYWORD):
+        if i >= len(placed) or placed[i].name != parameter.name:
+            found.append(f"parameter {i} is {parameter.name}")
+        elif placed[i].default != parameter.default:
+            found.append(f"{parameter.name} is {parameter.default!r} by default")
+    more = [p.name for p in placed[sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in theirs) :]]
+    found += [f"{name} is no parameter by position" for name in more]
+    by_name = {p.name: p for p in own}
+    for parameter in theirs:
+        if parameter.kind is parameter.KEYWORD_ONLY:
+            same = by_name.get(parameter.name)
+            if same is None or same.default != parameter.default:
+                found.append(f"{parameter.name} is a keyword, {parameter.default!r} by default")
+    stars = [p.name for p in own if p.kind is p.VAR_POSITIONAL]
+    wanted = [p.name for p in theirs if p.kind is p.VAR_POSITIONAL]
+    if stars != wanted:
+        found.append(f"the rest by position is {wanted}")
+    return found
+
+
+def ours(name: str) -> Callable[..., Any] | None:
+    home = ops.image if name in NOT_FLAT else ops
+    return getattr(home, name) if name in home.__all__ else None
+
+
+FOUND = {name: function for name in KERAS if (function := ours(name)) is not None}
+
+
+def test_every_name_is_there():
+    missing = KERAS.keys() - FOUND.keys()
+    print(f"\nkeras.ops: {len(KERAS)} names, {len(KERAS) - len(missing)} of them in uf.ops")  # noqa: T201  # `pytest -s` shows the counts
+    assert sorted(missing - REASONS.keys() - words(MISSING)) == []
+    assert sorted(words(MISSING) - missing) == [], "These are there: take them out of MISSING."
+
+
+def test_every_parameter_is_as_in_keras():
+    other = {name: found for name in FOUND if (found := differences(FOUND[name], KERAS[name]))}
+    print(f"\nkeras.ops: {len(FOUND) - len(other)} of {len(FOUND)} names with Keras's parameters")  # noqa: T201  # `pytest -s` shows the counts
+    new = other.keys() - REASONS.keys() - words(OTHER_PARAMETERS)
+    assert {name: other[name] for name in sorted(new)} == {}
+    assert sorted(words(OTHER_PARAMETERS) - other.keys()) == [], (
+        "These are as in Keras: take them out of OTHER_PARAMETERS."
+    )
+
+
+def test_reasons_are_few_and_needed():
+    assert len(REASONS) <= 12
+    assert [n for n in REASONS if n in FOUND and not differences(FOUND[n], KERAS[n])] == []
+
+
+def test_the_namespaces_show_the_names_that_keras_has_there():
+    for name in ("image", "linalg", "nn", "numpy"):
+        assert set(NAMES[name]) == public(SPACES[name])
+    for name in ("core", "math"):
+        home = f"keras.src.ops.{name}"
+        assert set(NAMES[name]) == {n for n in public(keras.ops) if getattr(keras.ops, n).__module__ == home}
+    assert public(keras.ops) <= {name for names in NAMES.values() for name in names} | {"rearrange"}
+    assert NOT_FLAT.isdisjoint(public(keras.ops))
+
+
+@pytest.mark.parametrize(
+    ("mine", "found"),
+    [
+        (lambda x, axis=0: 0, []),
+        (lambda x, axis=0, *, like=None: 0, []),
+        (lambda y, axis=0: 0, ["parameter 0 is x"]),
+        (lambda x, axis=1: 0, ["axis is 0 by default"]),
+        (lambda x, axis=0, k=1: 0, ["k is no parameter by position"]),
+        (lambda x, *axis: 0, ["parameter 1 is axis", "the rest by position is []"]),
+    ],
+)
+def test_a_difference_is_told(mine, found):
+    assert differences(mine, lambda x, axis=0: 0) == found

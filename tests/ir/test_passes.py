@@ -414,7 +414,7 @@ class Net:
                     f"{name}/kernel", size, size, x.shape[-1] // options.get("groups", 1), filters
                 )
             given = self.weight(f"{name}/bias", filters) if bias else None
-            return (op or ops.conv)(x, kernel, given, padding="same", **options)
+            return (op or ops.conv)(x, kernel, bias=given, padding="same", **options)
 
     def norm(self, x, name, axis=-1):
         with scope(name):
@@ -527,7 +527,7 @@ def shared_kernel(net):
 
 def shared_bias(net):
     bias = net.weight("c/bias", 3)
-    return net.norm(ops.conv(net.x, net.weight("c/kernel", 1, 1, 4, 3), bias), "n"), ops.exp(bias)
+    return net.norm(ops.conv(net.x, net.weight("c/kernel", 1, 1, 4, 3), bias=bias), "n"), ops.exp(bias)
 
 
 def shared_result(net):

@@ -34,7 +34,7 @@ def conv(x: Tensor, *kernel: int, **arguments: Any) -> Any:
         ({}, "time-2"),
         ({"padding": "same"}, "time"),
         ({"padding": "same", "strides": 2}, "(time+1)//2"),
-        ({"padding": "causal", "dilation": 4}, "time"),
+        ({"padding": "causal", "dilation_rate": 4}, "time"),
         ({"strides": 2}, "(time+-3)//2+1"),
         ({"padding": [(1, 2)]}, "time+1"),
     ],
@@ -100,7 +100,7 @@ def test_channels_first_and_a_depthwise_multiplier() -> None:
         ),
         (lambda: conv(tensor(2, 8, 5), 3, 5, 8, data_format="NHWC"), ArgumentError, "not 'NHWC'"),
         (
-            lambda: ops.conv(tensor(2, 8, 5), np.zeros((3, 5, 8)), np.zeros(7)),
+            lambda: ops.conv(tensor(2, 8, 5), np.zeros((3, 5, 8)), bias=np.zeros(7)),
             ShapeError,
             r"bias has the shape \(7,\); .* 8 output",
         ),
@@ -136,7 +136,7 @@ _PLAIN = {
         ((2, 7, 6, 4), (3, 2, 4, 5), {"padding": "same"}),
         ((2, 8, 8, 4), (3, 3, 4, 5), {"padding": "same", "strides": 2}),
         ((2, 9, 8, 4), (3, 2, 2, 6), {"groups": 2}),
-        ((2, 9, 9, 3), (2, 3, 3, 4), {"dilation": (2, 1), "padding": "valid"}),
+        ((2, 9, 9, 3), (2, 3, 3, 4), {"dilation_rate": (2, 1), "padding": "valid"}),
         ((2, 11, 3), (4, 3, 5), {"padding": "same", "strides": 3}),
         ((1, 5, 6, 4, 2), (2, 3, 2, 2, 3), {"padding": "same", "strides": 2}),
     ],
@@ -145,7 +145,7 @@ def test_reference_is_keras(x: Any, kernel: Any, arguments: dict[str, Any]) -> N
     keras = pytest.importorskip("keras")
     rng = np.random.default_rng(3)
     a, b = rng.normal(size=x), rng.normal(size=kernel)
-    renamed = {{"dilation": "dilation_rate"}.get(k, k): v for k, v in arguments.items() if k != "groups"}
+    renamed = {k: v for k, v in arguments.items() if k != "groups"}
     expected = keras.ops.convert_to_numpy(keras.ops.conv(a, b, data_format="channels_last", **renamed))
     testing.assert_close(
         ops.conv(a, b, **arguments), expected, bounds={"float64": 1e-6}

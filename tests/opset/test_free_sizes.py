@@ -21,10 +21,13 @@ DEPTHWISE = RNG.normal(size=(3, 3, 4, 2)).astype("float32")
 GROUPED = RNG.normal(size=(3, 2, 6)).astype("float32")
 
 CALLS: dict[str, tuple[int, Callable[[Any], Any]]] = {
-    "conv1d_causal_dilated": (1, lambda x: ops.conv(x, KERNELS[1], padding="causal", dilation=2)),
+    "conv1d_causal_dilated": (1, lambda x: ops.conv(x, KERNELS[1], padding="causal", dilation_rate=2)),
     "conv1d_grouped": (1, lambda x: ops.conv(x, GROUPED, padding="same", strides=2, groups=2)),
     "conv2d_same_strided": (2, lambda x: ops.conv(x, KERNELS[2], padding="same", strides=2)),
-    "conv2d_dilated_strided": (2, lambda x: ops.conv(x, KERNELS[2], padding="same", strides=2, dilation=2)),
+    "conv2d_dilated_strided": (
+        2,
+        lambda x: ops.conv(x, KERNELS[2], padding="same", strides=2, dilation_rate=2),
+    ),
     "conv2d_pairs": (2, lambda x: ops.conv(x, KERNELS[2], padding=[(0, 1), (2, 0)], strides=(1, 2))),
     "conv3d_same": (3, lambda x: ops.conv(x, KERNELS[3], padding="same", strides=2)),
     "depthwise": (2, lambda x: ops.depthwise_conv(x, DEPTHWISE, padding="same", strides=2)),

@@ -13,6 +13,7 @@ from unifront.ir.layouts import Storage
 from unifront_jax._wide import eager
 
 FAMILIES = (
+    "conv_transpose",
     "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index",
     "linalg", "conv", "pool", "norm", "nn", "rnn",
     "attention",

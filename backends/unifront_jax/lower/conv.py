@@ -29,7 +29,8 @@ _POSITIONS, _MULTIPLICATIONS = 128, 2**26
 """Of an output: with fewer, XLA's gradient of the kernel is as quick."""
 
 
-def _letters(rank: int, data_format: str) -> tuple[str, str, str]:
+def letters(rank: int, data_format: str) -> tuple[str, str, str]:
+    """The axes of data and kernels, as XLA names them."""
     sizes = "DHW"[3 - rank :]
     data = f"N{sizes}C" if data_format == "channels_last" else f"NC{sizes}"
     return data, f"{sizes}IO", data
@@ -53,7 +54,7 @@ def _conv(
         window_strides=strides,
         padding=padding,
         rhs_dilation=dilation,
-        dimension_numbers=_letters(len(strides), data_format),
+        dimension_numbers=letters(len(strides), data_format),
         feature_group_count=groups,
     )
     if groups == 1 and data_format == "channels_last" and x.dtype in (jnp.float32, jnp.float64):

@@ -10,6 +10,7 @@ from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
 
 FAMILIES = (
+    "conv_transpose",
     "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool",
     "norm", "nn", "rnn", "attention", "control", "random", "optimize", "gradient",
 )  # fmt: skip

@@ -11,6 +11,7 @@ from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
 
 FAMILIES = (
+    "conv_transpose",
     "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg",
     "conv", "pool", "norm", "nn", "rnn", "control",
     "random",

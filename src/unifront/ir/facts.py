@@ -169,6 +169,7 @@ _VIEWS = frozenset({"cast", "stop_gradient"})
 _FRESH = frozenset({
     "dense", "matmul", "conv", "depthwise_conv", "embedding", "take", "softmax", "log_softmax", "batch_norm",
     "batch_norm_training", "layer_norm", "group_norm", "rms_norm", "lstm", "gru", "simple_rnn",
+    "conv_transpose",
 })  # fmt: skip
 
 

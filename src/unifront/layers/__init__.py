@@ -1,7 +1,16 @@
 """Layers, with Keras 3's names, arguments and defaults. One file per family."""
 
 from unifront.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
-from unifront.layers.conv import Conv1D, Conv2D, Conv3D, DepthwiseConv1D, DepthwiseConv2D, SeparableConv2D
+from unifront.layers.conv import (
+    Conv1D,
+    Conv2D,
+    Conv3D,
+    DepthwiseConv1D,
+    DepthwiseConv2D,
+    SeparableConv1D,
+    SeparableConv2D,
+)
+from unifront.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from unifront.layers.core import Dense, Embedding, Flatten, Masking, Permute, RepeatVector, Reshape
 from unifront.layers.input import Input, InputLayer
 from unifront.layers.layer import Layer
@@ -60,8 +69,11 @@ __all__ = [
     "Bidirectional",
     "Concatenate",
     "Conv1D",
+    "Conv1DTranspose",
     "Conv2D",
+    "Conv2DTranspose",
     "Conv3D",
+    "Conv3DTranspose",
     "Cropping1D",
     "Cropping2D",
     "Dense",
@@ -97,6 +109,7 @@ __all__ = [
     "ReLU",
     "RepeatVector",
     "Reshape",
+    "SeparableConv1D",
     "SeparableConv2D",
     "SimpleRNN",
     "Softmax",

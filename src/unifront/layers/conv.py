@@ -68,7 +68,7 @@ class _Conv(Layer):
     def window(self) -> dict[str, Any]:
         """The arguments that the convolution operations take."""
         return {
-            "strides": self.strides, "padding": self.padding, "dilation": self.dilation_rate,
+            "strides": self.strides, "padding": self.padding, "dilation_rate": self.dilation_rate,
             "data_format": self.data_format,
         }  # fmt: skip
 
@@ -117,7 +117,7 @@ class _FullConv(_Conv):
         self.add_bias(self.filters)
 
     def call(self, x: Any) -> Any:
-        return self.activation(ops.conv(x, self.kernel, self.bias, groups=self.groups, **self.window))
+        return self.activation(ops.conv(x, self.kernel, bias=self.bias, groups=self.groups, **self.window))
 
 
 class Conv1D(_FullConv):
@@ -215,7 +215,7 @@ class _DepthwiseConv(_Conv):
         self.add_bias(channels * self.depth_multiplier)
 
     def call(self, x: Any) -> Any:
-        return self.activation(ops.depthwise_conv(x, self.kernel, self.bias, **self.window))
+        return self.activation(ops.depthwise_conv(x, self.kernel, bias=self.bias, **self.window))
 
 
 class DepthwiseConv1D(_DepthwiseConv):
@@ -248,17 +248,7 @@ class DepthwiseConv2D(_DepthwiseConv):
     rank = 2
 
 
-class SeparableConv2D(_Conv):
-    """Each channel convolved by itself, then the channels mixed by a 1×1 convolution (Chollet 2017).
-
-    Arguments as for `Conv2D`, and:
-
-    Args:
-        depth_multiplier: how many kernels each channel has in the first step.
-    """
-
-    rank = 2
-
+class _SeparableConv(_Conv):
     @checked
     def __init__(
         self,
@@ -298,10 +288,37 @@ class SeparableConv2D(_Conv):
         self.depthwise_kernel = self.add_declared(
             "depthwise", (*self.kernel_size, channels, self.depth_multiplier), called="depthwise_kernel"
         )
-        self.pointwise_kernel = self.add_declared("pointwise", (1, 1, each, mixed), called="pointwise_kernel")
+        self.pointwise_kernel = self.add_declared(
+            "pointwise", (*(1,) * self.rank, each, mixed), called="pointwise_kernel"
+        )
         self.add_bias(self.filters)
 
     def call(self, x: Any) -> Any:
-        each = ops.depthwise_conv(x, self.depthwise_kernel, **self.window)
-        mixed = ops.conv(each, self.pointwise_kernel, self.bias, data_format=self.data_format)
+        mixed = ops.separable_conv(
+            x, self.depthwise_kernel, self.pointwise_kernel, bias=self.bias, **self.window
+        )
         return self.activation(mixed)
+
+
+class SeparableConv1D(_SeparableConv):
+    """Each channel convolved by itself, then the channels mixed by a window of one step (Chollet 2017).
+
+    Arguments as for `Conv1D` but ``groups`` and causal padding, and:
+
+    Args:
+        depth_multiplier: how many kernels each channel has in the first step.
+    """
+
+    rank = 1
+
+
+class SeparableConv2D(_SeparableConv):
+    """Each channel convolved by itself, then the channels mixed by a 1×1 convolution (Chollet 2017).
+
+    Arguments as for `Conv2D` but ``groups``, and:
+
+    Args:
+        depth_multiplier: how many kernels each channel has in the first step.
+    """
+
+    rank = 2

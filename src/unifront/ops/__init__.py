@@ -18,6 +18,8 @@ from unifront.opset.control import scan as scan
 from unifront.opset.control import while_loop as while_loop
 from unifront.opset.conv import conv as conv
 from unifront.opset.conv import depthwise_conv as depthwise_conv
+from unifront.opset.conv import separable_conv as separable_conv
+from unifront.opset.conv_transpose import conv_transpose as conv_transpose
 from unifront.opset.creation import arange as arange
 from unifront.opset.creation import bind_size as bind_size
 from unifront.opset.creation import full as full
@@ -184,6 +186,7 @@ __all__ = [
     "concatenate",
     "cond",
     "conv",
+    "conv_transpose",
     "core",
     "cos",
     "cumsum",
@@ -272,6 +275,7 @@ __all__ = [
     "rsqrt",
     "scan",
     "selu",
+    "separable_conv",
     "sgd_update",
     "sigmoid",
     "sigmoid_cross_entropy",

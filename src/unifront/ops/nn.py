@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from unifront.opset.conv import conv as conv
 from unifront.opset.conv import depthwise_conv as depthwise_conv
+from unifront.opset.conv import separable_conv as separable_conv
+from unifront.opset.conv_transpose import conv_transpose as conv_transpose
 from unifront.opset.elementwise import elu as elu
 from unifront.opset.elementwise import gelu as gelu
 from unifront.opset.elementwise import hard_sigmoid as hard_sigmoid
@@ -24,6 +26,7 @@ from unifront.opset.pool import max_pool as max_pool
 __all__ = [
     "average_pool",
     "conv",
+    "conv_transpose",
     "depthwise_conv",
     "elu",
     "gelu",
@@ -35,6 +38,7 @@ __all__ = [
     "relu",
     "relu6",
     "selu",
+    "separable_conv",
     "sigmoid",
     "silu",
     "softmax",

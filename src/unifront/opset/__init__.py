@@ -19,6 +19,7 @@ from unifront.ir.facts import Facts
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
+    "conv_transpose",
     "control", "conv", "creation", "define", "elementwise", "gradient", "index", "linalg", "nn", "norm",
     "optimize", "pool", "random", "reduce", "rnn", "shape", "sizes", "slicing",
 )  # fmt: skip

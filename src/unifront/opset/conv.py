@@ -10,8 +10,8 @@ import numpy as np
 from unifront.errors import ShapeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
-from unifront.opset.elementwise import TensorLike, floating, promoted
-from unifront.opset.rules import need_float, need_rank, same_dtype, show
+from unifront.opset.elementwise import TensorLike
+from unifront.opset.rules import need_float, same_dtype, show
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, type_of
 from unifront.opset.windows import (
@@ -19,11 +19,14 @@ from unifront.opset.windows import (
     assemble,
     canonical_padding,
     channel_axis,
+    conv_operands,
     explicit,
+    layout_of,
     output_sizes,
     per_axis,
     spatial,
     spatial_rank,
+    window_of,
     windows,
 )
 
@@ -34,13 +37,6 @@ _ATTRIBUTES: dict[str, type | tuple[type, ...]] = {
     "dilation": tuple,
     "data_format": str,
 }
-
-
-def _window_of(kernel: TensorType, rank: int) -> Axes:
-    need_rank(kernel, rank + 2, "the kernel")
-    if not kernel.is_static:
-        raise ShapeError(f"The kernel has the shape {show(kernel.shape)}; its sizes must be known.")
-    return tuple(int(k) for k in kernel.shape[:rank])  # type: ignore[arg-type]  # static, checked above
 
 
 def _result(
@@ -61,14 +57,14 @@ def _conv_rule(
 ) -> TensorType:  # fmt: skip
     need_float(x)
     same_dtype(*(type_ for type_ in (x, kernel, bias) if type_ is not None))
-    window = _window_of(kernel, spatial_rank(x, "conv"))
+    window = window_of(kernel, spatial_rank(x, "conv"))
     channels = x.shape[channel_axis(data_format, x.rank)]
     inner, out = kernel.shape[-2:]
     if channels != inner * groups:
         times = f" in each of {groups} groups" if groups > 1 else ""
         raise ShapeError(
-            f"The input of shape {show(x.shape)} ({data_format}) has {channels} channels; "
-            f"the kernel of shape {show(kernel.shape)} takes {inner}{times}."
+            f"The number of input channels must match the kernel: the input of shape {show(x.shape)} ({data_format}) "
+            f"has {channels} channels; the kernel of shape {show(kernel.shape)} takes {inner}{times}."
         )
     if not isinstance(out, int) or out % groups:
         raise ShapeError(f"{out} output channels cannot be shared by {groups} groups.")
@@ -138,50 +134,56 @@ CONV = register(
 
 
 def conv(
-    x: TensorLike,
+    inputs: TensorLike,
     kernel: TensorLike,
-    bias: TensorLike | None = None,
-    *,
     strides: int | Sequence[int] = 1,
     padding: str | int | Sequence[Any] = "valid",
-    dilation: int | Sequence[int] = 1,
-    groups: int = 1,
-    data_format: str = "channels_last",
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    *,
+    bias: TensorLike | None = None,
+    groups: int | None = None,
 ) -> Any:
-    """The convolution (as everywhere in this field: cross-correlation) of ``x``, plus ``bias`` (ONNX Conv).
+    """The convolution (as everywhere in this field: cross-correlation) of ``inputs``, plus ``bias`` (ONNX Conv).
 
     Args:
-        x: floats, ``(batch, *spatial, in)`` with 1 to 3 spatial axes, or ``(batch, in, *spatial)``.
+        inputs: floats, ``(batch, *spatial, in)`` with 1 to 3 spatial axes, or ``(batch, in, *spatial)``.
         kernel: ``(*window, in / groups, out)``, in either data format.
-        bias: ``(out,)`` or None.
-        strides, dilation: an int, or one for each spatial axis.
+        strides, dilation_rate: an int, or one for each spatial axis.
         padding: "valid", "same" (as many outputs as ceil(size / stride), the odd pad after), "causal" (all
             before, for one axis), or a pair (before, after) for each spatial axis.
-        groups: the channels fall into so many groups that do not see each other.
-        data_format: "channels_last" or "channels_first".
+        data_format: "channels_last" (None too) or "channels_first".
+        bias: ``(out,)`` or None.
+        groups: the channels fall into so many groups that do not see each other; as many as the kernel's sizes say
+            unless given.
 
     Raises `ShapeError` if channels or sizes do not fit, `ArgumentError` for a wrong argument.
 
         >>> uf.ops.conv(np.ones((1, 4, 4, 3)), np.ones((3, 3, 3, 8)), padding="same").shape
         (1, 4, 4, 8)
     """
-    x, kernel, bias, window = _operands(x, kernel, bias, "conv")
-    fixed = _fixed(x, window, strides, padding, dilation, data_format)
+    x, kernel, bias, window = conv_operands(inputs, kernel, bias, "conv")
+    fixed = _fixed(x, window, strides, padding, dilation_rate, layout_of(data_format))
+    if groups is None:
+        groups = _groups(x, kernel, fixed["data_format"])
     return bind(CONV, x, kernel, bias, groups=int(groups), **fixed)
 
 
-def _operands(
-    x: TensorLike, kernel: TensorLike, bias: TensorLike | None, what: str
-) -> tuple[Any, Any, Any, Axes]:
-    given = promoted(floating(x), kernel) if bias is None else promoted(floating(x), kernel, bias)
-    window = _window_of(type_of(kernel), spatial_rank(type_of(x), what))
-    return given[0], given[1], None if bias is None else given[2], window
+def _groups(x: Any, kernel: Any, data_format: str) -> int:
+    """How many groups the sizes mean; 1 where they mean none, of which the type rule then speaks."""
+    channels, inner = type_of(x).shape[channel_axis(data_format, type_of(x).rank)], type_of(kernel).shape[-2]
+    if not isinstance(channels, int) or not isinstance(inner, int) or not inner or channels % inner:
+        return 1
+    return channels // inner or 1
 
 
 def _fixed(
     x: Any, window: Axes, strides: Any, padding: Any, dilation: Any, data_format: str
 ) -> dict[str, Any]:
-    steps, spread = per_axis(strides, len(window), "strides"), per_axis(dilation, len(window), "dilation")
+    steps, spread = (
+        per_axis(strides, len(window), "strides"),
+        per_axis(dilation, len(window), "dilation_rate"),
+    )
     sizes = spatial(type_of(x).shape, data_format)
     pairs = canonical_padding(padding, sizes, window, steps, spread)
     return {"strides": steps, "padding": pairs, "dilation": spread, "data_format": data_format}
@@ -198,7 +200,7 @@ def _depthwise_rule(
 ) -> TensorType:  # fmt: skip
     need_float(x)
     same_dtype(*(type_ for type_ in (x, kernel, bias) if type_ is not None))
-    window = _window_of(kernel, spatial_rank(x, "depthwise_conv"))
+    window = window_of(kernel, spatial_rank(x, "depthwise_conv"))
     channels = x.shape[channel_axis(data_format, x.rank)]
     if channels != kernel.shape[-2]:
         raise ShapeError(
@@ -260,21 +262,43 @@ DEPTHWISE_CONV = register(
 
 
 def depthwise_conv(
-    x: TensorLike,
+    inputs: TensorLike,
     kernel: TensorLike,
-    bias: TensorLike | None = None,
-    *,
     strides: int | Sequence[int] = 1,
     padding: str | int | Sequence[Any] = "valid",
-    dilation: int | Sequence[int] = 1,
-    data_format: str = "channels_last",
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    *,
+    bias: TensorLike | None = None,
 ) -> Any:
-    """Each channel of ``x`` convolved with kernels of its own; the rest as for `conv` (Keras DepthwiseConv2D).
+    """Each channel convolved with kernels of its own; the rest as for `conv` (Keras DepthwiseConv2D).
 
     Args:
         kernel: ``(*window, in, multiplier)``; output channel ``c * multiplier + m`` comes from channel ``c``.
         bias: ``(in * multiplier,)`` or None.
     """
-    x, kernel, bias, window = _operands(x, kernel, bias, "depthwise_conv")
-    fixed = _fixed(x, window, strides, padding, dilation, data_format)
+    x, kernel, bias, window = conv_operands(inputs, kernel, bias, "depthwise_conv")
+    fixed = _fixed(x, window, strides, padding, dilation_rate, layout_of(data_format))
     return bind(DEPTHWISE_CONV, x, kernel, bias, **fixed)
+
+
+def separable_conv(
+    inputs: TensorLike,
+    depthwise_kernel: TensorLike,
+    pointwise_kernel: TensorLike,
+    strides: int | Sequence[int] = 1,
+    padding: str | int | Sequence[Any] = "valid",
+    data_format: str | None = None,
+    dilation_rate: int | Sequence[int] = 1,
+    *,
+    bias: TensorLike | None = None,
+) -> Any:
+    """`depthwise_conv`, then the channels mixed by a window of one element (Chollet 2017; Keras separable_conv).
+
+    Args:
+        depthwise_kernel: ``(*window, in, multiplier)``.
+        pointwise_kernel: ``(1, …, in * multiplier, out)``.
+        bias: ``(out,)`` or None.
+    """
+    each = depthwise_conv(inputs, depthwise_kernel, strides, padding, data_format, dilation_rate)
+    return conv(each, pointwise_kernel, data_format=data_format, bias=bias, groups=1)

@@ -21,6 +21,7 @@ from unifront.opset.windows import (
     canonical_padding,
     channel_axis,
     explicit,
+    layout_of,
     output_sizes,
     per_axis,
     spatial,
@@ -109,14 +110,13 @@ def _pooling(
     )
 
     def function(
-        x: TensorLike,
+        inputs: TensorLike,
         pool_size: int | Sequence[int],
         strides: int | Sequence[int] | None = None,
-        *,
         padding: str | int | Sequence[Any] = "valid",
-        data_format: str = "channels_last",
+        data_format: str | None = None,
     ) -> Any:
-        x = floating(x)
+        x, data_format = floating(inputs), layout_of(data_format)
         rank = spatial_rank(type_of(x), name)
         window = per_axis(pool_size, rank, "pool_size")
         steps = window if strides is None else per_axis(strides, rank, "strides")
@@ -131,11 +131,11 @@ def _pooling(
     function.__doc__ = f"""{what} ({source}).
 
     Args:
-        x: floats, ``(batch, *spatial, channels)`` or ``(batch, channels, *spatial)``, 1 to 3 spatial axes.
+        inputs: floats, ``(batch, *spatial, channels)`` or ``(batch, channels, *spatial)``, 1 to 3 spatial axes.
         pool_size: the window, an int or one for each spatial axis.
         strides: likewise; None means ``pool_size``.
         padding: "valid", "same", or a pair (before, after) for each spatial axis, smaller than the window.
-        data_format: "channels_last" or "channels_first".
+        data_format: "channels_last" (None too) or "channels_first".
 
     Raises `ShapeError` where no window fits, `ArgumentError` for a wrong argument.
     """

@@ -11,7 +11,9 @@ from unifront.arguments import LARGEST
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim
 from unifront.ir.types import Shape, TensorType
-from unifront.opset.rules import is_whole, show
+from unifront.opset.elementwise import TensorLike, floating, promoted
+from unifront.opset.rules import is_whole, need_rank, show
+from unifront.opset.tensor import type_of
 
 Pairs = tuple[tuple[int, int], ...]
 Padding = str | Pairs
@@ -27,6 +29,28 @@ def spatial_rank(x: TensorType, what: str) -> int:
             f"{what} takes a batch with channels and 1 to 3 spatial axes; {show(x.shape)} was given."
         )
     return x.rank - 2
+
+
+def window_of(kernel: TensorType, rank: int) -> tuple[int, ...]:
+    """The sizes of the window of a kernel for ``rank`` spatial axes."""
+    need_rank(kernel, rank + 2, "the kernel")
+    if not kernel.is_static:
+        raise ShapeError(f"The kernel has the shape {show(kernel.shape)}; its sizes must be known.")
+    return tuple(int(k) for k in kernel.shape[:rank])  # type: ignore[arg-type]  # static, checked above
+
+
+def conv_operands(
+    x: TensorLike, kernel: TensorLike, bias: TensorLike | None, what: str
+) -> tuple[Any, Any, Any, tuple[int, ...]]:
+    """The operands of a convolution in one float dtype, and its window."""
+    given = promoted(floating(x), kernel) if bias is None else promoted(floating(x), kernel, bias)
+    window = window_of(type_of(kernel), spatial_rank(type_of(x), what))
+    return given[0], given[1], None if bias is None else given[2], window
+
+
+def layout_of(data_format: str | None) -> str:
+    """The data format that an argument means: channels last unless it says so."""
+    return "channels_last" if data_format is None else data_format
 
 
 def channel_axis(data_format: str, rank: int) -> int:
@@ -52,6 +76,11 @@ def per_axis(value: int | Sequence[int], rank: int, what: str) -> tuple[int, ...
     if len(given) != rank or not all(is_whole(n) and 0 < n <= LARGEST for n in given):
         raise ArgumentError(f"{what} is a positive int or {rank} of them, not {value!r}.")
     return tuple(int(n) for n in given)
+
+
+def reach_of(window: Sequence[int], dilation: Sequence[int]) -> tuple[int, ...]:
+    """How far each window reaches."""
+    return tuple(d * (k - 1) + 1 for k, d in zip(window, dilation, strict=True))
 
 
 def same_pairs(

@@ -299,6 +299,20 @@ def checked(function: T) -> T:
     return wrapped  # type: ignore[return-value]
 
 
+def part_of(name: str) -> Callable[[type[Any]], type[Any]]:
+    """A class decorator: methods are called ``NAME.method`` in errors and documentation, for a mixin that users meet
+    as a part of the class ``name`` only."""
+
+    def rename(mixin: type[Any]) -> type[Any]:
+        for method in vars(mixin).values():
+            while inspect.isfunction(method):
+                method.__qualname__ = f"{name}.{method.__name__}"
+                method = getattr(method, "__wrapped__", None)
+        return mixin
+
+    return rename
+
+
 def convert(kind: str, name: str, value: Any, check: Check, owner: Any = None) -> Any:
     """``value`` of the argument ``name`` of ``kind`` as ``check`` gives it; its errors name both."""
     try:

@@ -12,8 +12,8 @@ from unifront import tree
 from unifront.errors import ArgumentError, DataError, ShapeError, UnknownName
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import Shape, TensorType
-from unifront.layers.input import InputTensor
-from unifront.layers.layer import Layer
+from unifront.layers.input import Input, InputTensor
+from unifront.layers.layer import Layer, snake_case
 from unifront.opset.tensor import Call, Symbolic, type_of
 
 
@@ -102,6 +102,43 @@ def unlisted(given: Listed) -> tuple[list[Call], Any]:
     for function, args, kwargs in flat:
         calls.append(Call(function, tree.map_leaves(tensor, args), tree.map_leaves(tensor, kwargs)))
     return calls, tree.map_leaves(tensor, tensors)
+
+
+def check_ends(model: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> None:
+    """Raise `ArgumentError` for what cannot be the inputs and outputs of the model called ``model``."""
+    if not inputs or not outputs:
+        raise ArgumentError(f"The model {model!r} needs inputs and outputs, at least one of each.")
+    for leaf in inputs:
+        if not isinstance(leaf, InputTensor):
+            raise ArgumentError(f"The inputs of a Model are uf.Input tensors, not {leaf!r}.")
+    if len({id(leaf) for leaf in inputs}) < len(inputs):
+        raise ArgumentError(f"An Input is twice among the inputs of the model {model!r}.")
+    for leaf in outputs:
+        if not isinstance(leaf, Symbolic):
+            raise ArgumentError(
+                f"The outputs of a Model are computed from its inputs by layers; not {leaf!r}."
+            )
+
+
+def name_apart(around: Layer, layers: Sequence[Layer]) -> None:
+    """Give ``layers`` without a name one that no other in ``around`` has; `ArgumentError` for one given twice."""
+    own = {id(layer): layer._name for layer in around.children()}
+    taken = set(own.values())
+    for layer in sorted(layers, key=lambda layer: layer._name is None):  # names that stand are taken first
+        if layer._name is not None and layer._name in taken and id(layer) not in own:
+            raise ArgumentError(
+                f"Two layers of the model {around.name!r} are called {layer._name!r}; give one another name=."
+            )
+        base = snake_case(type(layer).__name__)
+        number = 0
+        while layer._name is None or (
+            layer._name in taken and around._children.get(layer._name) is not layer
+        ):
+            candidate = base if number == 0 else f"{base}_{number}"
+            number += 1
+            if candidate not in taken:
+                layer._name = candidate
+        taken.add(layer._name)
 
 
 def named_types(inputs: Sequence[InputTensor], keys: Sequence[str] = ()) -> dict[str, TensorType]:
@@ -279,3 +316,14 @@ def static_shapes(tensors: Sequence[Symbolic]) -> Any:
     """The shapes of ``tensors`` as Keras gives them: free sizes are None, one shape stands by itself."""
     shapes = [tuple(dim if isinstance(dim, int) else None for dim in tensor.shape) for tensor in tensors]
     return shapes[0] if len(shapes) == 1 else shapes
+
+
+def inputs_of(shape: Any) -> Any:
+    """An input of ``shape``, or a list or dict of them."""
+    if shape is None:
+        raise ShapeError("The shape to build for is a tuple of sizes, batch first, not None.")
+    if isinstance(shape, dict):
+        return {key: inputs_of(one) for key, one in shape.items()}
+    if isinstance(shape, list | tuple) and shape and all(isinstance(one, list | tuple) for one in shape):
+        return [inputs_of(one) for one in shape]
+    return Input(batch_shape=shape)

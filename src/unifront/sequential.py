@@ -9,8 +9,9 @@ from unifront.errors import ArgumentError, UnifrontError
 from unifront.layers.arguments import LayerName
 from unifront.layers.input import Input, InputLayer, InputTensor
 from unifront.layers.layer import Layer
-from unifront.model import Model, State
+from unifront.model import Model
 from unifront.opset.tensor import Symbolic
+from unifront.restoring import State
 
 
 class Sequential(Model):

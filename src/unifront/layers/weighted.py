@@ -8,7 +8,7 @@ from zlib import crc32
 
 import numpy as np
 
-from unifront.arguments import anything, checked, shown
+from unifront.arguments import anything, checked, part_of, shown
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnifrontError, locate
 from unifront.layers import initializers, regularizers
@@ -18,6 +18,7 @@ from unifront.trace import current_seed, is_trainable
 from unifront.weights import Variable
 
 
+@part_of("Layer")
 class Weighted:
     """What a layer does with its weights, and with those of the layers inside it."""
 

@@ -1,0 +1,171 @@
+"""Where a model goes: to a device, a framework's own form, an ONNX or ``.uf`` file; and its weights back."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from unifront.arguments import Location, Name, checked, part_of, shown
+from unifront.backends import Placement, backend_of, placement
+from unifront.errors import ArgumentError, UnknownName
+from unifront.files import path_of
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+    from unifront.trace import Tracing
+    from unifront.weights import Variable
+
+
+@part_of("Model")
+class Portable:
+    """What turns a model into something else, with its weights."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+        @property
+        def _model(self) -> Model: ...
+
+        @property
+        def weights(self) -> list[Variable]: ...
+
+        def trace(self, training: bool = False) -> Tracing: ...
+
+        def variable_paths(self) -> dict[int, str]: ...
+
+    @checked
+    def to(self, backend: Name) -> Model:
+        """Move every weight to ``backend`` (``"torch:cuda:1"``) or ``"host"``; gives the model back.
+
+        Rarely needed: weights move by themselves to where they are used.
+        """
+        for variable in self.weights:
+            if backend == "host":
+                variable.assign(variable.numpy())
+            else:
+                variable.native(backend)
+        return self._model
+
+    @checked
+    def lower(self, backend: Name | Placement | None = None) -> Any:
+        """The model in the framework's own form, with copies of the weights, yours to keep.
+
+        Args:
+            backend: ``"torch"``: a ``torch.nn.Module``; ``"tensorflow"``: a ``tf.Module``; ``"jax"``: pure
+                functions ``apply(params, state, …)`` with their arrays; ``"numpy"``: a function. A device may
+                follow (``"torch:cuda:1"``); the default backend unless given.
+
+        Raises `NotBuiltError` before the inputs are known, `BackendMissing` with what to type,
+        `UnsupportedOp` naming the layer whose operation the backend lacks.
+
+        Example::
+
+            net = model.lower("torch")
+            logits = net(torch.from_numpy(x_train))
+        """
+        place: Placement = placement(backend)
+        training, inference = self.trace(True), self.trace(False)
+        values = {
+            seen.name: variable.numpy()
+            for traced in (training, inference)
+            for seen, variable in zip(traced.graph.variables, traced.variables, strict=True)
+        }
+        paths = self.variable_paths()
+        updates = [paths[id(variable)] for variable in training.updates]
+        return place.backend.module(training.graph, inference.graph, values, updates, place.device)
+
+    @checked
+    def export(self, path: Location, format: str = "onnx", **options: Any) -> None:
+        """Write the inference graph as ONNX. No framework is traced, and none needs to be installed.
+
+        Args:
+            path: the file (``.onnx``).
+            format: ``"onnx"``.
+            options: ``opset``, ``dtype``, ``optimize``, ``external_data``, ``verify`` (run the file once beside
+                NumPy, if ``onnxruntime`` is installed); see `unifront.onnx.export`.
+
+        Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
+        computes otherwise; `BackendMissing` without the package ``onnx``, `ArgumentError` for a name that promises
+        another format, `FileWriteError` for what the operating system refuses.
+        """
+        from unifront.onnx import export
+
+        if format != "onnx":
+            raise UnknownName("export format", format, ["onnx"])
+        export(self.trace(False), path, **options)
+
+    @checked
+    def save(self, path: Location) -> None:
+        """Write the model, its weights and its training state to one ``.uf`` file; `uf.load` reads it.
+
+        Raises `ArgumentError` if there is no such folder or the name promises another format, `FileWriteError` for
+        what the operating system refuses (what was there before stays), `NotBuiltError` before the inputs are known.
+
+        Example::
+
+            model.save("digits.uf")
+            again = uf.load("digits.uf")
+        """
+        from unifront.saving import save
+
+        save(self._model, path)
+
+    @checked
+    def save_weights(self, path: Location) -> None:
+        """Write the weights by their paths as safetensors. See `unifront.saving.save_weights`."""
+        from unifront.saving import save_weights
+
+        save_weights(self._model, path)
+
+    def load_weights(self, source: Any) -> None:
+        """Take weights back: all of them, or none. They stay the model's own, in its paths and layouts.
+
+        Args:
+            source: a file of `save_weights`; or what `lower` gave, after its training: a module, the
+                ``state_dict`` of a torch module, or for JAX the dicts ``(params, state)``.
+
+        Raises `FileFormatError` for a file that does not fit (see `unifront.saving.load_weights`); for a module
+        `UnknownName` or `ArgumentError` naming the weight that is not the model's or is missing, `ShapeError`.
+
+        Example::
+
+            net = model.lower("torch")
+            model.load_weights(net)  # after training it
+        """
+        from unifront.saving import load_weights
+
+        if isinstance(source, str | bytes | os.PathLike):
+            load_weights(self._model, path_of(source))
+        else:
+            self._take_back(source)
+
+    def _take_back(self, source: Any) -> None:
+        module, given = source, None
+        if isinstance(source, Mapping | tuple | list):
+            parts = [source] if isinstance(source, Mapping) else source
+            if not all(isinstance(part, Mapping) for part in parts):
+                raise ArgumentError(f"Weights are in a dict, or in several; not in {shown(source)}.")
+            given = {name: value for part in parts for name, value in dict(part).items()}
+        backend = backend_of(source) if given is None else backend_of(next(iter(given.values()), None))
+        if backend is None or (given is None and backend.name == "numpy"):
+            raise ArgumentError(f"Weights are in a file, or in what lower() gave; not in {type(source)}.")
+        if given is not None:
+            module = self.lower(Placement(backend, backend.devices()[-1], backend.name))
+        found = backend.weights_of(module, given)
+        paths = self.variable_paths()
+        wanted = {paths[id(variable)]: variable for variable in self.weights}
+        for name in found:
+            if name not in wanted:
+                raise UnknownName(f"weight of {self.name}:", name, wanted)
+        needed = () if given is None else backend.weights_of(module)
+        missing = [name for name in needed if name not in found]
+        if missing:
+            raise ArgumentError(
+                f"The weights of {self.name!r} are to come back, but {missing[0]!r} is missing."
+            )
+        checked = {name: wanted[name].checked(value) for name, value in found.items()}
+        for name, value in checked.items():
+            wanted[name].assign(value)

@@ -1,0 +1,297 @@
+"""How a model trains: `compile`, `fit`, `evaluate`, `predict`, and the steps that may be overridden."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from unifront.arguments import Check, Count, Name, Share, Size, Wrong, checked, only, part_of
+from unifront.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+    from unifront.train.compiled import Compiled
+
+
+def _verbose(value: Any, owner: Any) -> Any:
+    if not isinstance(value, str | int) or value not in ("auto", 0, 1, 2):
+        raise Wrong("'auto', 0, 1 or 2")
+    return value
+
+
+Verbose = Annotated[Literal["auto", 0, 1, 2], Check(_verbose)]
+"""How much is printed."""
+
+
+@part_of("Model")
+class Trained:
+    """What a model does with data: doors to `unifront.train`, opened when called."""
+
+    _training: Compiled | None = None
+    stop_training = False
+
+    if TYPE_CHECKING:
+
+        @property
+        def name(self) -> str: ...
+
+        @property
+        def _model(self) -> Model: ...
+
+        def _tried(self) -> AbstractContextManager[None]: ...
+
+    @checked
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: Annotated[bool, only(False)] = False,
+        steps_per_execution: Annotated[int, only(1)] = 1,
+        jit_compile: Annotated[str, only("auto")] = "auto",
+        auto_scale_loss: Annotated[bool, only(True)] = True,
+        *,
+        backend: Name | None = None,
+    ) -> None:
+        """Choose how the model trains; names and arguments as in Keras.
+
+        Args:
+            optimizer: a name (``"sgd"``, ``"adam"``, ``"adamw"``, ``"rmsprop"``) or one of ``uf.optimizers``.
+            loss: a name, one of ``uf.losses``, or a function ``(y_true, y_pred) -> per-example losses`` in
+                ``uf.ops``; for several outputs a list, or a dict by the output's name.
+            loss_weights: a factor for each output's loss.
+            metrics: a list of names, of ``uf.metrics`` or of functions; per output like ``loss``.
+            weighted_metrics: metrics that heed ``sample_weight``.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Keras's, at its defaults only: steps
+                are always compiled.
+            backend: where `fit`, `evaluate` and `predict` run unless they are told otherwise.
+
+        Raises `UnknownName` for a name that is none, `BackendMissing` with what to type.
+
+        Example::
+
+            model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+        """
+        from unifront.train import configure
+
+        self._training = configure(
+            self._model, optimizer, loss, metrics, loss_weights, weighted_metrics, backend
+        )
+
+    def _compiled(self) -> Compiled:
+        """What `compile` made; `ArgumentError` before it."""
+        if self._training is None:
+            raise ArgumentError(
+                f"The model {self.name!r} is not compiled; call model.compile(optimizer, loss) first."
+            )
+        return self._training
+
+    # ------------------------------------------------------------ one step, to be overridden
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step of training, traced once into a graph and run compiled on every backend. Override it at will.
+
+        Args:
+            data: ``x``, ``(x, y)`` or ``(x, y, sample_weight)``, as given to `fit`, a batch of each.
+
+        Returns:
+            what logs show: scalars by name, or metrics, whose results of the epoch so far are shown.
+
+        Example::
+
+            class WithPenalty(uf.Model):
+                def train_step(self, data):
+                    x, y = data
+
+                    def loss_of():
+                        return self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+
+                    loss, grads = uf.value_and_grad(loss_of, wrt=self.trainable_variables)()
+                    self.optimizer.apply(grads, self.trainable_variables)
+                    return {"loss": loss}
+        """
+        from unifront.train.hooks import train_step
+
+        return train_step(self._model, data)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One step of evaluation; data and result as of `train_step`."""
+        from unifront.train.hooks import test_step
+
+        return test_step(self._model, data)
+
+    def predict_step(self, data: Any) -> Any:
+        """The outputs for a batch of what `predict` is given."""
+        from unifront.train.hooks import unpack
+
+        return self._model(unpack(data)[0], training=False)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The total loss of a batch, a scalar: that of `compile`, what layers add, and what regularizers add."""
+        from unifront.train.hooks import compute_loss
+
+        return compute_loss(self._model, y, y_pred, sample_weight)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Let the metrics of `compile` take in a batch; gives `get_metrics_result`."""
+        from unifront.train.hooks import compute_metrics
+
+        return compute_metrics(self._model, y, y_pred, sample_weight)
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The results of `metrics` by name: floats; while a step is traced the metrics themselves."""
+        from unifront.train.hooks import metrics_result
+
+        return metrics_result(self._model)
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The mean of the loss, the metrics of `compile` (once the data are known), those set as attributes."""
+        from unifront.train.hooks import metrics_of
+
+        return list(metrics_of(self._model).values())
+
+    @checked
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: Size | None = None,
+        epochs: Count = 1,
+        verbose: Verbose = "auto",
+        callbacks: Any = None,
+        validation_split: Share = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: Count = 0,
+        steps_per_epoch: Size | None = None,
+        validation_steps: Size | None = None,
+        validation_batch_size: Size | None = None,
+        validation_freq: Size = 1,
+        *,
+        backend: Name | None = None,
+    ) -> Any:
+        """Train; arguments and result as in Keras, and ``backend``.
+
+        Args:
+            x: an array of any framework, a list or dict of them; or an iterable of ``(x, y[, weight])``.
+            y: targets likewise: integer labels ``[batch]``, or floats; not beside an iterable.
+            batch_size: examples a step, 32 unless given. The last batch of an epoch may be smaller.
+            epochs, initial_epoch: training ends after epoch ``epochs``, counted from ``initial_epoch``.
+            verbose: 1 (or "auto") a progress bar, 2 a line an epoch, 0 silence.
+            callbacks: a `uf.callbacks.Callback` or several.
+            validation_split: the last share of the examples, kept for validation; or
+            validation_data: ``(x, y)``, ``(x, y, sample_weight)``, or an iterable of batches.
+            shuffle: whether the examples are taken in a new order each epoch.
+            class_weight: a factor for the examples of each class, by its number.
+            sample_weight: a factor for each example, ``[examples]``.
+            steps_per_epoch: batches of an epoch; None for all.
+            validation_steps, validation_batch_size, validation_freq: batches of a validation, their size, and
+                the number of epochs from one validation to the next.
+            backend: ``"jax"``, ``"torch:cpu"`` …; else compile's, else the default.
+
+        Returns:
+            A `History`: its ``history`` maps each loss and metric to its values, one an epoch.
+
+        Raises `ArgumentError` before `compile`, `DataError` for data that does not fit the model,
+        `NonFiniteLoss` when the loss is no number any more.
+
+        Example::
+
+            history = model.fit(x_train, y_train, epochs=3, backend="torch")
+        """
+        from unifront.train import fit
+
+        with self._tried():
+            return fit(
+            self._model, x, y, batch_size=batch_size, epochs=epochs, verbose=verbose, callbacks=callbacks,
+            validation_split=validation_split, validation_data=validation_data, shuffle=shuffle,
+            class_weight=class_weight, sample_weight=sample_weight, initial_epoch=initial_epoch,
+            steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size, validation_freq=validation_freq, backend=backend,
+        )  # fmt: skip
+
+    @checked
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: Size | None = None,
+        verbose: Verbose = "auto",
+        sample_weight: Any = None,
+        steps: Size | None = None,
+        callbacks: Annotated[Any, only(None)] = None,
+        return_dict: bool = False,
+        *,
+        backend: Name | None = None,
+    ) -> Any:
+        """Loss and metrics on data; arguments as in Keras, and ``backend``.
+
+        Args:
+            x, y: as for `fit`.
+            batch_size: examples a step, 32 unless given.
+            verbose: taken as Keras takes it; nothing is printed.
+            sample_weight: a factor for each example, ``[examples]``.
+            steps: batches to look at; None for all.
+            callbacks: None only.
+            return_dict: whether the result is a dict.
+            backend: as for `fit`.
+
+        Returns:
+            The loss; with metrics a list ``[loss, *metrics]``; with ``return_dict=True`` a dict of them.
+
+        Raises `ArgumentError` before `compile`, `DataError` for data that does not fit the model.
+        """
+        from unifront.train import evaluate
+
+        with self._tried():
+            return evaluate(
+            self._model, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps,
+            return_dict=return_dict, backend=backend,
+        )  # fmt: skip
+
+    @checked
+    def predict(
+        self,
+        x: Any,
+        batch_size: Size | None = None,
+        verbose: Verbose = "auto",
+        steps: Size | None = None,
+        callbacks: Annotated[Any, only(None)] = None,
+        *,
+        backend: Name | None = None,
+    ) -> Any:
+        """Outputs as NumPy arrays, in the structure of the model's outputs. Needs no `compile`.
+
+        Args:
+            x: as for `fit`; an iterable gives batches of inputs.
+            batch_size: examples a step, 32 unless given.
+            verbose: taken as Keras takes it; nothing is printed.
+            steps: batches to predict; None for all.
+            callbacks: None only.
+            backend: as for `fit`; NumPy serves too.
+
+        Raises `DataError` for data that does not fit the model.
+        """
+        from unifront.train import predict
+
+        with self._tried():
+            return predict(
+                self._model, x, batch_size=batch_size, verbose=verbose, steps=steps, backend=backend
+            )
+
+    @property
+    def optimizer(self) -> Any:
+        """The optimizer given to `compile`."""
+        return self._compiled().optimizer

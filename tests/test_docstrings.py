@@ -13,7 +13,11 @@ from unifront.opset import elementwise, nn
 
 SHOWN = {
     **{name: getattr(uf, name) for name in ("Input", "Sequential", "Model", "load")},
-    **{f"Model.{name}": value for name, value in vars(uf.Model).items() if inspect.isfunction(value)},
+    **{
+        f.__qualname__: f
+        for _, f in inspect.getmembers(uf.Model, inspect.isfunction)
+        if "Model." in f.__qualname__
+    },
     **{f"layers.{name}": getattr(layers, name) for name in layers.__all__},
     **{f"ops.{name}": f for m in (elementwise, nn) for name, f in vars(m).items() if inspect.isfunction(f)},
 }

@@ -26,6 +26,7 @@ from unifront_torch.dtypes import UNIFRONT
 from unifront_torch.lower import IN_PLACE, OVERLAYS, STORAGE, TABLE, UNSUPPORTED
 from unifront_torch.lower.gradient import check_recording
 from unifront_torch.lower.random import on as drawn_on
+from unifront_torch.lower.threefry import on as words_on
 
 Array = Any
 """A tensor, or a `HostKey`."""
@@ -157,7 +158,7 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
         return backend.array(value, device)
 
     table = ChainMap(
-        {CONSTANT: lambda value: constant(value.numpy()), **drawn_on(device)},
+        {CONSTANT: lambda value: constant(value.numpy()), **drawn_on(device), **words_on(device)},
         live_table(backend.name, TABLE, device, OVERLAYS),  # type: ignore[arg-type]  # it is only read
     )
     return Rows(

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unifront import layers as layers
     from unifront import onnx as onnx
     from unifront import ops as ops
+    from unifront import random as random
     from unifront import testing as testing
     from unifront import zoo as zoo
     from unifront.backends import HostKey as random_key  # noqa: F401  # the façade
@@ -55,6 +56,7 @@ _HOMES = {
     "metrics": "unifront.train.metrics:",
     "optimizers": "unifront.train.optimizers:",
     "schedules": "unifront.train.schedules:",
+    "random": "unifront.random:",
     "Layer": "unifront.layers.layer:Layer",
     "Input": "unifront.layers.input:Input",
     "Model": "unifront.model:Model",

@@ -24,6 +24,7 @@ from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
+from unifront.opset.seeds import set_fresh_key
 from unifront.opset.tensor import (
     Builder,
     Traced,
@@ -109,6 +110,9 @@ def eager_seed() -> int:
     """The seed of one call that draws outside of training: another one each time, the same after `set_seed`."""
     _eager_draws[0] += 1
     return HostKey(current_seed()).fold_in(_eager_draws[0])
+
+
+set_fresh_key(lambda: (current_context() or CallContext()).random_key())
 
 
 def current_context() -> CallContext | None:

@@ -17,7 +17,7 @@ FAMILIES = (
     "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index",
     "linalg", "conv", "pool", "norm", "nn", "rnn",
     "attention",
-    "control", "random", "optimize", "gradient",
+    "control", "random", "threefry", "variates", "optimize", "gradient",
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}

@@ -12,11 +12,14 @@ from jax import lax
 
 from unifront.opset import random as ops
 from unifront.opset.spec import OpSpec
+from unifront_jax.lower.threefry import folded
 
 Array = Any
 
 
 def _fold_in(key: Array, data: Array | None, number: int | None) -> Array:
+    if key.dtype == jnp.uint32:
+        return folded(key, data, number)
     return jax.random.fold_in(key, data if number is None else number % 2**32)
 
 

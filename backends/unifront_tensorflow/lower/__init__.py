@@ -12,7 +12,7 @@ from unifront.ir.layouts import Storage
 FAMILIES = (
     "conv_transpose",
     "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool",
-    "norm", "nn", "rnn", "attention", "control", "random", "optimize", "gradient",
+    "norm", "nn", "rnn", "attention", "control", "random", "threefry", "variates", "optimize", "gradient",
 )  # fmt: skip
 
 TABLE: dict[Op, Callable[..., Any]] = {}

@@ -10,11 +10,14 @@ import tensorflow as tf
 from unifront.opset import random as ops
 from unifront.opset.spec import OpSpec
 from unifront_tensorflow.keys import Key, fold_in
+from unifront_tensorflow.lower.threefry import folded
 
 Array = Any
 
 
 def _fold_in(key: Key, data: Array | None, number: int | None) -> Key:
+    if not isinstance(key, Key):
+        return folded(key, data, number)
     return fold_in(key, data if number is None else number)
 
 

@@ -14,7 +14,7 @@ FAMILIES = (
     "conv_transpose",
     "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg",
     "conv", "pool", "norm", "nn", "rnn", "control",
-    "random",
+    "random", "threefry", "variates",
     "optimize", "gradient",
 )  # fmt: skip
 

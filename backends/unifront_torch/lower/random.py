@@ -19,6 +19,7 @@ from unifront.backends import HostKey
 from unifront.ir.graph import Op
 from unifront.opset import random as ops
 from unifront_torch.dtypes import TORCH
+from unifront_torch.lower.threefry import folded
 
 
 class _Generators(threading.local):
@@ -29,7 +30,8 @@ class _Generators(threading.local):
 _generators = _Generators()
 
 
-def _generator(device: torch.device, key: HostKey | None) -> torch.Generator | None:
+def generator(device: torch.device, key: HostKey | None) -> torch.Generator | None:
+    """The generator of a device, seeded with the key."""
     if key is None or device.type == "meta":  # there nothing is drawn
         return None
     if device not in _generators.of:
@@ -37,7 +39,11 @@ def _generator(device: torch.device, key: HostKey | None) -> torch.Generator | N
     return _generators.of[device].manual_seed(int(key))
 
 
-def _fold_in(key: HostKey | None, data: Tensor | None, number: int | None) -> HostKey | None:
+def _fold_in(
+    key: HostKey | Tensor | None, data: Tensor | None, number: int | None
+) -> HostKey | Tensor | None:
+    if isinstance(key, Tensor):
+        return folded(key, data, number)
     if key is None:
         return None
     return key.fold_in(int(data) if number is None else number)  # type: ignore[arg-type]  # one of the two is given
@@ -52,7 +58,7 @@ def _uniform(
     device: str,
 ) -> Tensor:  # fmt: skip
     values = _empty(like, shape, dtype, device)
-    return values.uniform_(minimum, maximum, generator=_generator(values.device, key))
+    return values.uniform_(minimum, maximum, generator=generator(values.device, key))
 
 
 def _normal(
@@ -60,13 +66,13 @@ def _normal(
     device: str,
 ) -> Tensor:  # fmt: skip
     values = _empty(like, shape, dtype, device)
-    return values.normal_(mean, stddev, generator=_generator(values.device, key))
+    return values.normal_(mean, stddev, generator=generator(values.device, key))
 
 
 def _dropout(x: Tensor, key: HostKey | None, rate: float, noise_shape: tuple[int, ...]) -> Tensor:
     if key is None and tuple(noise_shape) == x.shape:
         return F.dropout(x, rate)
-    mask = x.new_empty(noise_shape).bernoulli_(1 - rate, generator=_generator(x.device, key))
+    mask = x.new_empty(noise_shape).bernoulli_(1 - rate, generator=generator(x.device, key))
     return x * mask.div_(1 - rate)
 
 

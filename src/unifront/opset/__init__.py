@@ -21,7 +21,7 @@ from unifront.opset.spec import OPS, OpSpec, Sample
 FAMILIES = (
     "conv_transpose",
     "control", "conv", "creation", "define", "elementwise", "gradient", "index", "linalg", "nn", "norm",
-    "optimize", "pool", "random", "reduce", "rnn", "shape", "sizes", "slicing",
+    "optimize", "pool", "random", "reduce", "rnn", "shape", "sizes", "slicing", "threefry", "variates",
 )  # fmt: skip
 
 __all__ = ["FAMILIES", "OPS", "Facts", "OpSpec", "Sample", "public_functions"]
@@ -31,7 +31,10 @@ BODIES = ("cond", "scan", "while_loop", "with_mask")
 """Operations that run functions of the user's, in which other operations may fail."""
 
 
-NO_OPERATIONS = ("columns", "eager_gradient", "single", "traced_gradient")
+NO_OPERATIONS = (
+    "blocks", "columns", "eager_gradient", "folded_words", "generator", "halves", "host_key", "is_portable",
+    "need_words", "single", "threefry2x32", "traced_gradient",
+)  # fmt: skip
 """Functions of the families that are for other modules of ours, not for users."""
 
 

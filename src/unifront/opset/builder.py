@@ -256,7 +256,7 @@ _active: ContextVar[Builder | None] = ContextVar("unifront_builder", default=Non
 
 @contextmanager
 def building(builder: Builder) -> Iterator[Builder]:
-    """A block in which operations on variables alone belong to ``builder`` too."""
+    """A block in which operations on variables and keys alone belong to ``builder`` too."""
     token = _active.set(builder)
     try:
         yield builder
@@ -295,7 +295,7 @@ def builder_of(operands: Sequence[Any]) -> Builder | None:
 def builder_for(operands: Sequence[Any]) -> Builder | None:
     """The builder that work on these operands goes to; None for work on native arrays."""
     builder, active = builder_of(operands), _active.get()
-    if builder is None and active is not None and any(isinstance(o, Variable) for o in operands):
+    if builder is None and active is not None and any(isinstance(o, Variable | HostKey) for o in operands):
         return active
     if builder is not None and active is not None and active.within(builder):
         return active  # the body of a branch or loop keeps its work to itself
@@ -303,11 +303,14 @@ def builder_for(operands: Sequence[Any]) -> Builder | None:
 
 
 def lift(operand: Any, builder: Builder) -> Traced:
-    """``operand`` (tensor, variable, array or scalar) as a value of the graph being built."""
+    """``operand`` (tensor, variable, array, scalar or key) as a value of the graph being built."""
     if isinstance(operand, Traced):
         return builder.capture(operand)
     if isinstance(operand, Variable):
         return builder.variable(operand)
+    if isinstance(operand, HostKey):
+        (found,) = builder.add(OPS["random_key"], [None], {"seed": int(operand)})
+        return found
     return builder.constant(to_numpy(operand))
 
 

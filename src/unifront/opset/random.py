@@ -1,7 +1,9 @@
 """Randomness: every operation takes a key; one key gives the same values each time on one backend and device.
 
 The values of one key differ between backends, which use their own fast generators; their distribution does
-not.
+not. A portable key, two 32-bit words as `key_words` gives them, draws by the generator of `unifront.opset.threefry`
+instead, which gives the same everywhere: bits, uniform numbers and the masks of dropout exactly, what is computed
+from them (normal numbers) but for how a framework rounds a logarithm, or a product and a sum at once.
 """
 
 from __future__ import annotations
@@ -14,27 +16,47 @@ import numpy as np
 
 from unifront.arguments import Amount, Fraction, Real
 from unifront.backends import HostKey
-from unifront.dtypes import DTypeLike, dtype_of, key
+from unifront.dtypes import DTypeLike, dtype_of
+from unifront.dtypes import key as _key
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
-from unifront.opset.elementwise import TensorLike, floating, less
+from unifront.opset.elementwise import (
+    TensorLike,
+    add,
+    cast,
+    divide,
+    floating,
+    greater_equal,
+    less,
+    multiply,
+    where,
+)
+from unifront.opset.elementwise import maximum as _maximum
+from unifront.opset.quantiles import normal_quantile
 from unifront.opset.rules import broadcast, dims_in, need_float, show
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, type_of
+from unifront.opset.threefry import MANTISSA, blocks, halves, is_portable, random_bits
 
 _KEY = HostKey(20)
 
 
 def _need_key(type_: TensorType) -> TensorType:
-    if type_.dtype != key or type_.shape:
+    if type_.dtype != _key or type_.shape:
         raise DTypeError(f"The key is {type_}; make one with uf.random_key(seed).")
     return type_
 
 
-def _generator(value: HostKey) -> np.random.Generator:
+def generator(value: HostKey) -> np.random.Generator:
+    """NumPy's generator for a key."""
     return np.random.Generator(np.random.Philox(key=int(value)))
+
+
+def folded_words(words: np.ndarray, number: int) -> np.ndarray:
+    """The portable key of the stream ``number`` of the key ``words`` (as ``jax.random.fold_in`` makes it)."""
+    return np.stack(blocks(words, *halves(number)))
 
 
 def _fold_in_rule(key_: TensorType, data: TensorType | None, number: int | None) -> TensorType:
@@ -42,19 +64,28 @@ def _fold_in_rule(key_: TensorType, data: TensorType | None, number: int | None)
         raise ArgumentError("fold_in takes one number: an attribute, or an integer scalar.")
     if data is not None and (not data.dtype.is_integer or data.shape):
         raise DTypeError(f"fold_in: the data is {data}; an integer scalar is needed.")
-    return _need_key(key_)
+    return key_ if is_portable(key_) else _need_key(key_)
+
+
+def _fold_in(key_: Any, data: np.ndarray | None, number: int | None) -> Any:
+    if isinstance(key_, HostKey):
+        return key_.fold_in(int(data) if number is None else number)  # type: ignore[arg-type]  # one is given
+    return folded_words(key_, int(data) & 0xFFFFFFFF if number is None else number)  # type: ignore[arg-type]
 
 
 def _fold_in_samples(rng: np.random.Generator) -> Iterator[Sample]:
-    yield Sample((_KEY, None), {"number": 3})
-    yield Sample((_KEY, np.asarray(5, np.int32)), {"number": None})
+    for key_ in (_KEY, np.array([7, 2**32 - 1], np.uint32)):
+        for number in (3, 2**40 + 5):
+            yield Sample((key_, None), {"number": number})
+        for data in (np.asarray(5, np.int32), np.asarray(-1, np.int32)):
+            yield Sample((key_, data), {"number": None})
 
 
 FOLD_IN = register(
     OpSpec(
         "fold_in",
         rule=_fold_in_rule,
-        reference=lambda key_, data, number: key_.fold_in(int(data) if number is None else number),
+        reference=_fold_in,
         samples=_fold_in_samples,
         source="jax.random.fold_in; Salmon et al. 2011",
         attributes={"number": (int, NoneType)},
@@ -97,7 +128,7 @@ RANDOM_UNIFORM = register(
     OpSpec(
         "random_uniform",
         rule=_drawn_rule,
-        reference=lambda key_, like, shape, minimum, maximum, dtype: _generator(key_).uniform(
+        reference=lambda key_, like, shape, minimum, maximum, dtype: generator(key_).uniform(
             minimum, maximum, shape
         ),
         samples=_drawn_samples(minimum=-1.0, maximum=2.0),
@@ -112,7 +143,7 @@ RANDOM_NORMAL = register(
     OpSpec(
         "random_normal",
         rule=_drawn_rule,
-        reference=lambda key_, like, shape, mean, stddev, dtype: _generator(key_).normal(mean, stddev, shape),
+        reference=lambda key_, like, shape, mean, stddev, dtype: generator(key_).normal(mean, stddev, shape),
         samples=_drawn_samples(mean=1.0, stddev=2.0),
         source="NumPy Generator.normal; ONNX RandomNormal",
         attributes={"shape": tuple, "mean": float, "stddev": float, "dtype": str},
@@ -134,10 +165,17 @@ def random_uniform(
 ) -> Any:
     """Values drawn evenly from ``[minimum, maximum)`` (NumPy Generator.uniform).
 
-    ``like``, any tensor, says on which device they shall be; else they are on the backend's first.
+    ``like``, any tensor, says on which device they shall be; else they are on the backend's first. Those of a portable
+    key are where the key is.
     """
     if maximum < minimum:
         raise ArgumentError(f"random_uniform: maximum is at least minimum, {minimum}, not {maximum}.")
+    if is_portable(type_of(key)):
+        share = random_bits(key, shape, dtype)
+        if (minimum, maximum) == (0, 1):
+            return share
+        # Rounding may bring the sum below its least.
+        return _maximum(add(multiply(share, maximum - minimum), minimum), minimum)
     return bind(
         RANDOM_UNIFORM, key, like, shape=dims_in(shape), minimum=float(minimum), maximum=float(maximum),
         dtype=dtype_of(dtype).name,
@@ -153,7 +191,15 @@ def random_normal(
     *,
     like: TensorLike | None = None,
 ) -> Any:
-    """Values drawn from the normal distribution (NumPy Generator.normal); ``like`` as in `random_uniform`."""
+    """Values drawn from the normal distribution (NumPy Generator.normal); ``like`` as in `random_uniform`.
+
+    A portable key gives the quantiles (Wichura 1988) of the middles of evenly drawn intervals, computed in float32 for
+    narrower floats.
+    """
+    if is_portable(type_of(key)):
+        wide = "float64" if dtype_of(dtype).name == "float64" else "float32"
+        share = add(random_bits(key, shape, wide), 0.5 * 2.0 ** -MANTISSA[wide])
+        return cast(add(multiply(normal_quantile(share), stddev), mean), dtype)
     return bind(
         RANDOM_NORMAL, key, like, shape=dims_in(shape), mean=float(mean), stddev=float(stddev),
         dtype=dtype_of(dtype).name,
@@ -184,7 +230,7 @@ def _dropout_rule(x: TensorType, key_: TensorType, rate: float, noise_shape: tup
 
 
 def _dropout_reference(x: np.ndarray, key_: HostKey, rate: float, noise_shape: tuple[int, ...]) -> np.ndarray:
-    keep = _generator(key_).random(noise_shape) >= rate
+    keep = generator(key_).random(noise_shape) >= rate
     return x * (keep / (1 - rate))
 
 
@@ -225,4 +271,8 @@ def dropout(
         raise ShapeError(f"dropout: the noise shape {noise_shape} has not the rank of x {show(shape)}.")
     given = (None,) * len(shape) if noise_shape is None else noise_shape
     noise = tuple(size if want is None else want for size, want in zip(shape, given, strict=True))
+    if is_portable(type_of(key)):
+        _dropout_rule(type_of(x), TensorType(_key), float(rate), noise)
+        keep = greater_equal(random_bits(key, noise, "float32"), float(rate))
+        return where(keep, divide(x, 1 - float(rate)), 0.0)
     return bind(DROPOUT, x, key, rate=float(rate), noise_shape=noise)

@@ -16,7 +16,7 @@ from unifront.opset.spec import OpSpec
 
 FAMILIES = (
     "elementwise", "activations", "reduce", "shape", "slicing", "creation", "index", "linalg", "nn", "conv",
-    "pool", "norm", "rnn", "control", "random",
+    "pool", "norm", "rnn", "control", "random", "threefry", "variates",
 )  # fmt: skip
 
 

@@ -1,0 +1,98 @@
+"""Seeds as Keras takes them: a number, a `SeedGenerator`, or None for what the call around draws from."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from unifront.backends import HostKey
+from unifront.errors import ArgumentError, UnknownName
+from unifront.opset.elementwise import add, cast
+from unifront.opset.tensor import update
+from unifront.opset.threefry import random_key
+from unifront.weights import Variable
+
+_fresh: list[Callable[[], Any]] = []
+
+
+def set_fresh_key(function: Callable[[], Any]) -> None:
+    """Let ``function`` give the key of each draw that is told no seed (`unifront.trace` does)."""
+    _fresh[:] = [function]
+
+
+class SeedGenerator:
+    """Seeds, another one at each draw; the numbers of one generator are repeatable.
+
+    Its state, two integers that count on, is a variable that no optimizer changes. While a graph is traced the draws
+    are in the graph, and so are the new states.
+
+    Args:
+        seed: an int; one from the operating system unless given.
+        name: of its state.
+
+    Example::
+
+        seeds = uf.random.SeedGenerator(42)
+        uf.random.normal((2, 3), seed=seeds)
+        uf.random.normal((2, 3), seed=seeds)  # other numbers
+    """
+
+    def __init__(self, seed: int | None = None, name: str | None = None, **options: Any) -> None:
+        options.pop("backend", None)  # Keras's own layers give it
+        if options:
+            wrong = UnknownName("argument of SeedGenerator", next(iter(options)), ["seed", "name"])
+            raise ArgumentError(f"Unrecognized keyword arguments: {options}. {wrong}")
+        if seed is not None and (not isinstance(seed, int | np.integer) or isinstance(seed, bool)):
+            raise ArgumentError(f"Argument `seed` must be an integer (or None), not {seed!r}.")
+        self.name = name or "seed_generator"
+        self.seed = None if seed is None else int(seed)
+        first = secrets.randbits(31) if self.seed is None else self.seed
+        state = np.array([_signed(first), 0], np.int32)
+        self.state = Variable(
+            f"{self.name}/seed_generator_state", (2,), "int32", initial=state, trainable=False
+        )
+
+    def next(self, ordered: bool = True) -> Any:
+        """The state, two integers, which then counts on. ``ordered`` is Keras's, and changes nothing."""
+        before = add(self.state, np.zeros(2, np.int32))
+        update(self.state, add(before, np.array([0, 1], np.int32)))
+        return before
+
+    def get_config(self) -> dict[str, Any]:
+        """What `from_config` takes."""
+        return {"seed": self.seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
+        """A generator as it was when new."""
+        return cls(**config)
+
+
+def _signed(number: int) -> int:
+    """The lower 32 bits of a number, as a signed one."""
+    return ((number & 0xFFFFFFFF) ^ 0x80000000) - 0x80000000
+
+
+def drawn_key(seed: Any) -> Any:
+    """The key of one draw.
+
+    Args:
+        seed: an int, which gives the same key each time; a `SeedGenerator`; None for a key that no other draw has; or a
+            key, native or portable, which is taken as it is.
+    """
+    if seed is None:
+        return _fresh[0]()
+    if isinstance(seed, HostKey):
+        return seed
+    if isinstance(seed, SeedGenerator):
+        return random_key(cast(seed.next(), "int32"))
+    if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
+        return HostKey(int(seed) & 0xFFFFFFFFFFFFFFFF)
+    if getattr(seed, "dtype", None) is not None or hasattr(seed, "seed"):
+        return seed
+    raise ArgumentError(
+        f"Argument `seed` must be either an integer or an instance of `SeedGenerator` (or None), not {seed!r}."
+    )

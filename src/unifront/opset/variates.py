@@ -1,0 +1,92 @@
+"""Numbers drawn from the gamma and the binomial distribution, by the backends' own generators."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from unifront.backends import HostKey
+from unifront.dtypes import key as key_dtype
+from unifront.errors import DTypeError
+from unifront.ir import facts
+from unifront.ir.types import TensorType
+from unifront.opset.elementwise import TensorLike, floating, promoted
+from unifront.opset.random import generator
+from unifront.opset.rules import broadcast, need_float, same_dtype
+from unifront.opset.spec import OpSpec, Sample, register
+from unifront.opset.tensor import bind
+
+_KEY = HostKey(20)
+
+
+def _need_native(name: str, key_: TensorType) -> None:
+    if key_.dtype != key_dtype or key_.shape:
+        raise DTypeError(
+            f"{name}: the key is {key_}; it is one of uf.random_key(seed): there is no portable {name}."
+        )
+
+
+def _gamma_rule(key_: TensorType, alpha: TensorType) -> TensorType:
+    _need_native("random_gamma", key_)
+    return need_float(alpha, "random_gamma: alpha")
+
+
+def _gamma_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape in ((), (3,), (2, 0), (2, 1, 3)):
+        yield Sample((_KEY, rng.uniform(0.3, 3, shape)), wrt=())
+
+
+RANDOM_GAMMA = register(
+    OpSpec(
+        "random_gamma",
+        rule=_gamma_rule,
+        reference=lambda key_, alpha: generator(key_).gamma(alpha),
+        samples=_gamma_samples,
+        source="NumPy Generator.gamma; jax.random.gamma",
+        differentiable=False,
+        random=True,
+        facts=facts.along(None, "float32", keeps_zeros=False, sign="not negative"),
+    )
+)
+
+
+def random_gamma(key: TensorLike, alpha: TensorLike) -> Any:
+    """A number of the gamma distribution with the shape parameter ``alpha`` and the scale 1, for each of ``alpha``
+    (NumPy Generator.gamma)."""
+    return bind(RANDOM_GAMMA, key, floating(alpha))
+
+
+def _binomial_rule(key_: TensorType, counts: TensorType, probabilities: TensorType) -> TensorType:
+    _need_native("random_binomial", key_)
+    need_float(counts, "random_binomial: counts")
+    same_dtype(counts, probabilities)
+    return counts.with_shape(broadcast(counts.shape, probabilities.shape))
+
+
+def _binomial_samples(rng: np.random.Generator) -> Iterator[Sample]:
+    for shape, other in (((), ()), ((3,), (3,)), ((2, 0), (2, 0)), ((2, 3), (3,))):
+        counts, shares = rng.integers(0, 20, shape).astype(float), rng.uniform(size=other)
+        yield Sample((_KEY, counts, shares), wrt=())
+
+
+RANDOM_BINOMIAL = register(
+    OpSpec(
+        "random_binomial",
+        rule=_binomial_rule,
+        reference=lambda key_, counts, shares: generator(key_).binomial(counts.astype(np.int64), shares),
+        samples=_binomial_samples,
+        source="NumPy Generator.binomial; jax.random.binomial",
+        differentiable=False,
+        random=True,
+        facts=facts.along(None, "float32", keeps_zeros=False, sign="not negative"),
+    )
+)
+
+
+def random_binomial(key: TensorLike, counts: TensorLike, probabilities: TensorLike) -> Any:
+    """How many of ``counts`` trials succeed that each succeed with ``probabilities``, as floats; the two broadcast
+    (NumPy Generator.binomial)."""
+    counts, probabilities = promoted(counts, probabilities)
+    return bind(RANDOM_BINOMIAL, key, floating(counts), floating(probabilities))

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.backends import HostKey
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ArgumentError, ShapeError, UnifrontError
 from unifront.ir import facts

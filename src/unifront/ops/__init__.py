@@ -161,6 +161,11 @@ from unifront.opset.slicing import get_item as get_item
 from unifront.opset.slicing import pad as pad
 from unifront.opset.slicing import slice as slice
 from unifront.opset.slicing import tile as tile
+from unifront.opset.threefry import key_words as key_words
+from unifront.opset.threefry import random_bits as random_bits
+from unifront.opset.threefry import random_key as random_key
+from unifront.opset.variates import random_binomial as random_binomial
+from unifront.opset.variates import random_gamma as random_gamma
 
 __all__ = [
     "abs",
@@ -223,6 +228,7 @@ __all__ = [
     "hard_sigmoid",
     "image",
     "iota",
+    "key_words",
     "layer_norm",
     "leaky_relu",
     "less",
@@ -261,6 +267,10 @@ __all__ = [
     "prod",
     "promoted",
     "random_bernoulli",
+    "random_binomial",
+    "random_bits",
+    "random_gamma",
+    "random_key",
     "random_normal",
     "random_uniform",
     "reciprocal",

@@ -329,7 +329,7 @@ ALIASES: dict[str, Callable[[Variable], Any]] = {
         lambda: ops.zeros((2, 3), "float64"),
     ),
     "split": lambda weight: ops.concatenate(ops.split(weight, 2), 0),
-    "slice": lambda weight: ops.slice(weight, (0, 0), (2, 3)),
+    "slice": lambda weight: ops.strided_slice(weight, (0, 0), (2, 3)),
     "while_loop": lambda weight: ops.while_loop(
         lambda i, w: ops.less(i, 0), lambda i, w: (ops.add(i, 1), ops.multiply(w, 2.0)), (0, weight)
     )[1],

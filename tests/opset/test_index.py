@@ -44,9 +44,9 @@ def test_types_keep_named_dimensions(result, expected):
     ("call", "error", "message"),
     [
         (
-            lambda: ops.take(X, np.array([0.5]), 1),
+            lambda: ops.take(X, np.array([True]), 1),
             DTypeError,
-            "take: the indices are float64; integers are needed",
+            "take: the indices are bool; integers are needed",
         ),
         (lambda: ops.take(X, 0, 3), ShapeError, "axis 3 is out of range"),
         (
@@ -68,7 +68,7 @@ def test_types_keep_named_dimensions(result, expected):
             "the table is int32; a float is needed",
         ),
         (lambda: ops.one_hot(TOKENS, 0), ArgumentError, "one_hot: num_classes is an int from 1 up, not 0"),
-        (lambda: ops.one_hot(X, 3), DTypeError, "integers are needed"),
+        (lambda: ops.one_hot(X > 0, 3), DTypeError, "one_hot: the indices are bool; integers are needed"),
         (lambda: ops.sort(np.array([True])), DTypeError, "bool cannot be sorted"),
         (lambda: ops.top_k(X, 5), ShapeError, "no 5 largest of 4 elements"),
     ],

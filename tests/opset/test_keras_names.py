@@ -47,12 +47,10 @@ MISSING = {
         threshold unfold
     """,
     "shape": """
-        append argpartition array array_split associative_scan bartlett blackman convert_to_numpy
-        convert_to_tensor copy custom_gradient diag diagflat diagonal dsplit dstack dtype empty empty_like
-        extract_sequences eye fliplr flipud fori_loop geomspace hamming hanning hsplit hstack identity
-        in_top_k is_tensor isin kaiser kron linspace logspace map meshgrid multi_hot ndim outer ravel
-        rearrange roll rot90 saturate_cast scatter scatter_update select shape size slice_update switch
-        trace tri tril triu unravel_index vander vectorize vectorized_map view vsplit vstack
+        append argpartition array array_split associative_scan convert_to_numpy convert_to_tensor copy
+        custom_gradient dsplit dstack dtype empty empty_like extract_sequences fliplr flipud fori_loop
+        hsplit hstack in_top_k is_tensor isin map multi_hot ndim ravel rearrange roll rot90 saturate_cast
+        select shape size switch unravel_index vectorize vectorized_map view vsplit vstack
     """,
 }
 """Names that are not there yet. Who adds one takes it out."""
@@ -69,8 +67,7 @@ OTHER_PARAMETERS = {
         average_pool conv depthwise_conv max_pool
     """,
     "shape": """
-        arange cond nonzero one_hot pad repeat reshape scan slice stack stop_gradient take_along_axis top_k
-        unique
+        arange cond nonzero one_hot pad repeat reshape scan stack stop_gradient take_along_axis top_k unique
     """,
 }
 """Names whose parameters are not Keras's yet."""

@@ -48,7 +48,7 @@ def test_types_keep_named_dimensions(result, expected):
         (lambda: X[True], ArgumentError, "not bool"),
         (lambda: X[::0], ArgumentError, "stride of a slice is not 0"),
         (lambda: X[:, 5:1:-1], ShapeError, "negative stride and ends needs a known length; axis 1 has time"),
-        (lambda: ops.slice(X, [0], [1], [-1]), ArgumentError, "a positive stride"),
+        (lambda: ops.strided_slice(X, [0], [1], [-1]), ArgumentError, "a positive stride"),
         (lambda: ops.pad(X, 4, "reflect"), ShapeError, "adds at most 3 to axis 2"),
         (lambda: ops.pad(X, 1, "wrap"), ArgumentError, "one of constant, reflect, symmetric, not 'wrap'"),
         (lambda: ops.pad(X, -1), ShapeError, "are not two sizes"),

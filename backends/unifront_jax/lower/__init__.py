@@ -14,11 +14,28 @@ from unifront_jax._wide import eager
 
 FAMILIES = (
     "conv_transpose",
-    "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index",
-    "linalg", "conv", "pool", "norm", "nn", "rnn",
+    "tensor",
+    "elementwise",
+    "reduce",
+    "shape",
+    "scatter",
+    "slicing",
+    "creation",
+    "index",
+    "linalg",
+    "conv",
+    "pool",
+    "norm",
+    "nn",
+    "rnn",
     "attention",
-    "control", "random", "threefry", "variates", "optimize", "gradient",
-)  # fmt: skip
+    "control",
+    "random",
+    "threefry",
+    "variates",
+    "optimize",
+    "gradient",
+)
 
 TABLE: dict[Op, Callable[..., Any]] = {}
 OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}

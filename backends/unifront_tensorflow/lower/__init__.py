@@ -11,9 +11,28 @@ from unifront.ir.layouts import Storage
 
 FAMILIES = (
     "conv_transpose",
-    "tensor", "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg", "conv", "pool",
-    "norm", "nn", "rnn", "attention", "control", "random", "threefry", "variates", "optimize", "gradient",
-)  # fmt: skip
+    "tensor",
+    "elementwise",
+    "reduce",
+    "shape",
+    "scatter",
+    "slicing",
+    "creation",
+    "index",
+    "linalg",
+    "conv",
+    "pool",
+    "norm",
+    "nn",
+    "rnn",
+    "attention",
+    "control",
+    "random",
+    "threefry",
+    "variates",
+    "optimize",
+    "gradient",
+)
 
 TABLE: dict[Op, Callable[..., Any]] = {}
 OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}

@@ -12,11 +12,26 @@ from unifront.ir.layouts import Storage
 
 FAMILIES = (
     "conv_transpose",
-    "elementwise", "reduce", "shape", "slicing", "creation", "index", "linalg",
-    "conv", "pool", "norm", "nn", "rnn", "control",
-    "random", "threefry", "variates",
-    "optimize", "gradient",
-)  # fmt: skip
+    "elementwise",
+    "reduce",
+    "shape",
+    "scatter",
+    "slicing",
+    "creation",
+    "index",
+    "linalg",
+    "conv",
+    "pool",
+    "norm",
+    "nn",
+    "rnn",
+    "control",
+    "random",
+    "threefry",
+    "variates",
+    "optimize",
+    "gradient",
+)
 
 TABLE: dict[Op, Callable[..., Any]] = {}
 OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}

@@ -103,7 +103,7 @@ class _Cropping(_Border):
     def call(self, x: Any) -> Any:
         check_rank(self, x, self.rank + 2)
         pairs = self.everywhere(self.cropping)
-        return ops.slice(
+        return ops.strided_slice(
             x, [before for before, _ in pairs], [-after if after else None for _, after in pairs]
         )
 

@@ -7,14 +7,20 @@ from unifront.opset.control import scan as scan
 from unifront.opset.control import while_loop as while_loop
 from unifront.opset.elementwise import cast as cast
 from unifront.opset.elementwise import stop_gradient as stop_gradient
+from unifront.opset.scatter import scatter as scatter
+from unifront.opset.scatter import scatter_update as scatter_update
+from unifront.opset.scatter import slice as slice
+from unifront.opset.scatter import slice_update as slice_update
 from unifront.opset.shape import unstack as unstack
-from unifront.opset.slicing import slice as slice
 
 __all__ = [
     "cast",
     "cond",
     "scan",
+    "scatter",
+    "scatter_update",
     "slice",
+    "slice_update",
     "stop_gradient",
     "unstack",
     "while_loop",

@@ -53,6 +53,27 @@ from unifront.opset.linalg import dot as dot
 from unifront.opset.linalg import einsum as einsum
 from unifront.opset.linalg import matmul as matmul
 from unifront.opset.linalg import tensordot as tensordot
+from unifront.opset.matrices import diag as diag
+from unifront.opset.matrices import diagflat as diagflat
+from unifront.opset.matrices import diagonal as diagonal
+from unifront.opset.matrices import eye as eye
+from unifront.opset.matrices import identity as identity
+from unifront.opset.matrices import kron as kron
+from unifront.opset.matrices import meshgrid as meshgrid
+from unifront.opset.matrices import outer as outer
+from unifront.opset.matrices import trace as trace
+from unifront.opset.matrices import tri as tri
+from unifront.opset.matrices import tril as tril
+from unifront.opset.matrices import triu as triu
+from unifront.opset.matrices import vander as vander
+from unifront.opset.ranges import bartlett as bartlett
+from unifront.opset.ranges import blackman as blackman
+from unifront.opset.ranges import geomspace as geomspace
+from unifront.opset.ranges import hamming as hamming
+from unifront.opset.ranges import hanning as hanning
+from unifront.opset.ranges import kaiser as kaiser
+from unifront.opset.ranges import linspace as linspace
+from unifront.opset.ranges import logspace as logspace
 from unifront.opset.reduce import all as all
 from unifront.opset.reduce import any as any
 from unifront.opset.reduce import argmax as argmax
@@ -92,12 +113,17 @@ __all__ = [
     "argmax",
     "argmin",
     "argsort",
+    "bartlett",
+    "blackman",
     "broadcast_to",
     "ceil",
     "clip",
     "concatenate",
     "cos",
     "cumsum",
+    "diag",
+    "diagflat",
+    "diagonal",
     "divide",
     "dot",
     "einsum",
@@ -105,25 +131,35 @@ __all__ = [
     "exp",
     "expand_dims",
     "expm1",
+    "eye",
     "flip",
     "floor",
     "floor_divide",
     "full",
     "full_like",
+    "geomspace",
     "get_item",
     "greater",
     "greater_equal",
+    "hamming",
+    "hanning",
+    "identity",
+    "kaiser",
+    "kron",
     "less",
     "less_equal",
+    "linspace",
     "log",
     "log1p",
     "logical_and",
     "logical_not",
     "logical_or",
+    "logspace",
     "matmul",
     "max",
     "maximum",
     "mean",
+    "meshgrid",
     "min",
     "minimum",
     "moveaxis",
@@ -133,6 +169,7 @@ __all__ = [
     "not_equal",
     "ones",
     "ones_like",
+    "outer",
     "pad",
     "power",
     "prod",
@@ -158,8 +195,13 @@ __all__ = [
     "tanh",
     "tensordot",
     "tile",
+    "trace",
     "transpose",
+    "tri",
+    "tril",
+    "triu",
     "unique",
+    "vander",
     "var",
     "where",
     "zeros",

@@ -19,10 +19,31 @@ from unifront.ir.facts import Facts
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
+    "control",
+    "conv",
     "conv_transpose",
-    "control", "conv", "creation", "define", "elementwise", "gradient", "index", "linalg", "nn", "norm",
-    "optimize", "pool", "random", "reduce", "rnn", "shape", "sizes", "slicing", "threefry", "variates",
-)  # fmt: skip
+    "creation",
+    "define",
+    "elementwise",
+    "gradient",
+    "index",
+    "linalg",
+    "matrices",
+    "nn",
+    "norm",
+    "optimize",
+    "pool",
+    "random",
+    "ranges",
+    "reduce",
+    "rnn",
+    "scatter",
+    "shape",
+    "sizes",
+    "slicing",
+    "threefry",
+    "variates",
+)
 
 __all__ = ["FAMILIES", "OPS", "Facts", "OpSpec", "Sample", "public_functions"]
 
@@ -32,9 +53,20 @@ BODIES = ("cond", "scan", "while_loop", "with_mask")
 
 
 NO_OPERATIONS = (
-    "blocks", "columns", "eager_gradient", "folded_words", "generator", "halves", "host_key", "is_portable",
-    "need_words", "single", "threefry2x32", "traced_gradient",
-)  # fmt: skip
+    "blocks",
+    "columns",
+    "eager_gradient",
+    "folded_words",
+    "generator",
+    "halves",
+    "host_key",
+    "is_portable",
+    "need_words",
+    "single",
+    "threefry2x32",
+    "traced_gradient",
+    "whole_numbers",
+)
 """Functions of the families that are for other modules of ours, not for users."""
 
 
@@ -45,7 +77,8 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     called often.
     """
     signature = inspect.signature(function)
-    places = dict(enumerate(signature.parameters))
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    places = {i: name for i, (name, one) in enumerate(signature.parameters.items()) if one.kind in by_place}
 
     @functools.cache
     def checks() -> dict[str, Check]:

@@ -26,15 +26,15 @@ from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, current_path, type_of
 
 
-def _need_positions(name: str, indices: TensorType) -> None:
+def _needwhole_numbers(name: str, indices: TensorType) -> None:
     if indices.dtype not in (int32, int64):
         raise DTypeError(f"{name}: the indices are {indices.dtype}; int32 or int64 is needed.")
 
 
-def _positions(name: str, indices: TensorLike) -> Any:
-    """Indices as int32 or int64."""
+def whole_numbers(name: str, indices: TensorLike) -> Any:
+    """Indices as int32 or int64; floats are cut toward zero, as Keras cuts them."""
     dtype = type_of(indices).dtype
-    if not dtype.is_integer:
+    if not dtype.is_integer and not dtype.is_float:
         raise DTypeError(f"{name}: the indices are {dtype}; integers are needed.")
     return (
         indices if dtype == int64 else cast(indices, int64 if dtype.name in ("uint32", "uint64") else int32)
@@ -42,7 +42,7 @@ def _positions(name: str, indices: TensorLike) -> Any:
 
 
 def _take_rule(x: TensorType, indices: TensorType, axis: int) -> TensorType:
-    _need_positions("take", indices)
+    _needwhole_numbers("take", indices)
     axis_in(axis, x.rank)
     if x.shape[axis] == 0 and 0 not in indices.shape:
         raise ShapeError(f"take: axis {axis} of the shape {show(x.shape)} has no elements.")
@@ -83,7 +83,7 @@ def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Any:
     """
     if axis is None:
         x, axis = flatten(x), 0
-    return bind(TAKE, x, _positions("take", indices), axis=axis_in(axis, type_of(x).rank))
+    return bind(TAKE, x, whole_numbers("take", indices), axis=axis_in(axis, type_of(x).rank))
 
 
 def _along_shape(x: TensorType, indices: TensorType, axis: int) -> tuple[Dim, ...]:
@@ -93,7 +93,7 @@ def _along_shape(x: TensorType, indices: TensorType, axis: int) -> tuple[Dim, ..
 
 
 def _take_along_axis_rule(x: TensorType, indices: TensorType, axis: int) -> TensorType:
-    _need_positions("take_along_axis", indices)
+    _needwhole_numbers("take_along_axis", indices)
     need_rank(indices, x.rank, "take_along_axis: the indices")
     axis_in(axis, x.rank)
     common = _along_shape(x, indices, axis)
@@ -129,12 +129,12 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int) -> Any:
             broadcast.
     """
     return bind(
-        TAKE_ALONG_AXIS, x, _positions("take_along_axis", indices), axis=axis_in(axis, type_of(x).rank)
+        TAKE_ALONG_AXIS, x, whole_numbers("take_along_axis", indices), axis=axis_in(axis, type_of(x).rank)
     )
 
 
 def _embedding_rule(indices: TensorType, table: TensorType) -> TensorType:
-    _need_positions("embedding", indices)
+    _needwhole_numbers("embedding", indices)
     need_float(need_rank(table, 2, "embedding: the table"), "embedding: the table")
     return table.with_shape((*indices.shape, table.shape[1]))
 
@@ -200,14 +200,16 @@ def embedding(indices: TensorLike, table: TensorLike) -> Any:
     Raises `DTypeError` for indices that are no integers, `ShapeError` for a table of another rank,
     `ArgumentError` for an index outside the table.
     """
-    positions, rows = _positions("embedding", indices), type_of(table).shape[:1]
+    if not type_of(indices).dtype.is_integer:
+        raise DTypeError(f"embedding: the indices are {type_of(indices).dtype}; integers are needed.")
+    positions, rows = whole_numbers("embedding", indices), type_of(table).shape[:1]
     if isinstance(positions, np.ndarray | np.generic) and rows and isinstance(rows[0], int):
         IndexBound(current_path(), rows[0]).check(np.asarray(positions), "the indices")
     return bind(EMBEDDING, positions, table)
 
 
 def _one_hot_rule(indices: TensorType, num_classes: int, axis: int, dtype: str) -> TensorType:
-    _need_positions("one_hot", indices)
+    _needwhole_numbers("one_hot", indices)
     axis_in(axis, indices.rank + 1)
     return TensorType(dtype_of(dtype), (*indices.shape[:axis], num_classes, *indices.shape[axis:]))
 
@@ -243,7 +245,9 @@ def one_hot(x: TensorLike, num_classes: int, axis: int = -1, dtype: DTypeLike = 
     """
     count = whole(num_classes, "one_hot: num_classes", 1)
     place = axis_in(axis, type_of(x).rank + 1)
-    return bind(ONE_HOT, _positions("one_hot", x), num_classes=count, axis=place, dtype=dtype_of(dtype).name)
+    return bind(
+        ONE_HOT, whole_numbers("one_hot", x), num_classes=count, axis=place, dtype=dtype_of(dtype).name
+    )
 
 
 def _sort_rule(x: TensorType, axis: int) -> TensorType:

@@ -16,7 +16,7 @@ from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import axis_in, is_whole, show, whole
 from unifront.opset.shape import concatenate, expand_dims, flatten, reshape
-from unifront.opset.slicing import REPEAT, slice
+from unifront.opset.slicing import REPEAT, strided_slice
 from unifront.opset.tensor import bind, is_tensor, replayed, type_of
 
 
@@ -82,7 +82,7 @@ def unique(x: TensorLike, size: int | None = None, fill_value: float = 0) -> Any
     ordered = index.sort(flatten(x), 0)
     first = e.equal(creation.iota(type_of(ordered).shape, 0, int32, like=ordered), 0)
     # Rolled by one, each element stands beside the one before it.
-    before = concatenate([slice(ordered, [-1], [None]), slice(ordered, [0], [-1])], 0)
+    before = concatenate([strided_slice(ordered, [-1], [None]), strided_slice(ordered, [0], [-1])], 0)
     return boolean_mask(ordered, e.logical_or(first, e.not_equal(ordered, before)), size, fill_value)
 
 

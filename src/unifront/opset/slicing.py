@@ -84,7 +84,7 @@ def _bounds(dim: Dim, start: Bound, stop: Bound, stride: int) -> tuple[Dim, Boun
 
 
 @replayed
-def slice(
+def strided_slice(
     x: TensorLike, starts: Sequence[Bound], stops: Sequence[Bound], strides: Sequence[int] | None = None
 ) -> Any:
     """The part ``start:stop:stride`` of each of the first axes of ``x`` (NumPy basic slicing).
@@ -100,7 +100,7 @@ def slice(
     steps = (1,) * len(starts) if strides is None else tuple(map(operator.index, strides))
     if not len(starts) == len(stops) == len(steps) <= len(shape) or any(step < 1 for step in steps):
         raise ArgumentError(
-            f"slice takes a start, a stop and a positive stride for each of at most {len(shape)} axes; "
+            f"strided_slice takes a start, a stop and a positive stride for each of at most {len(shape)} axes; "
             f"given were {list(starts)}, {list(stops)} and {list(steps)}."
         )
     found = [_bounds(dim, a, b, s) for dim, a, b, s in zip(shape, starts, stops, steps, strict=False)]
@@ -147,7 +147,7 @@ def get_item(x: TensorLike, key: Index | tuple[Index, ...]) -> Any:
     if flipped:
         x = flip(x, flipped)
     spans = [_span(item, dim, axis) for axis, (item, dim) in enumerate(zip(axes, shape, strict=True))]
-    x = slice(x, *map(list, zip(*spans, strict=True))) if spans else x
+    x = strided_slice(x, *map(list, zip(*spans, strict=True))) if spans else x
     numbers = [axis for axis, item in enumerate(axes) if not isinstance(item, builtins.slice)]
     x = squeeze(x, numbers) if numbers else x
     shown = [item for item in items if item is None or isinstance(item, builtins.slice)]

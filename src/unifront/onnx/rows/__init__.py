@@ -15,9 +15,25 @@ from unifront.onnx.writer import Row, Target
 from unifront.opset.spec import OpSpec
 
 FAMILIES = (
-    "elementwise", "activations", "reduce", "shape", "slicing", "creation", "index", "linalg", "nn", "conv",
-    "pool", "norm", "rnn", "control", "random", "threefry", "variates",
-)  # fmt: skip
+    "elementwise",
+    "activations",
+    "reduce",
+    "shape",
+    "scatter",
+    "slicing",
+    "creation",
+    "index",
+    "linalg",
+    "nn",
+    "conv",
+    "pool",
+    "norm",
+    "rnn",
+    "control",
+    "random",
+    "threefry",
+    "variates",
+)
 
 
 @cache

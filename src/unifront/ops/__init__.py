@@ -98,6 +98,19 @@ from unifront.opset.linalg import dot as dot
 from unifront.opset.linalg import einsum as einsum
 from unifront.opset.linalg import matmul as matmul
 from unifront.opset.linalg import tensordot as tensordot
+from unifront.opset.matrices import diag as diag
+from unifront.opset.matrices import diagflat as diagflat
+from unifront.opset.matrices import diagonal as diagonal
+from unifront.opset.matrices import eye as eye
+from unifront.opset.matrices import identity as identity
+from unifront.opset.matrices import kron as kron
+from unifront.opset.matrices import meshgrid as meshgrid
+from unifront.opset.matrices import outer as outer
+from unifront.opset.matrices import trace as trace
+from unifront.opset.matrices import tri as tri
+from unifront.opset.matrices import tril as tril
+from unifront.opset.matrices import triu as triu
+from unifront.opset.matrices import vander as vander
 from unifront.opset.nn import log_softmax as log_softmax
 from unifront.opset.nn import sigmoid_cross_entropy as sigmoid_cross_entropy
 from unifront.opset.nn import softmax as softmax
@@ -123,6 +136,14 @@ from unifront.opset.random import fold_in as fold_in
 from unifront.opset.random import random_bernoulli as random_bernoulli
 from unifront.opset.random import random_normal as random_normal
 from unifront.opset.random import random_uniform as random_uniform
+from unifront.opset.ranges import bartlett as bartlett
+from unifront.opset.ranges import blackman as blackman
+from unifront.opset.ranges import geomspace as geomspace
+from unifront.opset.ranges import hamming as hamming
+from unifront.opset.ranges import hanning as hanning
+from unifront.opset.ranges import kaiser as kaiser
+from unifront.opset.ranges import linspace as linspace
+from unifront.opset.ranges import logspace as logspace
 from unifront.opset.reduce import all as all
 from unifront.opset.reduce import any as any
 from unifront.opset.reduce import argmax as argmax
@@ -140,6 +161,10 @@ from unifront.opset.rnn import gru as gru
 from unifront.opset.rnn import lstm as lstm
 from unifront.opset.rnn import simple_rnn as simple_rnn
 from unifront.opset.rnn import with_mask as with_mask
+from unifront.opset.scatter import scatter as scatter
+from unifront.opset.scatter import scatter_update as scatter_update
+from unifront.opset.scatter import slice as slice
+from unifront.opset.scatter import slice_update as slice_update
 from unifront.opset.shape import broadcast_to as broadcast_to
 from unifront.opset.shape import concatenate as concatenate
 from unifront.opset.shape import expand_dims as expand_dims
@@ -159,7 +184,7 @@ from unifront.opset.sizes import unique as unique
 from unifront.opset.slicing import flip as flip
 from unifront.opset.slicing import get_item as get_item
 from unifront.opset.slicing import pad as pad
-from unifront.opset.slicing import slice as slice
+from unifront.opset.slicing import strided_slice as strided_slice
 from unifront.opset.slicing import tile as tile
 from unifront.opset.threefry import key_words as key_words
 from unifront.opset.threefry import random_bits as random_bits
@@ -180,9 +205,11 @@ __all__ = [
     "argmin",
     "argsort",
     "average_pool",
+    "bartlett",
     "batch_norm",
     "batch_norm_training",
     "bind_size",
+    "blackman",
     "boolean_mask",
     "broadcast_to",
     "cast",
@@ -198,6 +225,9 @@ __all__ = [
     "define",
     "dense",
     "depthwise_conv",
+    "diag",
+    "diagflat",
+    "diagonal",
     "divide",
     "dot",
     "dropout",
@@ -209,6 +239,7 @@ __all__ = [
     "exp",
     "expand_dims",
     "expm1",
+    "eye",
     "flatten",
     "flip",
     "floating",
@@ -218,6 +249,7 @@ __all__ = [
     "full",
     "full_like",
     "gelu",
+    "geomspace",
     "get_item",
     "global_average_pool",
     "global_max_pool",
@@ -225,15 +257,21 @@ __all__ = [
     "greater_equal",
     "group_norm",
     "gru",
+    "hamming",
+    "hanning",
     "hard_sigmoid",
+    "identity",
     "image",
     "iota",
+    "kaiser",
     "key_words",
+    "kron",
     "layer_norm",
     "leaky_relu",
     "less",
     "less_equal",
     "linalg",
+    "linspace",
     "lion_update",
     "log",
     "log1p",
@@ -241,6 +279,7 @@ __all__ = [
     "logical_and",
     "logical_not",
     "logical_or",
+    "logspace",
     "logsumexp",
     "lstm",
     "math",
@@ -249,6 +288,7 @@ __all__ = [
     "max_pool",
     "maximum",
     "mean",
+    "meshgrid",
     "min",
     "minimum",
     "momentum_update",
@@ -262,6 +302,7 @@ __all__ = [
     "one_hot",
     "ones",
     "ones_like",
+    "outer",
     "pad",
     "power",
     "prod",
@@ -284,6 +325,8 @@ __all__ = [
     "round",
     "rsqrt",
     "scan",
+    "scatter",
+    "scatter_update",
     "selu",
     "separable_conv",
     "sgd_update",
@@ -294,6 +337,7 @@ __all__ = [
     "simple_rnn",
     "sin",
     "slice",
+    "slice_update",
     "softmax",
     "softmax_cross_entropy",
     "softplus",
@@ -307,6 +351,7 @@ __all__ = [
     "stack",
     "std",
     "stop_gradient",
+    "strided_slice",
     "subtract",
     "sum",
     "swapaxes",
@@ -317,10 +362,15 @@ __all__ = [
     "tensordot",
     "tile",
     "top_k",
+    "trace",
     "transpose",
+    "tri",
+    "tril",
+    "triu",
     "undefine",
     "unique",
     "unstack",
+    "vander",
     "var",
     "where",
     "while_loop",

@@ -14,6 +14,7 @@ from unifront.errors import ArgumentError, DTypeError
 from unifront.ir import facts
 from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
+from unifront.opset.quick import recorder
 from unifront.opset.rules import broadcast, need_float, same_dtype
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import Tensor, bind, type_of
@@ -55,11 +56,15 @@ def _is_number(operand: Any) -> TypeGuard[bool | int | float]:
 def _number(number: bool | int | float, dtype: DType) -> np.ndarray:
     try:
         with np.errstate(over="ignore"):  # a float too large is infinite, as everywhere
-            return np.asarray(number, dtype.numpy)
+            array = np.asarray(number, dtype.numpy)
     except OverflowError:
         raise ArgumentError(
             f"The number {number} does not fit {dtype}, the dtype of the other operands; cast them first."
         ) from None
+    noted = recorder()
+    if noted is not None:
+        noted.number(array)
+    return array
 
 
 def floating(x: TensorLike) -> Any:

@@ -39,13 +39,8 @@ MISSING = {
         view_as_real
     """,
     "nn": """
-        adaptive_average_pool adaptive_max_pool batch_normalization binary_crossentropy
-        categorical_crossentropy celu conv_transpose ctc_decode ctc_loss depth_to_space
-        dot_product_attention fold glu hard_shrink hard_silu hard_swish hard_tanh layer_normalization
-        log_sigmoid moments normalize psnr rms_normalization separable_conv soft_shrink space_to_depth
-        sparse_categorical_crossentropy sparse_plus sparse_sigmoid sparsemax squareplus swish tanh_shrink
-        threshold unfold
-    """,
+                celu ctc_decode ctc_loss         glu hard_shrink hard_silu hard_swish hard_tanh         log_sigmoid soft_shrink         sparse_plus sparse_sigmoid sparsemax squareplus swish tanh_shrink
+        threshold     """,
     "shape": """
         append argpartition array array_split associative_scan convert_to_numpy convert_to_tensor copy
         custom_gradient dsplit dstack dtype empty empty_like extract_sequences fliplr flipud fori_loop
@@ -64,8 +59,7 @@ OTHER_PARAMETERS = {
         dot einsum matmul tensordot
     """,
     "nn": """
-        average_pool conv depthwise_conv max_pool
-    """,
+            """,
     "shape": """
         arange cond nonzero one_hot pad repeat reshape scan stack stop_gradient take_along_axis top_k unique
     """,

@@ -13,6 +13,7 @@ from unifront.ir.layouts import Storage
 
 FAMILIES = (
     "conv_transpose",
+    "attention",
     "elementwise",
     "reduce",
     "shape",

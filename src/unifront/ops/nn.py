@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from unifront.opset.attention import dot_product_attention as dot_product_attention
 from unifront.opset.conv import conv as conv
 from unifront.opset.conv import depthwise_conv as depthwise_conv
 from unifront.opset.conv import separable_conv as separable_conv
@@ -18,25 +19,53 @@ from unifront.opset.elementwise import silu as silu
 from unifront.opset.elementwise import softplus as softplus
 from unifront.opset.elementwise import softsign as softsign
 from unifront.opset.index import one_hot as one_hot
+from unifront.opset.losses import binary_crossentropy as binary_crossentropy
+from unifront.opset.losses import categorical_crossentropy as categorical_crossentropy
+from unifront.opset.losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
 from unifront.opset.nn import log_softmax as log_softmax
 from unifront.opset.nn import softmax as softmax
+from unifront.opset.normalize import batch_normalization as batch_normalization
+from unifront.opset.normalize import layer_normalization as layer_normalization
+from unifront.opset.normalize import moments as moments
+from unifront.opset.normalize import normalize as normalize
+from unifront.opset.normalize import psnr as psnr
+from unifront.opset.normalize import rms_normalization as rms_normalization
+from unifront.opset.patches import adaptive_average_pool as adaptive_average_pool
+from unifront.opset.patches import adaptive_max_pool as adaptive_max_pool
+from unifront.opset.patches import depth_to_space as depth_to_space
+from unifront.opset.patches import fold as fold
+from unifront.opset.patches import space_to_depth as space_to_depth
+from unifront.opset.patches import unfold as unfold
 from unifront.opset.pool import average_pool as average_pool
 from unifront.opset.pool import max_pool as max_pool
 
 __all__ = [
+    "adaptive_average_pool",
+    "adaptive_max_pool",
     "average_pool",
+    "batch_normalization",
+    "binary_crossentropy",
+    "categorical_crossentropy",
     "conv",
     "conv_transpose",
+    "depth_to_space",
     "depthwise_conv",
+    "dot_product_attention",
     "elu",
+    "fold",
     "gelu",
     "hard_sigmoid",
+    "layer_normalization",
     "leaky_relu",
     "log_softmax",
     "max_pool",
+    "moments",
+    "normalize",
     "one_hot",
+    "psnr",
     "relu",
     "relu6",
+    "rms_normalization",
     "selu",
     "separable_conv",
     "sigmoid",
@@ -44,4 +73,7 @@ __all__ = [
     "softmax",
     "softplus",
     "softsign",
+    "space_to_depth",
+    "sparse_categorical_crossentropy",
+    "unfold",
 ]

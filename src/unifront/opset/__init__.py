@@ -20,6 +20,7 @@ from unifront.opset.quick import remembering
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
+    "attention",
     "control",
     "conv",
     "conv_transpose",
@@ -29,10 +30,13 @@ FAMILIES = (
     "gradient",
     "index",
     "linalg",
+    "losses",
     "matrices",
     "nn",
     "norm",
+    "normalize",
     "optimize",
+    "patches",
     "pool",
     "random",
     "ranges",
@@ -54,6 +58,7 @@ BODIES = ("cond", "scan", "while_loop", "with_mask")
 
 
 NO_OPERATIONS = (
+    "attention_weights",
     "blocks",
     "columns",
     "eager_gradient",
@@ -62,6 +67,7 @@ NO_OPERATIONS = (
     "halves",
     "host_key",
     "is_portable",
+    "masked_out",
     "need_words",
     "single",
     "threefry2x32",

@@ -204,8 +204,8 @@ def _depthwise_rule(
     channels = x.shape[channel_axis(data_format, x.rank)]
     if channels != kernel.shape[-2]:
         raise ShapeError(
-            f"The input of shape {show(x.shape)} ({data_format}) has {channels} channels; "
-            f"the depthwise kernel of shape {show(kernel.shape)} takes {kernel.shape[-2]}."
+            f"The number of input channels must match the kernel: the input of shape {show(x.shape)} ({data_format}) "
+            f"has {channels} channels; the depthwise kernel of shape {show(kernel.shape)} takes {kernel.shape[-2]}."
         )
     out = _flat_kernel(kernel.shape)[-1]
     return _result(x, window, out, bias, strides, padding, dilation, data_format)

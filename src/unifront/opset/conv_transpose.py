@@ -174,6 +174,7 @@ def conv_transpose(
         (1, 8, 8, 8)
     """
     x, kernel, bias, window = conv_operands(inputs, kernel, bias, "conv_transpose")
+    padding = padding.lower()
     if padding not in ("valid", "same"):
         raise ArgumentError(f"padding of a transposed convolution is 'valid' or 'same', not {padding!r}.")
     rank, layout = len(window), layout_of(data_format)

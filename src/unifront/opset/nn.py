@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from unifront.ir import facts
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise, reduce
 from unifront.opset.elementwise import TensorLike, floating, promoted
-from unifront.opset.rules import axis_in, need_float, same_dtype, show
+from unifront.opset.rules import axis_in, is_whole, need_float, same_dtype, show
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, type_of
 
@@ -32,7 +32,7 @@ def _log_softmax(x: np.ndarray, axis: int) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
 
 
-def _shifted(x: Any, axis: int) -> Any:
+def _shifted(x: Any, axis: Any) -> Any:
     return elementwise.subtract(x, reduce.max(x, axis, keepdims=True))
 
 
@@ -41,7 +41,7 @@ def _softmax_decomposed(x: Any, axis: int) -> Any:
     return elementwise.divide(exponentials, reduce.sum(exponentials, axis, keepdims=True))
 
 
-def _log_softmax_decomposed(x: Any, axis: int) -> Any:
+def _log_softmax_decomposed(x: Any, axis: Any) -> Any:
     shifted = _shifted(x, axis)
     return elementwise.subtract(
         shifted, elementwise.log(reduce.sum(elementwise.exp(shifted), axis, keepdims=True))
@@ -74,14 +74,21 @@ LOG_SOFTMAX = register(
 )
 
 
-def softmax(x: TensorLike, axis: int = -1) -> Any:
-    """Exponentials of ``x`` divided by their sum along ``axis`` (ONNX Softmax)."""
-    return bind(SOFTMAX, floating(x), axis=axis_in(axis, type_of(x).rank))
+def softmax(x: TensorLike, axis: int | Sequence[int] | None = -1) -> Any:
+    """Exponentials of ``x`` divided by their sum along ``axis``, one or several, None for all (ONNX Softmax)."""
+    x = floating(x)
+    if is_whole(axis):
+        return bind(SOFTMAX, x, axis=axis_in(axis, type_of(x).rank))
+    exponentials = elementwise.exp(_shifted(x, axis))
+    return elementwise.divide(exponentials, reduce.sum(exponentials, axis, keepdims=True))
 
 
-def log_softmax(x: TensorLike, axis: int = -1) -> Any:
+def log_softmax(x: TensorLike, axis: int | Sequence[int] | None = -1) -> Any:
     """The logarithm of `softmax`, without its loss of precision (ONNX LogSoftmax)."""
-    return bind(LOG_SOFTMAX, floating(x), axis=axis_in(axis, type_of(x).rank))
+    x = floating(x)
+    if is_whole(axis):
+        return bind(LOG_SOFTMAX, x, axis=axis_in(axis, type_of(x).rank))
+    return _log_softmax_decomposed(x, axis)
 
 
 def _sparse_rule(logits: TensorType, labels: TensorType) -> TensorType:

@@ -105,6 +105,7 @@ def canonical_padding(
     rank = len(window)
     if not isinstance(padding, str | int | Sequence):
         raise ArgumentError(f"padding is a name, an int or pairs of ints, not {padding!r}.")
+    padding = padding.lower() if isinstance(padding, str) else padding
     if padding == "valid":
         return ((0, 0),) * rank
     if padding == "causal":

@@ -39,8 +39,9 @@ MISSING = {
         view_as_real
     """,
     "nn": """
-                celu ctc_decode ctc_loss         glu hard_shrink hard_silu hard_swish hard_tanh         log_sigmoid soft_shrink         sparse_plus sparse_sigmoid sparsemax squareplus swish tanh_shrink
-        threshold     """,
+        celu ctc_decode ctc_loss glu hard_shrink hard_silu hard_swish hard_tanh log_sigmoid soft_shrink
+        sparse_plus sparse_sigmoid sparsemax squareplus swish tanh_shrink threshold
+    """,
     "shape": """
         append argpartition array array_split associative_scan convert_to_numpy convert_to_tensor copy
         custom_gradient dsplit dstack dtype empty empty_like extract_sequences fliplr flipud fori_loop
@@ -58,8 +59,6 @@ OTHER_PARAMETERS = {
     "linalg": """
         dot einsum matmul tensordot
     """,
-    "nn": """
-            """,
     "shape": """
         arange cond nonzero one_hot pad repeat reshape scan stack stop_gradient take_along_axis top_k unique
     """,

@@ -13,6 +13,7 @@ from unifront.ops import linalg as linalg
 from unifront.ops import math as math
 from unifront.ops import nn as nn
 from unifront.ops import numpy as numpy
+from unifront.opset.attention import dot_product_attention as dot_product_attention
 from unifront.opset.control import cond as cond
 from unifront.opset.control import scan as scan
 from unifront.opset.control import while_loop as while_loop
@@ -98,6 +99,9 @@ from unifront.opset.linalg import dot as dot
 from unifront.opset.linalg import einsum as einsum
 from unifront.opset.linalg import matmul as matmul
 from unifront.opset.linalg import tensordot as tensordot
+from unifront.opset.losses import binary_crossentropy as binary_crossentropy
+from unifront.opset.losses import categorical_crossentropy as categorical_crossentropy
+from unifront.opset.losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
 from unifront.opset.matrices import diag as diag
 from unifront.opset.matrices import diagflat as diagflat
 from unifront.opset.matrices import diagonal as diagonal
@@ -121,12 +125,24 @@ from unifront.opset.norm import batch_norm_training as batch_norm_training
 from unifront.opset.norm import group_norm as group_norm
 from unifront.opset.norm import layer_norm as layer_norm
 from unifront.opset.norm import rms_norm as rms_norm
+from unifront.opset.normalize import batch_normalization as batch_normalization
+from unifront.opset.normalize import layer_normalization as layer_normalization
+from unifront.opset.normalize import moments as moments
+from unifront.opset.normalize import normalize as normalize
+from unifront.opset.normalize import psnr as psnr
+from unifront.opset.normalize import rms_normalization as rms_normalization
 from unifront.opset.optimize import adagrad_update as adagrad_update
 from unifront.opset.optimize import adam_update as adam_update
 from unifront.opset.optimize import lion_update as lion_update
 from unifront.opset.optimize import momentum_update as momentum_update
 from unifront.opset.optimize import rmsprop_update as rmsprop_update
 from unifront.opset.optimize import sgd_update as sgd_update
+from unifront.opset.patches import adaptive_average_pool as adaptive_average_pool
+from unifront.opset.patches import adaptive_max_pool as adaptive_max_pool
+from unifront.opset.patches import depth_to_space as depth_to_space
+from unifront.opset.patches import fold as fold
+from unifront.opset.patches import space_to_depth as space_to_depth
+from unifront.opset.patches import unfold as unfold
 from unifront.opset.pool import average_pool as average_pool
 from unifront.opset.pool import global_average_pool as global_average_pool
 from unifront.opset.pool import global_max_pool as global_max_pool
@@ -196,6 +212,8 @@ __all__ = [
     "abs",
     "adagrad_update",
     "adam_update",
+    "adaptive_average_pool",
+    "adaptive_max_pool",
     "add",
     "all",
     "all_reduce",
@@ -208,11 +226,14 @@ __all__ = [
     "bartlett",
     "batch_norm",
     "batch_norm_training",
+    "batch_normalization",
+    "binary_crossentropy",
     "bind_size",
     "blackman",
     "boolean_mask",
     "broadcast_to",
     "cast",
+    "categorical_crossentropy",
     "ceil",
     "clip",
     "concatenate",
@@ -224,12 +245,14 @@ __all__ = [
     "cumsum",
     "define",
     "dense",
+    "depth_to_space",
     "depthwise_conv",
     "diag",
     "diagflat",
     "diagonal",
     "divide",
     "dot",
+    "dot_product_attention",
     "dropout",
     "einsum",
     "elu",
@@ -245,6 +268,7 @@ __all__ = [
     "floating",
     "floor",
     "floor_divide",
+    "fold",
     "fold_in",
     "full",
     "full_like",
@@ -267,6 +291,7 @@ __all__ = [
     "key_words",
     "kron",
     "layer_norm",
+    "layer_normalization",
     "leaky_relu",
     "less",
     "less_equal",
@@ -291,12 +316,14 @@ __all__ = [
     "meshgrid",
     "min",
     "minimum",
+    "moments",
     "momentum_update",
     "moveaxis",
     "multiply",
     "negative",
     "nn",
     "nonzero",
+    "normalize",
     "not_equal",
     "numpy",
     "one_hot",
@@ -307,6 +334,7 @@ __all__ = [
     "power",
     "prod",
     "promoted",
+    "psnr",
     "random_bernoulli",
     "random_binomial",
     "random_bits",
@@ -321,6 +349,7 @@ __all__ = [
     "repeat",
     "reshape",
     "rms_norm",
+    "rms_normalization",
     "rmsprop_update",
     "round",
     "rsqrt",
@@ -343,6 +372,8 @@ __all__ = [
     "softplus",
     "softsign",
     "sort",
+    "space_to_depth",
+    "sparse_categorical_crossentropy",
     "sparse_softmax_cross_entropy",
     "split",
     "sqrt",
@@ -368,6 +399,7 @@ __all__ = [
     "tril",
     "triu",
     "undefine",
+    "unfold",
     "unique",
     "unstack",
     "vander",

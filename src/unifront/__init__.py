@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unifront import errors as errors
     from unifront import layers as layers
+    from unifront import models as models
     from unifront import onnx as onnx
     from unifront import ops as ops
     from unifront import random as random
+    from unifront import saving as saving
     from unifront import testing as testing
     from unifront import zoo as zoo
     from unifront.backends import HostKey as random_key  # noqa: F401  # the façade
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from unifront.dtypes import floatx as floatx
     from unifront.dtypes import set_floatx as set_floatx
     from unifront.gradients import value_and_grad as value_and_grad
+    from unifront.layers import constraints as constraints
     from unifront.layers import initializers as initializers
     from unifront.layers import regularizers as regularizers
     from unifront.layers.input import Input as Input
@@ -49,6 +52,9 @@ _HOMES = {
     "zoo": "unifront.zoo:",
     "testing": "unifront.testing:",
     "onnx": "unifront.onnx:",
+    "models": "unifront.models:",
+    "saving": "unifront.saving:",
+    "constraints": "unifront.layers.constraints:",
     "initializers": "unifront.layers.initializers:",
     "regularizers": "unifront.layers.regularizers:",
     "callbacks": "unifront.train.callbacks:",

@@ -296,6 +296,7 @@ def checked(function: T) -> T:
         return function(*bound.args, **bound.kwargs)
 
     wrapped.__signature__ = signature  # type: ignore[attr-defined]
+    wrapped.__checked__ = function  # type: ignore[attr-defined]
     return wrapped  # type: ignore[return-value]
 
 
@@ -311,6 +312,32 @@ def part_of(name: str) -> Callable[[type[Any]], type[Any]]:
         return mixin
 
     return rename
+
+
+def arguments_of(
+    function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[dict[str, Any], bool]:
+    """What a call of a constructor gives each parameter, defaults too, converted if it is `checked`.
+
+    Also whether it takes further keywords. Keywords that the signature does not show are left out.
+    """
+    signature = inspect.signature(function)
+    kinds = {one.name: one.kind for one in signature.parameters.values()}
+    more = next((name for name, kind in kinds.items() if kind is inspect.Parameter.VAR_KEYWORD), None)
+    shown_ones = {name: value for name, value in kwargs.items() if more is not None or name in kinds}
+    bound = signature.bind(*args, **shown_ones)
+    bound.apply_defaults()
+    found = dict(bound.arguments)
+    found.pop(next(iter(kinds)))
+    found.update(found.pop(more) if more is not None else {})
+    inner = getattr(function, "__checked__", None)
+    if inner is not None:
+        owner, checks = type(args[0]), _checks(inner)
+        found = {
+            name: convert(owner.__name__, name, value, checks[name], owner) if name in checks else value
+            for name, value in found.items()
+        }
+    return found, more is not None
 
 
 def convert(kind: str, name: str, value: Any, check: Check, owner: Any = None) -> Any:

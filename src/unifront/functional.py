@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -169,9 +169,11 @@ def flatten_like(given: Any, structure: Any) -> list[Any]:
 
 def replay(
     calls: Sequence[Call], wanted: Sequence[InputTensor], given: Sequence[Any],
-    input_types: Mapping[str, TensorType], outputs: Any,
+    input_types: Mapping[str, TensorType], outputs: Any, instead: Callable[[Any], Any] = lambda function: function,
 ) -> Any:  # fmt: skip
     """Make ``calls`` again with ``given`` in the place of the inputs ``wanted``; gives what ``outputs`` are then.
+
+    ``instead`` gives what is called in the place of a layer or function.
 
     Raises `ArgumentError` for another number of tensors, `ShapeError` for one that does not fit.
     """
@@ -195,7 +197,7 @@ def replay(
         return known[(id(leaf), 0) if leaf.call is None else (id(leaf.call), leaf.index)]
 
     for call in calls:
-        result = call.function(
+        result = instead(call.function)(
             *tree.map_leaves(value, call.args), **tree.map_leaves(value, dict(call.kwargs))
         )
         for index, leaf in enumerate(tree.leaves(result)):

@@ -292,7 +292,7 @@ def without_penalties(part: Part, variables: Mapping[str, Variable]) -> Part:
 
 @dataclass(frozen=True, eq=False)
 class Penalty:
-    """A weight's regularizer that was read from a graph: it gives a scalar of the weight."""
+    """A weight's regularizer or constraint that was read from a graph: a function of the weight."""
 
     part: Part
 
@@ -302,4 +302,4 @@ class Penalty:
         return cls(reaching(whole, path, value))
 
     def __call__(self, weight: Any) -> Any:
-        return replay(self.part, (), [weight], "a regularizer")[0]
+        return replay(self.part, (), [weight], "a function of a weight")[0]

@@ -214,15 +214,15 @@ def pruned(part: Part, start: int) -> Part:
     return replace(part, graph=replace(part.graph, nodes=(*constants, *work)))
 
 
-def reaching(whole: Part, path: str, value: Value) -> Part:
+def reaching(whole: Part, path: str, value: Value, what: str = "regularizer") -> Part:
     """The nodes that lead from the variable at ``path`` alone to ``value``; `GraphError` if others are needed."""
     (variable,) = (own for own, seen in whole.variables.items() if seen.name == path)
     numbers, free, fixed = _reached(whole, [value], {variable}, range(len(whole.work)))
     if free or any(other in whole.variables for other in fixed):
-        raise GraphError(f"What is said to be the regularizer of {path!r} depends on more than it.")
+        raise GraphError(f"What is said to be the {what} of {path!r} depends on more than it.")
     constants = (node for other, node in whole.constants.items() if other in fixed)
     nodes = (*constants, *(whole.work[number] for number in sorted(numbers)))
-    return Part(Graph("regularizer", (variable,), (), nodes, (value,)), (), 0, ())
+    return Part(Graph(what, (variable,), (), nodes, (value,)), (), 0, ())
 
 
 def inside(whole: Part, call: LayerCall) -> Iterator[LayerCall]:

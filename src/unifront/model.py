@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from threading import get_ident
 from typing import Annotated, Any
@@ -67,6 +67,7 @@ class Model(Restoring, Trained, Portable, Layer):
     """
 
     autocast = False
+    notes_arguments = False
 
     @checked
     def __init__(
@@ -127,6 +128,30 @@ class Model(Restoring, Trained, Portable, Layer):
 
     def _is_root(self) -> bool:
         return True
+
+    def get_config(self) -> dict[str, Any]:
+        """The model as plain data, without weights: of a functional one its layers and how they are connected, of
+        one of your own class the arguments of its constructor.
+
+        Raises `ArgumentError` for a call between the layers that plain data cannot tell, such as of a lambda.
+        """
+        from unifront.model_config import functional_config, is_functional
+
+        if is_functional(self) and self._told_class() is None:
+            return functional_config(self)
+        return super().get_config()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """A new model from what `get_config` gave, here or in Keras; its weights are fresh.
+
+        Raises `ArgumentError` where the config describes no model, `UnknownName` for a class that is not known.
+        """
+        from unifront.model_config import functional_from
+
+        if {"layers", "input_layers", "output_layers"} <= set(config):
+            return functional_from(cls, config)
+        return super().from_config(config)
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         return None

@@ -97,6 +97,17 @@ class Portable:
             raise UnknownName("export format", format, ["onnx"])
         export(self.trace(False), path, **options)
 
+    def to_json(self, **options: Any) -> str:
+        """The description of the model as JSON, as Keras writes it; ``options`` are those of ``json.dumps``.
+
+        Example::
+
+            again = uf.models.model_from_json(model.to_json(indent=2))
+        """
+        from unifront.model_config import to_json
+
+        return to_json(self._model, **options)
+
     @checked
     def save(self, path: Location) -> None:
         """Write the model, its weights and its training state to one ``.uf`` file; `uf.load` reads it.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from unifront.arguments import checked
@@ -28,6 +29,8 @@ class Sequential(Model):
         model = uf.Sequential([uf.Input((4,)), layers.Dense(8, activation="relu"), layers.Dense(3)])
     """
 
+    notes_arguments = False
+
     @checked
     def __init__(self, layers: Any = (), *, name: LayerName = None, trainable: bool = True) -> None:
         super().__init__(name=name, trainable=trainable)
@@ -39,6 +42,19 @@ class Sequential(Model):
             raise ArgumentError(f"Sequential takes a list of layers, not {layers!r}.")
         for layer in layers or ():
             self.add(layer)
+
+    def get_config(self) -> dict[str, Any]:
+        """The model as plain data, without weights: its layers, the input's first if it is known."""
+        from unifront.model_config import sequential_config
+
+        return sequential_config(self) if self._told_class() is None else super().get_config()
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        """A new model from what `get_config` gave, here or in Keras; its weights are fresh."""
+        from unifront.model_config import sequential_from
+
+        return sequential_from(cls, config) if "layers" in config else super().from_config(config)
 
     @property
     def layers(self) -> list[Layer]:

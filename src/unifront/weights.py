@@ -47,6 +47,7 @@ class Variable:
         initial: a function giving the first value as NumPy (called at the first use), or the array itself.
         trainable: whether optimizers change it.
         regularizer: a function of the variable giving a scalar to add to the loss, or None.
+        constraint: a function of the variable giving what it becomes after each update, or None.
     """
 
     @checked
@@ -59,6 +60,7 @@ class Variable:
         initial: Annotated[np.ndarray | Callable[[], np.ndarray], anything],
         trainable: bool = True,
         regularizer: Callable[[Any], Any] | None = None,
+        constraint: Callable[[Any], Any] | None = None,
     ) -> None:
         if not isinstance(shape, list | tuple) or not all(hasattr(size, "__index__") for size in shape):
             raise ShapeError(f"The shape of the variable {path!r} is a tuple of sizes, not {shape!r}.")
@@ -66,6 +68,7 @@ class Variable:
         self.type = TensorType(dtype_of(dtype), tuple(int(size) for size in shape))
         self.trainable = trainable
         self.regularizer = regularizer
+        self.constraint = constraint
         self.owners: tuple[Any, ...] = ()
         if not callable(initial) or isinstance(initial, type):
             self._check_initial(initial)
@@ -301,7 +304,7 @@ class Variable:
         """What copies and pickles: the value, and no lease, leaf or device."""
         return {
             "path": self.path, "type": self.type, "trainable": self.trainable, "owners": self.owners,
-            "regularizer": self.regularizer, "value": self.numpy(),
+            "regularizer": self.regularizer, "constraint": self.constraint, "value": self.numpy(),
         }  # fmt: skip
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -169,7 +169,7 @@ def training_targets() -> Iterator[Target]:
 
 
 def start_targets() -> Iterator[Target]:
-    for name in dict.fromkeys(initializers._CLASS_NAMES):
+    for name in dict.fromkeys(made.__name__ for made in initializers.NAMES.values()):
         made = getattr(initializers, name, None)
         if made is not None:
             yield Target(f"initializers.{name}", made, {}, lambda drawn: drawn((2, 2)))

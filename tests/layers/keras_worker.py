@@ -123,3 +123,33 @@ def keras_positional(name: str) -> list[str]:
     """The parameters of the layer ``name`` that stand in its signature, in order."""
     parameters = inspect.signature(getattr(_keras().layers, name)).parameters.values()
     return [one.name for one in parameters if one.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+
+
+def keras_reads(description: dict[str, Any]) -> Any:
+    """What Keras says of the object that it makes from a description of ours."""
+    keras = _keras()
+    made = keras.saving.deserialize_keras_object(description)
+    return keras.saving.serialize_keras_object(made)
+
+
+def keras_runs(text: str, weights: list[np.ndarray], arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """What the model that Keras makes from JSON of ours gives."""
+    keras = _keras()
+    model = keras.models.model_from_json(text)
+    model.set_weights(weights)
+    outputs = tree.leaves(model(arrays if len(arrays) > 1 else arrays[0]))
+    return [np.array(keras.ops.convert_to_numpy(one)) for one in outputs]
+
+
+def keras_model(text: str, arrays: list[np.ndarray]) -> tuple[str, list[np.ndarray], list[np.ndarray]]:
+    """JSON, weights and outputs of a model that the statements of ``text`` make in Keras."""
+    keras = _keras()
+    names: dict[str, Any] = {"keras": keras, "layers": keras.layers}
+    exec(text, names)
+    model = names["model"]
+    outputs = tree.leaves(model(arrays if len(arrays) > 1 else arrays[0]))
+    return (
+        model.to_json(),
+        model.get_weights(),
+        [np.array(keras.ops.convert_to_numpy(one)) for one in outputs],
+    )

@@ -96,9 +96,9 @@ REFUSED = {
         r"argument of Dense 'activaton'\. Did you mean 'activation'",
     ),
     "constraint": (
-        lambda: layers.Dense(3, kernel_constraint="max_norm"),
-        errors.ArgumentError,
-        r"Dense: kernel_constraint: 'max_norm' is not supported; leave it at None",
+        lambda: layers.Dense(3, kernel_constraint="max_nrm"),
+        errors.UnknownName,
+        r"Dense: kernel_constraint: Unknown constraint 'max_nrm'\. Did you mean 'max_norm'",
     ),
     "lora": (lambda: layers.Conv2D(3, 2, lora_rank=4), errors.ArgumentError, "lora_rank: 4 is not supported"),
     "activation": (

@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
+import unifront as uf
 from tests.saving.files import Entries, entries_of, refuse, zipped
+from unifront.ir.text import print_graph
+from unifront.saving.constraints import graph_of
 
 
 def manifest(change: Callable[[dict[str, Any]], Any]) -> Callable[[Entries], Entries]:
@@ -81,7 +84,24 @@ def set_in(*path: Any) -> Callable[[dict[str, Any]], None]:
 
 
 HUGE = 2**62
+
+
+def constrained(path: str, shape: tuple[int, ...] = (3,)) -> bytes:
+    """The graph of a constraint of the weight called ``path``."""
+    weight = uf.Variable(path, shape, initial=np.zeros(shape), constraint=lambda w: w * 0.5)
+    return print_graph(graph_of([weight], {id(weight): path})).encode()
+
+
 CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
+    "constraints_garbage": (entry("constraints.graph", b"x"), "constraints.graph cannot be read"),
+    "constraint_of_no_weight": (
+        entry("constraints.graph", constrained("nobody")),
+        "'nobody' has a constraint, but is no weight of its type",
+    ),
+    "constraint_of_another_type": (
+        entry("constraints.graph", constrained("dense/kernel", (7, 7))),
+        "'dense/kernel' has a constraint, but is no weight of its type",
+    ),
     "manifest_not_json": (
         entry("manifest.json", b"{'format':"),
         "manifest.json cannot be read: Expecting property name",
@@ -106,8 +126,8 @@ CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
     ),
     "other_format": (manifest(set_in("format", "pickle")), "not that of a unifront model"),
     "newer_version": (
-        manifest(set_in("version", 3)),
-        r"it has version 3; this unifront reads version 2\. Update",
+        manifest(set_in("version", 4)),
+        r"it has version 4; this unifront reads version 3\. Update",
     ),
     "version_true": (manifest(set_in("version", True)), "it has version True"),
     "version_text": (manifest(set_in("version", "1")), "it has version 1"),

@@ -37,10 +37,18 @@ Seed = Annotated[int, whole(0)] | None
 """What gives random numbers a stream of their own; None for none."""
 Axis = Annotated[int, whole(-64, 63)]
 """An axis: no array of NumPy has more than 64."""
-Constraint = Annotated[Any, only(None)]
-"""A constraint of a weight, of which there is none yet."""
 Axes = Axis | Sequence[Axis]
 """One axis, or several, which become a tuple."""
+
+
+def _constraint(value: Any) -> Any:
+    from unifront.layers.constraints import get  # which has axes from here
+
+    return get(value)
+
+
+Constraint = Annotated[Any, meant(_constraint)]
+"""What a weight becomes after each update: a name or a callable, see `unifront.layers.constraints`."""
 
 
 def _layer_name(value: Any) -> Any:
@@ -88,7 +96,7 @@ def check_mask(mask: Any, x: Any, axis: int = 1) -> None:
 
 AT_DEFAULT: dict[str, Any] = {
     "autocast": True, "lora_alpha": None, "lora_rank": None, "quantization_config": None, "renorm": False,
-    "renorm_clipping": None, "renorm_momentum": 0.99, "synchronized": False,
+    "renorm_clipping": None, "renorm_momentum": 0.99, "rms_scaling": False, "synchronized": False,
 }  # fmt: skip
 """Keras's arguments that layers take at Keras's default only, beside the constraints; not in signatures."""
 

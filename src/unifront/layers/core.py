@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Annotated, Any, Unpack
 
 import numpy as np
@@ -15,7 +14,7 @@ from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, divide_exactly
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, DataFormat, LayerOptions, Options, check_rank
-from unifront.layers.initializers import InitializerLike
+from unifront.layers.initializers import Given, InitializerLike
 from unifront.layers.layer import Layer, feature_size
 from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.tensor import type_of
@@ -180,7 +179,7 @@ class Embedding(Layer):
             embeddings_initializer = self._given(weights)
         self.declare("embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
 
-    def _given(self, weights: Any) -> Callable[..., np.ndarray]:
+    def _given(self, weights: Any) -> Given:
         vectors = weights[0] if isinstance(weights, list) and len(weights) == 1 else weights
         wanted = (self.input_dim, self.output_dim)
         try:
@@ -193,7 +192,7 @@ class Embedding(Layer):
             raise DTypeError(f"Embedding: weights is an array of numbers, not of {values.dtype}.")
         if values.shape != wanted:
             raise ShapeError(f"Embedding: weights has the shape {values.shape}; {wanted} is needed.")
-        return _Given(values)
+        return Given(values)
 
     def build(self, shape: Any) -> None:
         self.embeddings = self.add_declared("embeddings", (self.input_dim, self.output_dim))
@@ -221,13 +220,3 @@ class Masking(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any) -> Any:
         return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
-
-
-@dataclass(frozen=True)
-class _Given:
-    """An initializer that draws nothing."""
-
-    values: np.ndarray
-
-    def __call__(self, shape: Any, dtype: Any, rng: Any) -> np.ndarray:
-        return self.values

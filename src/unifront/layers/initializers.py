@@ -1,38 +1,48 @@
 """Initial values: functions ``(shape, dtype, numpy Generator) -> array``, under Keras's names.
 
 Values come from NumPy, so that a seed gives the same weights to the bit on every backend. ``fan_in`` and
-``fan_out`` count as in Keras: the last two axes, times the receptive field.
+``fan_out`` count as in Keras: the last two axes, times the receptive field. A callable of one's own may leave
+the generator out, as Keras's ``(shape, dtype) -> tensor``.
 """
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from unifront.arguments import LARGEST, Amount, Real, checked, meant
+from unifront.backends import backend_of
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
-from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.layers.arguments import Seed
+from unifront.errors import ArgumentError, ShapeError
+from unifront.layers.arguments import Axis, Seed
 from unifront.opset.rules import is_whole
-from unifront.trace import current_seed
+from unifront.serialization import Configured, deserialize_keras_object, identified, serialize_keras_object
+from unifront.trace import current_seed, eager_seed
 
-Initializer = Callable[[tuple[int, ...], DType, np.random.Generator], np.ndarray]
 
-
-def fans(shape: tuple[int, ...]) -> tuple[float, float]:
-    """The numbers of inputs and outputs of a kernel of ``shape``."""
+def fans(
+    shape: tuple[int, ...], inputs: Sequence[int] | None = None, outputs: Sequence[int] | None = None
+) -> tuple[float, float]:
+    """The numbers of inputs and outputs of a kernel of ``shape``; those of the axes ``inputs`` and ``outputs``."""
+    if inputs is not None and outputs is not None:
+        return float(math.prod(shape[axis] for axis in inputs)), float(math.prod(shape[a] for a in outputs))
     if len(shape) < 2:
         return (float(shape[0]) if shape else 1.0,) * 2
     field = math.prod(shape[:-2])
     return float(shape[-2] * field), float(shape[-1] * field)
 
 
-class _Drawn:
-    """What the initializers share: called by layers with a generator, by users as in Keras, without one."""
+class Initializer(Configured):
+    """What initializers are: called by layers with a generator, by users as in Keras, without one.
+
+    One of your own defines `draw`, or as in Keras ``__call__(self, shape, dtype=None)``.
+    """
 
     seed: int | None = None
 
@@ -48,7 +58,8 @@ class _Drawn:
         Args:
             shape: sizes.
             dtype: `floatx` unless given.
-            rng: where random numbers come from; unless given, the initializer's ``seed``, else `set_seed`'s.
+            rng: where random numbers come from; unless given, the initializer's ``seed``, else one that each
+                object draws for itself, and always the same after `set_seed`.
 
         Raises `ShapeError` for what is no shape.
         """
@@ -61,13 +72,22 @@ class _Drawn:
         if rng is not None and not isinstance(rng, np.random.Generator):
             raise ArgumentError(f"{type(self).__name__}: rng is a NumPy Generator, not {rng!r}.")
         if rng is None or self.seed is not None:
-            rng = np.random.default_rng(current_seed() if self.seed is None else self.seed)
+            rng = np.random.default_rng([current_seed(), self._own] if self.seed is None else self.seed)
         return self.draw(tuple(map(int, sizes)), chosen, rng)
+
+    @property
+    def _own(self) -> int:
+        """What tells this object's draws from those of others, where it has no seed and no layer calls it."""
+        return vars(self).setdefault("_number", abs(int(eager_seed())))
+
+    def clone(self) -> Any:
+        """An equal one (Keras)."""
+        return type(self).from_config(self.get_config())
 
 
 @checked
 @dataclass(frozen=True)
-class Zeros(_Drawn):
+class Zeros(Initializer):
     """All zero."""
 
     def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
@@ -76,7 +96,7 @@ class Zeros(_Drawn):
 
 @checked
 @dataclass(frozen=True)
-class Ones(_Drawn):
+class Ones(Initializer):
     """All one."""
 
     def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
@@ -85,10 +105,15 @@ class Ones(_Drawn):
 
 @checked
 @dataclass(frozen=True)
-class Constant(_Drawn):
-    """All ``value``."""
+class Constant(Initializer):
+    """All ``value``, a number or an array that broadcasts to the weight."""
 
-    value: Real | bool = 0.0
+    value: Any = 0.0
+
+    def __post_init__(self) -> None:
+        array = np.asarray(self.value)
+        if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and np.isnan(array).any()):
+            raise ArgumentError(f"Constant: value is a number or an array of numbers, not {self.value!r}.")
 
     def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         return np.full(shape, self.value, dtype.numpy)
@@ -96,7 +121,7 @@ class Constant(_Drawn):
 
 @checked
 @dataclass(frozen=True)
-class Identity(_Drawn):
+class Identity(Initializer):
     """``gain`` on the diagonal of a matrix, zero elsewhere."""
 
     gain: Real = 1.0
@@ -109,7 +134,7 @@ class Identity(_Drawn):
 
 @checked
 @dataclass(frozen=True)
-class RandomNormal(_Drawn):
+class RandomNormal(Initializer):
     """Normal with ``mean`` and ``stddev``; with a ``seed`` of its own, the same wherever it is used."""
 
     mean: Real = 0.0
@@ -122,7 +147,7 @@ class RandomNormal(_Drawn):
 
 @checked
 @dataclass(frozen=True)
-class TruncatedNormal(_Drawn):
+class TruncatedNormal(Initializer):
     """Normal, drawn again while further than two standard deviations from the mean."""
 
     mean: Real = 0.0
@@ -135,7 +160,7 @@ class TruncatedNormal(_Drawn):
 
 @checked
 @dataclass(frozen=True)
-class RandomUniform(_Drawn):
+class RandomUniform(Initializer):
     """Uniform on ``[minval, maxval)``."""
 
     minval: Real = -0.05
@@ -154,16 +179,21 @@ class RandomUniform(_Drawn):
 
 @checked
 @dataclass(frozen=True)
-class VarianceScaling(_Drawn):
-    """Variance ``scale / n``, n by ``mode`` (fan_in, fan_out, fan_avg); Glorot and Bengio 2010, He et al. 2015."""
+class VarianceScaling(Initializer):
+    """Variance ``scale / n``, n by ``mode`` (fan_in, fan_out, fan_avg); Glorot and Bengio 2010, He et al. 2015.
+
+    ``input_axes`` and ``output_axes`` are those whose sizes count as inputs and outputs, if not the last two.
+    """
 
     scale: Amount = 1.0
     mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in"
     distribution: Literal["uniform", "truncated_normal", "untruncated_normal"] = "truncated_normal"
     seed: Seed = None
+    input_axes: Sequence[Axis] | None = None
+    output_axes: Sequence[Axis] | None = None
 
     def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
-        fan_in, fan_out = fans(shape)
+        fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
         counts = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
         variance = self.scale / max(1.0, counts[self.mode])
         return (math.sqrt(variance) * _DISTRIBUTIONS[self.distribution](rng, shape)).astype(dtype.numpy)
@@ -171,7 +201,7 @@ class VarianceScaling(_Drawn):
 
 @checked
 @dataclass(frozen=True)
-class Orthogonal(_Drawn):
+class Orthogonal(Initializer):
     """A (semi-)orthogonal matrix times ``gain``; the first axes are taken together (Saxe et al. 2013)."""
 
     gain: Real = 1.0
@@ -201,27 +231,127 @@ _DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, tuple[int, ...]], np.nd
 }
 
 
-def _scaling(name: str, scale: float, mode: Any, distribution: Any) -> Callable[..., VarianceScaling]:
-    def make(seed: Seed = None) -> VarianceScaling:
-        return VarianceScaling(scale, mode, distribution, seed)
+class _Scaled(VarianceScaling):
+    """`VarianceScaling` whose ``scale``, ``mode`` and ``distribution`` the class says."""
 
-    make.__name__ = make.__qualname__ = name
-    make.__doc__ = (
-        f"`VarianceScaling` with ``scale`` {scale}, ``mode`` {mode!r} and ``distribution`` {distribution!r}."
-    )
-    return checked(make)
+    fixed: tuple[float, Any, Any]
+
+    def __init__(
+        self,
+        seed: Seed = None,
+        input_axes: Sequence[Axis] | None = None,
+        output_axes: Sequence[Axis] | None = None,
+    ) -> None:
+        super().__init__(*self.fixed, seed, input_axes, output_axes)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(seed={self.seed!r})"
 
 
-GlorotUniform = _scaling("GlorotUniform", 1.0, "fan_avg", "uniform")
-GlorotNormal = _scaling("GlorotNormal", 1.0, "fan_avg", "truncated_normal")
-HeUniform = _scaling("HeUniform", 2.0, "fan_in", "uniform")
-HeNormal = _scaling("HeNormal", 2.0, "fan_in", "truncated_normal")
-LecunUniform = _scaling("LecunUniform", 1.0, "fan_in", "uniform")
-LecunNormal = _scaling("LecunNormal", 1.0, "fan_in", "truncated_normal")
+class GlorotUniform(_Scaled):
+    """Uniform, with the variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
 
-NAMES: dict[str, Callable[[], Initializer]] = {
+    fixed = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Scaled):
+    """Truncated normal, with the variance 2 / (fan_in + fan_out) (Glorot and Bengio 2010)."""
+
+    fixed = (1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(_Scaled):
+    """Uniform, with the variance 2 / fan_in (He et al. 2015)."""
+
+    fixed = (2.0, "fan_in", "uniform")
+
+
+class HeNormal(_Scaled):
+    """Truncated normal, with the variance 2 / fan_in (He et al. 2015)."""
+
+    fixed = (2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Scaled):
+    """Uniform, with the variance 1 / fan_in (Klambauer et al. 2017)."""
+
+    fixed = (1.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Scaled):
+    """Truncated normal, with the variance 1 / fan_in (Klambauer et al. 2017)."""
+
+    fixed = (1.0, "fan_in", "truncated_normal")
+
+
+for _class in (GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform, LecunNormal):
+    _class.__init__ = checked(_class.__init__)  # type: ignore[method-assign]  # for errors with the class's own name
+
+
+@checked
+@dataclass(frozen=True)
+class STFT(Initializer):
+    """The kernel of a convolution that is a short-time Fourier transform: ``[frame, 1, frequencies]``.
+
+    Args:
+        side: the real or the imaginary part.
+        window: a name that SciPy's ``get_window`` knows, an array ``[frame]``, or None for none.
+        scaling: "density" divides by the window's L2 norm, "spectrum" by its sum, None by nothing.
+        periodic: whether the window is that of a period.
+
+    Raises `ArgumentError` for a window of another length, or by name where SciPy is not installed.
+    """
+
+    side: Literal["real", "imag"] = "real"
+    window: Any = "hann"
+    scaling: Literal["density", "spectrum"] | None = "density"
+    periodic: bool = False
+
+    def __post_init__(self) -> None:
+        if isinstance(self.window, str):
+            self._window(1)
+
+    def _window(self, length: int) -> np.ndarray:
+        if not isinstance(self.window, str):
+            return np.asarray(self.window, np.float64)
+        try:
+            signal = importlib.import_module("scipy.signal")
+        except ModuleNotFoundError:
+            raise ArgumentError(
+                f"The window {self.window!r} comes from SciPy: pip install scipy, or give the array."
+            ) from None
+        try:
+            return np.asarray(signal.get_window(self.window, length, self.periodic))
+        except ValueError as error:
+            raise ArgumentError(f"STFT: {error}") from None
+
+    def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
+        if len(shape) != 3 or shape[1] != 1:
+            raise ShapeError(f"STFT makes kernels [frame, 1, frequencies]; given was the shape {shape}.")
+        frame, _, frequencies = shape
+        turns = np.outer(np.arange(frame), np.arange(frequencies)) / max(1, 2 * (frequencies - 1))
+        kernel = (np.cos if self.side == "real" else np.sin)(-2 * np.pi * turns)
+        if self.window is not None:
+            window = self._window(frame)
+            if window.shape != (frame,):
+                raise ShapeError(f"The window has the shape {window.shape}; ({frame},) is needed.")
+            scale = {"density": np.sqrt(np.sum(window**2)), "spectrum": np.sum(np.abs(window)), None: 1.0}
+            kernel = kernel * window[:, None] / scale[self.scaling]
+        return kernel[:, None, :].astype(dtype.numpy)
+
+
+zeros, ones, constant, identity, stft = Zeros, Ones, Constant, Identity, STFT
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+variance_scaling, orthogonal = VarianceScaling, Orthogonal
+glorot_uniform, glorot_normal, he_uniform, he_normal = GlorotUniform, GlorotNormal, HeUniform, HeNormal
+lecun_uniform, lecun_normal = LecunUniform, LecunNormal
+IdentityInitializer, OrthogonalInitializer, STFTInitializer = Identity, Orthogonal, STFT
+
+_SNAKE: dict[str, type[Initializer]] = {
     "zeros": Zeros,
+    "zero": Zeros,
     "ones": Ones,
+    "one": Ones,
     "constant": Constant,
     "identity": Identity,
     "variance_scaling": VarianceScaling,
@@ -237,29 +367,62 @@ NAMES: dict[str, Callable[[], Initializer]] = {
     "lecun_uniform": LecunUniform,
     "lecun_normal": LecunNormal,
     "orthogonal": Orthogonal,
+    "stft": STFT,
 }
 
-_CLASS_NAMES = {"".join(part.title() for part in name.split("_")): name for name in NAMES}
-"""``GlorotUniform`` → ``glorot_uniform``: Keras takes both."""
+NAMES: dict[str, type[Initializer]] = {
+    **_SNAKE,
+    **{made.__name__: made for made in _SNAKE.values()},
+    "IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal, "STFTInitializer": STFT,
+}  # fmt: skip
+"""Keras takes a class's name in both spellings."""
 
 
-def get(initializer: Any) -> Initializer:
-    """The initializer meant by a name, a class of this module (made with its defaults) or a callable.
+@dataclass(frozen=True)
+class Given:
+    """An initializer that draws nothing: the values are given. Raises `ShapeError` for another shape."""
+
+    values: np.ndarray
+
+    def __call__(self, shape: Any, dtype: Any = None, rng: Any = None) -> np.ndarray:
+        if tuple(shape) != self.values.shape:
+            raise ShapeError(
+                f"The initial values have the shape {self.values.shape}; {tuple(shape)} is needed."
+            )
+        return self.values if dtype is None else self.values.astype(dtype_of(dtype).numpy)
+
+
+def get(identifier: Any) -> Any:
+    """The initializer meant by a name, a description, a class of this module, an array of the values, or a callable.
 
     Raises `UnknownName` for another name, `ArgumentError` for what is none of these.
     """
-    if any(initializer is made for made in NAMES.values()):
-        return cast("Callable[[], Initializer]", initializer)()
-    if isinstance(initializer, str):
-        name = _CLASS_NAMES.get(initializer, initializer)
-        if name not in NAMES:
-            raise UnknownName("initializer", initializer, NAMES)
-        return NAMES[name]()
-    if not callable(initializer) or isinstance(initializer, type):
-        raise ArgumentError(
-            f"An initializer is a name or a callable (shape, dtype, rng), not {initializer!r}."
-        )
-    return initializer
+    backend = backend_of(identifier)
+    if backend is not None and not isinstance(identifier, bool | int | float):
+        return Given(backend.numpy(identifier))
+    return identified("initializer", identifier, NAMES)
+
+
+def serialize(initializer: Any) -> Any:
+    """The initializer as plain data."""
+    return serialize_keras_object(initializer)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The initializer that `serialize` described."""
+    return deserialize_keras_object(config, custom_objects, module_objects=NAMES)
+
+
+def drawn(initializer: Callable[..., Any], shape: tuple[int, ...], dtype: DType, rng: Any) -> np.ndarray:
+    """The values of ``initializer`` as NumPy, whether it takes a generator or, as in Keras, does not."""
+    try:
+        inspect.signature(initializer).bind(shape, dtype, rng)
+    except TypeError:
+        values = initializer(shape, dtype.name)
+    else:
+        values = initializer(shape, dtype, rng)
+    backend = backend_of(values)
+    return np.asarray(values if backend is None else backend.numpy(values))
 
 
 InitializerLike = Annotated[Any, meant(get)]

@@ -14,6 +14,7 @@ from unifront.dtypes import DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, substitute, symbol
 from unifront.ir.types import TensorType
+from unifront.layers.configs import revived
 from unifront.layers.layer import Layer, snake_case
 from unifront.opset.tensor import Symbolic
 
@@ -59,6 +60,7 @@ class InputLayer(Layer):
 
     autocast = False
     supports_masking = True
+    notes_arguments = False
 
     @checked
     def __init__(
@@ -82,6 +84,16 @@ class InputLayer(Layer):
         )  # not as `Layer` checks it: an input's name is no part of paths
         self._dtype = self._tensor.dtype
         self.built = self.placed = True
+
+    def get_config(self) -> dict[str, Any]:
+        return {"batch_shape": list(self.batch_shape), "dtype": self.dtype.name, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> InputLayer:
+        """The layer that `get_config` described, here or in Keras (whose inputs may be ``sparse=False``)."""
+        given = {key: revived(value) for key, value in config.items() if value not in (None, False)}
+        shape = given.pop("batch_shape", given.pop("batch_input_shape", None))
+        return cls(batch_shape=shape, **given)
 
     @property
     def batch_shape(self) -> tuple[int | None, ...]:

@@ -20,6 +20,7 @@ from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeErro
 from unifront.ir.types import Shape
 from unifront.layers import regularizers
 from unifront.layers.arguments import DTypeName, LayerName, refuse
+from unifront.layers.configs import Described, noting
 from unifront.layers.ends import Ended
 from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
@@ -34,7 +35,7 @@ from unifront.trace import (
 from unifront.weights import Overlay, Variable, overlaid
 
 
-class Layer(Weighted, Ended):
+class Layer(Weighted, Ended, Described):
     """A layer: weights made once by `build`, a computation written in `call`.
 
     Subclasses override ``__init__``, `build` (or make weights lazily with `add_weight` in it) and `call`.
@@ -53,6 +54,8 @@ class Layer(Weighted, Ended):
 
     supports_masking = False
     autocast = True
+    notes_arguments = True
+    """Whether `get_config` tells the arguments of the class's constructor."""
     autograph_info__ = None  # by this TensorFlow's AutoGraph knows what not to rewrite
     _is_building = False
     placed: ref[Layer] | bool | None = None
@@ -63,6 +66,8 @@ class Layer(Weighted, Ended):
         super().__init_subclass__(**options)
         if "build" in vars(cls) and not getattr(cls.build, "repeatable", False):
             cls.build = _once(cls.build)  # type: ignore[method-assign]  # so that it may be called by hand
+        if "__init__" in vars(cls) and vars(cls).get("notes_arguments", True):
+            cls.__init__ = noting(cls, cls.__init__)  # type: ignore[method-assign]
 
     @checked
     def __init__(
@@ -378,6 +383,7 @@ class Layer(Weighted, Ended):
         self.children()  # names those that were appended to lists
         before = len(self._weights)
         self._is_building = True
+        vars(self)["_built_for"] = tuple(shapes)
         try:
             self.build(*shapes)
         except Exception:

@@ -49,6 +49,11 @@ class _ZeroPadding(_Border):
         super().__init__(data_format, **options)
         self.padding = padding
 
+    def told_argument(self, name: str, given: Any) -> Any:
+        """Keras's layers of one axis take what theirs of several take for each."""
+        value = super().told_argument(name, given)
+        return value[0] if self.rank == 1 and name == "padding" else value
+
     def call(self, x: Any) -> Any:
         check_rank(self, x, self.rank + 2)
         return ops.pad(x, self.everywhere(self.padding))
@@ -94,6 +99,11 @@ class _Cropping(_Border):
     ) -> None:
         super().__init__(data_format, **options)
         self.cropping = cropping
+
+    def told_argument(self, name: str, given: Any) -> Any:
+        """Keras's layers of one axis take what theirs of several take for each."""
+        value = super().told_argument(name, given)
+        return value[0] if self.rank == 1 and name == "cropping" else value
 
     def build(self, shape: Any) -> None:
         for axis, (size, pair) in enumerate(zip(shape, self.everywhere(self.cropping), strict=False)):
@@ -142,6 +152,11 @@ class _UpSampling(Layer):
     def __init__(self, size: Any, data_format: Any = None, **options: Any) -> None:
         super().__init__(**options)
         self.size, self.data_format = size, data_format
+
+    def told_argument(self, name: str, given: Any) -> Any:
+        """Keras's layers of one axis take what theirs of several take for each."""
+        value = super().told_argument(name, given)
+        return value[0] if self.rank == 1 and name == "size" else value
 
     def call(self, x: Any) -> Any:
         check_rank(self, x, self.rank + 2)

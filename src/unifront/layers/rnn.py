@@ -16,7 +16,7 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.layers import activations
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, Options, Seed, check_mask
-from unifront.layers.initializers import InitializerLike
+from unifront.layers.initializers import InitializerLike, drawn
 from unifront.layers.layer import Layer, feature_size
 from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.tensor import type_of
@@ -34,6 +34,7 @@ class Recurrent(Layer):
     """What the recurrent layers share. A subclass has ``gates``, ``state_names``, `fused` and `step`."""
 
     gates: int
+    bias_initializer: Any
     state_names: tuple[str, ...] = ("h",)
     supports_masking = True
     fused_activations: tuple[tuple[str | None, ...], ...]
@@ -73,7 +74,13 @@ class Recurrent(Layer):
         width = self.gates * self.units
         self.kernel = self.add_declared("kernel", (size, width))
         self.recurrent_kernel = self.add_declared("recurrent", (self.units, width), called="recurrent_kernel")
-        self.bias: Any = self.add_declared("bias", self.bias_shape()) if self.use_bias else None
+        self.bias: Any = None
+        if self.use_bias:
+            self.bias = self.add_declared("bias", self.bias_shape(), initializer=self.initial_bias())
+
+    def initial_bias(self) -> Any:
+        """The initializer of the bias."""
+        return self.bias_initializer
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
         """``(sequence, *states)`` by the fused operation. Overridden."""
@@ -288,8 +295,11 @@ class LSTM(Recurrent):
         )  # fmt: skip
         self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self.declare("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
-        bias = _ForgetBias(bias_initializer) if unit_forget_bias else bias_initializer
-        self.declare("bias", bias, bias_regularizer, bias_constraint)
+        self.unit_forget_bias = unit_forget_bias
+        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
+
+    def initial_bias(self) -> Any:
+        return _ForgetBias(self.bias_initializer) if self.unit_forget_bias else self.bias_initializer
 
     def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
         h, c = states
@@ -399,6 +409,7 @@ class _ForgetBias:
     draw: Callable[..., np.ndarray]
 
     def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
-        units, draw = shape[0] // 4, self.draw
-        parts = [draw((units,), dtype, rng), np.ones(units, dtype.numpy), draw((2 * units,), dtype, rng)]
+        units = shape[0] // 4
+        first, last = (drawn(self.draw, (size,), dtype, rng) for size in (units, 2 * units))
+        parts = [first, np.ones(units, dtype.numpy), last]
         return np.concatenate(parts)

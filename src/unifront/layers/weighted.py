@@ -12,7 +12,7 @@ from unifront.arguments import anything, checked, part_of, shown
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnifrontError, locate
 from unifront.layers import initializers, regularizers
-from unifront.layers.arguments import DTypeName
+from unifront.layers.arguments import Constraint, DTypeName
 from unifront.opset.tensor import current_path
 from unifront.trace import current_seed, is_trainable
 from unifront.weights import Variable
@@ -46,6 +46,7 @@ class Weighted:
         dtype: DTypeName = None,
         trainable: bool = True,
         regularizer: regularizers.RegularizerLike = None,
+        constraint: Constraint = None,
     ) -> Variable:
         """A new weight of this layer, called ``path/of/layer/name``.
 
@@ -55,6 +56,7 @@ class Weighted:
             initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``.
             dtype: the layer's unless given.
             regularizer: a name, or a callable from the weight to a scalar added to the loss.
+            constraint: a name, or a callable from the weight to what it becomes after each update.
         """
         called = name or f"weight_{len(self._weights)}"
         if "/" in called or any(weight.name == called for weight in self._weights):
@@ -77,7 +79,7 @@ class Weighted:
         def initial() -> np.ndarray:
             rng = np.random.default_rng([seed, crc32(variable.path.encode())])
             try:
-                return np.asarray(initializer(tuple(int(size) for size in shape), chosen, rng))
+                return initializers.drawn(initializer, tuple(int(size) for size in shape), chosen, rng)
             except MemoryError:
                 raise ArgumentError(
                     f"The weight {variable.path!r} of the shape {tuple(shape)} needs "
@@ -91,7 +93,7 @@ class Weighted:
 
         variable = Variable(
             path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable,
-            regularizer=regularizer,
+            regularizer=regularizer, constraint=constraint,
         )  # fmt: skip
         variable.owners = (self,)
         self._weights.append(variable)
@@ -105,12 +107,16 @@ class Weighted:
             setattr(self, f"{name}_{what}", value)
 
     def add_declared(
-        self, name: str, shape: Sequence[int], *, called: str | None = None, trainable: bool = True
-    ) -> Variable:
-        """`add_weight` with what `declare` has kept for ``name``; the weight is ``called`` so if not the same."""
+        self, name: str, shape: Sequence[int], *, called: str | None = None, trainable: bool = True,
+        initializer: Any = None,
+    ) -> Variable:  # fmt: skip
+        """`add_weight` with what `declare` has kept for ``name``; the weight is ``called`` so if not the same.
+
+        An ``initializer`` takes the place of the one kept.
+        """
         return self.add_weight(
-            shape, vars(self)[f"{name}_initializer"], name=called or name, trainable=trainable,
-            regularizer=vars(self)[f"{name}_regularizer"],
+            shape, initializer or vars(self)[f"{name}_initializer"], name=called or name, trainable=trainable,
+            regularizer=vars(self)[f"{name}_regularizer"], constraint=vars(self)[f"{name}_constraint"],
         )  # fmt: skip
 
     @property

@@ -46,7 +46,7 @@ class Bidirectional(Layer):
             if not isinstance(one, Recurrent) or one.built:
                 raise ArgumentError(f"Bidirectional takes a new SimpleRNN, LSTM or GRU, not {one!r}.")
         self.merge_mode = merge_mode
-        own = layer.name
+        own = layer.name.removeprefix("forward_")
         forward, backward = copy.deepcopy(layer), copy.deepcopy(backward_layer or layer)
         if backward_layer is None:
             backward.go_backwards = not layer.go_backwards
@@ -58,6 +58,10 @@ class Bidirectional(Layer):
             one.keeps_positions = one is backward
         self.forward_layer, self.backward_layer = forward, backward
         self.return_sequences, self.return_state = layer.return_sequences, layer.return_state
+
+    def told_argument(self, name: str, given: Any) -> Any:
+        """The layers as they were given, which have no weights yet."""
+        return given if name == "backward_layer" else super().told_argument(name, given)
 
     def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
         given = None if initial_state is None else tree.leaves(initial_state)

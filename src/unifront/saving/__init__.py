@@ -4,6 +4,7 @@
     layers.json              its layers: which nodes of the graphs their calls are (`unifront.saving.layout`)
     training.graph           the graphs as text (`unifront.ir.text`)
     inference.graph
+    constraints.graph        what weights with a constraint become after an update
     weights.safetensors      the weights by path, in Keras's layout
     optimizer.safetensors    the optimizer's slots, ``PATH/SLOT``
 
@@ -18,5 +19,21 @@ file and reason.
 from unifront.saving.read import load
 from unifront.saving.weights import load_weights, save_weights
 from unifront.saving.write import save
+from unifront.serialization import (
+    CustomObjectScope,
+    custom_object_scope,
+    deserialize_keras_object,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+    serialize_keras_object,
+)
 
-__all__ = ["load", "load_weights", "save", "save_weights"]
+load_model = load
+
+__all__ = [
+    "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
+    "get_registered_name", "get_registered_object", "load", "load_model", "load_weights",
+    "register_keras_serializable", "save", "save_weights", "serialize_keras_object",
+]  # fmt: skip

@@ -27,7 +27,7 @@ from unifront.ir.text import parse_graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
 from unifront.opset.spec import OPS
-from unifront.saving import layout, tensors
+from unifront.saving import constraints, layout, tensors
 from unifront.saving.compiled import compile_as
 from unifront.saving.write import FORMAT, LIMITS, VALUES, VERSION, values_in
 
@@ -162,6 +162,8 @@ def _load(path: Path) -> GraphModel:
             text = _json(archive, "layers.json")
             told, calls = layout.parse(text, {training: part.graph for training, part in graphs.items()})
         graphs = {training: replace(part, calls=calls[training]) for training, part in graphs.items()}
+        with _reading("constraints.graph"):
+            ruled = verify(parse_graph(archive.read("constraints.graph"), OPS))
         _check_interfaces(graphs)
         wanted = _variables(graphs)
         weights = _arrays(archive, _WEIGHTS[0], wanted)
@@ -175,6 +177,8 @@ def _load(path: Path) -> GraphModel:
     model = GraphModel(called, graphs, weights, (inputs, outputs), told)
     for path_, variable in model.variables_by_path.items():
         variable.assign(weights[path_], copy=False)
+    with _reading("constraints.graph"):
+        constraints.give(ruled, model.variables_by_path)
     if manifest.get("compiled") is not None:
         with _reading("manifest.json"):
             compile_as(model, manifest["compiled"], slots)

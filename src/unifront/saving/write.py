@@ -18,7 +18,7 @@ from unifront.opset.replay import known_only
 from unifront.opset.spec import OPS
 from unifront.opset.tensor import Traced
 from unifront.recording import Recorder
-from unifront.saving import layout
+from unifront.saving import constraints, layout
 from unifront.saving.compiled import described
 from unifront.saving.tensors import Contents
 from unifront.trace import Tracing, current_context, renamed, trace
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from unifront.model import Model
     from unifront.weights import Variable
 
-FORMAT, VERSION = "unifront model", 2
+FORMAT, VERSION = "unifront model", 3
 LIMITS = {
     "manifest.json": 4 * 2**20,
     "layers.json": 16 * 2**20,
     "training.graph": 64 * 2**20,
     "inference.graph": 64 * 2**20,
+    "constraints.graph": 4 * 2**20,
 }
 """The most bytes of a text."""
 VALUES = {"manifest.json": 200_000, "layers.json": 1_000_000}
@@ -58,6 +59,8 @@ def save(model: Model, path: str | Path) -> None:
         if written[training] is not traced.graph:  # the calls of layers are not where they were
             recorders[training].calls.clear()
     paths = model.variable_paths()
+    constrained, missing = known_only(constraints.graph_of(model.weights, paths))
+    needs |= {*missing}
     live = {paths[id(v)]: v for traced, _ in graphs.values() for v in traced.variables}
     manifest = {
         "format": FORMAT, "version": VERSION, "name": model.name,
@@ -70,6 +73,7 @@ def save(model: Model, path: str | Path) -> None:
         "layers.json": layout.dump(model, recorders, live),
         "training.graph": print_graph(written[True]).encode(),
         "inference.graph": print_graph(written[False]).encode(),
+        "constraints.graph": print_graph(constrained).encode(),
     }
     for name, text in texts.items():
         _check_readable(model, name, text)

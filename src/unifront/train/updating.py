@@ -9,6 +9,7 @@ from unifront import ops
 from unifront.dtypes import bool_, float32, int32, promote
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.types import TensorType
+from unifront.layers.constraints import constrained
 from unifront.opset.tensor import Builder, active_builder, bind, type_of, update
 from unifront.train.optimizers import Optimizer
 from unifront.weights import Variable
@@ -120,6 +121,9 @@ class _Call:
                 update(target, value)
         if optimizer.use_ema:
             self._average(variables, iteration)
+        for variable in variables:  # after the averages, as in Keras
+            if variable.constraint is not None:
+                update(variable, constrained(variable.constraint, variable))
 
     def _average(self, variables: Sequence[Variable], iteration: Any) -> None:
         """Exponential averages of the new weights; the first is the weight itself (Keras)."""

@@ -261,6 +261,10 @@ class JaxBackend:
         program = self.emit(graph, device=device)
         return JaxProgram(program.function, program, graph, device)
 
+    def recordable(self, graph: Graph, device: str | None = None) -> Compiled:
+        program = self.emit(graph, dict.fromkeys(v.name for v in graph.variables), device)
+        return JaxProgram(program.function, program, graph, device)
+
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
         program = self.emit(graph, device=device)
         return JaxProgram(gradient_function(program.function, graph, wrt), program, graph, device)

@@ -17,7 +17,7 @@ from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.dims import symbol
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
-from unifront.ir.layouts import storage_of
+from unifront.ir.layouts import Storage, storage_of
 from unifront.ir.types import TensorType
 from unifront.opset.replay import expand
 from unifront_tensorflow import lower
@@ -113,13 +113,20 @@ class Compiled:
             raise UnknownName("input or variable", missing[0], places)
         self._wrt = [places[name] for name in wrt]
         self._key_outputs = [i for i, value in enumerate(graph.outputs) if value.type.dtype == key]
-        self.storage = storage_of(self._graph, rows.storage)
+        self.storage = self._layouts()
         self._functions: dict[bool, Any] = {}  # by whether the variables come as `tf.Variable` objects
+
+    def _layouts(self) -> tuple[Storage | None, ...]:
+        return storage_of(self._graph, self._rows.storage)
+
+    def _emit(self) -> Program:
+        names = (variable.name for variable in self._graph.variables)
+        return emit(self._graph, self._rows, stored=dict(zip(names, self.storage, strict=True)))
 
     @property
     def source(self) -> str:
         """The text of the function that TensorFlow traces."""
-        return emit(self._graph, self._rows).source
+        return self._emit().source
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
         handles = bool(variables) and all(map(_is_variable, variables))
@@ -148,10 +155,21 @@ class Compiled:
         def program(*tensors: Any) -> tuple[Any, ...]:
             with tf.device(self._device):
                 # Constants made while tracing are part of the function; made before, they would be arguments.
-                body = _with_gradients(emit(graph, self._rows), count, self._wrt)
+                body = _with_gradients(self._emit(), count, self._wrt)
                 return tuple(flat(output) for output in body(list(map(array, tensors, types))))
 
         return tf.function(program, autograph=False).get_concrete_function(*specs)
+
+
+class Recordable(Compiled):
+    """A graph as a concrete function that tapes record; its variables lie as users see them."""
+
+    def _layouts(self) -> tuple[Storage | None, ...]:
+        return (None,) * len(self._graph.variables)
+
+    def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
+        # Variables are read here: a tape watches those that are read where it looks, not inside of the function.
+        return super().__call__(inputs, list(map(flat, variables)))
 
 
 def _with_gradients(
@@ -233,6 +251,9 @@ class TensorFlowBackend:
 
     def compile(self, graph: Graph, device: str | None = None) -> Compiled:
         return Compiled(graph, self.rows(device), device)
+
+    def recordable(self, graph: Graph, device: str | None = None) -> Compiled:
+        return Recordable(graph, self.rows(device), device)
 
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
         return Compiled(graph, self.rows(device), device, wrt)

@@ -113,6 +113,11 @@ class TorchBackend:
     def compile(self, graph: Graph, device: str | None = None) -> Inference:
         return Inference(self.program(graph, device))
 
+    def recordable(self, graph: Graph, device: str | None = None) -> Recordable:
+        rows = self.rows(device)
+        canonical = dict.fromkeys(variable.name for variable in graph.variables)
+        return Recordable(emit(expand(graph, rows.table), rows, stored=canonical))
+
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> ValueAndGrad:
         return ValueAndGrad(graph, self.program(graph, device), wrt)
 
@@ -195,6 +200,16 @@ class Inference:
         # Not inference_mode: its tensors could never be used again where gradients are recorded.
         with torch.no_grad():
             return self._function(tuple(inputs), tuple(variables))
+
+
+class Recordable:
+    """A program that autograd records, as it would its operations by themselves."""
+
+    def __init__(self, program: Program) -> None:
+        self.storage, self.source, self._function = program.storage, program.source, program.function
+
+    def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
+        return self._function(tuple(inputs), tuple(variables))
 
 
 class ValueAndGrad:

@@ -155,6 +155,11 @@ class Backend(Protocol):
     def compile(self, graph: Graph, device: str | None = None) -> Compiled:
         """``graph`` compiled as the framework does best for inference."""
 
+    def recordable(self, graph: Graph, device: str | None = None) -> Compiled:
+        """Like `compile`, but the framework's own autograd records through it, if it has one; variables come as leaves,
+        in the canonical layout."""
+        return self.compile(graph, device)
+
     def value_and_grad(self, graph: Graph, wrt: Sequence[str], device: str | None = None) -> Compiled:
         """Like `compile`, but the outputs are followed by the gradients of output 0 (a scalar) to ``wrt``."""
 

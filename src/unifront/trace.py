@@ -48,11 +48,13 @@ class CallContext:
     masks: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     recorder: Any = None
 
-    def random_key(self) -> Any:
-        """A key that no other draw of this call has."""
+    def random_key(self, seed: int | None = None) -> Any:
+        """A key that no other draw of this call has; a ``seed`` gives a stream of its own."""
         key = self.own_key()
         self.draws += 1
-        return key.fold_in(self.draws) if isinstance(key, HostKey) else ops.fold_in(key, self.draws)
+        for data in (self.draws,) if seed is None else (self.draws, seed):
+            key = key.fold_in(data) if isinstance(key, HostKey) else ops.fold_in(key, data)
+        return key
 
     def own_key(self) -> Any:
         """The key that all draws of this call come from. A graph for inference gets it as an input now."""

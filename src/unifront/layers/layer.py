@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, wraps
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
 
 import numpy as np
@@ -25,6 +25,7 @@ from unifront.layers.ends import Ended
 from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
 from unifront.opset.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
+from unifront.programs import Hybrid
 from unifront.trace import (
     MAKING,
     CallContext,
@@ -61,6 +62,7 @@ class Layer(Weighted, Ended, Described):
     placed: ref[Layer] | bool | None = None
     """The outermost layer that settled the weights' paths; True: for good; False: as they were before a copy."""
     _nameless: Variable | None = None
+    _hybrid: Hybrid | None = None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -201,12 +203,32 @@ class Layer(Weighted, Ended, Described):
         """
         if not isinstance(seed, int | np.integer | None):
             raise ArgumentError(f"{type(self).__name__}: a seed is an int or None, not {seed!r}.")
-        key = (current_context() or CallContext()).random_key()
-        if seed is None:
-            return key
-        return key.fold_in(seed) if isinstance(key, HostKey) else ops.fold_in(key, seed)
+        return (current_context() or CallContext()).random_key(seed)
 
     # ------------------------------------------------------------ calling
+
+    def hybridize(self, active: bool = True) -> Self:
+        """Run calls on native arrays as compiled programs: one for each signature (types of the arrays, masks, other
+        arguments, ``training``, what is frozen). The layers inside run in the program of the one that is called.
+
+        Args:
+            active: False goes back to one operation after the other. Either way programs made so far are dropped.
+
+        The numbers are those of eager calls, random ones too; the framework's own gradients (``.backward()``,
+        ``GradientTape``, ``jax.grad``) pass through, to arguments and weights, and statistics are updated. Python in
+        `call` runs when a signature is met first: attributes are read then, and what depends on a value raises
+        `ArgumentError`, which names the line; it is written with ``uf.ops.cond``, ``while_loop`` or ``scan``.
+
+        Gives the layer back.
+
+        Example::
+
+            model.hybridize()
+            logits = model(x_train)
+        """
+        for layer in self.layers_below():
+            vars(layer)["_hybrid"] = Hybrid() if active else None
+        return self
 
     def build(self, *shapes: Any) -> None:
         """Make the weights, knowing the shapes of the tensors that `call` gets. Overridden where there are any.
@@ -305,6 +327,12 @@ class Layer(Weighted, Ended, Described):
         return (outputs, state, context.losses) if return_losses else (outputs, state)
 
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self._hybrid is not None and self._hybrid.takes(self, context, [args, kwargs]):
+            return self._hybrid(self, context, args, kwargs)
+        return self.run_now(context, args, kwargs)
+
+    def run_now(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The call itself, one operation after the other, on native arrays or on the tensors of a trace."""
         with self._entered(context):
             recorder = context.recorder
             recorded = recorder.begin(self, [args, kwargs], context) if recorder else None

@@ -19,6 +19,7 @@ from unifront.ir.dims import Dim, symbol
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import Shape, TensorType, symbols_of
 from unifront.opset.arrays import to_numpy
+from unifront.opset.lines import users_line
 from unifront.opset.scopes import current_path
 from unifront.opset.spec import OPS, OpSpec, Sample, register
 from unifront.weights import Variable
@@ -45,17 +46,38 @@ class Tensor:
 
     ndim = rank
 
-    def __len__(self) -> int:
-        raise ArgumentError(f"A symbolic tensor of type {self.type} has no length; use its shape.")
-
-    def __bool__(self) -> bool:
-        raise ArgumentError(
-            f"A symbolic tensor of type {self.type} has no truth value while a graph is traced. "
-            "Use uf.ops.where or uf.ops.cond, or run the layer on native arrays."
+    def no_value(self, lacks: str, instead: str) -> ArgumentError:
+        """The error of Python code that depends on the value; it points at the user's line."""
+        line = users_line()
+        place = f" at {line}" if line else ""
+        return ArgumentError(
+            f"A symbolic tensor of type {self.type} {lacks} while a graph is traced{place}. {instead}, or run the "
+            "layer on native arrays, without hybridize or uf.jit."
         )
 
+    def __bool__(self) -> bool:
+        raise self.no_value("has no truth value", "Use uf.ops.where, uf.ops.cond or uf.ops.while_loop")
+
+    def __len__(self) -> int:
+        raise self.no_value("has no length", "Use its shape, or uf.ops.shape")
+
     def __iter__(self) -> Iterator[Any]:
-        raise ArgumentError(f"A symbolic tensor of type {self.type} cannot be iterated; use uf.ops.unstack.")
+        raise self.no_value("cannot be iterated", "Use uf.ops.unstack, or uf.ops.scan along an axis")
+
+    def _number(self) -> Any:
+        raise self.no_value(
+            "is no number that Python knows",
+            "Keep it a tensor: use uf.ops for arithmetic, uf.ops.cond, uf.ops.while_loop or uf.ops.scan for what "
+            "depends on it",
+        )
+
+    __index__ = __int__ = __float__ = __complex__ = _number
+
+    def numpy(self) -> Any:
+        """Refused: there is no value yet."""
+        return self._number()
+
+    item = tolist = numpy
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.type}>"

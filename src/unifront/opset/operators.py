@@ -7,6 +7,7 @@ from typing import Any
 
 from unifront.errors import ArgumentError
 from unifront.opset import elementwise, linalg, slicing
+from unifront.opset.lines import users_line
 from unifront.opset.tensor import Tensor, update, updated_in_graph
 from unifront.weights import Variable
 
@@ -79,7 +80,11 @@ def _refusal(function: Any, framework: str) -> ArgumentError:
         else "its like in uf.ops, such as uf.ops.exp"
     )
     called = f"{framework}.{name}" if name else f"A function of {framework}"
-    return ArgumentError(f"{called} does not take symbolic tensors, which have no values yet; use {use}.")
+    line = users_line()
+    place = f" (at {line})" if line else ""
+    return ArgumentError(
+        f"{called} does not take symbolic tensors, which have no values yet; use {use}{place}."
+    )
 
 
 def _array_ufunc(self: Tensor, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Hashable
 from functools import update_wrapper
 from typing import Any
 
+import numpy as np
+
 from unifront import tree
 from unifront.arguments import checked
-from unifront.backends import backend_of, placement
-from unifront.errors import ArgumentError
-from unifront.opset.tensor import Tensor, active_builder, type_of
-from unifront.trace import current_seed
+from unifront.backends import Placement
+from unifront.opset.tensor import Tensor, active_builder
+from unifront.programs import Given, Recordable, frozen
+from unifront.trace import MAKING, current_seed
 from unifront.train.interrupts import Interrupts
 from unifront.train.session import Session
 from unifront.train.step import TracedStep, trace_step
@@ -22,85 +24,71 @@ class Jitted:
 
     def __init__(self, function: Callable[..., Any], name: str) -> None:
         self.function, self.name = function, name
-        self._steps: dict[Hashable, TracedStep] = {}
+        self._programs: dict[Hashable, tuple[TracedStep, Recordable, Any]] = {}
         self._sessions: dict[Hashable, Session] = {}
         self._runs = [0]
         update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        given = (list(args), kwargs)
-        leaves = tree.leaves(given)
+        leaves = tree.leaves([args, kwargs])
         if active_builder() is not None or any(isinstance(leaf, Tensor) for leaf in leaves):
             return self.function(*args, **kwargs)  # part of the graph around it
-        arrays = [leaf for leaf in leaves if backend_of(leaf) is not None]
-        names = {b.name for b in map(backend_of, arrays) if b is not None}
-        frameworks = sorted(names - {"numpy"})
-        if len(frameworks) > 1:
-            raise ArgumentError(f"{self.name}: arrays of {' and '.join(frameworks)} meet in one call.")
-        place = placement(frameworks[0]) if frameworks else placement()
-        count = iter(range(len(arrays)))
-        numbered = tree.map_leaves(
-            lambda leaf: _At(next(count)) if backend_of(leaf) is not None else leaf, given
-        )
-        types = tuple(map(type_of, arrays))
-        key = (_frozen(numbered), types)
-        if key not in self._steps:
-            self._steps[key] = self._traced(numbered, types)
-        session = self._sessions.get((key, str(place)))
-        if session is None:
-            session = Session(self._steps[key], place, current_seed(), Interrupts(), self._runs)
-            self._sessions[key, str(place)] = session
-        own = place.backend
-        natives = [a if backend_of(a) is own else own.array(_numpy(a), place.device) for a in arrays]
-        session.run_on(natives)
+        given = Given.of(self.name, [list(args), kwargs])
+        key = (frozen(given.structure), given.types)
+        if key not in self._programs:
+            with MAKING:
+                if key not in self._programs:  # by another thread, while this one waited
+                    step = self._traced(given)
+                    run = Recordable(
+                        step.plan.graph, step.variables, [step.variables[i] for i in step.plan.carry]
+                    )
+                    self._programs[key] = (step, run, given.structure)
+        step, run, _ = self._programs[key]
+        if _trains(step):
+            results = self._trained(key, step, given)
+        else:
+            device = given.device or given.place.device
+            results = run(
+                given.place, given.device, [*given.natives(), *self._numbers(step, given.place, device)]
+            )
+        return tree.map_leaves(lambda leaf: results[leaf] if type(leaf) is int else leaf, step.structure)
+
+    def _trained(self, key: Hashable, step: TracedStep, given: Given) -> tuple[Any, ...]:
+        """The results of a run that also trains, as `fit` does: what it replaces may be overwritten in place."""
+        place = (key, str(given.place))
+        with MAKING:
+            if place not in self._sessions:
+                self._sessions[place] = Session(step, given.place, current_seed(), Interrupts(), self._runs)
+        session = self._sessions[place]
+        session.run_on(given.natives())
         results = session.results()
         session.give_back()
-        return tree.map_leaves(
-            lambda leaf: results[leaf] if type(leaf) is int else leaf, self._steps[key].structure
-        )
+        return results
 
-    def _traced(self, numbered: Any, types: tuple[Any, ...]) -> TracedStep:
+    def _numbers(self, step: TracedStep, place: Placement, device: str) -> list[Any]:
+        """The key and the counters of one run."""
+        with MAKING:
+            done, self._runs[0] = self._runs[0], self._runs[0] + 1
+        keys = [place.backend.key(current_seed(), device)] if step.plan.has_key else []
+        types = [value.type for value in step.plan.graph.inputs[step.plan.batch + len(keys) :]]
+        numbers = [
+            place.backend.array(np.asarray(counter.value(0, done), type_.dtype.numpy), device)
+            for counter, type_ in zip(step.counters, types, strict=True)
+        ]
+        return [*keys, *numbers]
+
+    def _traced(self, given: Given) -> TracedStep:
         def call(tensors: Any) -> Any:
-            def leaf_of(leaf: Any) -> Any:
-                return tensors[leaf.number] if isinstance(leaf, _At) else leaf
-
-            args, kwargs = tree.map_leaves(leaf_of, numbered)
+            args, kwargs = given.filled(tensors)
             return self.function(*args, **kwargs)
 
-        named = {f"argument {i}": type_ for i, type_ in enumerate(types)}
-        return trace_step(self.name, call, list(range(len(types))), named, training=False)
+        named = {f"argument {i}": type_ for i, type_ in enumerate(given.types)}
+        return trace_step(self.name, call, list(range(len(named))), named, training=False)
 
 
-class _At:
-    """Stands for the array of this number among arguments."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _At) and other.number == self.number
-
-    def __hash__(self) -> int:
-        return hash((_At, self.number))
-
-
-def _frozen(structure: Any) -> Hashable:
-    match structure:
-        case list() | tuple():
-            return (type(structure).__name__, *map(_frozen, structure))
-        case dict():
-            return ("dict", *((name, _frozen(item)) for name, item in structure.items()))
-    try:
-        hash(structure)
-    except TypeError:
-        return ("object", id(structure))
-    return (type(structure).__name__, structure)
-
-
-def _numpy(array: Any) -> Any:
-    backend = backend_of(array)
-    assert backend is not None
-    return backend.numpy(array)
+def _trains(step: TracedStep) -> bool:
+    """Whether a run is a step of training: then nothing is recorded of it, and no gradient passes."""
+    return bool(step.optimizers) or any(step.variables[i].trainable for i in step.plan.carry)
 
 
 @checked
@@ -111,6 +99,9 @@ def jit(function: Callable[..., Any]) -> Jitted:
         function: takes native arrays (of one backend; NumPy arrays go with any, or to the default backend) and
             gives tensors, in any structure of lists, tuples and dicts. What else it is given is fixed in the program.
             It may read and update variables, call layers and models, `uf.value_and_grad` and ``optimizer.apply``.
+
+    A framework's own gradient (``.backward()``, ``GradientTape``, ``jax.grad``) passes through the results, to the
+    arguments and the weights, unless the function trains: updates weights that optimizers change.
 
     Python in it runs once, while it is traced: what depends on a value is written with `uf.ops.cond`,
     `uf.ops.while_loop` or `uf.ops.scan`; an `ArgumentError` says where it is not.

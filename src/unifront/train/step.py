@@ -14,7 +14,7 @@ from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset.tensor import Builder, Counter, Traced, building, lift
-from unifront.reference import simplified
+from unifront.programs import tidied
 from unifront.trace import CallContext, call_context, finish, renamed
 from unifront.train.compiled import state_dtype
 from unifront.train.metrics import Metric, MetricVariable
@@ -96,7 +96,7 @@ def trace_step(
     tracing = finish(builder, outputs, names, None)
     if paths is not None:
         tracing = renamed(tracing, paths())
-    graph = _simplified(tracing.graph)
+    graph = tidied(tracing.graph)
     graph, counters = _without_unused(graph, len(inputs), list(builder.counters.values()))
     places = {id(variable): i for i, variable in enumerate(tracing.variables)}
     carry = tuple(places[id(variable)] for variable in tracing.updates)
@@ -104,15 +104,6 @@ def trace_step(
     calls = builder.notes.get("optimizer calls", {})
     applied = tuple((one, calls[key]) for key, one in builder.notes.get("optimizers", {}).items())
     return TracedStep(plan, tracing.variables, tuple(counters), {}, numbered, applied)
-
-
-def _simplified(graph: Graph) -> Graph:
-    """``graph`` after the standard passes, and every body that it differentiates too."""
-    nodes = tuple(
-        replace(node, regions=tuple(map(_simplified, node.regions))) if node.op.name == "gradient" else node
-        for node in graph.nodes
-    )
-    return simplified(replace(graph, nodes=nodes))
 
 
 def _without_unused(graph: Graph, batch: int, counters: list[Counter]) -> tuple[Graph, list[Counter]]:

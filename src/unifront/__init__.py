@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from unifront.layers.input import Input as Input
     from unifront.layers.layer import Layer as Layer
     from unifront.model import Model as Model
+    from unifront.opset.data_format import image_data_format as image_data_format
+    from unifront.opset.data_format import set_image_data_format as set_image_data_format
     from unifront.saving import load as load
     from unifront.sequential import Sequential as Sequential
     from unifront.trace import set_seed as set_seed
@@ -73,6 +75,8 @@ _HOMES = {
     "set_backend": "unifront.backends:set_backend",
     "floatx": "unifront.dtypes:floatx",
     "set_floatx": "unifront.dtypes:set_floatx",
+    "image_data_format": "unifront.opset.data_format:image_data_format",
+    "set_image_data_format": "unifront.opset.data_format:set_image_data_format",
     "set_seed": "unifront.trace:set_seed",
     "value_and_grad": "unifront.gradients:value_and_grad",
     "jit": "unifront.train.jit:jit",

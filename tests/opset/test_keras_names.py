@@ -27,11 +27,6 @@ MISSING = {
         nanprod nanquantile nanstd nansum nanvar nextafter percentile ptp quantile rad2deg right_shift
         searchsorted signbit sinc sinh trapezoid true_divide trunc
     """,
-    "image": """
-        affine_transform crop_images elastic_transform extract_patches extract_patches_3d gaussian_blur
-        hsv_to_rgb map_coordinates pad_images perspective_transform resize rgb_to_grayscale rgb_to_hsv
-        scale_and_translate sobel_edges ssim
-    """,
     "linalg": """
         angle cdist cholesky cholesky_inverse conj conjugate cross det eig eigh fft fft2 ifft2 imag inner
         inv irfft istft jvp logdet lstsq lu_factor matrix_rank norm pinv polar qr real rfft segment_max

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from unifront.errors import DTypeError, ShapeError
+from unifront.errors import ArgumentError, ShapeError
 from unifront.opset import elementwise as e
 from unifront.opset import shape
 from unifront.opset.elementwise import TensorLike
@@ -44,7 +44,7 @@ def _colors(images: TensorLike, data_format: str | None) -> tuple[int, Any, Any,
     axis = channel_axis(images, image_format(images, data_format))
     known = type_of(images)
     if not known.dtype.is_float:
-        raise DTypeError(
+        raise ArgumentError(
             f"Invalid images dtype: expected float dtype. Received: images.dtype={known.dtype.name}"
         )
     if known.shape[axis] != 3:

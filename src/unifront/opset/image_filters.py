@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from unifront.backends import backend_of
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim
 from unifront.opset import conv, reduce, shape, slicing
 from unifront.opset import elementwise as e
+from unifront.opset.arrays import to_numpy
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.images import as_batch, as_given, computed_in, image_format, part
 from unifront.opset.rules import is_whole
@@ -55,7 +57,7 @@ def gaussian_blur(
         sigma: its standard deviations along x and y; numbers or a tensor of two.
     """
     data_format = image_format(images, data_format)
-    given = kernel_size.tolist() if isinstance(kernel_size, np.ndarray) else kernel_size
+    given = to_numpy(kernel_size).tolist() if backend_of(kernel_size) is not None else kernel_size
     if (
         not isinstance(given, list | tuple)
         or len(given) != 2

@@ -6,12 +6,10 @@ import itertools
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim
 from unifront.opset import elementwise as e
-from unifront.opset import index, shape
+from unifront.opset import index, shape, slicing
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.image_filters import blurred
 from unifront.opset.images import as_batch, as_given, computed_in, image_format, number, one_of, positions
@@ -141,7 +139,9 @@ def map_coordinates(
     rows = shape.flatten(inputs)
     if order == 1 or fill_mode == "constant":
         rows = e.cast(rows, own)
-    places = [index.take(coordinates, np.asarray(axis, np.int32), 0) for axis in range(known.rank)]
+    if where.dtype.is_float:
+        coordinates = e.cast(coordinates, computed_in(where.dtype))
+    places = [slicing.get_item(coordinates, axis) for axis in range(known.rank)]
     return as_given(_looked_up(rows, known.shape, places, None, order, fill_mode, fill_value), known.dtype)
 
 

@@ -13,6 +13,7 @@ from unifront.opset.elementwise import TensorLike
 from unifront.opset.images import (
     as_batch,
     image_format,
+    number,
     one_of,
     padded,
     part,
@@ -79,7 +80,7 @@ def _patches(
 @replayed
 def extract_patches(
     images: TensorLike,
-    size: int | Sequence[int],
+    size: Any,
     strides: int | Sequence[int] | None = None,
     dilation_rate: int | Sequence[int] = 1,
     padding: str = "valid",
@@ -111,7 +112,7 @@ def extract_patches(
 @replayed
 def extract_patches_3d(
     volumes: TensorLike,
-    size: int | Sequence[int],
+    size: Any,
     strides: int | Sequence[int] | None = None,
     dilation_rate: int | Sequence[int] = 1,
     padding: str = "valid",
@@ -119,6 +120,10 @@ def extract_patches_3d(
 ) -> Any:
     """The patches of volumes ``[batch, depth, height, width, channels]``, as `extract_patches` gives those of images
     (keras.ops.image.extract_patches_3d)."""
+    if not is_whole(size) and (not isinstance(size, list | tuple) or len(size) != 3):
+        raise DTypeError(
+            f"Invalid `size` argument. Expected an int or a tuple of length 3. Received: size={size}"
+        )
     return _patches(volumes, _each("size", size, 3), strides, dilation_rate, padding, data_format)
 
 
@@ -199,5 +204,9 @@ def crop_images(
         kept: Any = size - after - start if target is None else target  # type: ignore[operator]
         _not_negative(f"{one}_cropping", start)
         _not_negative(f"target_{what}", kept)
-        images = part(images, axis, start, start + kept)
+        if isinstance(kept, int) and not isinstance(size, int):  # so that its size is known from here on
+            place = positions(kept, "int32", images)
+            images = index.take(images, e.add(place, number(start, "int32", images)), axis)
+        else:
+            images = part(images, axis, start, start + kept)
     return images

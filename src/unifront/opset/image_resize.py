@@ -11,7 +11,7 @@ from unifront.dtypes import float32
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, maximum, minimum
 from unifront.opset import elementwise as e
-from unifront.opset import index, linalg, reduce, shape
+from unifront.opset import index, linalg, reduce, shape, slicing
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.images import (
     as_given,
@@ -234,7 +234,7 @@ def _framed(images: Any, axes: Sequence[int], wanted: tuple[int, int], value: fl
 @replayed
 def scale_and_translate(
     images: TensorLike,
-    output_shape: Sequence[Dim],
+    output_shape: Sequence[Dim | None],
     scale: TensorLike,
     translation: TensorLike,
     spatial_dims: Sequence[int],
@@ -244,25 +244,26 @@ def scale_and_translate(
     """Images scaled and moved along some axes (keras.ops.image.scale_and_translate).
 
     Args:
-        output_shape: of the result; outside ``spatial_dims`` that of ``images``.
+        output_shape: of the result; outside ``spatial_dims`` that of ``images``, for which None may stand.
         scale: for each of ``spatial_dims``, how many pixels of the result a pixel becomes.
         translation: for each of them, how far the result is moved, in its pixels. Where no image is, the result is 0.
         method: ``"linear"``, ``"cubic"`` (also as ``"bilinear"`` …), ``"lanczos3"`` or ``"lanczos5"``.
         antialias: as of `resize`.
     """
     kernel = METHODS[one_of("method", method, tuple(METHODS))]
-    known, out = type_of(images), dims_in(output_shape, "output_shape")
-    if len(out) != known.rank:
-        raise ShapeError(f"scale_and_translate: output_shape {out} has not the rank of images, {known}.")
+    known = type_of(images)
+    if len(output_shape) != known.rank:
+        raise ShapeError(
+            f"scale_and_translate: output_shape {output_shape} has not the rank of images, {known}."
+        )
+    given = [own if size is None else size for size, own in zip(output_shape, known.shape, strict=True)]
+    out = dims_in(given, "output_shape")
     dims = [axis % known.rank for axis in spatial_dims]
     own = computed_in(known.dtype)
     result = e.cast(images, own)
     factors, offsets = (e.cast(value, own) for value in (scale, translation))
     for which, axis in enumerate(dims):
-        factor, offset = (
-            index.take(value, np.asarray(min(which, _last(value)), np.int32), 0)
-            for value in (factors, offsets)
-        )
+        factor, offset = (slicing.get_item(value, min(which, _last(value))) for value in (factors, offsets))
         size = known.shape[axis]
         weights = _weights(size, out[axis], factor, offset, kernel, antialias, result, own.name)
         result = _mixed(result, weights, axis)

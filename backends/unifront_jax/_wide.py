@@ -15,7 +15,7 @@ import jax
 
 from unifront.ir.graph import Graph
 
-WIDE = frozenset({"float64", "int64", "uint64"})
+WIDE = frozenset({"float64", "int64", "uint64", "complex128"})
 
 
 def _context() -> Callable[[bool], AbstractContextManager[Any]]:

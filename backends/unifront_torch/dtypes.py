@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from unifront.dtypes import ALL, BY_NAME, DType
+from unifront.dtypes import ALL, BY_NAME, COMPLEX, DType, float8_e4m3fn, float8_e5m2
 
-TORCH: dict[str, torch.dtype] = {dtype.name: getattr(torch, dtype.name) for dtype in ALL if dtype.kind != "k"}
+TORCH: dict[str, torch.dtype] = {
+    dtype.name: getattr(torch, dtype.name)
+    for dtype in (*ALL, *COMPLEX, float8_e4m3fn, float8_e5m2)
+    if dtype.kind != "k"
+}
 UNIFRONT: dict[torch.dtype, DType] = {native: BY_NAME[name] for name, native in TORCH.items()}

@@ -16,10 +16,12 @@ import numpy as np
 
 from unifront.errors import DTypeError, UnknownName
 
+_FROM_ML_DTYPES = ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
+
 
 @dataclass(frozen=True, eq=False)  # there is one object of each, which comparing relies on
 class DType:
-    """An element type: ``name``, ``kind`` (``b``, ``i``, ``u``, ``f`` or ``k`` for random keys), ``bits``."""
+    """An element type: ``name``, ``kind`` (``b``, ``i``, ``u``, ``f``, ``c`` or ``k`` for random keys), ``bits``."""
 
     name: str
     kind: str
@@ -30,15 +32,29 @@ class DType:
         """The NumPy dtype; keys have none."""
         if self.kind == "k":
             raise DTypeError("A random key has no NumPy dtype; make one with uf.random_key(seed).")
-        return np.dtype(ml_dtypes.bfloat16) if self.name == "bfloat16" else np.dtype(self.name)
+        return np.dtype(getattr(ml_dtypes, self.name) if self.name in _FROM_ML_DTYPES else self.name)
 
     @property
     def is_float(self) -> bool:
         return self.kind == "f"
 
     @property
+    def is_complex(self) -> bool:
+        return self.kind == "c"
+
+    @property
     def is_integer(self) -> bool:
         return self.kind in "iu"
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is one of `PACKED`."""
+        return self.bits < 8 or (self.is_float and self.bits == 8)
+
+    @property
+    def parts(self) -> DType:
+        """Of a complex dtype, that of its real and imaginary parts; of another itself."""
+        return BY_NAME[f"float{self.bits // 2}"] if self.is_complex else self
 
     def __reduce__(self) -> tuple[Callable[[str], DType], tuple[str]]:
         return dtype_of, (self.name,)  # copies and pickles are the object itself
@@ -52,17 +68,25 @@ int8, int16, int32, int64 = (DType(f"int{n}", "i", n) for n in (8, 16, 32, 64))
 uint8, uint16, uint32, uint64 = (DType(f"uint{n}", "u", n) for n in (8, 16, 32, 64))
 float16, float32, float64 = (DType(f"float{n}", "f", n) for n in (16, 32, 64))
 bfloat16 = DType("bfloat16", "f", 16)
+complex64, complex128 = (DType(f"complex{n}", "c", n) for n in (64, 128))
+float8_e4m3fn, float8_e5m2 = (DType(f"float8_{name}", "f", 8) for name in ("e4m3fn", "e5m2"))
+int4, uint4 = DType("int4", "i", 4), DType("uint4", "u", 4)
 key = DType("key", "k", 64)
 
 ALL = (
     bool_, int8, int16, int32, int64, uint8, uint16, uint32, uint64,
     float16, bfloat16, float32, float64, key,
 )  # fmt: skip
-BY_NAME = {dtype.name: dtype for dtype in ALL}
+"""Those that operations in general know."""
+COMPLEX = (complex64, complex128)
+PACKED = (float8_e4m3fn, float8_e5m2, int4, uint4)
+"""Those for storing numbers, which are cast before anything is computed with them."""
+BY_NAME = {dtype.name: dtype for dtype in (*ALL, *COMPLEX, *PACKED)}
 DTypeLike = DType | str | type | np.dtype
 
-# The lattice: each dtype and the dtypes directly above it. "i*" and "f*" are Python's int and float.
+# The lattice: each dtype and the dtypes directly above it. "i*", "f*" and "c*" are Python's int, float and complex.
 _ABOVE = {
+    **{dtype.name: () for dtype in PACKED},
     "bool": ("i*",),
     "i*": ("uint8", "int8"),
     "uint8": ("uint16", "int16"),
@@ -73,12 +97,18 @@ _ABOVE = {
     "int16": ("int32",),
     "int32": ("int64",),
     "int64": ("f*",),
-    "f*": ("bfloat16", "float16"),
+    "f*": ("bfloat16", "float16", "c*"),
     "bfloat16": ("float32",),
     "float16": ("float32",),
-    "float32": ("float64",),
-    "float64": (),
+    "float32": ("float64", "complex64"),
+    "float64": ("complex128",),
+    "c*": ("complex64",),
+    "complex64": ("complex128",),
+    "complex128": (),
 }
+
+
+_WEAK = {bool: "bool", int: "i*", float: "f*", complex: "c*"}
 
 
 @cache
@@ -109,10 +139,11 @@ def dtype_of(value: DTypeLike) -> DType:
     return BY_NAME[name]
 
 
-def promote(*values: DType | int | float | bool) -> DType:
+def promote(*values: DType | complex) -> DType:
     """The dtype in which ``values`` meet. Python scalars count as weak: ``promote(float16, 2.5)`` is float16.
 
-    Only Python scalars give the defaults: bool, int32, float32.
+    Only Python scalars give the defaults: bool, int32, float32, complex64. Raises `DTypeError` for
+    random keys, and for float8 and int4 beside anything but themselves.
     """
     names = set()
     for value in values:
@@ -120,15 +151,20 @@ def promote(*values: DType | int | float | bool) -> DType:
             if value.kind == "k":
                 raise DTypeError("A random key takes no part in arithmetic.")
             names.add(value.name)
+            if value.is_packed and any(other is not value for other in values):
+                met = sorted({str(other) for other in values if other is not value})
+                raise DTypeError(
+                    f"{value} and {', '.join(met)} meet, but {value} is for storing numbers: cast it first."
+                )
         else:
-            names.add("bool" if isinstance(value, bool) else "i*" if isinstance(value, int) else "f*")
+            names.add(next(weak for kind, weak in _WEAK.items() if isinstance(value, kind)))
     name = _join(frozenset(names))
-    return BY_NAME[{"i*": "int32", "f*": "float32"}.get(name, name)]
+    return BY_NAME[{"i*": "int32", "f*": "float32", "c*": "complex64"}.get(name, name)]
 
 
 def to_float(dtype: DType) -> DType:
-    """``dtype`` itself if it is a float, else float32 (what a mean or an exponential of integers has)."""
-    return dtype if dtype.is_float else float32
+    """``dtype`` itself if it is a float or complex, else float32 (what a mean or an exponential of integers has)."""
+    return dtype if dtype.is_float or dtype.is_complex else float32
 
 
 _default_float = [float32]

@@ -54,7 +54,7 @@ def assert_close(
     name = dtype or dtype_of(a.dtype).name
     assert dtype_of(a.dtype).name == name, f"{what}: dtype {a.dtype}, expected {name}"
     assert a.shape == b.shape, f"{what}: shape {a.shape}, expected {b.shape}"
-    if not dtype_of(name).is_float:
+    if not (dtype_of(name).is_float or dtype_of(name).is_complex):
         assert np.array_equal(a, b), (
             f"{what}: {np.sum(a != b)} of {a.size} elements differ:\n{a}\nexpected\n{b}"
         )
@@ -120,8 +120,10 @@ def cases() -> list[Case]:
 
 
 def _as(operand: Any, dtype: str) -> Any:
-    floating = isinstance(operand, np.ndarray | np.generic) and operand.dtype.kind == "f"
-    return np.asarray(operand, dtype_of(dtype).numpy) if floating else operand
+    kind = operand.dtype.kind if isinstance(operand, np.ndarray | np.generic) else None
+    if kind == "c":
+        return np.asarray(operand, "complex128" if dtype == "float64" else "complex64")
+    return np.asarray(operand, dtype_of(dtype).numpy) if kind == "f" else operand
 
 
 def _apply(
@@ -134,9 +136,14 @@ def _apply(
     dtype = next((type_of(o).dtype for o in operands if o is not None and type_of(o).dtype.is_float), float64)
     extra = {"regions": tuple(_region(region, dtype) for region in sample.regions)} if sample.regions else {}
     if any(i is not None for i in inputs):
-        result = bind(spec, *inputs, **extra, **sample.attributes)
-        return list(result) if isinstance(result, tuple) else [result]
+        return _results(spec, bind(spec, *inputs, **extra, **sample.attributes))
     return list(builder.add(spec, [None] * len(inputs), dict(sample.attributes)))
+
+
+def _results(spec: OpSpec, result: Any) -> list[Any]:
+    """What of the results of ``spec`` is compared."""
+    results = result if isinstance(result, tuple) else (result,)
+    return list(results if spec.judged is None else spec.judged(*results))
 
 
 def _region(region: Graph, dtype: DType) -> Graph:
@@ -284,8 +291,7 @@ def _reference(spec: OpSpec, sample: Sample, operands: Sequence[Any]) -> tuple[A
 
         extra["regions"] = tuple(emit(region, BACKEND.rows()).function for region in sample.regions)
     with np.errstate(all="ignore"):
-        result = row_of(spec)(*operands, **extra, **sample.attributes)
-    return result if isinstance(result, tuple) else (result,)
+        return tuple(_results(spec, row_of(spec)(*operands, **extra, **sample.attributes)))
 
 
 def _put(backend: Backend, operand: Any, device: str) -> Any:

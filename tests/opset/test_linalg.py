@@ -1,16 +1,21 @@
 """Products: named dimensions, errors, and NumPy as the judge."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import unifront as uf
 from unifront import ops
+from unifront.backends import installed, placement
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.types import parse_type
-from unifront.opset.linalg import DENSE, EINSUM
+from unifront.opset.linalg import DENSE, EINSUM, MATMUL
 from unifront.opset.tensor import Symbolic
+from unifront.testing import assert_close
 
 RNG = np.random.default_rng(0)
 
@@ -46,7 +51,12 @@ def test_types_keep_named_dimensions(result, expected):
     [
         (lambda: ops.matmul(X, KERNEL.T), ShapeError, r"last axis of \(batch, time, 4\) and the second last"),
         (lambda: ops.matmul(X, 2.0), ShapeError, "matmul takes no scalars"),
-        (lambda: ops.matmul(X > 0, X > 0), DTypeError, "matmul takes numbers, not bool"),
+        (
+            lambda: MATMUL.infer(parse_type("bool[2, 2]"), parse_type("bool[2, 2]")),
+            DTypeError,
+            "matmul takes numbers, not bool",
+        ),
+        (lambda: ops.cross(np.ones(4), np.ones(3)), ShapeError, "2 or 3 elements; these have 4 and 3"),
         (lambda: ops.matmul(X, np.zeros((2, 4, 1), "float32")), ShapeError, "do not broadcast"),
         (lambda: ops.dense(X, KERNEL.T), ShapeError, r"input \(batch, time, 4\) is not as long as the first"),
         (lambda: ops.dense(X, KERNEL[0]), ShapeError, "the kernel has the shape"),
@@ -94,6 +104,9 @@ def test_matmul_is_numpy(found):
         ("i...,i", [(2, 3, 4), (2,)]),
         (" i j -> j ", [(2, 3)]),
         ("i,j,k->kji", [(1,), (2,), (3,)]),
+        ("...i,...i->...", [(5, 1, 3), (4, 3)]),
+        ("ij,jk", [(2, 1), (3, 4)]),
+        ("ii->i", [(3, 3)]),
     ],
 )
 def test_einsum_is_numpy(equation, shapes):
@@ -111,3 +124,78 @@ def test_tensordot_is_numpy(axes):
 def test_dot_is_numpy(shapes):
     x, y = (RNG.normal(size=shape) for shape in shapes)
     np.testing.assert_allclose(ops.dot(x, y), np.dot(x, y), rtol=1e-12)
+
+
+NUMBERS = {
+    "bool": [True, False],
+    "int8": [100, -3],
+    "uint8": [200, 7],
+    "int32": [5, -1],
+    "float32": [0.5, 2.0],
+}
+
+
+@pytest.mark.parametrize("name", ["matmul", "dot", "inner", "vdot", "tensordot", "einsum"])
+def test_dtypes_are_keras_s(name):
+    keras = pytest.importorskip("keras")
+    more = {"tensordot": {"axes": 1}}.get(name, {})
+    first = ("i,i->",) if name == "einsum" else ()
+    for a, b in itertools.product(NUMBERS, repeat=2):
+        if name == "einsum" and a == b == "bool":
+            continue  # Keras on TensorFlow has none
+        operands = np.array(NUMBERS[a], a), np.array(NUMBERS[b], b)
+        if name == "matmul":
+            operands = operands[0][None, :], operands[1][:, None]
+        found = getattr(ops, name)(*first, *operands, **more)
+        expected = keras.ops.convert_to_numpy(getattr(keras.ops, name)(*first, *operands, **more))
+        assert_close(np.asarray(found), expected, dtype=expected.dtype.name, what=f"{name} of {a} and {b}")
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3,), (3,)), ((2, 3), (4, 2, 3)), ((), (2,)), ((0, 3), (2, 3)), ((1,), (1,))]
+)
+def test_further_products_are_numpy_s(shapes):
+    x, y = (RNG.normal(size=shape) for shape in shapes)
+    for name in ("inner", "outer"):
+        assert_close(np.asarray(getattr(ops, name)(x, y)), getattr(np, name)(x, y), what=name)
+    if x.size == y.size:
+        assert_close(np.asarray(ops.vdot(x, y)), np.vdot(x, y))
+
+
+def test_vdot_conjugates_the_first():
+    x, y = (RNG.normal(size=3) + 1j * RNG.normal(size=3) for _ in "ab")
+    for name in installed():
+        place = placement(name)
+        found = ops.vdot(place.backend.array(x), place.backend.array(y))
+        assert_close(place.backend.numpy(found), np.vdot(x, y))
+
+
+@pytest.mark.parametrize(
+    ("shapes", "axes"),
+    [
+        (((3,), (3,)), {}),
+        (((2,), (3,)), {}),
+        (((3,), (2,)), {}),
+        (((4, 2), (4, 2)), {}),
+        (((3, 4), (4, 3)), {"axisa": 0, "axisb": 1}),
+        (((3, 4), (3, 4)), {"axis": 0}),
+        (((5, 1, 3), (4, 3)), {"axisc": 0}),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors:DeprecationWarning")
+def test_cross_is_numpy_s(shapes, axes):
+    x, y = (RNG.normal(size=shape) for shape in shapes)
+    assert_close(np.asarray(ops.cross(x, y, **axes)), np.cross(x, y, **axes))
+
+
+def test_products_of_free_sizes():
+    x = uf.Input((None, 3), batch_size=2)
+    outputs = [ops.einsum("bti,bsi->bts", x, x), ops.outer(x, x)]
+    data = RNG.normal(size=(2, 4, 3)).astype("float32")
+    found = uf.Model(x, outputs).predict(data, backend="torch")
+    expected = [
+        data @ data.transpose(0, 2, 1),
+        np.outer(data, data),
+    ]
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other)

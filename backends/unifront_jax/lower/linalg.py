@@ -20,12 +20,20 @@ def _dense(x: Any, kernel: Any, bias: Any) -> Any:
     return product if bias is None else product + bias
 
 
+def _summed_in(x: Any) -> Any:
+    return jnp.int32 if x.dtype == jnp.int8 else None
+
+
+def _matmul(x: Any, y: Any) -> Any:
+    return jnp.matmul(x, y, preferred_element_type=_summed_in(x))
+
+
 def _einsum(*xs: Any, equation: str) -> Any:
-    return jnp.einsum(equation, *xs)
+    return jnp.einsum(equation, *xs, preferred_element_type=_summed_in(xs[0]))
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.MATMUL: jnp.matmul,
+    ops.MATMUL: _matmul,
     ops.DENSE: _dense,
     ops.EINSUM: _einsum,
 }

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from importlib import import_module, util
 from typing import Any
 
-from unifront.backends import LiveRows
 from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
 
@@ -21,6 +20,11 @@ FAMILIES = (
     "creation",
     "index",
     "linalg",
+    "complex_numbers",
+    "factorizations",
+    "solving",
+    "segments",
+    "fft",
     "conv",
     "pool",
     "norm",
@@ -35,7 +39,7 @@ FAMILIES = (
     "gradient",
 )
 
-TABLE: dict[Op, Callable[..., Any]] = LiveRows()
+TABLE: dict[Op, Callable[..., Any]] = {}
 OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
 """Rows for one kind of device (``"cuda"``, ``"cpu"``, ``"tpu"``), which stand before those of `TABLE`."""
 UNSUPPORTED: dict[Op, str] = {}
@@ -47,7 +51,7 @@ def _merge(name: str) -> None:
     rows = import_module(name)
     TABLE.update(rows.TABLE)
     for kind, own in getattr(rows, "OVERLAYS", {}).items():
-        OVERLAYS.setdefault(kind, LiveRows()).update(own)
+        OVERLAYS.setdefault(kind, {}).update(own)
     reasons: Mapping[Op, str] = getattr(rows, "UNSUPPORTED", {})
     storage: Mapping[tuple[Op, int], Storage] = getattr(rows, "STORAGE", {})
     UNSUPPORTED.update(reasons)

@@ -10,16 +10,27 @@ import tensorflow as tf
 from unifront.ir.graph import Op
 from unifront.opset import linalg as ops
 
+_SUMMED_IN = {
+    tf.int8: tf.int32, tf.uint8: tf.int32, tf.int16: tf.int32, tf.uint16: tf.int32, tf.uint32: tf.int64,
+    tf.uint64: tf.int64,
+}  # fmt: skip
+
+
+def _whole(product: Callable[..., Any], *xs: Any) -> Any:
+    """A product; of integers without a kernel that of wider ones, whose lower bits it is. int8 gives int32."""
+    dtype = xs[0].dtype
+    if dtype not in _SUMMED_IN:
+        return product(*xs)
+    found = product(*(tf.cast(x, _SUMMED_IN[dtype]) for x in xs))
+    return found if dtype == tf.int8 else tf.cast(found, dtype)
+
 
 def _matmul(x: Any, y: Any) -> Any:
     """TensorFlow's own takes no vectors: they are given an axis, which is taken away again."""
-    rank_x, rank_y = x.shape.rank, y.shape.rank
-    if rank_x != 1 and rank_y != 1:
-        return tf.matmul(x, y)
-    vector_x, vector_y = rank_x == 1, rank_y == 1
-    product = tf.matmul(x[None, :] if vector_x else x, y[:, None] if vector_y else y)
+    vector_x, vector_y = x.shape.rank == 1, y.shape.rank == 1
+    product = _whole(tf.matmul, x[None, :] if vector_x else x, y[:, None] if vector_y else y)
     taken = [-2] * vector_x + [-1] * vector_y
-    return tf.squeeze(product, taken)
+    return tf.squeeze(product, taken) if taken else product
 
 
 def _dense(x: Any, kernel: Any, bias: Any) -> Any:
@@ -37,7 +48,7 @@ def _dense(x: Any, kernel: Any, bias: Any) -> Any:
 
 
 def _einsum(*xs: Any, equation: str) -> Any:
-    return tf.einsum(equation, *xs)
+    return _whole(lambda *wide: tf.einsum(equation, *wide), *xs)
 
 
 def _sizes(x: Any) -> list[Any]:

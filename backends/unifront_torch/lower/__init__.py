@@ -7,7 +7,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from unifront.backends import LiveRows
 from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
 
@@ -22,6 +21,11 @@ FAMILIES = (
     "creation",
     "index",
     "linalg",
+    "complex_numbers",
+    "factorizations",
+    "solving",
+    "segments",
+    "fft",
     "conv",
     "pool",
     "norm",
@@ -35,7 +39,7 @@ FAMILIES = (
     "gradient",
 )
 
-TABLE: dict[Op, Callable[..., Any]] = LiveRows()
+TABLE: dict[Op, Callable[..., Any]] = {}
 OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
 """Rows for one kind of device (``"cuda"``, ``"cpu"``, ``"tpu"``), which stand before those of `TABLE`."""
 UNSUPPORTED: dict[Op, str] = {}
@@ -48,7 +52,7 @@ for _family in FAMILIES:
         _module = import_module(f"{__name__}.{_family}")
         TABLE.update(_module.TABLE)
         for _kind, _rows in getattr(_module, "OVERLAYS", {}).items():
-            OVERLAYS.setdefault(_kind, LiveRows()).update(_rows)
+            OVERLAYS.setdefault(_kind, {}).update(_rows)
         UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
         STORAGE.update(getattr(_module, "STORAGE", {}))
         IN_PLACE.update(getattr(_module, "IN_PLACE", {}))

@@ -10,9 +10,25 @@ import torch
 from unifront.opset import linalg as ops
 from unifront.opset.spec import OpSpec
 
+_NO_KERNEL = (torch.uint16, torch.uint32, torch.uint64)
+
+
+def _whole(product: Callable[..., torch.Tensor], *xs: torch.Tensor) -> torch.Tensor:
+    """A product of integers: of int8 in int32, of what PyTorch has no kernels for in int64, whose lower bits it is."""
+    dtype = xs[0].dtype
+    if dtype == torch.int8:
+        return product(*(x.to(torch.int32) for x in xs))
+    return product(*(x.to(torch.int64) for x in xs)).to(dtype) if dtype in _NO_KERNEL else product(*xs)
+
+
+def _matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    return torch.matmul(x, y) if x.is_floating_point() else _whole(torch.matmul, x, y)
+
 
 def _einsum(*xs: torch.Tensor, equation: str) -> torch.Tensor:
-    return torch.einsum(equation, *xs)
+    if xs[0].is_floating_point():
+        return torch.einsum(equation, *xs)
+    return _whole(lambda *wide: torch.einsum(equation, *wide), *xs)
 
 
 def _dense(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
@@ -26,7 +42,7 @@ def _dense(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> 
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.MATMUL: torch.matmul,
+    ops.MATMUL: _matmul,
     ops.DENSE: _dense,
     ops.EINSUM: _einsum,
 }

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from unifront.opset.complex_numbers import conj as conj
+from unifront.opset.complex_numbers import conjugate as conjugate
+from unifront.opset.complex_numbers import imag as imag
+from unifront.opset.complex_numbers import real as real
 from unifront.opset.creation import arange as arange
 from unifront.opset.creation import full as full
 from unifront.opset.creation import full_like as full_like
@@ -49,10 +53,13 @@ from unifront.opset.index import argsort as argsort
 from unifront.opset.index import sort as sort
 from unifront.opset.index import take as take
 from unifront.opset.index import take_along_axis as take_along_axis
+from unifront.opset.linalg import cross as cross
 from unifront.opset.linalg import dot as dot
 from unifront.opset.linalg import einsum as einsum
+from unifront.opset.linalg import inner as inner
 from unifront.opset.linalg import matmul as matmul
 from unifront.opset.linalg import tensordot as tensordot
+from unifront.opset.linalg import vdot as vdot
 from unifront.opset.matrices import diag as diag
 from unifront.opset.matrices import diagflat as diagflat
 from unifront.opset.matrices import diagonal as diagonal
@@ -103,6 +110,7 @@ from unifront.opset.slicing import flip as flip
 from unifront.opset.slicing import get_item as get_item
 from unifront.opset.slicing import pad as pad
 from unifront.opset.slicing import tile as tile
+from unifront.opset.solving import slogdet as slogdet
 
 __all__ = [
     "abs",
@@ -119,7 +127,10 @@ __all__ = [
     "ceil",
     "clip",
     "concatenate",
+    "conj",
+    "conjugate",
     "cos",
+    "cross",
     "cumsum",
     "diag",
     "diagflat",
@@ -144,6 +155,8 @@ __all__ = [
     "hamming",
     "hanning",
     "identity",
+    "imag",
+    "inner",
     "kaiser",
     "kron",
     "less",
@@ -173,12 +186,14 @@ __all__ = [
     "pad",
     "power",
     "prod",
+    "real",
     "reciprocal",
     "repeat",
     "reshape",
     "round",
     "sign",
     "sin",
+    "slogdet",
     "sort",
     "split",
     "sqrt",
@@ -203,6 +218,7 @@ __all__ = [
     "unique",
     "vander",
     "var",
+    "vdot",
     "where",
     "zeros",
     "zeros_like",

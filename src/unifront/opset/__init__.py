@@ -16,17 +16,19 @@ from unifront.arguments import Check, Wrong, check_of, misfit, sequence, shown
 from unifront.backends import backend_of
 from unifront.errors import ArgumentError, DTypeError, UnifrontError
 from unifront.ir.facts import Facts
-from unifront.opset.quick import remembering
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
     "attention",
+    "complex_numbers",
     "control",
     "conv",
     "conv_transpose",
     "creation",
     "define",
     "elementwise",
+    "factorizations",
+    "fft",
     "gradient",
     "image_color",
     "image_filters",
@@ -40,6 +42,7 @@ FAMILIES = (
     "nn",
     "norm",
     "normalize",
+    "norms",
     "optimize",
     "patches",
     "pool",
@@ -48,9 +51,11 @@ FAMILIES = (
     "reduce",
     "rnn",
     "scatter",
+    "segments",
     "shape",
     "sizes",
     "slicing",
+    "solving",
     "threefry",
     "variates",
 )
@@ -72,12 +77,17 @@ NO_OPERATIONS = (
     "generator",
     "halves",
     "host_key",
+    "in_float",
     "is_portable",
     "masked_out",
+    "need_matrices",
     "need_words",
+    "neutral",
     "single",
+    "single_or_double",
     "threefry2x32",
     "traced_gradient",
+    "transposed",
     "whole_numbers",
 )
 """Functions of the families that are for other modules of ours, not for users."""
@@ -105,7 +115,6 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         }
 
     @functools.wraps(function)
-    @remembering
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         known = checks()
         given = {places[i]: value for i, value in enumerate(args) if i in places}
@@ -135,7 +144,7 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _tensor(value: Any, owner: Any) -> Any:
-    known = hasattr(value, "dtype") or isinstance(value, int | float | list | tuple)
+    known = hasattr(value, "dtype") or isinstance(value, int | float | complex | list | tuple)
     if not known and backend_of(value) is None:  # keys have no dtype
         raise DTypeError(f"Operations take tensors, arrays and numbers, not {shown(value)}.")
     return value

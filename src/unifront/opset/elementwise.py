@@ -14,7 +14,6 @@ from unifront.errors import ArgumentError, DTypeError
 from unifront.ir import facts
 from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
-from unifront.opset.quick import recorder
 from unifront.opset.rules import broadcast, need_float, same_dtype
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import Tensor, bind, type_of
@@ -29,13 +28,21 @@ PAIRS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
 
 
 def cast(x: TensorLike, dtype: DTypeLike) -> Any:
-    """``x`` with its elements converted to ``dtype``; floats are cut toward zero to integers.
+    """``x`` with its elements converted to ``dtype``; floats are cut toward zero to integers, complex numbers become
+    their real part.
 
     Raises `DTypeError` for random keys, `UnknownName` if ``dtype`` is none (NumPy astype; ONNX Cast).
     """
     target = dtype_of(dtype)
     is_tensor = isinstance(x, Tensor | Variable) or backend_of(x) is not None
-    return x if is_tensor and type_of(x).dtype == target else bind(CAST, x, dtype=target.name)
+    own = type_of(x).dtype if is_tensor else None
+    if own == target:
+        return x
+    if own is not None and own.is_complex and not target.is_complex:
+        from unifront.opset.complex_numbers import real
+
+        return cast(real(x), target)
+    return bind(CAST, x, dtype=target.name)
 
 
 def promoted(*operands: TensorLike) -> tuple[Any, ...]:
@@ -49,22 +56,18 @@ def promoted(*operands: TensorLike) -> tuple[Any, ...]:
     return tuple(_number(o, dtype) if _is_number(o) else cast(o, dtype) for o in operands)
 
 
-def _is_number(operand: Any) -> TypeGuard[bool | int | float]:
-    return isinstance(operand, bool | int | float) and not isinstance(operand, HostKey)
+def _is_number(operand: Any) -> TypeGuard[complex]:
+    return isinstance(operand, int | float | complex) and not isinstance(operand, HostKey)
 
 
-def _number(number: bool | int | float, dtype: DType) -> np.ndarray:
+def _number(number: complex, dtype: DType) -> np.ndarray:
     try:
         with np.errstate(over="ignore"):  # a float too large is infinite, as everywhere
-            array = np.asarray(number, dtype.numpy)
+            return np.asarray(number, dtype.numpy)
     except OverflowError:
         raise ArgumentError(
             f"The number {number} does not fit {dtype}, the dtype of the other operands; cast them first."
         ) from None
-    noted = recorder()
-    if noted is not None:
-        noted.number(array)
-    return array
 
 
 def floating(x: TensorLike) -> Any:

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from string import ascii_letters
 from typing import Any
 
 import numpy as np
 
+from unifront.dtypes import DType, bool_, int8, int32
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
-from unifront.opset.elementwise import TensorLike, add, floating, multiply, promoted
+from unifront.opset.elementwise import (
+    TensorLike,
+    add,
+    cast,
+    floating,
+    logical_and,
+    multiply,
+    negative,
+    promoted,
+    subtract,
+)
 from unifront.opset.rules import axis_in, broadcast, need_float, need_rank, same_dtype, show
+from unifront.opset.shape import moveaxis, reshape, squeeze, stack, unstack
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind, type_of
+from unifront.opset.tensor import bind, replayed, type_of
 
 
 def _numbers(name: str, *types: TensorType) -> None:
     if same_dtype(*types).kind in "bk":
         raise DTypeError(f"{name} takes numbers, not {types[0].dtype}; cast them first.")
+
+
+def _product_dtype(x: DType) -> DType:
+    """Of products summed: those of int8 need more bits, and processors make int32 of them."""
+    return int32 if x == int8 else x
 
 
 def _matmul_rule(x: TensorType, y: TensorType) -> TensorType:
@@ -34,7 +52,11 @@ def _matmul_rule(x: TensorType, y: TensorType) -> TensorType:
             f"axis of {show(y.shape)} have different lengths."
         )
     rows, columns = x.shape[-2:-1], y.shape[-1:] if y.rank > 1 else ()
-    return TensorType(x.dtype, (*broadcast(x.shape[:-2], y.shape[:-2]), *rows, *columns))
+    return TensorType(_product_dtype(x.dtype), (*broadcast(x.shape[:-2], y.shape[:-2]), *rows, *columns))
+
+
+def _summable(x: np.ndarray) -> np.ndarray:
+    return x.astype(np.int32) if x.dtype == np.int8 else x
 
 
 def _matmul_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -43,13 +65,15 @@ def _matmul_samples(rng: np.random.Generator) -> Iterator[Sample]:
         ((4, 2, 3), (3, 2)), ((2, 0), (0, 3)), ((0, 2, 3), (3, 1)),
     ):  # fmt: skip
         yield Sample((rng.normal(size=x), rng.normal(size=y)))
+    for dtype in (np.int8, np.uint8, np.int16, np.int32, np.int64, np.uint32):
+        yield Sample((rng.integers(0, 100, (2, 3)).astype(dtype), rng.integers(0, 100, (3, 2)).astype(dtype)))
 
 
 MATMUL = register(
     OpSpec(
         "matmul",
         _matmul_rule,
-        np.matmul,
+        lambda x, y: np.matmul(_summable(x), _summable(y)),
         _matmul_samples,
         "NumPy matmul; ONNX MatMul",
         facts=facts.product(0),
@@ -57,13 +81,32 @@ MATMUL = register(
 )
 
 
-def matmul(x: TensorLike, y: TensorLike) -> Any:
-    """Matrix product: last axis of ``x`` by second last of ``y``; the other axes broadcast (NumPy matmul).
+def _with_numbers(product: Callable[..., Any], operands: Sequence[Any]) -> Any:
+    """``product``, of operands of one dtype; of booleans whether any product is true."""
+    if type_of(operands[0]).dtype != bool_:
+        return product(*operands)
+    return cast(product(*(cast(operand, int32) for operand in operands)), bool_)
 
-    The two are promoted to one dtype. Raises `ShapeError` if they do not fit or one is a scalar, `DTypeError` for
-    booleans.
+
+def _kept_narrow(found: Any, operands: Sequence[Any], given: Sequence[Any] = ()) -> Any:
+    """``found`` in the dtype of the ``operands``, in which NumPy has it, unless all that was ``given`` is int8."""
+    dtype = type_of(operands[0]).dtype
+    return (
+        found
+        if dtype != int8 or (given and all(type_of(x).dtype == int8 for x in given))
+        else cast(found, dtype)
+    )
+
+
+def matmul(x1: TensorLike, x2: TensorLike) -> Any:
+    """Matrix product: last axis of ``x1`` by second last of ``x2``; the other axes broadcast (NumPy matmul).
+
+    The two are promoted to one dtype; two of int8 give int32, booleans whether any product is true. Raises `ShapeError`
+    if they do not fit or one is a scalar.
     """
-    return bind(MATMUL, *promoted(x, y))
+    operands = promoted(x1, x2)
+    found = _with_numbers(functools.partial(bind, MATMUL), operands)
+    return _kept_narrow(found, operands, (x1, x2))
 
 
 def _dense_rule(x: TensorType, kernel: TensorType, bias: TensorType | None) -> TensorType:
@@ -148,7 +191,7 @@ def _einsum_rule(*types: TensorType, equation: str) -> TensorType:
                 raise ShapeError(
                     f"einsum: the label {label!r} of {equation!r} is both {sizes[label]} and {dim} long."
                 )
-    return TensorType(types[0].dtype, tuple(sizes[label] for label in result))
+    return TensorType(_product_dtype(types[0].dtype), tuple(sizes[label] for label in result))
 
 
 def _einsum_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -158,11 +201,14 @@ def _einsum_samples(rng: np.random.Generator) -> Iterator[Sample]:
         ("ij,jk->ik", (2, 0), (0, 3)),
     ):  # fmt: skip
         yield Sample(tuple(rng.normal(size=shape) for shape in shapes), {"equation": equation})
+    for dtype in (np.int8, np.uint8, np.int32, np.int64):
+        operands = tuple(rng.integers(0, 100, shape).astype(dtype) for shape in ((2, 3), (3, 2)))
+        yield Sample(operands, {"equation": "ij,jk->ki"})
 
 
 EINSUM = register(
     OpSpec(
-        "einsum", _einsum_rule, lambda *xs, equation: np.einsum(equation, *xs), _einsum_samples,
+        "einsum", _einsum_rule, lambda *xs, equation: np.einsum(equation, *map(_summable, xs)), _einsum_samples,
         "NumPy einsum; ONNX Einsum", {"equation": str}, variadic=True,
         facts=facts.product(0),
     )
@@ -193,43 +239,128 @@ def _written_out(equation: str, ranks: Sequence[int]) -> str:
     return f"{','.join(full)}->{result.replace('...', stands_for)}"
 
 
-def einsum(equation: str, *operands: TensorLike) -> Any:
+def _without_ones(equation: str, operands: Sequence[Any]) -> tuple[str, list[Any]]:
+    """The equation, and the operands, without axes one long of labels that are longer in another operand."""
+    left, _, result = equation.partition("->")
+    terms = left.split(",")
+    shapes = [type_of(operand).shape for operand in operands]
+    if any(len(term) != len(shape) for term, shape in zip(terms, shapes, strict=True)):
+        return equation, list(operands)  # the type rule says what does not fit
+    long = {
+        label
+        for term, shape in zip(terms, shapes, strict=True)
+        for label, dim in zip(term, shape, strict=True)
+        if dim != 1
+    }
+    found, kept = [], []
+    for term, shape, operand in zip(terms, shapes, operands, strict=True):
+        ones = [i for i, label in enumerate(term) if shape[i] == 1 and label in long]
+        found.append(squeeze(operand, ones) if ones else operand)
+        kept.append("".join(label for i, label in enumerate(term) if i not in ones))
+    return f"{','.join(kept)}->{result}", found
+
+
+@replayed
+def einsum(subscripts: str, *operands: TensorLike) -> Any:
     """Sums of products named by labels: ``einsum("bij,bjk->bik", x, y)`` (NumPy einsum).
 
     Args:
-        equation: a letter for each axis of each operand, and of the result; without ``->`` those that stand
+        subscripts: a letter for each axis of each operand, and of the result; without ``->`` those that stand
             once, in alphabetical order. ``...`` stands for further axes.
-        operands: tensors, promoted to one dtype; equal letters have equal lengths.
+        operands: tensors, promoted to one dtype, of which int8 gives int32; equal letters have equal lengths, or 1.
     """
     tensors = promoted(*operands)
-    return bind(EINSUM, *tensors, equation=_written_out(equation, [type_of(x).rank for x in tensors]))
+    written = _written_out(subscripts, [type_of(x).rank for x in tensors])
+    equation, given = _without_ones(written, tensors)
+    found = _with_numbers(functools.partial(bind, EINSUM, equation=equation), given)
+    return _kept_narrow(found, given, operands)
 
 
-def tensordot(x: TensorLike, y: TensorLike, axes: int | Sequence[Sequence[int]] = 2) -> Any:
+def tensordot(x1: TensorLike, x2: TensorLike, axes: int | Sequence[int] | Sequence[Sequence[int]] = 2) -> Any:
     """The sum of products over pairs of axes (NumPy tensordot).
 
     Args:
-        axes: how many of the last axes of ``x`` and first of ``y``, or the axes of each.
+        axes: how many of the last axes of ``x1`` and first of ``x2``, or the axes of each, or one axis of each.
     """
-    ranks = type_of(x).rank, type_of(y).rank
+    ranks = type_of(x1).rank, type_of(x2).rank
     if isinstance(axes, int):
         axes = range(ranks[0] - axes, ranks[0]), range(axes)
     if len(axes) != 2:
         raise ShapeError(
-            f"tensordot: axes is a number of axes, or the axes of x and those of y, not {axes!r}."
+            f"tensordot: axes is a number of axes, or the axes of x1 and those of x2, not {axes!r}."
         )
-    first, second = ([axis_in(axis, rank) for axis in own] for own, rank in zip(axes, ranks, strict=True))
+    pairs = [[own] if isinstance(own, int) else own for own in axes]
+    first, second = ([axis_in(axis, rank) for axis in own] for own, rank in zip(pairs, ranks, strict=True))
     if len(first) != len(second):
-        raise ShapeError(f"tensordot pairs axes of x with axes of y; given were {first} and {second}.")
+        raise ShapeError(f"tensordot pairs axes of x1 with axes of x2; given were {first} and {second}.")
     left, right = list(ascii_letters[: ranks[0]]), list(ascii_letters[ranks[0] : sum(ranks)])
     for a, b in zip(first, second, strict=True):
         right[b] = left[a]
     kept = [label for label in left + right if label not in [left[axis] for axis in first]]
-    return einsum(f"{''.join(left)},{''.join(right)}->{''.join(kept)}", x, y)
+    operands = promoted(x1, x2)
+    equation = f"{''.join(left)},{''.join(right)}->{''.join(kept)}"
+    return _kept_narrow(_with_numbers(functools.partial(bind, EINSUM, equation=equation), operands), operands)
 
 
-def dot(x: TensorLike, y: TensorLike) -> Any:
-    """The product over the last axis of ``x`` and the second last of ``y``; all others stay (NumPy dot)."""
-    if 0 in (type_of(x).rank, type_of(y).rank):
-        return multiply(x, y)
-    return tensordot(x, y, [[-1], [-2 if type_of(y).rank > 1 else -1]])
+def _product(x1: Any, x2: Any) -> Any:
+    """Elementwise; of booleans whether both are true."""
+    first, second = promoted(x1, x2)
+    return logical_and(first, second) if type_of(first).dtype == bool_ else multiply(first, second)
+
+
+def dot(x1: TensorLike, x2: TensorLike) -> Any:
+    """The product over the last axis of ``x1`` and the second last of ``x2``; all others stay (NumPy dot)."""
+    if 0 in (type_of(x1).rank, type_of(x2).rank):
+        return _product(x1, x2)
+    return tensordot(x1, x2, [[-1], [-2 if type_of(x2).rank > 1 else -1]])
+
+
+def inner(x1: TensorLike, x2: TensorLike) -> Any:
+    """The product over the last axes; all others stay (NumPy inner)."""
+    if 0 in (type_of(x1).rank, type_of(x2).rank):
+        return _product(x1, x2)
+    return tensordot(x1, x2, [[-1], [-1]])
+
+
+@replayed
+def vdot(x1: TensorLike, x2: TensorLike) -> Any:
+    """The product of two tensors read as vectors; of complex ones the first is conjugated (NumPy vdot)."""
+    from unifront.opset.complex_numbers import conjugate
+
+    first = conjugate(x1) if type_of(x1).dtype.is_complex else x1
+    return dot(reshape(first, (-1,)), reshape(x2, (-1,)))
+
+
+def cross(
+    x1: TensorLike, x2: TensorLike, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None
+) -> Any:
+    """The cross product of vectors of 3 or 2 elements; of two of 2 elements the scalar that stands for the third
+    (NumPy cross).
+
+    Args:
+        axisa, axisb: the axis of the vectors in ``x1`` and in ``x2``.
+        axisc: that of the vectors in the result.
+        axis: all three of them.
+
+    The other axes broadcast. Raises `ShapeError` for vectors of another length.
+    """
+    if axis is not None:
+        axisa = axisb = axisc = axis
+    first, second = promoted(x1, x2)
+    first, second = moveaxis(first, axisa, -1), moveaxis(second, axisb, -1)
+    lengths = type_of(first).shape[-1], type_of(second).shape[-1]
+    if not {*lengths} <= {2, 3}:
+        raise ShapeError(f"cross: vectors have 2 or 3 elements; these have {lengths[0]} and {lengths[1]}.")
+    a, b = unstack(first, axis=-1), unstack(second, axis=-1)
+
+    def minor(i: int, j: int) -> Any:
+        """``a[i] b[j] - a[j] b[i]``, in which the third element of a vector of two is zero."""
+        plus = multiply(a[i], b[j]) if i < len(a) and j < len(b) else None
+        minus = multiply(a[j], b[i]) if j < len(a) and i < len(b) else None
+        if plus is None or minus is None:
+            return negative(minus) if plus is None else plus
+        return subtract(plus, minus)
+
+    if lengths == (2, 2):
+        return minor(0, 1)
+    return moveaxis(stack([minor(1, 2), minor(2, 0), minor(0, 1)], axis=-1), -1, axisc)

@@ -58,6 +58,8 @@ class OpSpec:
         constant_results: positions of results that carry no gradient (batch statistics).
         lanes: of an operation that works element by element on several tensors of different shapes, its sets of
             operands and results of one shape: ``(node) -> ((operand positions, result positions), …)``.
+        judged: of an operation whose results are not unique (singular vectors may change their signs), what of them
+            is: ``(*results) -> tensors``, in other operations. The conformance suite compares these.
     """
 
     name: str
@@ -72,6 +74,7 @@ class OpSpec:
     variadic: bool = False
     constant_results: tuple[int, ...] = ()
     lanes: Callable[[Any], Iterable[tuple[tuple[int, ...], tuple[int, ...]]]] | None = None
+    judged: Callable[..., tuple[Any, ...]] | None = None
     _: KW_ONLY
     facts: Facts
 

@@ -14,6 +14,12 @@ from unifront.ops import math as math
 from unifront.ops import nn as nn
 from unifront.ops import numpy as numpy
 from unifront.opset.attention import dot_product_attention as dot_product_attention
+from unifront.opset.complex_numbers import conj as conj
+from unifront.opset.complex_numbers import conjugate as conjugate
+from unifront.opset.complex_numbers import imag as imag
+from unifront.opset.complex_numbers import real as real
+from unifront.opset.complex_numbers import view_as_complex as view_as_complex
+from unifront.opset.complex_numbers import view_as_real as view_as_real
 from unifront.opset.control import cond as cond
 from unifront.opset.control import scan as scan
 from unifront.opset.control import while_loop as while_loop
@@ -86,6 +92,20 @@ from unifront.opset.elementwise import subtract as subtract
 from unifront.opset.elementwise import tan as tan
 from unifront.opset.elementwise import tanh as tanh
 from unifront.opset.elementwise import where as where
+from unifront.opset.factorizations import cholesky as cholesky
+from unifront.opset.factorizations import eig as eig
+from unifront.opset.factorizations import eigh as eigh
+from unifront.opset.factorizations import lu_factor as lu_factor
+from unifront.opset.factorizations import qr as qr
+from unifront.opset.factorizations import svd as svd
+from unifront.opset.fft import extract_sequences as extract_sequences
+from unifront.opset.fft import fft as fft
+from unifront.opset.fft import fft2 as fft2
+from unifront.opset.fft import ifft2 as ifft2
+from unifront.opset.fft import irfft as irfft
+from unifront.opset.fft import istft as istft
+from unifront.opset.fft import rfft as rfft
+from unifront.opset.fft import stft as stft
 from unifront.opset.gradient import all_reduce as all_reduce
 from unifront.opset.index import argsort as argsort
 from unifront.opset.index import embedding as embedding
@@ -94,11 +114,14 @@ from unifront.opset.index import sort as sort
 from unifront.opset.index import take as take
 from unifront.opset.index import take_along_axis as take_along_axis
 from unifront.opset.index import top_k as top_k
+from unifront.opset.linalg import cross as cross
 from unifront.opset.linalg import dense as dense
 from unifront.opset.linalg import dot as dot
 from unifront.opset.linalg import einsum as einsum
+from unifront.opset.linalg import inner as inner
 from unifront.opset.linalg import matmul as matmul
 from unifront.opset.linalg import tensordot as tensordot
+from unifront.opset.linalg import vdot as vdot
 from unifront.opset.losses import binary_crossentropy as binary_crossentropy
 from unifront.opset.losses import categorical_crossentropy as categorical_crossentropy
 from unifront.opset.losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
@@ -131,6 +154,7 @@ from unifront.opset.normalize import moments as moments
 from unifront.opset.normalize import normalize as normalize
 from unifront.opset.normalize import psnr as psnr
 from unifront.opset.normalize import rms_normalization as rms_normalization
+from unifront.opset.norms import norm as norm
 from unifront.opset.optimize import adagrad_update as adagrad_update
 from unifront.opset.optimize import adam_update as adam_update
 from unifront.opset.optimize import lion_update as lion_update
@@ -181,6 +205,10 @@ from unifront.opset.scatter import scatter as scatter
 from unifront.opset.scatter import scatter_update as scatter_update
 from unifront.opset.scatter import slice as slice
 from unifront.opset.scatter import slice_update as slice_update
+from unifront.opset.segments import segment_max as segment_max
+from unifront.opset.segments import segment_min as segment_min
+from unifront.opset.segments import segment_prod as segment_prod
+from unifront.opset.segments import segment_sum as segment_sum
 from unifront.opset.shape import broadcast_to as broadcast_to
 from unifront.opset.shape import concatenate as concatenate
 from unifront.opset.shape import expand_dims as expand_dims
@@ -202,6 +230,16 @@ from unifront.opset.slicing import get_item as get_item
 from unifront.opset.slicing import pad as pad
 from unifront.opset.slicing import strided_slice as strided_slice
 from unifront.opset.slicing import tile as tile
+from unifront.opset.solving import cholesky_inverse as cholesky_inverse
+from unifront.opset.solving import det as det
+from unifront.opset.solving import inv as inv
+from unifront.opset.solving import logdet as logdet
+from unifront.opset.solving import lstsq as lstsq
+from unifront.opset.solving import matrix_rank as matrix_rank
+from unifront.opset.solving import pinv as pinv
+from unifront.opset.solving import slogdet as slogdet
+from unifront.opset.solving import solve as solve
+from unifront.opset.solving import solve_triangular as solve_triangular
 from unifront.opset.threefry import key_words as key_words
 from unifront.opset.threefry import random_bits as random_bits
 from unifront.opset.threefry import random_key as random_key
@@ -235,18 +273,24 @@ __all__ = [
     "cast",
     "categorical_crossentropy",
     "ceil",
+    "cholesky",
+    "cholesky_inverse",
     "clip",
     "concatenate",
     "cond",
+    "conj",
+    "conjugate",
     "conv",
     "conv_transpose",
     "core",
     "cos",
+    "cross",
     "cumsum",
     "define",
     "dense",
     "depth_to_space",
     "depthwise_conv",
+    "det",
     "diag",
     "diagflat",
     "diagonal",
@@ -254,6 +298,8 @@ __all__ = [
     "dot",
     "dot_product_attention",
     "dropout",
+    "eig",
+    "eigh",
     "einsum",
     "elu",
     "embedding",
@@ -262,7 +308,10 @@ __all__ = [
     "exp",
     "expand_dims",
     "expm1",
+    "extract_sequences",
     "eye",
+    "fft",
+    "fft2",
     "flatten",
     "flip",
     "floating",
@@ -285,8 +334,14 @@ __all__ = [
     "hanning",
     "hard_sigmoid",
     "identity",
+    "ifft2",
+    "imag",
     "image",
+    "inner",
+    "inv",
     "iota",
+    "irfft",
+    "istft",
     "kaiser",
     "key_words",
     "kron",
@@ -301,14 +356,18 @@ __all__ = [
     "log",
     "log1p",
     "log_softmax",
+    "logdet",
     "logical_and",
     "logical_not",
     "logical_or",
     "logspace",
     "logsumexp",
     "lstm",
+    "lstsq",
+    "lu_factor",
     "math",
     "matmul",
+    "matrix_rank",
     "max",
     "max_pool",
     "maximum",
@@ -323,6 +382,7 @@ __all__ = [
     "negative",
     "nn",
     "nonzero",
+    "norm",
     "normalize",
     "not_equal",
     "numpy",
@@ -331,10 +391,12 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "pinv",
     "power",
     "prod",
     "promoted",
     "psnr",
+    "qr",
     "random_bernoulli",
     "random_binomial",
     "random_bits",
@@ -342,12 +404,14 @@ __all__ = [
     "random_key",
     "random_normal",
     "random_uniform",
+    "real",
     "reciprocal",
     "relu",
     "relu6",
     "remainder",
     "repeat",
     "reshape",
+    "rfft",
     "rms_norm",
     "rms_normalization",
     "rmsprop_update",
@@ -356,6 +420,10 @@ __all__ = [
     "scan",
     "scatter",
     "scatter_update",
+    "segment_max",
+    "segment_min",
+    "segment_prod",
+    "segment_sum",
     "selu",
     "separable_conv",
     "sgd_update",
@@ -367,10 +435,13 @@ __all__ = [
     "sin",
     "slice",
     "slice_update",
+    "slogdet",
     "softmax",
     "softmax_cross_entropy",
     "softplus",
     "softsign",
+    "solve",
+    "solve_triangular",
     "sort",
     "space_to_depth",
     "sparse_categorical_crossentropy",
@@ -381,10 +452,12 @@ __all__ = [
     "squeeze",
     "stack",
     "std",
+    "stft",
     "stop_gradient",
     "strided_slice",
     "subtract",
     "sum",
+    "svd",
     "swapaxes",
     "take",
     "take_along_axis",
@@ -404,6 +477,9 @@ __all__ = [
     "unstack",
     "vander",
     "var",
+    "vdot",
+    "view_as_complex",
+    "view_as_real",
     "where",
     "while_loop",
     "with_mask",

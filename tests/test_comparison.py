@@ -12,7 +12,7 @@ import unifront as uf
 from tests.models import MODELS, TRAINABLE
 from unifront import errors, layers, ops
 from unifront.backends import added_rows, get_backend
-from unifront.opset.elementwise import RELU
+from unifront.opset.activation import RELU
 from unifront.opset.reduce import ARGMAX
 
 

@@ -23,7 +23,7 @@ from unifront import ops
 from unifront.backends import Backend, HostKey, placement
 from unifront.dtypes import DType, dtype_of, float64
 from unifront.ir.graph import Graph, Value
-from unifront.opset import elementwise
+from unifront.opset import activation, bitwise, casting, comparison, elementwise, special, trigonometry
 from unifront.opset.spec import OPS, OpSpec, Sample
 from unifront.opset.tensor import Builder, Traced, bind, type_of
 from unifront.reference import FORWARD as FORWARD
@@ -67,7 +67,13 @@ def assert_close(
 
 EACH = {"float64": 1e-13, "float32": 4e-6, "bfloat16": 2e-2, "float16": 4e-3}
 """The bounds of single elements, relative to the element itself."""
-ELEMENTWISE = frozenset(spec for spec in vars(elementwise).values() if isinstance(spec, OpSpec))
+ELEMENTWISE = frozenset(
+    spec
+    for family in (activation, bitwise, casting, comparison, elementwise, special, trigonometry)
+    for spec in vars(family).values()
+    if isinstance(spec, OpSpec)
+)
+"""The operations on single elements."""
 
 
 def assert_each_close(actual: np.ndarray, expected: Any, *, what: str = "result") -> None:

@@ -9,14 +9,13 @@ from unifront.backends import get_backend
 from unifront.dtypes import ALL, DType, dtype_of
 from unifront.errors import DTypeError
 from unifront.ir.types import TensorType
-from unifront.opset import elementwise
 from unifront.opset.spec import OPS, OpSpec
 from unifront.reference import row_of
-from unifront.testing import assert_close
+from unifront.testing import ELEMENTWISE, assert_close
 
 jax = pytest.importorskip("jax")
 
-SPECS = [spec for spec in vars(elementwise).values() if isinstance(spec, OpSpec)]
+SPECS = sorted(ELEMENTWISE, key=lambda spec: spec.name)
 OTHERS = [dtype for dtype in ALL if dtype.kind != "k" and dtype.name not in ("float32", "float64")]
 
 

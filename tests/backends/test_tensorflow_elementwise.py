@@ -11,15 +11,14 @@ from unifront.backends import get_backend
 from unifront.dtypes import ALL, DType, dtype_of
 from unifront.errors import DTypeError
 from unifront.ir.types import TensorType
-from unifront.opset import elementwise
 from unifront.opset.spec import OPS, OpSpec
 from unifront.reference import row_of
-from unifront.testing import assert_close
+from unifront.testing import ELEMENTWISE, assert_close
 
 tf = pytest.importorskip("tensorflow")
 
 BACKEND = get_backend("tensorflow")
-SPECS = [spec for spec in vars(elementwise).values() if isinstance(spec, OpSpec)]
+SPECS = sorted(ELEMENTWISE, key=lambda spec: spec.name)
 NUMBERS = [dtype for dtype in ALL if dtype.kind != "k"]
 
 

@@ -12,15 +12,14 @@ from unifront.backends import get_backend
 from unifront.dtypes import ALL, DType, dtype_of
 from unifront.errors import DTypeError, UnsupportedOp
 from unifront.ir.types import TensorType
-from unifront.opset import elementwise
 from unifront.opset.spec import OPS, OpSpec
 from unifront.reference import row_of
-from unifront.testing import FORWARD, assert_close
+from unifront.testing import ELEMENTWISE, FORWARD, assert_close
 
 torch = pytest.importorskip("torch")
 
 SIZE = 5
-SPECS = [spec for spec in vars(elementwise).values() if isinstance(spec, OpSpec)]
+SPECS = sorted(ELEMENTWISE, key=lambda spec: spec.name)
 
 
 def accepted(spec: OpSpec, dtype: DType) -> tuple[list[TensorType], dict[str, Any]] | None:

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from unifront import ops
 from unifront.errors import DTypeError, ShapeError
 from unifront.ir.types import parse_type
-from unifront.opset.reduce import ALL, MEAN
+from unifront.opset.reduce import ALL, MEAN, SUM
 from unifront.opset.tensor import Symbolic
 
 X = Symbolic(parse_type("float32[batch, time, 4]"), "x")
@@ -45,7 +45,11 @@ def test_types_keep_named_dimensions(result, expected):
             r"of no elements is not defined \(shape \(2, 0\), axes \(1,\)\)",
         ),
         (lambda: ops.argmax(EMPTY, 1), ShapeError, "of no elements is not defined"),
-        (lambda: ops.max(np.array([True])), DTypeError, "does not take bool; cast it"),
+        (
+            lambda: SUM.infer(parse_type("bool[2]"), axes=(0,), keepdims=False),
+            DTypeError,
+            "take bool; cast it",
+        ),
         (
             lambda: MEAN.infer(parse_type("int32[2]"), axes=(0,), keepdims=False),
             DTypeError,
@@ -113,5 +117,7 @@ def test_logsumexp_of_large_and_infinite_numbers():
 
 def test_integers_and_booleans():
     assert ops.sum(np.array([True, True])).dtype == np.int32
-    assert ops.sum(np.array([100, 100], "int8")) == np.int8(-56)
+    assert ops.sum(np.array([100, 100], "int8")) == np.int32(200)
+    assert ops.prod(np.array([100, 100], "uint8")) == np.uint32(10000)
+    assert ops.max(np.array([True, False])).dtype == np.bool_
     assert ops.mean(np.array([1, 2])).dtype == np.float32

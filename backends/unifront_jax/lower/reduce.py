@@ -38,13 +38,6 @@ def _argmin(x: Any, axis: int, keepdims: bool) -> Any:
     return jnp.expand_dims(found, axis) if keepdims else found
 
 
-def _cumsum(x: Any, axis: int, reverse: bool, exclusive: bool) -> Any:
-    if exclusive and x.shape[axis]:
-        shift = (-1, 1, 0) if reverse else (1, -1, 0)
-        x = lax.pad(x, jnp.zeros((), x.dtype), [shift if i == axis else (0, 0, 0) for i in range(x.ndim)])
-    return lax.cumsum(x, axis, reverse)
-
-
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.SUM: _sum,
     ops.PROD: _prod,
@@ -57,5 +50,4 @@ TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.VAR: _over(jnp.var),
     ops.ARGMAX: _argmax,
     ops.ARGMIN: _argmin,
-    ops.CUMSUM: _cumsum,
 }

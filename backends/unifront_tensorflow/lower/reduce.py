@@ -18,28 +18,30 @@ def _over(native: Callable[..., Any]) -> Callable[..., Any]:
     return row
 
 
-def _position(native: Callable[..., Any]) -> Callable[..., Any]:
-    def row(x: Any, axis: int, keepdims: bool) -> Any:
-        found = native(x, axis, tf.int32)
-        return tf.expand_dims(found, axis) if keepdims else found
+def _extremum(native: Callable[..., Any], of_booleans: Callable[..., Any]) -> Callable[..., Any]:
+    def row(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        return (of_booleans if x.dtype == tf.bool else native)(x, axes, keepdims)
 
     return row
 
 
-def _cumsum(x: Any, axis: int, reverse: bool, exclusive: bool) -> Any:
-    return tf.cumsum(x, axis, exclusive, reverse)
+def _position(native: Callable[..., Any]) -> Callable[..., Any]:
+    def row(x: Any, axis: int, keepdims: bool) -> Any:
+        found = native(tf.cast(x, tf.int32) if x.dtype == tf.bool else x, axis, tf.int32)
+        return tf.expand_dims(found, axis) if keepdims else found
+
+    return row
 
 
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.SUM: _over(tf.reduce_sum),
     ops.PROD: _over(tf.reduce_prod),
     ops.MEAN: _over(tf.reduce_mean),
-    ops.MAX: _over(tf.reduce_max),
-    ops.MIN: _over(tf.reduce_min),
+    ops.MAX: _extremum(tf.reduce_max, tf.reduce_any),
+    ops.MIN: _extremum(tf.reduce_min, tf.reduce_all),
     ops.ALL: _over(tf.reduce_all),
     ops.ANY: _over(tf.reduce_any),
     ops.LOGSUMEXP: _over(tf.reduce_logsumexp),
     ops.ARGMAX: _position(tf.argmax),
     ops.ARGMIN: _position(tf.argmin),
-    ops.CUMSUM: _cumsum,
 }

@@ -22,18 +22,9 @@ def _clip(x: torch.Tensor, minimum: float, maximum: float) -> torch.Tensor:
     return torch.clamp(x, minimum, maximum)
 
 
-def _gelu(x: torch.Tensor, approximate: bool) -> torch.Tensor:
-    return F.gelu(x, approximate="tanh" if approximate else "none")
-
-
 def _softplus(x: torch.Tensor) -> torch.Tensor:
     # From the threshold on torch returns x itself: at its default of 20 that is 2e-9 off.
     return F.softplus(x, 1.0, 40.0)
-
-
-def _hard_sigmoid(x: torch.Tensor) -> torch.Tensor:
-    # Torch's own has a gradient of 1/6 rounded to float32, whatever the dtype.
-    return F.relu6(x + 3.0) / 6.0 if x.dtype == torch.float64 else F.hardsigmoid(x)
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
@@ -57,15 +48,7 @@ TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.FLOOR: torch.floor,
     ops.CEIL: torch.ceil,
     ops.ROUND: torch.round,
-    ops.RELU: torch.relu,
     ops.SOFTPLUS: _softplus,
-    ops.SOFTSIGN: F.softsign,
-    ops.SILU: F.silu,
-    ops.SELU: torch.selu,
-    ops.HARD_SIGMOID: _hard_sigmoid,
-    ops.GELU: _gelu,
-    ops.LEAKY_RELU: F.leaky_relu,
-    ops.ELU: F.elu,
     ops.ADD: torch.add,
     ops.SUBTRACT: torch.sub,
     ops.MULTIPLY: torch.mul,
@@ -75,15 +58,6 @@ TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.POWER: torch.pow,
     ops.MAXIMUM: torch.maximum,
     ops.MINIMUM: torch.minimum,
-    ops.EQUAL: torch.eq,
-    ops.NOT_EQUAL: torch.ne,
-    ops.LESS: torch.lt,
-    ops.LESS_EQUAL: torch.le,
-    ops.GREATER: torch.gt,
-    ops.GREATER_EQUAL: torch.ge,
-    ops.LOGICAL_AND: torch.logical_and,
-    ops.LOGICAL_OR: torch.logical_or,
-    ops.LOGICAL_NOT: torch.logical_not,
     ops.CAST: _cast,
     ops.WHERE: torch.where,
     ops.CLIP: _clip,
@@ -91,8 +65,7 @@ TABLE: dict[OpSpec, Callable[..., Any]] = {
 }
 
 for _spec in (
-    ops.NEGATIVE, ops.ABS, ops.SIGN, ops.SQUARE, ops.RELU, ops.ADD, ops.SUBTRACT, ops.FLOOR_DIVIDE,
-    ops.REMAINDER, ops.POWER, ops.MAXIMUM, ops.MINIMUM, ops.LESS, ops.LESS_EQUAL, ops.GREATER,
-    ops.GREATER_EQUAL, ops.CLIP,
+    ops.NEGATIVE, ops.ABS, ops.SIGN, ops.SQUARE, ops.ADD, ops.SUBTRACT, ops.FLOOR_DIVIDE,
+    ops.REMAINDER, ops.POWER, ops.MAXIMUM, ops.MINIMUM, ops.CLIP,
 ):  # fmt: skip
     TABLE[_spec] = widened(TABLE[_spec])

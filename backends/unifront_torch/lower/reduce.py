@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from unifront.opset import reduce as ops
 from unifront.opset.spec import OpSpec
@@ -39,21 +38,16 @@ def _var(x: torch.Tensor, axes: Axes, keepdims: bool) -> torch.Tensor:
     return torch.var(x, axes, correction=0, keepdim=keepdims) if axes else x - x
 
 
+def _ordered(x: torch.Tensor) -> torch.Tensor:
+    return x.to(torch.uint8) if x.dtype == torch.bool else x
+
+
 def _argmax(x: torch.Tensor, axis: int, keepdims: bool) -> torch.Tensor:
-    return torch.argmax(x, axis, keepdims).to(torch.int32)
+    return torch.argmax(_ordered(x), axis, keepdims).to(torch.int32)
 
 
 def _argmin(x: torch.Tensor, axis: int, keepdims: bool) -> torch.Tensor:
-    return torch.argmin(x, axis, keepdims).to(torch.int32)
-
-
-def _cumsum(x: torch.Tensor, axis: int, reverse: bool, exclusive: bool) -> torch.Tensor:
-    if reverse:
-        return _cumsum(x.flip(axis), axis, False, exclusive).flip(axis)
-    if exclusive and x.shape[axis]:
-        before = (0, 0) * (x.ndim - 1 - axis)
-        x = F.pad(x.narrow(axis, 0, x.shape[axis] - 1), (*before, 1, 0))
-    return torch.cumsum(x, axis, dtype=x.dtype)
+    return torch.argmin(_ordered(x), axis, keepdims).to(torch.int32)
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
@@ -68,5 +62,4 @@ TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.VAR: _var,
     ops.ARGMAX: _argmax,
     ops.ARGMIN: _argmin,
-    ops.CUMSUM: _cumsum,
 }

@@ -13,7 +13,69 @@ from unifront.ops import linalg as linalg
 from unifront.ops import math as math
 from unifront.ops import nn as nn
 from unifront.ops import numpy as numpy
+from unifront.opset.activation import celu as celu
+from unifront.opset.activation import elu as elu
+from unifront.opset.activation import gelu as gelu
+from unifront.opset.activation import glu as glu
+from unifront.opset.activation import hard_shrink as hard_shrink
+from unifront.opset.activation import hard_sigmoid as hard_sigmoid
+from unifront.opset.activation import hard_silu as hard_silu
+from unifront.opset.activation import hard_swish as hard_swish
+from unifront.opset.activation import hard_tanh as hard_tanh
+from unifront.opset.activation import leaky_relu as leaky_relu
+from unifront.opset.activation import log_sigmoid as log_sigmoid
+from unifront.opset.activation import relu as relu
+from unifront.opset.activation import relu6 as relu6
+from unifront.opset.activation import selu as selu
+from unifront.opset.activation import silu as silu
+from unifront.opset.activation import soft_shrink as soft_shrink
+from unifront.opset.activation import softsign as softsign
+from unifront.opset.activation import sparse_plus as sparse_plus
+from unifront.opset.activation import sparse_sigmoid as sparse_sigmoid
+from unifront.opset.activation import sparsemax as sparsemax
+from unifront.opset.activation import squareplus as squareplus
+from unifront.opset.activation import swish as swish
+from unifront.opset.activation import tanh_shrink as tanh_shrink
+from unifront.opset.activation import threshold as threshold
+from unifront.opset.arithmetic import cbrt as cbrt
+from unifront.opset.arithmetic import divide_no_nan as divide_no_nan
+from unifront.opset.arithmetic import exp2 as exp2
+from unifront.opset.arithmetic import fabs as fabs
+from unifront.opset.arithmetic import fmax as fmax
+from unifront.opset.arithmetic import fmin as fmin
+from unifront.opset.arithmetic import fmod as fmod
+from unifront.opset.arithmetic import gcd as gcd
+from unifront.opset.arithmetic import heaviside as heaviside
+from unifront.opset.arithmetic import lcm as lcm
+from unifront.opset.arithmetic import ldexp as ldexp
+from unifront.opset.arithmetic import log2 as log2
+from unifront.opset.arithmetic import log10 as log10
+from unifront.opset.arithmetic import logaddexp2 as logaddexp2
+from unifront.opset.arithmetic import nan_to_num as nan_to_num
+from unifront.opset.arithmetic import nextafter as nextafter
 from unifront.opset.attention import dot_product_attention as dot_product_attention
+from unifront.opset.bitwise import bitwise_and as bitwise_and
+from unifront.opset.bitwise import bitwise_invert as bitwise_invert
+from unifront.opset.bitwise import bitwise_left_shift as bitwise_left_shift
+from unifront.opset.bitwise import bitwise_not as bitwise_not
+from unifront.opset.bitwise import bitwise_or as bitwise_or
+from unifront.opset.bitwise import bitwise_right_shift as bitwise_right_shift
+from unifront.opset.bitwise import bitwise_xor as bitwise_xor
+from unifront.opset.bitwise import left_shift as left_shift
+from unifront.opset.bitwise import right_shift as right_shift
+from unifront.opset.casting import cast as cast
+from unifront.opset.casting import floating as floating
+from unifront.opset.casting import promoted as promoted
+from unifront.opset.comparison import equal as equal
+from unifront.opset.comparison import greater as greater
+from unifront.opset.comparison import greater_equal as greater_equal
+from unifront.opset.comparison import less as less
+from unifront.opset.comparison import less_equal as less_equal
+from unifront.opset.comparison import logical_and as logical_and
+from unifront.opset.comparison import logical_not as logical_not
+from unifront.opset.comparison import logical_or as logical_or
+from unifront.opset.comparison import logical_xor as logical_xor
+from unifront.opset.comparison import not_equal as not_equal
 from unifront.opset.complex_numbers import conj as conj
 from unifront.opset.complex_numbers import conjugate as conjugate
 from unifront.opset.complex_numbers import imag as imag
@@ -36,61 +98,51 @@ from unifront.opset.creation import ones as ones
 from unifront.opset.creation import ones_like as ones_like
 from unifront.opset.creation import zeros as zeros
 from unifront.opset.creation import zeros_like as zeros_like
+from unifront.opset.cumulative import cumprod as cumprod
+from unifront.opset.cumulative import cumsum as cumsum
+from unifront.opset.cumulative import diff as diff
+from unifront.opset.cumulative import nancumprod as nancumprod
+from unifront.opset.cumulative import nancumsum as nancumsum
+from unifront.opset.cumulative import trapezoid as trapezoid
 from unifront.opset.define import define as define
 from unifront.opset.define import undefine as undefine
 from unifront.opset.elementwise import abs as abs
+from unifront.opset.elementwise import absolute as absolute
 from unifront.opset.elementwise import add as add
-from unifront.opset.elementwise import cast as cast
 from unifront.opset.elementwise import ceil as ceil
 from unifront.opset.elementwise import clip as clip
 from unifront.opset.elementwise import cos as cos
 from unifront.opset.elementwise import divide as divide
-from unifront.opset.elementwise import elu as elu
-from unifront.opset.elementwise import equal as equal
 from unifront.opset.elementwise import erf as erf
 from unifront.opset.elementwise import exp as exp
 from unifront.opset.elementwise import expm1 as expm1
-from unifront.opset.elementwise import floating as floating
 from unifront.opset.elementwise import floor as floor
 from unifront.opset.elementwise import floor_divide as floor_divide
-from unifront.opset.elementwise import gelu as gelu
-from unifront.opset.elementwise import greater as greater
-from unifront.opset.elementwise import greater_equal as greater_equal
-from unifront.opset.elementwise import hard_sigmoid as hard_sigmoid
-from unifront.opset.elementwise import leaky_relu as leaky_relu
-from unifront.opset.elementwise import less as less
-from unifront.opset.elementwise import less_equal as less_equal
 from unifront.opset.elementwise import log as log
 from unifront.opset.elementwise import log1p as log1p
-from unifront.opset.elementwise import logical_and as logical_and
-from unifront.opset.elementwise import logical_not as logical_not
-from unifront.opset.elementwise import logical_or as logical_or
+from unifront.opset.elementwise import logaddexp as logaddexp
 from unifront.opset.elementwise import maximum as maximum
 from unifront.opset.elementwise import minimum as minimum
+from unifront.opset.elementwise import mod as mod
 from unifront.opset.elementwise import multiply as multiply
 from unifront.opset.elementwise import negative as negative
-from unifront.opset.elementwise import not_equal as not_equal
 from unifront.opset.elementwise import power as power
-from unifront.opset.elementwise import promoted as promoted
 from unifront.opset.elementwise import reciprocal as reciprocal
-from unifront.opset.elementwise import relu as relu
-from unifront.opset.elementwise import relu6 as relu6
 from unifront.opset.elementwise import remainder as remainder
 from unifront.opset.elementwise import round as round
 from unifront.opset.elementwise import rsqrt as rsqrt
-from unifront.opset.elementwise import selu as selu
 from unifront.opset.elementwise import sigmoid as sigmoid
 from unifront.opset.elementwise import sign as sign
-from unifront.opset.elementwise import silu as silu
 from unifront.opset.elementwise import sin as sin
 from unifront.opset.elementwise import softplus as softplus
-from unifront.opset.elementwise import softsign as softsign
 from unifront.opset.elementwise import sqrt as sqrt
 from unifront.opset.elementwise import square as square
 from unifront.opset.elementwise import stop_gradient as stop_gradient
 from unifront.opset.elementwise import subtract as subtract
 from unifront.opset.elementwise import tan as tan
 from unifront.opset.elementwise import tanh as tanh
+from unifront.opset.elementwise import true_divide as true_divide
+from unifront.opset.elementwise import trunc as trunc
 from unifront.opset.elementwise import where as where
 from unifront.opset.factorizations import cholesky as cholesky
 from unifront.opset.factorizations import eig as eig
@@ -171,6 +223,15 @@ from unifront.opset.pool import average_pool as average_pool
 from unifront.opset.pool import global_average_pool as global_average_pool
 from unifront.opset.pool import global_max_pool as global_max_pool
 from unifront.opset.pool import max_pool as max_pool
+from unifront.opset.predicates import allclose as allclose
+from unifront.opset.predicates import isclose as isclose
+from unifront.opset.predicates import isfinite as isfinite
+from unifront.opset.predicates import isinf as isinf
+from unifront.opset.predicates import isnan as isnan
+from unifront.opset.predicates import isneginf as isneginf
+from unifront.opset.predicates import isposinf as isposinf
+from unifront.opset.predicates import isreal as isreal
+from unifront.opset.predicates import signbit as signbit
 from unifront.opset.random import dropout as dropout
 from unifront.opset.random import fold_in as fold_in
 from unifront.opset.random import random_bernoulli as random_bernoulli
@@ -185,15 +246,18 @@ from unifront.opset.ranges import kaiser as kaiser
 from unifront.opset.ranges import linspace as linspace
 from unifront.opset.ranges import logspace as logspace
 from unifront.opset.reduce import all as all
+from unifront.opset.reduce import amax as amax
+from unifront.opset.reduce import amin as amin
 from unifront.opset.reduce import any as any
 from unifront.opset.reduce import argmax as argmax
 from unifront.opset.reduce import argmin as argmin
-from unifront.opset.reduce import cumsum as cumsum
+from unifront.opset.reduce import count_nonzero as count_nonzero
 from unifront.opset.reduce import logsumexp as logsumexp
 from unifront.opset.reduce import max as max
 from unifront.opset.reduce import mean as mean
 from unifront.opset.reduce import min as min
 from unifront.opset.reduce import prod as prod
+from unifront.opset.reduce import ptp as ptp
 from unifront.opset.reduce import std as std
 from unifront.opset.reduce import sum as sum
 from unifront.opset.reduce import var as var
@@ -240,14 +304,31 @@ from unifront.opset.solving import pinv as pinv
 from unifront.opset.solving import slogdet as slogdet
 from unifront.opset.solving import solve as solve
 from unifront.opset.solving import solve_triangular as solve_triangular
+from unifront.opset.special import erfc as erfc
+from unifront.opset.special import erfinv as erfinv
+from unifront.opset.special import i0 as i0
 from unifront.opset.threefry import key_words as key_words
 from unifront.opset.threefry import random_bits as random_bits
 from unifront.opset.threefry import random_key as random_key
+from unifront.opset.trigonometry import arccos as arccos
+from unifront.opset.trigonometry import arccosh as arccosh
+from unifront.opset.trigonometry import arcsin as arcsin
+from unifront.opset.trigonometry import arcsinh as arcsinh
+from unifront.opset.trigonometry import arctan as arctan
+from unifront.opset.trigonometry import arctan2 as arctan2
+from unifront.opset.trigonometry import arctanh as arctanh
+from unifront.opset.trigonometry import cosh as cosh
+from unifront.opset.trigonometry import deg2rad as deg2rad
+from unifront.opset.trigonometry import hypot as hypot
+from unifront.opset.trigonometry import rad2deg as rad2deg
+from unifront.opset.trigonometry import sinc as sinc
+from unifront.opset.trigonometry import sinh as sinh
 from unifront.opset.variates import random_binomial as random_binomial
 from unifront.opset.variates import random_gamma as random_gamma
 
 __all__ = [
     "abs",
+    "absolute",
     "adagrad_update",
     "adam_update",
     "adaptive_average_pool",
@@ -255,8 +336,18 @@ __all__ = [
     "add",
     "all",
     "all_reduce",
+    "allclose",
+    "amax",
+    "amin",
     "any",
     "arange",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
     "argmax",
     "argmin",
     "argsort",
@@ -267,12 +358,21 @@ __all__ = [
     "batch_normalization",
     "binary_crossentropy",
     "bind_size",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
     "blackman",
     "boolean_mask",
     "broadcast_to",
     "cast",
     "categorical_crossentropy",
+    "cbrt",
     "ceil",
+    "celu",
     "cholesky",
     "cholesky_inverse",
     "clip",
@@ -284,9 +384,13 @@ __all__ = [
     "conv_transpose",
     "core",
     "cos",
+    "cosh",
+    "count_nonzero",
     "cross",
+    "cumprod",
     "cumsum",
     "define",
+    "deg2rad",
     "dense",
     "depth_to_space",
     "depthwise_conv",
@@ -294,7 +398,9 @@ __all__ = [
     "diag",
     "diagflat",
     "diagonal",
+    "diff",
     "divide",
+    "divide_no_nan",
     "dot",
     "dot_product_attention",
     "dropout",
@@ -305,11 +411,15 @@ __all__ = [
     "embedding",
     "equal",
     "erf",
+    "erfc",
+    "erfinv",
     "exp",
+    "exp2",
     "expand_dims",
     "expm1",
     "extract_sequences",
     "eye",
+    "fabs",
     "fft",
     "fft2",
     "flatten",
@@ -317,22 +427,34 @@ __all__ = [
     "floating",
     "floor",
     "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
     "fold",
     "fold_in",
     "full",
     "full_like",
+    "gcd",
     "gelu",
     "geomspace",
     "get_item",
     "global_average_pool",
     "global_max_pool",
+    "glu",
     "greater",
     "greater_equal",
     "group_norm",
     "gru",
     "hamming",
     "hanning",
+    "hard_shrink",
     "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
+    "heaviside",
+    "hypot",
+    "i0",
     "identity",
     "ifft2",
     "imag",
@@ -341,13 +463,23 @@ __all__ = [
     "inv",
     "iota",
     "irfft",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "isneginf",
+    "isposinf",
+    "isreal",
     "istft",
     "kaiser",
     "key_words",
     "kron",
     "layer_norm",
     "layer_normalization",
+    "lcm",
+    "ldexp",
     "leaky_relu",
+    "left_shift",
     "less",
     "less_equal",
     "linalg",
@@ -355,11 +487,17 @@ __all__ = [
     "lion_update",
     "log",
     "log1p",
+    "log2",
+    "log10",
+    "log_sigmoid",
     "log_softmax",
+    "logaddexp",
+    "logaddexp2",
     "logdet",
     "logical_and",
     "logical_not",
     "logical_or",
+    "logical_xor",
     "logspace",
     "logsumexp",
     "lstm",
@@ -375,11 +513,16 @@ __all__ = [
     "meshgrid",
     "min",
     "minimum",
+    "mod",
     "moments",
     "momentum_update",
     "moveaxis",
     "multiply",
+    "nan_to_num",
+    "nancumprod",
+    "nancumsum",
     "negative",
+    "nextafter",
     "nn",
     "nonzero",
     "norm",
@@ -396,7 +539,9 @@ __all__ = [
     "prod",
     "promoted",
     "psnr",
+    "ptp",
     "qr",
+    "rad2deg",
     "random_bernoulli",
     "random_binomial",
     "random_bits",
@@ -412,6 +557,7 @@ __all__ = [
     "repeat",
     "reshape",
     "rfft",
+    "right_shift",
     "rms_norm",
     "rms_normalization",
     "rmsprop_update",
@@ -430,12 +576,16 @@ __all__ = [
     "sigmoid",
     "sigmoid_cross_entropy",
     "sign",
+    "signbit",
     "silu",
     "simple_rnn",
     "sin",
+    "sinc",
+    "sinh",
     "slice",
     "slice_update",
     "slogdet",
+    "soft_shrink",
     "softmax",
     "softmax_cross_entropy",
     "softplus",
@@ -445,10 +595,14 @@ __all__ = [
     "sort",
     "space_to_depth",
     "sparse_categorical_crossentropy",
+    "sparse_plus",
+    "sparse_sigmoid",
     "sparse_softmax_cross_entropy",
+    "sparsemax",
     "split",
     "sqrt",
     "square",
+    "squareplus",
     "squeeze",
     "stack",
     "std",
@@ -459,18 +613,24 @@ __all__ = [
     "sum",
     "svd",
     "swapaxes",
+    "swish",
     "take",
     "take_along_axis",
     "tan",
     "tanh",
+    "tanh_shrink",
     "tensordot",
+    "threshold",
     "tile",
     "top_k",
     "trace",
     "transpose",
+    "trapezoid",
     "tri",
     "tril",
     "triu",
+    "true_divide",
+    "trunc",
     "undefine",
     "unfold",
     "unique",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from unifront.opset.casting import cast as cast
 from unifront.opset.control import cond as cond
 from unifront.opset.control import scan as scan
 from unifront.opset.control import while_loop as while_loop
-from unifront.opset.elementwise import cast as cast
 from unifront.opset.elementwise import stop_gradient as stop_gradient
 from unifront.opset.scatter import scatter as scatter
 from unifront.opset.scatter import scatter_update as scatter_update

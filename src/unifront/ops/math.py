@@ -21,9 +21,13 @@ from unifront.opset.segments import segment_min as segment_min
 from unifront.opset.segments import segment_prod as segment_prod
 from unifront.opset.segments import segment_sum as segment_sum
 from unifront.opset.solving import logdet as logdet
+from unifront.opset.special import erfc as erfc
+from unifront.opset.special import erfinv as erfinv
 
 __all__ = [
     "erf",
+    "erfc",
+    "erfinv",
     "extract_sequences",
     "fft",
     "fft2",

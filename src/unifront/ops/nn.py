@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from unifront.opset.activation import celu as celu
+from unifront.opset.activation import elu as elu
+from unifront.opset.activation import gelu as gelu
+from unifront.opset.activation import glu as glu
+from unifront.opset.activation import hard_shrink as hard_shrink
+from unifront.opset.activation import hard_sigmoid as hard_sigmoid
+from unifront.opset.activation import hard_silu as hard_silu
+from unifront.opset.activation import hard_swish as hard_swish
+from unifront.opset.activation import hard_tanh as hard_tanh
+from unifront.opset.activation import leaky_relu as leaky_relu
+from unifront.opset.activation import log_sigmoid as log_sigmoid
+from unifront.opset.activation import relu as relu
+from unifront.opset.activation import relu6 as relu6
+from unifront.opset.activation import selu as selu
+from unifront.opset.activation import silu as silu
+from unifront.opset.activation import soft_shrink as soft_shrink
+from unifront.opset.activation import softsign as softsign
+from unifront.opset.activation import sparse_plus as sparse_plus
+from unifront.opset.activation import sparse_sigmoid as sparse_sigmoid
+from unifront.opset.activation import sparsemax as sparsemax
+from unifront.opset.activation import squareplus as squareplus
+from unifront.opset.activation import swish as swish
+from unifront.opset.activation import tanh_shrink as tanh_shrink
+from unifront.opset.activation import threshold as threshold
 from unifront.opset.attention import dot_product_attention as dot_product_attention
 from unifront.opset.conv import conv as conv
 from unifront.opset.conv import depthwise_conv as depthwise_conv
 from unifront.opset.conv import separable_conv as separable_conv
 from unifront.opset.conv_transpose import conv_transpose as conv_transpose
-from unifront.opset.elementwise import elu as elu
-from unifront.opset.elementwise import gelu as gelu
-from unifront.opset.elementwise import hard_sigmoid as hard_sigmoid
-from unifront.opset.elementwise import leaky_relu as leaky_relu
-from unifront.opset.elementwise import relu as relu
-from unifront.opset.elementwise import relu6 as relu6
-from unifront.opset.elementwise import selu as selu
 from unifront.opset.elementwise import sigmoid as sigmoid
-from unifront.opset.elementwise import silu as silu
 from unifront.opset.elementwise import softplus as softplus
-from unifront.opset.elementwise import softsign as softsign
 from unifront.opset.index import one_hot as one_hot
 from unifront.opset.losses import binary_crossentropy as binary_crossentropy
 from unifront.opset.losses import categorical_crossentropy as categorical_crossentropy
@@ -46,6 +61,7 @@ __all__ = [
     "batch_normalization",
     "binary_crossentropy",
     "categorical_crossentropy",
+    "celu",
     "conv",
     "conv_transpose",
     "depth_to_space",
@@ -54,9 +70,15 @@ __all__ = [
     "elu",
     "fold",
     "gelu",
+    "glu",
+    "hard_shrink",
     "hard_sigmoid",
+    "hard_silu",
+    "hard_swish",
+    "hard_tanh",
     "layer_normalization",
     "leaky_relu",
+    "log_sigmoid",
     "log_softmax",
     "max_pool",
     "moments",
@@ -70,10 +92,18 @@ __all__ = [
     "separable_conv",
     "sigmoid",
     "silu",
+    "soft_shrink",
     "softmax",
     "softplus",
     "softsign",
     "space_to_depth",
     "sparse_categorical_crossentropy",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "sparsemax",
+    "squareplus",
+    "swish",
+    "tanh_shrink",
+    "threshold",
     "unfold",
 ]

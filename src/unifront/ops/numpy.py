@@ -2,6 +2,41 @@
 
 from __future__ import annotations
 
+from unifront.opset.arithmetic import cbrt as cbrt
+from unifront.opset.arithmetic import divide_no_nan as divide_no_nan
+from unifront.opset.arithmetic import exp2 as exp2
+from unifront.opset.arithmetic import fabs as fabs
+from unifront.opset.arithmetic import fmax as fmax
+from unifront.opset.arithmetic import fmin as fmin
+from unifront.opset.arithmetic import fmod as fmod
+from unifront.opset.arithmetic import gcd as gcd
+from unifront.opset.arithmetic import heaviside as heaviside
+from unifront.opset.arithmetic import lcm as lcm
+from unifront.opset.arithmetic import ldexp as ldexp
+from unifront.opset.arithmetic import log2 as log2
+from unifront.opset.arithmetic import log10 as log10
+from unifront.opset.arithmetic import logaddexp2 as logaddexp2
+from unifront.opset.arithmetic import nan_to_num as nan_to_num
+from unifront.opset.arithmetic import nextafter as nextafter
+from unifront.opset.bitwise import bitwise_and as bitwise_and
+from unifront.opset.bitwise import bitwise_invert as bitwise_invert
+from unifront.opset.bitwise import bitwise_left_shift as bitwise_left_shift
+from unifront.opset.bitwise import bitwise_not as bitwise_not
+from unifront.opset.bitwise import bitwise_or as bitwise_or
+from unifront.opset.bitwise import bitwise_right_shift as bitwise_right_shift
+from unifront.opset.bitwise import bitwise_xor as bitwise_xor
+from unifront.opset.bitwise import left_shift as left_shift
+from unifront.opset.bitwise import right_shift as right_shift
+from unifront.opset.comparison import equal as equal
+from unifront.opset.comparison import greater as greater
+from unifront.opset.comparison import greater_equal as greater_equal
+from unifront.opset.comparison import less as less
+from unifront.opset.comparison import less_equal as less_equal
+from unifront.opset.comparison import logical_and as logical_and
+from unifront.opset.comparison import logical_not as logical_not
+from unifront.opset.comparison import logical_or as logical_or
+from unifront.opset.comparison import logical_xor as logical_xor
+from unifront.opset.comparison import not_equal as not_equal
 from unifront.opset.complex_numbers import conj as conj
 from unifront.opset.complex_numbers import conjugate as conjugate
 from unifront.opset.complex_numbers import imag as imag
@@ -13,31 +48,31 @@ from unifront.opset.creation import ones as ones
 from unifront.opset.creation import ones_like as ones_like
 from unifront.opset.creation import zeros as zeros
 from unifront.opset.creation import zeros_like as zeros_like
+from unifront.opset.cumulative import cumprod as cumprod
+from unifront.opset.cumulative import cumsum as cumsum
+from unifront.opset.cumulative import diff as diff
+from unifront.opset.cumulative import nancumprod as nancumprod
+from unifront.opset.cumulative import nancumsum as nancumsum
+from unifront.opset.cumulative import trapezoid as trapezoid
 from unifront.opset.elementwise import abs as abs
+from unifront.opset.elementwise import absolute as absolute
 from unifront.opset.elementwise import add as add
 from unifront.opset.elementwise import ceil as ceil
 from unifront.opset.elementwise import clip as clip
 from unifront.opset.elementwise import cos as cos
 from unifront.opset.elementwise import divide as divide
-from unifront.opset.elementwise import equal as equal
 from unifront.opset.elementwise import exp as exp
 from unifront.opset.elementwise import expm1 as expm1
 from unifront.opset.elementwise import floor as floor
 from unifront.opset.elementwise import floor_divide as floor_divide
-from unifront.opset.elementwise import greater as greater
-from unifront.opset.elementwise import greater_equal as greater_equal
-from unifront.opset.elementwise import less as less
-from unifront.opset.elementwise import less_equal as less_equal
 from unifront.opset.elementwise import log as log
 from unifront.opset.elementwise import log1p as log1p
-from unifront.opset.elementwise import logical_and as logical_and
-from unifront.opset.elementwise import logical_not as logical_not
-from unifront.opset.elementwise import logical_or as logical_or
+from unifront.opset.elementwise import logaddexp as logaddexp
 from unifront.opset.elementwise import maximum as maximum
 from unifront.opset.elementwise import minimum as minimum
+from unifront.opset.elementwise import mod as mod
 from unifront.opset.elementwise import multiply as multiply
 from unifront.opset.elementwise import negative as negative
-from unifront.opset.elementwise import not_equal as not_equal
 from unifront.opset.elementwise import power as power
 from unifront.opset.elementwise import reciprocal as reciprocal
 from unifront.opset.elementwise import round as round
@@ -48,6 +83,8 @@ from unifront.opset.elementwise import square as square
 from unifront.opset.elementwise import subtract as subtract
 from unifront.opset.elementwise import tan as tan
 from unifront.opset.elementwise import tanh as tanh
+from unifront.opset.elementwise import true_divide as true_divide
+from unifront.opset.elementwise import trunc as trunc
 from unifront.opset.elementwise import where as where
 from unifront.opset.index import argsort as argsort
 from unifront.opset.index import sort as sort
@@ -73,6 +110,15 @@ from unifront.opset.matrices import tri as tri
 from unifront.opset.matrices import tril as tril
 from unifront.opset.matrices import triu as triu
 from unifront.opset.matrices import vander as vander
+from unifront.opset.predicates import allclose as allclose
+from unifront.opset.predicates import isclose as isclose
+from unifront.opset.predicates import isfinite as isfinite
+from unifront.opset.predicates import isinf as isinf
+from unifront.opset.predicates import isnan as isnan
+from unifront.opset.predicates import isneginf as isneginf
+from unifront.opset.predicates import isposinf as isposinf
+from unifront.opset.predicates import isreal as isreal
+from unifront.opset.predicates import signbit as signbit
 from unifront.opset.ranges import bartlett as bartlett
 from unifront.opset.ranges import blackman as blackman
 from unifront.opset.ranges import geomspace as geomspace
@@ -82,14 +128,17 @@ from unifront.opset.ranges import kaiser as kaiser
 from unifront.opset.ranges import linspace as linspace
 from unifront.opset.ranges import logspace as logspace
 from unifront.opset.reduce import all as all
+from unifront.opset.reduce import amax as amax
+from unifront.opset.reduce import amin as amin
 from unifront.opset.reduce import any as any
 from unifront.opset.reduce import argmax as argmax
 from unifront.opset.reduce import argmin as argmin
-from unifront.opset.reduce import cumsum as cumsum
+from unifront.opset.reduce import count_nonzero as count_nonzero
 from unifront.opset.reduce import max as max
 from unifront.opset.reduce import mean as mean
 from unifront.opset.reduce import min as min
 from unifront.opset.reduce import prod as prod
+from unifront.opset.reduce import ptp as ptp
 from unifront.opset.reduce import std as std
 from unifront.opset.reduce import sum as sum
 from unifront.opset.reduce import var as var
@@ -111,62 +160,125 @@ from unifront.opset.slicing import get_item as get_item
 from unifront.opset.slicing import pad as pad
 from unifront.opset.slicing import tile as tile
 from unifront.opset.solving import slogdet as slogdet
+from unifront.opset.special import i0 as i0
+from unifront.opset.trigonometry import arccos as arccos
+from unifront.opset.trigonometry import arccosh as arccosh
+from unifront.opset.trigonometry import arcsin as arcsin
+from unifront.opset.trigonometry import arcsinh as arcsinh
+from unifront.opset.trigonometry import arctan as arctan
+from unifront.opset.trigonometry import arctan2 as arctan2
+from unifront.opset.trigonometry import arctanh as arctanh
+from unifront.opset.trigonometry import cosh as cosh
+from unifront.opset.trigonometry import deg2rad as deg2rad
+from unifront.opset.trigonometry import hypot as hypot
+from unifront.opset.trigonometry import rad2deg as rad2deg
+from unifront.opset.trigonometry import sinc as sinc
+from unifront.opset.trigonometry import sinh as sinh
 
 __all__ = [
     "abs",
+    "absolute",
     "add",
     "all",
+    "allclose",
+    "amax",
+    "amin",
     "any",
     "arange",
+    "arccos",
+    "arccosh",
+    "arcsin",
+    "arcsinh",
+    "arctan",
+    "arctan2",
+    "arctanh",
     "argmax",
     "argmin",
     "argsort",
     "bartlett",
+    "bitwise_and",
+    "bitwise_invert",
+    "bitwise_left_shift",
+    "bitwise_not",
+    "bitwise_or",
+    "bitwise_right_shift",
+    "bitwise_xor",
     "blackman",
     "broadcast_to",
+    "cbrt",
     "ceil",
     "clip",
     "concatenate",
     "conj",
     "conjugate",
     "cos",
+    "cosh",
+    "count_nonzero",
     "cross",
+    "cumprod",
     "cumsum",
+    "deg2rad",
     "diag",
     "diagflat",
     "diagonal",
+    "diff",
     "divide",
+    "divide_no_nan",
     "dot",
     "einsum",
     "equal",
     "exp",
+    "exp2",
     "expand_dims",
     "expm1",
     "eye",
+    "fabs",
     "flip",
     "floor",
     "floor_divide",
+    "fmax",
+    "fmin",
+    "fmod",
     "full",
     "full_like",
+    "gcd",
     "geomspace",
     "get_item",
     "greater",
     "greater_equal",
     "hamming",
     "hanning",
+    "heaviside",
+    "hypot",
+    "i0",
     "identity",
     "imag",
     "inner",
+    "isclose",
+    "isfinite",
+    "isinf",
+    "isnan",
+    "isneginf",
+    "isposinf",
+    "isreal",
     "kaiser",
     "kron",
+    "lcm",
+    "ldexp",
+    "left_shift",
     "less",
     "less_equal",
     "linspace",
     "log",
     "log1p",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logaddexp2",
     "logical_and",
     "logical_not",
     "logical_or",
+    "logical_xor",
     "logspace",
     "matmul",
     "max",
@@ -175,9 +287,14 @@ __all__ = [
     "meshgrid",
     "min",
     "minimum",
+    "mod",
     "moveaxis",
     "multiply",
+    "nan_to_num",
+    "nancumprod",
+    "nancumsum",
     "negative",
+    "nextafter",
     "nonzero",
     "not_equal",
     "ones",
@@ -186,13 +303,19 @@ __all__ = [
     "pad",
     "power",
     "prod",
+    "ptp",
+    "rad2deg",
     "real",
     "reciprocal",
     "repeat",
     "reshape",
+    "right_shift",
     "round",
     "sign",
+    "signbit",
     "sin",
+    "sinc",
+    "sinh",
     "slogdet",
     "sort",
     "split",
@@ -212,9 +335,12 @@ __all__ = [
     "tile",
     "trace",
     "transpose",
+    "trapezoid",
     "tri",
     "tril",
     "triu",
+    "true_divide",
+    "trunc",
     "unique",
     "vander",
     "var",

@@ -19,12 +19,18 @@ from unifront.ir.facts import Facts
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
+    "activation",
+    "arithmetic",
     "attention",
+    "bitwise",
+    "casting",
+    "comparison",
     "complex_numbers",
     "control",
     "conv",
     "conv_transpose",
     "creation",
+    "cumulative",
     "define",
     "elementwise",
     "factorizations",
@@ -46,6 +52,7 @@ FAMILIES = (
     "optimize",
     "patches",
     "pool",
+    "predicates",
     "random",
     "ranges",
     "reduce",
@@ -56,7 +63,9 @@ FAMILIES = (
     "sizes",
     "slicing",
     "solving",
+    "special",
     "threefry",
+    "trigonometry",
     "variates",
 )
 
@@ -78,6 +87,7 @@ NO_OPERATIONS = (
     "halves",
     "host_key",
     "in_float",
+    "is_number",
     "is_portable",
     "masked_out",
     "need_matrices",
@@ -157,7 +167,7 @@ def _tensors(value: Any, owner: Any) -> Any:
 
 
 def _check(hint: Any) -> Check | None:
-    from unifront.opset.elementwise import TensorLike
+    from unifront.opset.casting import TensorLike
 
     if hint == TensorLike:
         return Check(_tensor)

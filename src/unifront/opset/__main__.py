@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -38,12 +39,17 @@ def __getattr__(name: str) -> Any:
 
 
 def _imports(found: dict[str, str], names: Iterable[str]) -> str:
-    homes = sorted((found[name], name.lower(), name) for name in names)
+    homes = sorted((found[name], _numbered(name.lower()), name) for name in names)
     return "".join(f"from unifront.opset.{family} import {name} as {name}\n" for family, _, name in homes)
 
 
+def _numbered(name: str) -> list[str | int]:
+    """What puts ``log2`` before ``log10``, as the linter wants it."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]
+
+
 def _all(names: Iterable[str]) -> str:
-    shown = "".join(f'    "{name}",\n' for name in sorted(names))
+    shown = "".join(f'    "{name}",\n' for name in sorted(names, key=_numbered))
     return f"\n__all__ = [\n{shown}]\n" if shown else "\n__all__: list[str] = []\n"
 
 

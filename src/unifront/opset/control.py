@@ -22,7 +22,7 @@ from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.opset import elementwise
+from unifront.opset import comparison, elementwise
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.regions import close_regions, refilled, tensor_leaves, trace_region
 from unifront.opset.rules import show
@@ -196,7 +196,7 @@ def _cond_samples(rng: np.random.Generator) -> Iterator[Sample]:
 
 def _while_samples(rng: np.random.Generator) -> Iterator[Sample]:
     types = (TensorType(float64, (3,)), TensorType(float64), TensorType(float64))
-    condition = _graph("condition", lambda x, total, limit: (elementwise.less(total, limit),), *types)
+    condition = _graph("condition", lambda x, total, limit: (comparison.less(total, limit),), *types)
     body = _graph(
         "body",
         lambda x, total, limit: (elementwise.tanh(elementwise.add(x, total)), elementwise.add(total, limit)),

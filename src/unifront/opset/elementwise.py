@@ -1,144 +1,51 @@
-"""Operations on each element: arithmetic, comparisons, activations, casts."""
+"""Arithmetic on each element, roundings, exponentials and choices."""
 
 from __future__ import annotations
 
+import builtins
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, TypeGuard
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from unifront.backends import Array, HostKey, backend_of
-from unifront.dtypes import DType, DTypeLike, bool_, dtype_of, promote, to_float
+from unifront.dtypes import DType, bool_, int32
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir import facts
-from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
-from unifront.opset.rules import broadcast, need_float, same_dtype
-from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import Tensor, bind, type_of
-from unifront.weights import Variable
-
-TensorLike = Tensor | Array
-Function = Callable[..., Any]
-SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (3,), (2, 3), (2, 0), (2, 1, 3))
-PAIRS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
-    ((), ()), ((3,), ()), ((2, 3), (3,)), ((2, 1, 3), (1, 4, 1)), ((0, 2), (2,)), ((2, 3), (2, 3)),
+from unifront.opset.casting import CAST as CAST
+from unifront.opset.casting import SHAPES
+from unifront.opset.casting import TensorLike as TensorLike
+from unifront.opset.casting import cast as cast
+from unifront.opset.casting import floating as floating
+from unifront.opset.casting import promoted as promoted
+from unifront.opset.comparison import equal as equal
+from unifront.opset.comparison import greater as greater
+from unifront.opset.comparison import greater_equal as greater_equal
+from unifront.opset.comparison import less as less
+from unifront.opset.comparison import less_equal as less_equal
+from unifront.opset.comparison import logical_and as logical_and
+from unifront.opset.comparison import logical_not as logical_not
+from unifront.opset.comparison import logical_or as logical_or
+from unifront.opset.comparison import not_equal as not_equal
+from unifront.opset.making import (
+    COMMUTES,
+    KEEPS,
+    NOT_NEGATIVE,
+    PAIRS,
+    POSITIVE,
+    QUOTIENT,
+    SIGNED,
+    WIDE,
+    WIDE_KEPT,
+    WIDE_POSITIVE,
+    binary,
+    unary,
 )  # fmt: skip
-
-
-def cast(x: TensorLike, dtype: DTypeLike) -> Any:
-    """``x`` with its elements converted to ``dtype``; floats are cut toward zero to integers, complex numbers become
-    their real part.
-
-    Raises `DTypeError` for random keys, `UnknownName` if ``dtype`` is none (NumPy astype; ONNX Cast).
-    """
-    target = dtype_of(dtype)
-    is_tensor = isinstance(x, Tensor | Variable) or backend_of(x) is not None
-    own = type_of(x).dtype if is_tensor else None
-    if own == target:
-        return x
-    if own is not None and own.is_complex and not target.is_complex:
-        from unifront.opset.complex_numbers import real
-
-        return cast(real(x), target)
-    return bind(CAST, x, dtype=target.name)
-
-
-def promoted(*operands: TensorLike) -> tuple[Any, ...]:
-    """The operands cast to the dtype in which they meet; Python numbers follow the others."""
-    if not operands:
-        return ()
-    dtypes = [None if backend_of(o) is None else type_of(o).dtype for o in operands]
-    if dtypes[0] is not None and dtypes.count(dtypes[0]) == len(dtypes):  # as most often
-        return operands
-    dtype = promote(*(o if _is_number(o) else type_of(o).dtype for o in operands))
-    return tuple(_number(o, dtype) if _is_number(o) else cast(o, dtype) for o in operands)
-
-
-def _is_number(operand: Any) -> TypeGuard[complex]:
-    return isinstance(operand, int | float | complex) and not isinstance(operand, HostKey)
-
-
-def _number(number: complex, dtype: DType) -> np.ndarray:
-    try:
-        with np.errstate(over="ignore"):  # a float too large is infinite, as everywhere
-            return np.asarray(number, dtype.numpy)
-    except OverflowError:
-        raise ArgumentError(
-            f"The number {number} does not fit {dtype}, the dtype of the other operands; cast them first."
-        ) from None
-
-
-def floating(x: TensorLike) -> Any:
-    """``x`` as a float: integers and booleans become float32."""
-    return cast(x, to_float(type_of(x).dtype))
-
-
-_KEEPS = facts.elementwise("half", keeps_zeros=True, sign="kept", commutes=False)
-_COMMUTES = facts.elementwise("half", keeps_zeros=True, sign="kept", commutes=True)
-_QUOTIENT = facts.elementwise("half", keeps_zeros=False, sign="kept", commutes=False)
-_SIGNED = facts.elementwise("half", keeps_zeros=True, sign="any", commutes=False)
-_NOT_NEGATIVE = facts.elementwise("half", keeps_zeros=True, sign="not negative", commutes=False)
-_SYMMETRIC_TEST = facts.elementwise("half", keeps_zeros=True, sign="not negative", commutes=True)
-_POSITIVE = facts.elementwise("half", keeps_zeros=False, sign="not negative", commutes=False)
-_WIDE = facts.elementwise("float32", keeps_zeros=True, sign="kept", commutes=False)
-_WIDE_KEPT = facts.elementwise("float32", keeps_zeros=False, sign="kept", commutes=False)
-_WIDE_POSITIVE = facts.elementwise("float32", keeps_zeros=False, sign="not negative", commutes=False)
-
-
-def _unary_samples(low: float, high: float) -> Callable[[np.random.Generator], Iterator[Sample]]:
-    def samples(rng: np.random.Generator) -> Iterator[Sample]:
-        for shape in SHAPES:
-            yield Sample((rng.uniform(low, high, shape),))
-
-    return samples
-
-
-def _unary(
-    name: str,
-    reference: Function,
-    source: str,
-    domain: tuple[float, float] = (-3.0, 3.0),
-    *,
-    facts: Facts,
-    keeps_integers: bool = False,
-    differentiable: bool = True,
-) -> tuple[OpSpec, Function]:
-    """A float operation of one operand and its public function."""
-
-    def rule(x: TensorType) -> TensorType:
-        if x.dtype.kind in "bk" or not keeps_integers:
-            need_float(x)
-        return x
-
-    spec = register(
-        OpSpec(
-            name,
-            rule,
-            reference,
-            _unary_samples(*domain),
-            source,
-            differentiable=differentiable,
-            facts=facts,
-        )
-    )
-
-    def function(x: TensorLike) -> Any:
-        kept = keeps_integers and type_of(x).dtype.is_integer
-        return bind(spec, x if kept else floating(x))
-
-    function.__name__ = function.__qualname__ = name
-    changed = "Integers keep their dtype, booleans" if keeps_integers else "Integers and booleans"
-    function.__doc__ = f"""Elementwise {name.replace("_", " ")} of ``x`` ({source}).
-
-    {changed} become float32. Raises `DTypeError` for a random key.
-    """
-    return spec, function
-
-
-def _erf(x: np.ndarray) -> np.ndarray:
-    return np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype)
+from unifront.opset.rules import broadcast, same_dtype
+from unifront.opset.rules import need_float as need_float
+from unifront.opset.spec import OpSpec, Sample, register
+from unifront.opset.tensor import bind, type_of
 
 
 def _sigmoid(x: np.ndarray) -> np.ndarray:
@@ -146,316 +53,153 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
 
-NEGATIVE, negative = _unary("negative", np.negative, "NumPy negative", keeps_integers=True, facts=_SIGNED)
-ABS, abs = _unary("abs", np.abs, "NumPy abs", keeps_integers=True, facts=_NOT_NEGATIVE)
-SIGN, sign = _unary("sign", np.sign, "NumPy sign", keeps_integers=True, facts=_KEEPS)
-SQUARE, square = _unary("square", np.square, "NumPy square", keeps_integers=True, facts=_NOT_NEGATIVE)
-EXP, exp = _unary("exp", np.exp, "NumPy exp", facts=_WIDE_POSITIVE)
-EXPM1, expm1 = _unary("expm1", np.expm1, "NumPy expm1", facts=_WIDE)
-LOG, log = _unary(
+def _erf(x: np.ndarray) -> np.ndarray:
+    return np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype)
+
+
+NEGATIVE, negative = unary("negative", np.negative, "NumPy negative", keeps_integers=True, facts=SIGNED)
+ABS, abs = unary("abs", np.abs, "NumPy abs", keeps_integers=True, facts=NOT_NEGATIVE)
+SIGN, sign = unary("sign", np.sign, "NumPy sign", keeps_integers=True, facts=KEEPS)
+SQUARE, _square = unary("square", np.square, "NumPy square", keeps_integers=True, facts=NOT_NEGATIVE)
+EXP, exp = unary("exp", np.exp, "NumPy exp", facts=WIDE_POSITIVE)
+EXPM1, expm1 = unary("expm1", np.expm1, "NumPy expm1", facts=WIDE)
+LOG, log = unary(
     "log",
     np.log,
     "NumPy log",
     (0.1, 5.0),
     facts=facts.elementwise("float32", keeps_zeros=False, sign="any", commutes=False),
 )
-LOG1P, log1p = _unary("log1p", np.log1p, "NumPy log1p", (-0.8, 5.0), facts=_WIDE)
-SQRT, sqrt = _unary("sqrt", np.sqrt, "NumPy sqrt", (0.1, 5.0), facts=_NOT_NEGATIVE)
-RSQRT, rsqrt = _unary("rsqrt", lambda x: 1 / np.sqrt(x), "1 / NumPy sqrt", (0.1, 5.0), facts=_WIDE_POSITIVE)
-RECIPROCAL, reciprocal = _unary(
-    "reciprocal", lambda x: 1 / x, "NumPy reciprocal", (0.3, 3.0), facts=_WIDE_KEPT
-)
-SIN, sin = _unary("sin", np.sin, "NumPy sin", facts=_SIGNED)
-COS, cos = _unary(
+LOG1P, log1p = unary("log1p", np.log1p, "NumPy log1p", (-0.8, 5.0), facts=WIDE)
+SQRT, sqrt = unary("sqrt", np.sqrt, "NumPy sqrt", (0.1, 5.0), facts=NOT_NEGATIVE)
+RSQRT, rsqrt = unary("rsqrt", lambda x: 1 / np.sqrt(x), "1 / NumPy sqrt", (0.1, 5.0), facts=WIDE_POSITIVE)
+RECIPROCAL, reciprocal = unary("reciprocal", lambda x: 1 / x, "NumPy reciprocal", (0.3, 3.0), facts=WIDE_KEPT)
+ERF, erf = unary("erf", _erf, "ONNX Erf; C erf", facts=KEEPS)
+SIN, sin = unary("sin", np.sin, "NumPy sin", facts=SIGNED)
+COS, cos = unary(
     "cos", np.cos, "NumPy cos", facts=facts.elementwise("half", keeps_zeros=False, sign="any", commutes=False)
 )
-TAN, tan = _unary(
+TAN, tan = unary(
     "tan",
     np.tan,
     "NumPy tan",
     (-1.2, 1.2),
     facts=facts.elementwise("float32", keeps_zeros=True, sign="any", commutes=False),
 )
-TANH, tanh = _unary("tanh", np.tanh, "NumPy tanh", facts=_KEEPS)
-SIGMOID, sigmoid = _unary("sigmoid", _sigmoid, "ONNX Sigmoid", (-6.0, 6.0), facts=_POSITIVE)
-ERF, erf = _unary("erf", _erf, "ONNX Erf; C erf", facts=_KEEPS)
-FLOOR, floor = _unary(
-    "floor", np.floor, "NumPy floor", keeps_integers=True, differentiable=False, facts=_KEEPS
+TANH, tanh = unary("tanh", np.tanh, "NumPy tanh", facts=KEEPS)
+SIGMOID, sigmoid = unary("sigmoid", _sigmoid, "ONNX Sigmoid", (-6.0, 6.0), facts=POSITIVE)
+FLOOR, _floor = unary(
+    "floor", np.floor, "NumPy floor", keeps_integers=True, differentiable=False, facts=KEEPS
 )
-CEIL, ceil = _unary("ceil", np.ceil, "NumPy ceil", keeps_integers=True, differentiable=False, facts=_KEEPS)
-ROUND, round = _unary(
+CEIL, _ceil = unary("ceil", np.ceil, "NumPy ceil", keeps_integers=True, differentiable=False, facts=KEEPS)
+ROUND, _round = unary(
     "round",
     np.round,
     "NumPy round (half to even)",
     keeps_integers=True,
     differentiable=False,
-    facts=_KEEPS,
+    facts=KEEPS,
 )
-RELU, relu = _unary("relu", lambda x: np.maximum(x, 0), "ONNX Relu", keeps_integers=True, facts=_NOT_NEGATIVE)
-SOFTPLUS, softplus = _unary(
-    "softplus", lambda x: np.logaddexp(x, 0), "ONNX Softplus", (-6.0, 6.0), facts=_WIDE_POSITIVE
+SOFTPLUS, softplus = unary(
+    "softplus", lambda x: np.logaddexp(x, 0), "ONNX Softplus", (-6.0, 6.0), facts=WIDE_POSITIVE
 )
-SOFTSIGN, softsign = _unary("softsign", lambda x: x / (1 + np.abs(x)), "ONNX Softsign", facts=_KEEPS)
-SILU, silu = _unary(
-    "silu", lambda x: x * _sigmoid(x), "Ramachandran et al. 2017 (Swish); ONNX Swish", facts=_KEEPS
+ADD, add = binary("add", np.add, "NumPy add", booleans="or", facts=COMMUTES)
+SUBTRACT, subtract = binary("subtract", np.subtract, "NumPy subtract", facts=SIGNED)
+MULTIPLY, multiply = binary("multiply", np.multiply, "NumPy multiply", booleans="and", facts=COMMUTES)
+DIVIDE, divide = binary(
+    "divide", np.true_divide, "NumPy true_divide", floats_only=True, second=(0.5, 2.0), facts=QUOTIENT
 )
-SELU, selu = _unary(
-    "selu",
-    lambda x: 1.0507009873554805 * np.where(x > 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0))),
-    "Klambauer et al. 2017; ONNX Selu",
-    facts=_KEEPS,
-)
-HARD_SIGMOID, hard_sigmoid = _unary(
-    "hard_sigmoid",
-    lambda x: np.clip(x / 6 + 0.5, 0, 1),
-    "Keras 3 hard_sigmoid: relu6(x + 3) / 6",
-    (-2.9, 2.9),
-    facts=_POSITIVE,
-)
-
-
-def _gelu(x: np.ndarray, approximate: bool) -> np.ndarray:
-    if approximate:
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
-    return 0.5 * x * (1 + _erf(x / math.sqrt(2)))
-
-
-GELU = register(
-    OpSpec(
-        "gelu",
-        rule=lambda x, approximate: need_float(x),
-        reference=_gelu,
-        samples=lambda rng: (
-            Sample((rng.normal(size=s),), {"approximate": a}) for s in SHAPES for a in (True, False)
-        ),
-        source="Hendrycks and Gimpel 2016; ONNX Gelu",
-        attributes={"approximate": bool},
-        facts=_KEEPS,
-    )
-)
-
-
-def gelu(x: TensorLike, approximate: bool = True) -> Any:
-    """Gaussian error linear unit; ``approximate``: the tanh form (Hendrycks and Gimpel 2016; ONNX Gelu)."""
-    return bind(GELU, floating(x), approximate=approximate)
-
-
-def _with_slope(
-    name: str, attribute: str, default: float, reference: Function, source: str, facts: Facts
-) -> OpSpec:
-    """An activation with one float parameter."""
-    return register(
-        OpSpec(
-            name,
-            rule=lambda x, **_: need_float(x),
-            reference=reference,
-            # Away from the kink at zero, across which finite differences mean nothing.
-            samples=lambda rng: (
-                Sample((np.copysign(rng.uniform(0.1, 3, s), rng.normal(size=s)),), {attribute: v})
-                for s in SHAPES
-                for v in (default, 0.7)
-            ),
-            source=source,
-            attributes={attribute: float},
-            facts=facts,
-        )
-    )
-
-
-LEAKY_RELU = _with_slope(
-    "leaky_relu", "negative_slope", 0.2, lambda x, negative_slope: np.where(x > 0, x, negative_slope * x),
-    "ONNX LeakyRelu",
-    facts=_KEEPS,
-)  # fmt: skip
-ELU = _with_slope(
-    "elu", "alpha", 1.0, lambda x, alpha: np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0))),
-    "Clevert et al. 2015; ONNX Elu",
-    facts=_KEEPS,
-)  # fmt: skip
-
-
-def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Any:
-    """``x`` where it is positive, else ``negative_slope * x`` (Maas et al. 2013; ONNX LeakyRelu)."""
-    return bind(LEAKY_RELU, floating(x), negative_slope=float(negative_slope))
-
-
-def elu(x: TensorLike, alpha: float = 1.0) -> Any:
-    """``x`` where it is positive, else ``alpha * (exp(x) - 1)`` (Clevert et al. 2015; ONNX Elu)."""
-    return bind(ELU, floating(x), alpha=float(alpha))
-
-
-def _binary(
-    name: str,
-    reference: Function,
-    source: str,
-    *,
-    facts: Facts,
-    floats_only: bool = False,
-    result: str = "same",
-    second: tuple[float, float] = (-2.0, 2.0),
-    first: tuple[float, float] = (-2.0, 2.0),
-    differentiable: bool = True,
-) -> tuple[OpSpec, Function]:
-    """An operation of two broadcast operands of one dtype, and its public function, which promotes."""
-
-    def rule(x: TensorType, y: TensorType) -> TensorType:
-        dtype = same_dtype(x, y)
-        if floats_only:
-            need_float(x)
-        if dtype == bool_ and result == "same":
-            raise DTypeError(f"{name} does not take booleans; use logical_and, logical_or or cast.")
-        return TensorType(bool_ if result == "bool" else dtype, broadcast(x.shape, y.shape, unify=True))
-
-    def samples(rng: np.random.Generator) -> Iterator[Sample]:
-        for a, b in PAIRS:
-            yield Sample((rng.uniform(*first, a), rng.uniform(*second, b)))
-
-    spec = register(
-        OpSpec(name, rule, reference, samples, source, differentiable=differentiable, facts=facts)
-    )
-
-    def function(x: TensorLike, y: TensorLike) -> Any:
-        x, y = promoted(x, y)
-        return bind(spec, floating(x), floating(y)) if floats_only else bind(spec, x, y)
-
-    function.__name__ = function.__qualname__ = name
-    kind = "a float dtype" if floats_only else "one dtype"
-    gives = " Gives booleans." if result == "bool" else ""
-    refused = "a random key" if floats_only or result == "bool" else "two booleans or a random key"
-    function.__doc__ = f"""Elementwise {name.replace("_", " ")} of ``x`` and ``y`` ({source}).
-
-    The two broadcast, and are promoted to {kind}.{gives} Raises `ShapeError` if they do not broadcast,
-    `DTypeError` for {refused}.
-    """
-    return spec, function
-
-
-ADD, add = _binary("add", np.add, "NumPy add", facts=_COMMUTES)
-SUBTRACT, subtract = _binary("subtract", np.subtract, "NumPy subtract", facts=_SIGNED)
-MULTIPLY, multiply = _binary("multiply", np.multiply, "NumPy multiply", facts=_COMMUTES)
-DIVIDE, divide = _binary(
-    "divide", np.true_divide, "NumPy true_divide", floats_only=True, second=(0.5, 2.0), facts=_QUOTIENT
-)
-FLOOR_DIVIDE, floor_divide = _binary(
+FLOOR_DIVIDE, floor_divide = binary(
     "floor_divide",
     np.floor_divide,
     "NumPy floor_divide",
     second=(0.5, 2.0),
     differentiable=False,
-    facts=_QUOTIENT,
+    facts=QUOTIENT,
 )
-REMAINDER, remainder = _binary(
+REMAINDER, remainder = binary(
     "remainder",
     np.remainder,
     "NumPy remainder (sign of the divisor)",
     second=(3.0, 4.0),
     first=(0.2, 2.5),
-    facts=_QUOTIENT,
+    facts=QUOTIENT,
 )
-POWER, power = _binary("power", np.power, "NumPy power", first=(0.3, 2.0), facts=_WIDE_KEPT)
-MAXIMUM, maximum = _binary("maximum", np.maximum, "NumPy maximum", facts=_COMMUTES)
-MINIMUM, minimum = _binary("minimum", np.minimum, "NumPy minimum", facts=_COMMUTES)
-EQUAL, equal = _binary(
-    "equal",
-    np.equal,
-    "NumPy equal",
-    result="bool",
-    differentiable=False,
-    facts=facts.elementwise("half", keeps_zeros=False, sign="not negative", commutes=True),
-)
-NOT_EQUAL, not_equal = _binary(
-    "not_equal",
-    np.not_equal,
-    "NumPy not_equal",
-    result="bool",
-    differentiable=False,
-    facts=_SYMMETRIC_TEST,
-)
-LESS, less = _binary("less", np.less, "NumPy less", result="bool", differentiable=False, facts=_NOT_NEGATIVE)
-LESS_EQUAL, less_equal = _binary(
-    "less_equal",
-    np.less_equal,
-    "NumPy less_equal",
-    result="bool",
-    differentiable=False,
-    facts=_POSITIVE,
-)
-GREATER, greater = _binary(
-    "greater", np.greater, "NumPy greater", result="bool", differentiable=False, facts=_NOT_NEGATIVE
-)
-GREATER_EQUAL, greater_equal = _binary(
-    "greater_equal",
-    np.greater_equal,
-    "NumPy greater_equal",
-    result="bool",
-    differentiable=False,
-    facts=_POSITIVE,
-)
+POWER, power = binary("power", np.power, "NumPy power", first=(0.3, 2.0), facts=WIDE_KEPT)
+MAXIMUM, maximum = binary("maximum", np.maximum, "NumPy maximum", booleans="or", facts=COMMUTES)
+MINIMUM, minimum = binary("minimum", np.minimum, "NumPy minimum", booleans="and", facts=COMMUTES)
 
 
-def _logical(
-    name: str, reference: Function, source: str, operands: int, facts: Facts
-) -> tuple[OpSpec, Function]:
-    """An operation on booleans."""
+def square(x: TensorLike) -> Any:
+    """Elementwise square of ``x`` (NumPy square).
 
-    def rule(*types: TensorType) -> TensorType:
-        if len(types) != operands:
-            raise ArgumentError(f"{name} takes {operands} operands; given were {len(types)}.")
-        if any(type_.dtype != bool_ for type_ in types):
-            raise DTypeError(f"{name} takes booleans, not {', '.join(type_.dtype.name for type_ in types)}.")
-        return TensorType(bool_, broadcast(*(type_.shape for type_ in types), unify=True))
-
-    def samples(rng: np.random.Generator) -> Iterator[Sample]:
-        for shapes in PAIRS:
-            yield Sample(tuple(rng.random(shape) < 0.5 for shape in shapes[:operands]))
-
-    spec = register(OpSpec(name, rule, reference, samples, source, differentiable=False, facts=facts))
-
-    def function(*operands_: TensorLike) -> Any:
-        return bind(spec, *(cast(operand, "bool") for operand in operands_))
-
-    function.__name__ = function.__qualname__ = name
-    count = "two tensors, which broadcast" if operands == 2 else "one tensor"
-    function.__doc__ = f"""Elementwise {name.replace("_", " ")} of {count} ({source}).
-
-    Numbers count as true unless they are zero. Gives booleans.
+    Integers keep their dtype, booleans become int32. Raises `DTypeError` for a random key.
     """
-    return spec, function
+    return _square(cast(x, int32) if type_of(x).dtype == bool_ else x)
 
 
-LOGICAL_AND, logical_and = _logical(
-    "logical_and", np.logical_and, "NumPy logical_and", 2, facts=_SYMMETRIC_TEST
-)
-LOGICAL_OR, logical_or = _logical("logical_or", np.logical_or, "NumPy logical_or", 2, facts=_SYMMETRIC_TEST)
-LOGICAL_NOT, logical_not = _logical("logical_not", np.logical_not, "NumPy logical_not", 1, facts=_POSITIVE)
+def floor(x: TensorLike) -> Any:
+    """The largest whole number that is not above each element of ``x`` (NumPy floor).
+
+    Integers and booleans become float32. Raises `DTypeError` for a random key.
+    """
+    return bind(FLOOR, floating(x))
 
 
-def _cast_samples(rng: np.random.Generator) -> Iterator[Sample]:
-    for shape in SHAPES:
-        for dtype in ("float64", "float32", "int32", "bool"):
-            # The reference rounds to float32 as it should; finite differences in float64 see only steps.
-            yield Sample(
-                (rng.uniform(-3, 3, shape),), {"dtype": dtype}, wrt=None if dtype == "float64" else ()
-            )
+def ceil(x: TensorLike) -> Any:
+    """The smallest whole number that is not below each element of ``x`` (NumPy ceil).
+
+    Integers and booleans become float32. Raises `DTypeError` for a random key.
+    """
+    return bind(CEIL, floating(x))
 
 
-def _cast_rule(x: TensorType, dtype: str) -> TensorType:
-    if "key" in (dtype, x.dtype.name):
-        raise DTypeError(f"A random key cannot be cast: {x.dtype} to {dtype}.")
-    return x.with_dtype(dtype)
+def trunc(x: TensorLike) -> Any:
+    """``x`` without the digits behind the point (NumPy trunc). Integers and booleans stay as they are."""
+    if not type_of(x).dtype.is_float:
+        return cast(x, type_of(x).dtype)
+    return where(less(x, 0), bind(CEIL, x), bind(FLOOR, x))
 
 
-CAST = register(
-    OpSpec(
-        "cast",
-        rule=_cast_rule,
-        reference=lambda x, dtype: x.astype(dtype_of(dtype).numpy),
-        samples=_cast_samples,
-        source="NumPy astype; ONNX Cast",
-        attributes={"dtype": str},
-        facts=_KEEPS,
-    )
-)
+def round(x: TensorLike, decimals: int = 0) -> Any:
+    """``x`` rounded to ``decimals`` digits behind the point, halves to even (NumPy round).
+
+    Args:
+        decimals: how many; below zero to tens, hundreds …
+
+    Integers keep their dtype, booleans become float32.
+    """
+    dtype = type_of(x).dtype
+    if not decimals or dtype == bool_:
+        return _round(x)
+    if dtype.is_integer:
+        return x if decimals > 0 else _round_integer(x, 10**-decimals, dtype)
+    scale = 10.0 ** builtins.abs(decimals)
+    if decimals > 0:
+        return divide(_round(multiply(x, scale)), scale)
+    return multiply(_round(divide(x, scale)), scale)
+
+
+def _round_integer(x: TensorLike, step: int, dtype: DType) -> Any:
+    if step > np.iinfo(dtype.numpy).max:
+        return multiply(x, 0)
+    below = floor_divide(x, step)
+    rest = subtract(x, multiply(below, step))
+    beyond = subtract(step, rest)  # compared with the rest: twice the rest might not fit
+    odd = not_equal(remainder(below, 2), 0)
+    up = logical_or(less(beyond, rest), logical_and(equal(beyond, rest), odd))
+    return multiply(add(below, cast(up, dtype)), step)
+
+
+def logaddexp(x1: TensorLike, x2: TensorLike) -> Any:
+    """``log(exp(x1) + exp(x2))`` of each element, without overflow (NumPy logaddexp).
+
+    The two broadcast, and are promoted to a float dtype. Raises `ShapeError` if they do not broadcast.
+    """
+    x1, x2 = promoted(x1, x2)
+    x1, x2 = floating(x1), floating(x2)
+    apart = where(equal(x1, x2), 0.0, subtract(x1, x2))  # of two equal infinities the difference is nan
+    return add(maximum(x1, x2), softplus(negative(abs(apart))))
 
 
 def _where_samples(rng: np.random.Generator) -> Iterator[Sample]:
@@ -470,18 +214,25 @@ def _where_rule(condition: TensorType, x: TensorType, y: TensorType) -> TensorTy
 
 
 WHERE = register(
-    OpSpec("where", _where_rule, np.where, _where_samples, "NumPy where; ONNX Where", facts=_KEEPS)
+    OpSpec("where", _where_rule, np.where, _where_samples, "NumPy where; ONNX Where", facts=KEEPS)
 )
 
 
-def where(condition: TensorLike, x: TensorLike, y: TensorLike) -> Any:
-    """Elements of ``x`` where ``condition`` holds, else of ``y`` (NumPy where).
+def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | None = None) -> Any:
+    """Elements of ``x1`` where ``condition`` holds, else of ``x2`` (NumPy where); of a condition alone, `nonzero`.
 
-    The three broadcast; ``x`` and ``y`` are promoted to one dtype, numbers in ``condition`` count as true unless
-    they are zero. Raises `ShapeError` if they do not broadcast.
+    The three broadcast; ``x1`` and ``x2`` are promoted to one dtype, numbers in ``condition`` count as true unless
+    they are zero. Raises `ShapeError` if they do not broadcast, `ArgumentError` if one of ``x1`` and ``x2`` is
+    given without the other.
     """
-    x, y = promoted(x, y)
-    return bind(WHERE, cast(condition, "bool"), x, y)
+    if x1 is None or x2 is None:
+        if x1 is not x2:
+            raise ArgumentError("where takes both x1 and x2, or neither.")
+        from unifront.opset.sizes import nonzero  # a family above this one
+
+        return nonzero(condition)
+    x1, x2 = promoted(x1, x2)
+    return bind(WHERE, cast(condition, "bool"), x1, x2)
 
 
 def _clip_rule(x: TensorType, minimum: float, maximum: float) -> TensorType:
@@ -510,18 +261,26 @@ CLIP = register(
 )
 
 
-def clip(x: TensorLike, minimum: float, maximum: float) -> Any:
-    """``x`` limited to ``[minimum, maximum]``, Python numbers (NumPy clip). The gradient outside is zero.
+def clip(x: TensorLike, x_min: TensorLike | None, x_max: TensorLike | None) -> Any:
+    """``x`` limited to ``[x_min, x_max]`` (NumPy clip). The gradient outside is zero.
 
-    Integers stay integers between ints, and become float32 between floats. Raises `ArgumentError` if the
-    minimum is above the maximum, `DTypeError` for booleans and keys.
+    Args:
+        x_min, x_max: numbers, or tensors that broadcast against ``x``; None for no limit.
+
+    Integers stay integers between ints, and become float32 between floats; booleans become int32. Raises
+    `ArgumentError` if both are numbers and ``x_min`` is above ``x_max``, `DTypeError` for keys.
     """
-    if minimum > maximum:
-        raise ArgumentError(f"clip: the minimum {minimum} is above the maximum {maximum}.")
-    if isinstance(minimum, float) or isinstance(maximum, float):
+    if type_of(x).dtype == bool_:
+        x = cast(x, int32)
+    if not (isinstance(x_min, int | float) and isinstance(x_max, int | float)):
+        x = x if x_min is None else maximum(x, x_min)
+        return x if x_max is None else minimum(x, x_max)
+    if x_min > x_max:
+        raise ArgumentError(f"clip: x_min, {x_min}, is above x_max, {x_max}.")
+    if isinstance(x_min, float) or isinstance(x_max, float):
         x = floating(x)
     kind = int if type_of(x).dtype.is_integer else float
-    return bind(CLIP, x, minimum=kind(minimum), maximum=kind(maximum))
+    return bind(CLIP, x, minimum=kind(x_min), maximum=kind(x_max))
 
 
 STOP_GRADIENT = register(
@@ -532,16 +291,14 @@ STOP_GRADIENT = register(
         samples=lambda rng: (Sample((rng.normal(size=shape),), wrt=()) for shape in SHAPES),
         source="Keras ops.stop_gradient: the identity, with gradient zero",
         differentiable=False,
-        facts=_KEEPS,
+        facts=KEEPS,
     )
 )
 
 
-def stop_gradient(x: TensorLike) -> Any:
-    """``x`` itself, through which no gradient flows (Keras ops.stop_gradient)."""
-    return bind(STOP_GRADIENT, x)
+def stop_gradient(variable: TensorLike) -> Any:
+    """``variable`` itself, through which no gradient flows (Keras ops.stop_gradient)."""
+    return bind(STOP_GRADIENT, variable)
 
 
-def relu6(x: TensorLike) -> Any:
-    """``min(max(x, 0), 6)`` (Keras relu6)."""
-    return clip(x, 0.0, 6.0)
+absolute, mod, true_divide = abs, remainder, divide

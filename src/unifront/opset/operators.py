@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unifront.errors import ArgumentError
-from unifront.opset import elementwise, linalg, slicing
+from unifront.opset import comparison, elementwise, linalg, slicing
 from unifront.opset.lines import users_line
 from unifront.opset.tensor import Tensor, update, updated_in_graph
 from unifront.weights import Variable
@@ -19,10 +19,10 @@ UNARY: dict[str, Function] = {
     "getitem": slicing.get_item,
 }
 COMPARISONS: dict[str, Function] = {
-    "lt": elementwise.less,
-    "le": elementwise.less_equal,
-    "gt": elementwise.greater,
-    "ge": elementwise.greater_equal,
+    "lt": comparison.less,
+    "le": comparison.less_equal,
+    "gt": comparison.greater,
+    "ge": comparison.greater_equal,
 }
 BINARY: dict[str, Function] = {
     "add": elementwise.add,
@@ -61,10 +61,10 @@ UFUNCS: dict[str, Function] = {
     "remainder": elementwise.remainder,
     "power": elementwise.power,
     "matmul": linalg.matmul,
-    "less": elementwise.less,
-    "less_equal": elementwise.less_equal,
-    "greater": elementwise.greater,
-    "greater_equal": elementwise.greater_equal,
+    "less": comparison.less,
+    "less_equal": comparison.less_equal,
+    "greater": comparison.greater,
+    "greater_equal": comparison.greater_equal,
 }
 """What NumPy's own operators become, as in ``array + tensor``."""
 

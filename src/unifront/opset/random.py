@@ -22,17 +22,9 @@ from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
-from unifront.opset.elementwise import (
-    TensorLike,
-    add,
-    cast,
-    divide,
-    floating,
-    greater_equal,
-    less,
-    multiply,
-    where,
-)
+from unifront.opset.casting import TensorLike, cast, floating
+from unifront.opset.comparison import greater_equal, less
+from unifront.opset.elementwise import add, divide, multiply, where
 from unifront.opset.elementwise import maximum as _maximum
 from unifront.opset.quantiles import normal_quantile
 from unifront.opset.rules import broadcast, dims_in, need_float, show

@@ -1,4 +1,4 @@
-"""Reductions over axes: sum, mean, max, argmax and their kin; running sums."""
+"""Reductions over axes: sum, mean, max, argmax and their kin."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from unifront.dtypes import bool_, int32
+from unifront.dtypes import DTypeLike, bool_, int32
 from unifront.errors import DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
+from unifront.opset import comparison
 from unifront.opset import elementwise as e
-from unifront.opset.elementwise import TensorLike, floating
+from unifront.opset.casting import TensorLike, cast, floating
+from unifront.opset.making import counted, kept, named, number_rule, summed
 from unifront.opset.rules import axes_in, axis_in, need_float, show
 from unifront.opset.shape import flatten, reshape
 from unifront.opset.spec import OpSpec, Rule, Sample, register
@@ -30,34 +32,24 @@ EMPTY: tuple[tuple[tuple[int, ...], tuple[int, ...], bool], ...] = (
 )
 
 
-def _kept(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
-    axes_in(axes, x.rank)
-    kept = [1 if axis in axes else dim for axis, dim in enumerate(x.shape) if keepdims or axis not in axes]
-    return x.with_shape(tuple(kept))
-
-
-def _number_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
-    if x.dtype.kind in "bk":
-        raise DTypeError(f"The reduction does not take {x.dtype}; cast it to a number.")
-    return _kept(x, axes, keepdims)
-
-
 def _extremum_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
     if 0 in [x.shape[axis] for axis in axes_in(axes, x.rank)]:
         raise ShapeError(
             f"The largest or smallest of no elements is not defined (shape {show(x.shape)}, axes {axes})."
         )
-    return _number_rule(x, axes, keepdims)
+    if x.dtype.kind == "k":
+        raise DTypeError("The reduction does not take key; random keys have no order.")
+    return kept(x, axes, keepdims)
 
 
 def _float_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
-    return _kept(need_float(x), axes, keepdims)
+    return kept(need_float(x), axes, keepdims)
 
 
 def _bool_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:
     if x.dtype != bool_:
         raise DTypeError(f"The reduction takes booleans, not {x.dtype}.")
-    return _kept(x, axes, keepdims)
+    return kept(x, axes, keepdims)
 
 
 def _samples(
@@ -85,7 +77,7 @@ def _reduction(
     source: str,
     *,
     facts: Facts,
-    rule: Rule = _number_rule,
+    rule: Rule = number_rule,
     convert: Function = lambda x: x,
     draw: Function = _normal,
     calls: Sequence[tuple[Any, ...]] = (*CALLS, *EMPTY),
@@ -105,7 +97,7 @@ def _reduction(
     def function(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
         return bind(spec, convert(x), axes=axes_in(axis, type_of(x).rank), keepdims=bool(keepdims))
 
-    function.__name__ = function.__qualname__ = name
+    function = named(function, name)
     function.__doc__ = f"""The {name} of ``x`` over ``axis`` ({source}).
 
     Args:
@@ -118,8 +110,9 @@ def _reduction(
     return spec, function
 
 
-def _counted(x: TensorLike) -> Any:
-    return e.cast(x, int32) if type_of(x).dtype == bool_ else x
+def _over(op: OpSpec, x: TensorLike, axis: int | Sequence[int] | None, keepdims: bool) -> Any:
+    """A reduction over ``axis``, as users say it."""
+    return bind(op, x, axes=axes_in(axis, type_of(x).rank), keepdims=bool(keepdims))
 
 
 def _mean(x: np.ndarray, axis: tuple[int, ...], keepdims: bool) -> np.ndarray:
@@ -149,20 +142,19 @@ def _std_written_out(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     return e.sqrt(var(x, axes, keepdims))
 
 
-_COUNTED = "Integers keep their dtype, booleans count as int32."
+_SUMMED = "Booleans and integers of less than 32 bits become int32, unsigned ones uint32."
 _BOOLEANS = "Numbers count as true unless they are zero. Gives booleans."
-_EXTREMES = "The dtype stays. Raises `DTypeError` for booleans, `ShapeError` over no elements."
 SUM, sum = _reduction(
     "sum",
     np.sum,
-    "NumPy sum, without its widening of small integers",
-    convert=_counted,
-    dtypes=_COUNTED,
+    "NumPy sum; small integers are widened to 32 bits",
+    convert=summed,
+    dtypes=_SUMMED,
     facts=facts.along(facts.OVER_AXES, "accumulate", keeps_zeros=True, sign="kept"),
 )
-PROD, prod = _reduction(
-    "prod", np.prod, "NumPy prod, without its widening of small integers", convert=_counted,
-    draw=lambda rng, shape: rng.uniform(0.5, 1.5, shape), dtypes=_COUNTED,
+PROD, _prod = _reduction(
+    "prod", np.prod, "NumPy prod; small integers are widened to 32 bits", convert=summed,
+    draw=lambda rng, shape: rng.uniform(0.5, 1.5, shape), dtypes=_SUMMED,
     facts=facts.along(facts.OVER_AXES, "float32", keeps_zeros=False, sign="kept"),
 )  # fmt: skip
 MEAN, mean = _reduction(
@@ -173,14 +165,14 @@ MEAN, mean = _reduction(
     convert=floating,
     facts=facts.along(facts.OVER_AXES, "accumulate", keeps_zeros=True, sign="kept"),
 )
-MAX, max = _reduction(
+MAX, _max = _reduction(
     "max", np.max, "NumPy max; equal ones share the gradient", rule=_extremum_rule, draw=_apart,
-    calls=(*CALLS, EMPTY[1]), dtypes=_EXTREMES,
+    calls=(*CALLS, EMPTY[1]),
     facts=facts.along(facts.OVER_AXES, "half", keeps_zeros=True, sign="kept"),
 )  # fmt: skip
-MIN, min = _reduction(
+MIN, _min = _reduction(
     "min", np.min, "NumPy min; equal ones share the gradient", rule=_extremum_rule, draw=_apart,
-    calls=(*CALLS, EMPTY[1]), dtypes=_EXTREMES,
+    calls=(*CALLS, EMPTY[1]),
     facts=facts.along(facts.OVER_AXES, "half", keeps_zeros=True, sign="kept"),
 )  # fmt: skip
 LOGSUMEXP, logsumexp = _reduction(
@@ -206,6 +198,100 @@ STD, std = _reduction(
     calls=[call for call in (*CALLS, *EMPTY) if call[1]],
     facts=facts.along(facts.OVER_AXES, "float32", keeps_zeros=True, sign="not negative"),
 )  # fmt: skip
+
+
+def prod(
+    x: TensorLike,
+    axis: int | Sequence[int] | None = None,
+    keepdims: bool = False,
+    dtype: DTypeLike | None = None,
+) -> Any:
+    """The product of ``x`` over ``axis`` (NumPy prod).
+
+    Args:
+        axis: an int, several, or None for all.
+        keepdims: keep these axes, 1 long.
+        dtype: in which it is computed; None: that of ``x``, of which small integers are widened as by `sum`.
+
+    Raises `ShapeError` for an axis that ``x`` has not.
+    """
+    return _prod(x, axis, keepdims) if dtype is None else _over(PROD, counted(cast(x, dtype)), axis, keepdims)
+
+
+def max(
+    x: TensorLike,
+    axis: int | Sequence[int] | None = None,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+) -> Any:
+    """The largest of ``x`` over ``axis`` (NumPy max); equal ones share the gradient.
+
+    Args:
+        axis: an int, several, or None for all.
+        keepdims: keep these axes, 1 long.
+        initial: a number that the result is not below, also where there are no elements.
+
+    The dtype stays. Raises `ShapeError` over no elements, and for an axis that ``x`` has not.
+    """
+    return (
+        _max(x, axis, keepdims) if initial is None else _bounded(MAX, e.maximum, x, axis, keepdims, initial)
+    )
+
+
+def min(
+    x: TensorLike,
+    axis: int | Sequence[int] | None = None,
+    keepdims: bool = False,
+    initial: TensorLike | None = None,
+) -> Any:
+    """The smallest of ``x`` over ``axis`` (NumPy min); equal ones share the gradient.
+
+    Args:
+        axis: an int, several, or None for all.
+        keepdims: keep these axes, 1 long.
+        initial: a number that the result is not above, also where there are no elements.
+
+    The dtype stays. Raises `ShapeError` over no elements, and for an axis that ``x`` has not.
+    """
+    return (
+        _min(x, axis, keepdims) if initial is None else _bounded(MIN, e.minimum, x, axis, keepdims, initial)
+    )
+
+
+def _bounded(op: OpSpec, bound: Function, x: Any, axis: Any, keepdims: bool, initial: Any) -> Any:
+    shape, dtype = type_of(x).shape, type_of(x).dtype
+    axes = axes_in(axis, len(shape))
+    if 0 in [shape[one] for one in axes]:  # the sum of nothing has the shape, and is zero
+        return cast(e.add(_over(SUM, cast(x, int32), axes, keepdims), initial), dtype)
+    return cast(bound(_over(op, x, axes, keepdims), initial), dtype)
+
+
+def amax(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
+    """`max` by its other name (NumPy amax)."""
+    return _max(x, axis, keepdims)
+
+
+def amin(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
+    """`min` by its other name (NumPy amin)."""
+    return _min(x, axis, keepdims)
+
+
+def ptp(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Any:
+    """The largest less the smallest of ``x`` over ``axis`` (NumPy ptp).
+
+    Args:
+        axis: an int, several, or None for all.
+        keepdims: keep these axes, 1 long.
+
+    The dtype stays; of booleans it is whether they differ. Raises `ShapeError` over no elements.
+    """
+    high, low = _max(x, axis, keepdims), _min(x, axis, keepdims)
+    return comparison.not_equal(high, low) if type_of(x).dtype == bool_ else e.subtract(high, low)
+
+
+def count_nonzero(x: TensorLike, axis: int | Sequence[int] | None = None) -> Any:
+    """How many elements of ``x`` over ``axis`` are not zero, int32 (NumPy count_nonzero)."""
+    return _over(SUM, cast(cast(x, bool_), int32), axis, False)
 
 
 def _as_bool(x: TensorLike) -> Any:
@@ -267,13 +353,13 @@ def _position(name: str, reference: Function) -> tuple[OpSpec, Function]:
     )  # fmt: skip
 
     def function(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Any:
-        x, rank = _counted(x), type_of(x).rank
+        rank = type_of(x).rank
         if axis is not None:
             return bind(spec, x, axis=axis_in(axis, rank), keepdims=bool(keepdims))
         found = bind(spec, flatten(x), axis=0, keepdims=False)
         return reshape(found, (1,) * rank) if keepdims else found
 
-    function.__name__ = function.__qualname__ = name
+    function = named(function, name)
     function.__doc__ = (
         f"The position (int32) along ``axis`` of the {name[3:]} of ``x``, the first of equal ones; None "
         f"counts through the flattened ``x`` (NumPy {name})."
@@ -283,48 +369,3 @@ def _position(name: str, reference: Function) -> tuple[OpSpec, Function]:
 
 ARGMAX, argmax = _position("argmax", np.argmax)
 ARGMIN, argmin = _position("argmin", np.argmin)
-
-
-def _cumsum_rule(x: TensorType, axis: int, reverse: bool, exclusive: bool) -> TensorType:
-    axis_in(axis, x.rank)
-    return _number_rule(x, (), True)
-
-
-def _cumsum(x: np.ndarray, axis: int, reverse: bool, exclusive: bool) -> np.ndarray:
-    x = np.moveaxis(x, axis, 0)[:: -1 if reverse else 1]
-    if exclusive:
-        x = np.concatenate([np.zeros_like(x[:1]), x[:-1]])
-    return np.moveaxis(np.cumsum(x, axis=0)[:: -1 if reverse else 1], 0, axis)
-
-
-def _cumsum_samples(rng: np.random.Generator) -> Iterator[Sample]:
-    for shape, axis, reverse, exclusive in (
-        ((4,), 0, False, False), ((2, 3), 1, True, False), ((3, 2), 0, False, True),
-        ((2, 3, 1), 1, True, True), ((2, 0), 1, False, True),
-    ):  # fmt: skip
-        yield Sample((rng.normal(size=shape),), {"axis": axis, "reverse": reverse, "exclusive": exclusive})
-    yield Sample((np.arange(4, dtype="int32"),), {"axis": 0, "reverse": False, "exclusive": True})
-
-
-CUMSUM = register(
-    OpSpec(
-        "cumsum", _cumsum_rule, _cumsum, _cumsum_samples, "ONNX CumSum; NumPy cumsum",
-        {"axis": int, "reverse": bool, "exclusive": bool},
-        facts=facts.along(facts.ALONG_AXIS, "float32", keeps_zeros=True, sign="kept"),
-    )
-)  # fmt: skip
-
-
-def cumsum(x: TensorLike, axis: int | None = None, *, reverse: bool = False, exclusive: bool = False) -> Any:
-    """Running sums of ``x`` along ``axis``, None: of the flattened ``x`` (ONNX CumSum; NumPy cumsum).
-
-    Args:
-        reverse: sum from the end.
-        exclusive: leave each element out of its own sum.
-    """
-    x = _counted(x)
-    if axis is None:
-        return cumsum(flatten(x), 0, reverse=reverse, exclusive=exclusive)
-    return bind(
-        CUMSUM, x, axis=axis_in(axis, type_of(x).rank), reverse=bool(reverse), exclusive=bool(exclusive)
-    )

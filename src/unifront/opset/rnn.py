@@ -19,7 +19,7 @@ from unifront.dtypes import promote, to_float
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.types import Shape, TensorType
-from unifront.opset import elementwise, index, reduce
+from unifront.opset import comparison, cumulative, elementwise, index, reduce
 from unifront.opset import shape as shapes
 from unifront.opset.elementwise import TensorLike, cast
 from unifront.opset.rules import need_float, need_rank, same_dtype, show
@@ -349,17 +349,17 @@ def with_mask(
     Returns what ``run`` returns.
     """
     mask = cast(mask, "bool")
-    order = index.argsort(cast(elementwise.logical_not(mask), "int32"), axis=1)
-    count = reduce.cumsum(cast(mask, "int32"), axis=1)
+    order = index.argsort(cast(comparison.logical_not(mask), "int32"), axis=1)
+    count = cumulative.cumsum(cast(mask, "int32"), axis=1)
     compact = index.take_along_axis(x, shapes.expand_dims(order, -1), axis=1)
     lengths = reduce.sum(cast(mask, "int32"), axis=1)
     sequence, *states = run(compact, lengths)
     # Where the output of each step stands: a masked step takes that of the step read before it.
     position = elementwise.subtract(count, cast(mask, "int32")) if reverse else elementwise.subtract(count, 1)
     exists = (
-        elementwise.less(position, shapes.expand_dims(lengths, -1))
+        comparison.less(position, shapes.expand_dims(lengths, -1))
         if reverse
-        else elementwise.greater_equal(position, 0)
+        else comparison.greater_equal(position, 0)
     )
     position = shapes.expand_dims(
         elementwise.maximum(position, 0), -1

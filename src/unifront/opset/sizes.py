@@ -11,7 +11,7 @@ from typing import Any, cast
 from unifront.dtypes import bool_, int32
 from unifront.errors import ShapeError
 from unifront.ir.dims import Dim
-from unifront.opset import creation, index, reduce
+from unifront.opset import comparison, creation, cumulative, index, reduce
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import axis_in, is_whole, show, whole
@@ -80,10 +80,12 @@ def unique(x: TensorLike, size: int | None = None, fill_value: float = 0) -> Any
         size: None for as many as there are. An int cuts them to so many, or fills up with ``fill_value``.
     """
     ordered = index.sort(flatten(x), 0)
-    first = e.equal(creation.iota(type_of(ordered).shape, 0, int32, like=ordered), 0)
+    first = comparison.equal(creation.iota(type_of(ordered).shape, 0, int32, like=ordered), 0)
     # Rolled by one, each element stands beside the one before it.
     before = concatenate([strided_slice(ordered, [-1], [None]), strided_slice(ordered, [0], [-1])], 0)
-    return boolean_mask(ordered, e.logical_or(first, e.not_equal(ordered, before)), size, fill_value)
+    return boolean_mask(
+        ordered, comparison.logical_or(first, comparison.not_equal(ordered, before)), size, fill_value
+    )
 
 
 @replayed
@@ -109,14 +111,14 @@ def _repeat_each(x: TensorLike, repeats: TensorLike, axis: int, size: int | None
     """`repeat` by a vector of numbers; the element of each place is found by comparing it with all ends."""
     rank = type_of(x).rank
     axis = axis_in(axis, rank)
-    ends = reduce.cumsum(e.cast(repeats, int32))
+    ends = cumulative.cumsum(e.cast(repeats, int32))
     if type_of(repeats).shape != (type_of(x).shape[axis],):
         raise ShapeError(
             f"repeat: {show(type_of(repeats).shape)} is not one number for each position of axis {axis} of "
             f"{show(type_of(x).shape)}."
         )
     places = _places(reduce.sum(e.cast(repeats, int32)), ends, size)
-    before = e.less_equal(expand_dims(ends, 0), expand_dims(places, 1))
+    before = comparison.less_equal(expand_dims(ends, 0), expand_dims(places, 1))
     last = creation.full((), type_of(x).shape[axis] - 1, int32, like=ends)
     return index.take(x, e.minimum(reduce.sum(e.cast(before, int32), 1), last), axis)
 
@@ -132,12 +134,14 @@ def _places(count: Any, like: Any, size: int | None) -> Any:
 def _positions(flat: Any, size: int | None) -> tuple[Any, Any]:
     """Where a boolean vector holds; with ``size``, so many positions and which of them are no filling."""
     count = reduce.sum(e.cast(flat, int32))
-    order = index.argsort(e.cast(e.logical_not(flat), int32), 0)  # stable: the places that hold first
+    order = index.argsort(
+        e.cast(comparison.logical_not(flat), int32), 0
+    )  # stable: the places that hold first
     places = _places(count, order, size)
     if size is None:
         return index.take(order, places, 0), None
     length: Dim = type_of(flat).shape[0]
     if length == 0:
-        return places, e.less(places, count)
+        return places, comparison.less(places, count)
     last = creation.full((), length - 1, int32, like=order)
-    return index.take(order, e.minimum(places, last), 0), e.less(places, e.minimum(count, size))
+    return index.take(order, e.minimum(places, last), 0), comparison.less(places, e.minimum(count, size))

@@ -16,6 +16,9 @@ from unifront.opset.spec import OpSpec
 
 FAMILIES = (
     "elementwise",
+    "trigonometry",
+    "special",
+    "bitwise",
     "activations",
     "reduce",
     "shape",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unifront.onnx.writer import Ref, Row, Writer
+from unifront.opset import activation as a
 from unifront.opset import elementwise as e
 from unifront.opset.spec import OpSpec
 
@@ -87,14 +88,14 @@ def _gelu(w: Writer, x: Ref, approximate: bool) -> Any:
 
 
 TABLE: dict[OpSpec, Row] = {
-    e.RELU: _relu,
+    a.RELU: _relu,
     e.SIGMOID: lambda w, x: w.op("Sigmoid", x),
     e.SOFTPLUS: _softplus,
-    e.SOFTSIGN: _softsign,
-    e.SILU: lambda w, x: w.op("Mul", x, w.op("Sigmoid", x)),
-    e.SELU: _selu,
-    e.HARD_SIGMOID: _hard_sigmoid,
-    e.GELU: _gelu,
-    e.LEAKY_RELU: _leaky_relu,
-    e.ELU: _elu,
+    a.SOFTSIGN: _softsign,
+    a.SILU: lambda w, x: w.op("Mul", x, w.op("Sigmoid", x)),
+    a.SELU: _selu,
+    a.HARD_SIGMOID: _hard_sigmoid,
+    a.GELU: _gelu,
+    a.LEAKY_RELU: _leaky_relu,
+    a.ELU: _elu,
 }

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from unifront.dtypes import bool_
 from unifront.onnx.writer import Ref, Row, Writer
+from unifront.opset import comparison as c
 from unifront.opset import elementwise as e
 from unifront.opset.spec import OpSpec
 
@@ -42,21 +44,31 @@ def _clip(w: Writer, x: Ref, minimum: float, maximum: float) -> Any:
 _PLAIN = {
     e.NEGATIVE: "Neg", e.ABS: "Abs", e.SIGN: "Sign", e.EXP: "Exp", e.LOG: "Log", e.SQRT: "Sqrt",
     e.RECIPROCAL: "Reciprocal", e.SIN: "Sin", e.COS: "Cos", e.TANH: "Tanh", e.ERF: "Erf",
-    e.ADD: "Add", e.SUBTRACT: "Sub", e.MULTIPLY: "Mul", e.DIVIDE: "Div", e.POWER: "Pow", e.MAXIMUM: "Max",
-    e.MINIMUM: "Min", e.EQUAL: "Equal", e.LESS: "Less", e.LESS_EQUAL: "LessOrEqual", e.GREATER: "Greater",
-    e.GREATER_EQUAL: "GreaterOrEqual", e.LOGICAL_AND: "And", e.LOGICAL_OR: "Or", e.LOGICAL_NOT: "Not",
+    e.SUBTRACT: "Sub", e.DIVIDE: "Div", e.POWER: "Pow",
+    c.EQUAL: "Equal", c.LESS: "Less", c.LESS_EQUAL: "LessOrEqual", c.GREATER: "Greater",
+    c.GREATER_EQUAL: "GreaterOrEqual", c.LOGICAL_AND: "And", c.LOGICAL_OR: "Or", c.LOGICAL_NOT: "Not",
     e.WHERE: "Where",
 }  # fmt: skip
+
+
+def _of_booleans(kind: str, logical: str) -> Row:
+    """As `_plain`; of booleans another one."""
+    return lambda w, x, y: w.op(logical if x.type.dtype == bool_ else kind, x, y)
+
 
 TABLE: dict[OpSpec, Row] = {
     **{spec: _plain(kind) for spec, kind in _PLAIN.items()},
     **{spec: _floats_only(kind) for spec, kind in ((e.FLOOR, "Floor"), (e.CEIL, "Ceil"), (e.ROUND, "Round"))},
+    e.ADD: _of_booleans("Add", "Or"),
+    e.MULTIPLY: _of_booleans("Mul", "And"),
+    e.MAXIMUM: _of_booleans("Max", "Or"),
+    e.MINIMUM: _of_booleans("Min", "And"),
     e.SQUARE: lambda w, x: w.op("Mul", x, x),
     e.EXPM1: lambda w, x: w.op("Sub", w.op("Exp", x), w.number(1, x)),
     e.LOG1P: lambda w, x: w.op("Log", w.op("Add", x, w.number(1, x))),
     e.RSQRT: lambda w, x: w.op("Reciprocal", w.op("Sqrt", x)),
     e.TAN: lambda w, x: w.op("Div", w.op("Sin", x), w.op("Cos", x)),  # there is no Tan of float64
-    e.NOT_EQUAL: lambda w, x, y: w.op("Not", w.op("Equal", x, y)),
+    c.NOT_EQUAL: lambda w, x, y: w.op("Not", w.op("Equal", x, y)),
     e.FLOOR_DIVIDE: _floor_divide,
     e.REMAINDER: _remainder,
     e.CAST: lambda w, x, dtype: w.cast(x, dtype),

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from unifront.dtypes import bool_
 from unifront.onnx.writer import Ref, Row, Writer
+from unifront.opset import cumulative as c
 from unifront.opset import reduce as r
 from unifront.opset.spec import OpSpec
 
@@ -64,8 +66,13 @@ def _all(w: Writer, x: Ref, axes: Axes, keepdims: bool) -> Any:
     return w.op("Not", _any(w, w.op("Not", x), axes, keepdims)) if axes else x
 
 
+def _extremum(row: Row, of_booleans: Row) -> Row:
+    return lambda w, x, **attributes: (of_booleans if x.type.dtype == bool_ else row)(w, x, **attributes)
+
+
 def _position(kind: str) -> Row:
     def row(w: Writer, x: Ref, axis: int, keepdims: bool) -> Any:
+        x = w.cast(x, "int32") if x.type.dtype == bool_ else x
         return w.cast(w.op(kind, x, axis=axis, keepdims=int(keepdims)), "int32")
 
     return row
@@ -79,12 +86,15 @@ TABLE: dict[OpSpec, Row] = {
     r.SUM: _reduction("ReduceSum"),
     r.PROD: _reduction("ReduceProd"),
     r.MEAN: _mean,
-    r.MAX: _global("ReduceMax", "GlobalMaxPool"),
-    r.MIN: _reduction("ReduceMin"),
+    r.MAX: _extremum(_global("ReduceMax", "GlobalMaxPool"), _any),
+    r.MIN: _extremum(_reduction("ReduceMin"), _all),
     r.LOGSUMEXP: _logsumexp,
     r.ANY: _any,
     r.ALL: _all,
     r.ARGMAX: _position("ArgMax"),
     r.ARGMIN: _position("ArgMin"),
-    r.CUMSUM: _cumsum,
+    c.CUMSUM: _cumsum,
+}
+UNSUPPORTED: dict[OpSpec, str] = {
+    c.CUMPROD: "ONNX has CumProd from the opset 26 on, for which runtimes have no kernel"
 }

@@ -1,0 +1,34 @@
+"""Activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from unifront.opset import activation as ops
+from unifront.opset.spec import OpSpec
+
+
+def _gelu(x: Any, approximate: bool) -> Any:
+    # In 16 bits the sum 1 + tanh loses every digit of a small result; one fused kernel rounds only once.
+    wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return jax.nn.gelu(wide, approximate).astype(x.dtype)
+
+
+def _sigmoid_hard(x: Any) -> Any:
+    return jnp.clip(x / 6 + 0.5, 0, 1)
+
+
+TABLE: dict[OpSpec, Callable[..., Any]] = {
+    ops.RELU: jax.nn.relu,
+    ops.SOFTSIGN: jax.nn.soft_sign,
+    ops.SILU: jax.nn.silu,
+    ops.SELU: jax.nn.selu,
+    ops.HARD_SIGMOID: _sigmoid_hard,
+    ops.GELU: _gelu,
+    ops.LEAKY_RELU: jax.nn.leaky_relu,
+    ops.ELU: jax.nn.elu,
+}

@@ -1,5 +1,7 @@
 """The weight store: each value has one home."""
 
+from threading import Thread
+
 import numpy as np
 import pytest
 
@@ -119,8 +121,7 @@ class Lease:
 
     def __init__(self, weight, storage=None):
         self.place, self.weight, self.storage = backends.placement("numpy"), weight, storage
-        self.value, self.asked = weight.native(self.place, storage), 0
-        weight.lend(self)
+        self.value, self.asked = weight.lend(self, self.place, storage, overwritten=True), 0
 
     def give_back(self):
         self.asked += 1
@@ -130,10 +131,8 @@ class Lease:
 READERS = {
     "numpy": lambda weight: weight.numpy(),
     "native": lambda weight: weight.native("numpy"),
-    "home": lambda weight: weight.home,
     "assign": lambda weight: weight.assign(VALUE),
     "lend": lambda weight: Lease(weight),
-    "backend": backend_home,
 }
 
 
@@ -144,6 +143,27 @@ def test_whoever_needs_a_lent_value_gets_it_back_first(read):
     lease.value = lease.value + 1
     read(weight)
     assert lease.asked == 1
+
+
+def test_where_a_lent_value_is_is_known():
+    weight = variable()
+    lease = Lease(weight)
+    assert weight.home == str(lease.place)
+    assert backend_home(weight) is lease.place.backend
+    assert lease.asked == 0
+
+
+def test_what_another_thread_has_read_is_not_overwritten():
+    weight, place, read = variable(), backends.placement("numpy"), []
+    own = weight.native(place)
+    assert Lease(weight).value is own
+    reader = Thread(target=lambda: read.append(weight.native(place)))
+    reader.start()
+    reader.join()
+    lease = Lease(weight)
+    lease.value += 1
+    np.testing.assert_array_equal(read[0], VALUE)
+    np.testing.assert_array_equal(weight.numpy(), VALUE + 1)
 
 
 def test_the_newest_value_comes_from_the_lease():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -21,9 +21,10 @@ from unifront.opset.tensor import Builder, Traced
 from unifront.testing import difference
 from unifront.trace import Tracing
 from unifront.train import data
+from unifront.weights import together
 
-if TYPE_CHECKING:
-    pass
+Values = Mapping[int, np.ndarray]
+"""The values of variables by their ids, all of one step of a training that may go on meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -122,19 +123,24 @@ def parity(
         traced.graph, outputs=traced.graph.outputs[:count], output_names=traced.graph.output_names[:count]
     )
     paths, graph = _layer_outputs(given)
+    with together(traced.variables):
+        values = {id(variable): variable.numpy() for variable in traced.variables}
     if graph.takes_key:
         raise ArgumentError(
             f"The model {model.name!r} draws random numbers in inference, other ones on each backend: there is nothing "
             "to compare."
         )
-    judge = _run(graph, traced, inputs, placement("numpy"))
-    found = {name: _run(graph, traced, inputs, place) for name, place in zip(names, places, strict=True)}
+    judge = _run(graph, traced, values, inputs, placement("numpy"))
+    found = {
+        name: _run(graph, traced, values, inputs, place) for name, place in zip(names, places, strict=True)
+    }
     forward = tuple(_row(path, judge[i], {n: found[n][i] for n in names}) for i, path in enumerate(paths))
     if not gradients:
         return Parity(model.name, names, forward)
     loss, wrt = _squared(traced)
     slopes = {
-        name: _gradients(loss, wrt, traced, inputs, place) for name, place in zip(names, places, strict=True)
+        name: _gradients(loss, wrt, traced, values, inputs, place)
+        for name, place in zip(names, places, strict=True)
     }
     rows = []
     for i, path in enumerate(wrt):
@@ -161,22 +167,24 @@ def _layer_outputs(graph: Graph) -> tuple[list[str], Graph]:
     return paths, replace(graph, outputs=tuple(last.values()), output_names=tuple(paths))
 
 
-def _run(graph: Graph, traced: Tracing, inputs: Sequence[np.ndarray], place: Placement) -> list[np.ndarray]:
+def _run(
+    graph: Graph, traced: Tracing, values: Values, inputs: Sequence[np.ndarray], place: Placement
+) -> list[np.ndarray]:
     program = place.backend.compile(graph, place.device)
-    outputs = program(*_operands(program, traced, inputs, place))
+    outputs = program(*_operands(program, traced, values, inputs, place))
     return [place.backend.numpy(output) for output in outputs]
 
 
 def _operands(
-    program: Any, traced: Tracing, inputs: Sequence[np.ndarray], place: Placement
+    program: Any, traced: Tracing, values: Values, inputs: Sequence[np.ndarray], place: Placement
 ) -> tuple[Any, Any]:
-    """Native inputs and variables; the variables are copies, so that nothing moves."""
+    """Native inputs and variables."""
     backend, device = place.backend, place.device
-    values = []
+    natives = []
     for variable, storage in zip(traced.variables, program.storage, strict=True):
-        native = backend.array(variable.numpy(), device)
-        values.append(storage.to_native(native) if storage else native)
-    return [backend.array(array, device) for array in inputs], values
+        native = backend.array(values[id(variable)], device)
+        natives.append(storage.to_native(native) if storage else native)
+    return [backend.array(array, device) for array in inputs], natives
 
 
 def _squared(traced: Tracing) -> tuple[Graph, list[str]]:
@@ -199,10 +207,15 @@ def _squared(traced: Tracing) -> tuple[Graph, list[str]]:
 
 
 def _gradients(
-    loss: Graph, wrt: list[str], traced: Tracing, inputs: Sequence[np.ndarray], place: Placement
+    loss: Graph,
+    wrt: list[str],
+    traced: Tracing,
+    values: Values,
+    inputs: Sequence[np.ndarray],
+    place: Placement,
 ) -> list[np.ndarray]:
     program = place.backend.value_and_grad(loss, wrt, place.device)
-    _, *gradients = program(*_operands(program, traced, inputs, place))
+    _, *gradients = program(*_operands(program, traced, values, inputs, place))
     layouts = {seen.name: storage for seen, storage in zip(loss.variables, program.storage, strict=True)}
     found = []
     for name, gradient in zip(wrt, gradients, strict=True):

@@ -41,6 +41,7 @@ from unifront.reference import simplified
 from unifront.restoring import Restoring
 from unifront.trace import MAKING, CallContext, Tracing, renamed, trace
 from unifront.trained import Trained
+from unifront.weights import together
 
 
 def _repeatable(build: Callable[..., None]) -> Callable[..., None]:
@@ -243,13 +244,14 @@ class Model(Restoring, Trained, Portable, Layer):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Model:
         """A copy with layers and weights of its own. What was traced and compiled is made anew when needed."""
-        for call in self._calls:  # each after those it needs, so that long models do not recurse
-            copy.deepcopy(call, memo)
-        if id(self) in memo:
-            return memo[id(self)]
-        copied = memo[id(self)] = type(self).__new__(type(self))
-        state = {**Layer.__getstate__(self), "_tracings": {}, "programs": {}}
-        Layer.__setstate__(copied, copy.deepcopy(state, memo))
+        with together(self.weights):
+            for call in self._calls:  # each after those it needs, so that long models do not recurse
+                copy.deepcopy(call, memo)
+            if id(self) in memo:
+                return memo[id(self)]
+            copied = memo[id(self)] = type(self).__new__(type(self))
+            state = {**Layer.__getstate__(self), "_tracings": {}, "programs": {}}
+            Layer.__setstate__(copied, copy.deepcopy(state, memo))
         copied._own_paths()
         return copied
 

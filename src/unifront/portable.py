@@ -10,6 +10,7 @@ from unifront.arguments import Location, Name, checked, part_of, shown
 from unifront.backends import Placement, backend_of, placement
 from unifront.errors import ArgumentError, UnknownName
 from unifront.files import path_of
+from unifront.weights import together
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -44,7 +45,8 @@ class Portable:
         """
         for variable in self.weights:
             if backend == "host":
-                variable.assign(variable.numpy())
+                with together([variable]):
+                    variable.assign(variable.numpy())
             else:
                 variable.native(backend)
         return self._model
@@ -68,11 +70,12 @@ class Portable:
         """
         place: Placement = placement(backend)
         training, inference = self.trace(True), self.trace(False)
-        values = {
-            seen.name: variable.numpy()
-            for traced in (training, inference)
-            for seen, variable in zip(traced.graph.variables, traced.variables, strict=True)
-        }
+        with together(self.weights):
+            values = {
+                seen.name: variable.numpy()
+                for traced in (training, inference)
+                for seen, variable in zip(traced.graph.variables, traced.variables, strict=True)
+            }
         paths = self.variable_paths()
         updates = [paths[id(variable)] for variable in training.updates]
         return place.backend.module(training.graph, inference.graph, values, updates, place.device)
@@ -178,5 +181,6 @@ class Portable:
                 f"The weights of {self.name!r} are to come back, but {missing[0]!r} is missing."
             )
         checked = {name: wanted[name].checked(value) for name, value in found.items()}
-        for name, value in checked.items():
-            wanted[name].assign(value)
+        with together(wanted.values()):
+            for name, value in checked.items():
+                wanted[name].assign(value)

@@ -8,12 +8,12 @@ Keras's; a backend that keeps another one says so as a reversible `Storage`, app
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import EllipsisType
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 from weakref import ref
 
 import numpy as np
@@ -35,6 +35,24 @@ class Lease(Protocol):
 
     def give_back(self) -> None:
         """Put every value held back into its variable."""
+
+
+class Held(NamedTuple):
+    """A value and what is to be said of it. It is replaced whole, so that no thread sees one with the home of another.
+
+    Args:
+        value: the array; None while ``lease`` has it.
+        home: where it is.
+        storage: the layout it is in; None for the canonical one.
+        leaf_for: as what its leaf was made, see `Variable.trains`; None: it is no leaf.
+        lease: who has borrowed it.
+    """
+
+    value: Any = None
+    home: Placement | None = HOST
+    storage: Storage | None = None
+    leaf_for: bool | None = None
+    lease: Lease | None = None
 
 
 class Variable:
@@ -76,12 +94,8 @@ class Variable:
 
     def _start(self, initial: np.ndarray | Callable[[], np.ndarray]) -> None:
         self._initial: np.ndarray | Callable[[], np.ndarray] | None = initial
-        self._value: Any = None
-        self._home: Placement | None = HOST
-        self._storage: Storage | None = None
-        self._lease: Lease | None = None
+        self._held = Held()
         self._readers: set[int] = set()
-        self._leaf_for: bool | None = None
         self._leaves: dict[str, ref[Any]] = {}
 
     def _check_initial(self, initial: Any) -> None:
@@ -112,19 +126,20 @@ class Variable:
     @property
     def home(self) -> str:
         """Where the value is: ``"host"``, or a placement such as ``"torch:cuda:0"``."""
-        self._settle()
-        return "host" if self._home is None else str(self._home)
+        home = self._held.home
+        return "host" if home is None else str(home)
 
-    def _settle(self) -> None:
-        lease = self._lease
-        if lease is not None:
-            lease.give_back()
-        if self._initial is not None:
-            with MOVING:
-                if self._initial is not None:
-                    value = self._initial() if callable(self._initial) else self._initial
-                    self._value = self.checked(value)
-                    self._initial = None
+    def _settle(self) -> Held:
+        """What is held, here and made. Under `MOVING`, or the value may be lent at any moment."""
+        with MOVING:
+            lease = self._held.lease
+            if lease is not None:
+                lease.give_back()
+            if self._initial is not None:
+                value = self._initial() if callable(self._initial) else self._initial
+                self._held = Held(self.checked(value))
+                self._initial = None
+            return self._held
 
     def checked(self, value: Any, copy: bool | None = True) -> np.ndarray:
         """``value`` as an array of the variable's dtype; `ShapeError` or `DTypeError` if it does not fit."""
@@ -139,12 +154,12 @@ class Variable:
 
     def numpy(self) -> np.ndarray:
         """The value in the canonical layout, as a NumPy array of its own."""
-        self._settle()
         with MOVING:
-            if self._home is None:
-                return np.array(self._value)
-            with self._home.backend.outside():
-                return np.array(self._home.backend.numpy(_stored(self._value, self._storage, None)))
+            held = self._settle()
+            if held.home is None:
+                return np.array(held.value)
+            with held.home.backend.outside():
+                return np.array(held.home.backend.numpy(_stored(held.value, held.storage, None)))
 
     recorded: Callable[[Variable, Any], bool] | None = None
     """Whether a graph being traced takes an assignment; set by `unifront.opset`, which knows of graphs."""
@@ -174,7 +189,7 @@ class Variable:
         with MOVING:
             self._initial = None  # never made, when replaced before its first use
             self._settle()
-            self._value, self._home, self._storage, self._leaf_for = checked, HOST, None, None
+            self._held = Held(checked)
 
     def _take(self, value: Array, backend: Backend) -> bool:
         """Keep ``value`` on its own device; False if it has another type, or its device keeps no values."""
@@ -182,7 +197,8 @@ class Variable:
             return False
         device = backend.device_of(value)
         if device is None:  # traced: it is written into the leaf as part of the trace
-            place = self._home if self._home is not None and self._home.backend is backend else None
+            home = self._held.home
+            place = home if home is not None and home.backend is backend else None
             place = place or Placement(backend, backend.devices()[0], backend.name)
             self.native(place)
         else:
@@ -214,8 +230,7 @@ class Variable:
         stand_in = None if overlay is None else overlay.read(self)
         if stand_in is not None:
             return stand_in
-        self._settle()
-        return self.native(self._home or placement())
+        return self.native(self._held.home or placement())
 
     @property
     def trains(self) -> bool:
@@ -240,42 +255,37 @@ class Variable:
             if stand_in is not None:
                 return stand_in
         place = where if isinstance(where, Placement) else placement(where)
-        if at_home and self._home is not None and self._home.backend is place.backend:
-            place = self._home
-        self._readers.add(threading.get_ident())
-        if self._lease is None and self._home == place:
-            if as_leaf and self._leaf_for is not None and self._leaf_for == self.trains:
-                return self._value
-            if not as_leaf and self._leaf_for is None and self._storage is storage:
-                return self._value
+        home = self._held.home
+        if at_home and home is not None and home.backend is place.backend:
+            place = home
+        self._readers.add(threading.get_ident())  # before the value is read: see `lend`
+        held = self._held
+        if held.lease is None and held.home == place:
+            if as_leaf and held.leaf_for is not None and held.leaf_for == self.trains:
+                return held.value
+            if not as_leaf and held.leaf_for is None and held.storage is storage:
+                return held.value
         with MOVING:
             return self._move(place, None if isinstance(storage, EllipsisType) else storage, as_leaf)
 
-    def owned(self, where: Placement, storage: Storage | None = None) -> Array:
-        """`native`, for somebody who will overwrite it: a copy, if another thread may still be using the array."""
-        value = self.native(where, storage)
-        if self._readers != {threading.get_ident()}:
-            value = where.backend.array(where.backend.numpy(value), where.device)
-        self._readers.clear()
-        return value
-
     def _move(self, place: Placement, storage: Storage | None, as_leaf: bool) -> Array:
-        self._settle()
+        held = self._settle()
+        self._readers.add(threading.get_ident())
         backend = place.backend
         with backend.outside():
-            if self._home is None or self._home != place:
+            if held.home is None or held.home != place:
                 value = backend.array(self.numpy(), place.device)
                 if place.device not in backend.devices():  # there it would be lost
                     return backend.leaf(value, self.trains) if as_leaf else _stored(value, None, storage)
-                self._value, self._home, self._storage, self._leaf_for = value, place, None, None
-            elif self._leaf_for is not None and not as_leaf:
-                self._value, self._leaf_for = backend.plain(self._value), None
-            if self._storage is not storage:
-                self._value = _stored(self._value, self._storage, storage)
-                self._storage = storage
-            if as_leaf and self._leaf_for != self.trains:
-                self._keep_leaf(self._value, place)
-        return self._value
+                held = Held(value, place)
+            elif held.leaf_for is not None and not as_leaf:
+                held = held._replace(value=backend.plain(held.value), leaf_for=None)
+            if held.storage is not storage:
+                held = held._replace(value=_stored(held.value, held.storage, storage), storage=storage)
+            self._held = held
+            if as_leaf and held.leaf_for != self.trains:
+                self._keep_leaf(held.value, place)
+        return self._held.value
 
     def _keep_leaf(self, value: Array, place: Placement) -> None:
         """Make ``value`` the leaf at ``place``: the one of before, if somebody still holds it."""
@@ -284,18 +294,33 @@ class Variable:
         leaf = place.backend.leaf(value, trains, None if known is None else known())
         with suppress(TypeError):  # what takes no weak reference has nothing to keep in step
             self._leaves[str(place)] = ref(leaf)
-        self._value, self._home, self._storage, self._leaf_for = leaf, place, None, trains
+        self._held = Held(leaf, place, None, trains)
 
-    def lend(self, lease: Lease) -> None:
-        """Mark the value as held by ``lease`` until it gives it back with `restore`."""
+    def lend(
+        self, lease: Lease, place: Placement, storage: Storage | None = None, *, overwritten: bool
+    ) -> Array:
+        """The value at ``place``, which ``lease`` holds until it gives it back with `restore`.
+
+        Args:
+            overwritten: the array will be. Then it is a copy, if another thread may still be using the value: a
+                thread says so before it reads what is held, and that it is lent is said before looking who did.
+        """
         with MOVING:
-            self._settle()
-            self._lease = lease
+            value = self.native(place, storage)
+            self._held = Held(None, place, storage, lease=lease)
+            if overwritten:
+                if self._readers != {threading.get_ident()}:
+                    try:
+                        value = place.backend.array(place.backend.numpy(value), place.device)
+                    except BaseException:
+                        self.restore(value, place, storage)
+                        raise
+                self._readers.clear()
+            return value
 
     def restore(self, value: Array, place: Placement, storage: Storage | None) -> None:
         """Take the value back from a lease."""
-        self._lease, self._initial, self._leaf_for = None, None, None
-        self._value, self._home, self._storage = value, place, storage
+        self._held = Held(value, place, storage)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.numpy(), dtype)
@@ -314,6 +339,17 @@ class Variable:
     def __repr__(self) -> str:
         kind = "trainable" if self.trainable else "fixed"
         return f"<Variable {self.path}: {self.type} {kind}>"
+
+
+@contextmanager
+def together(variables: Iterable[Variable]) -> Iterator[None]:
+    """A block in which nobody else changes ``variables``: what is read in it is of one step, what is written too."""
+    with MOVING:
+        for variable in variables:
+            lease = variable._held.lease
+            if lease is not None:
+                lease.give_back()
+        yield
 
 
 def _stored(value: Array, have: Storage | None, wanted: Storage | None) -> Array:
@@ -366,5 +402,5 @@ def current_overlay() -> Overlay | None:
 
 def backend_home(variable: Variable) -> Backend | None:
     """The backend that holds the variable's value; None for the host."""
-    variable._settle()
-    return None if variable._home is None else variable._home.backend
+    home = variable._held.home
+    return None if home is None else home.backend

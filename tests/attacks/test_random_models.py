@@ -25,8 +25,8 @@ JUDGES = (
     "jax",
 )  # on torch Keras's AveragePooling2D(padding="same") is wrong where sizes are uneven
 RATE = 0.01
-EXACT, SINGLE = 1e-9, 2e-4
-"""Relative bounds for a whole model: where Keras computes in float64, and where in float32 or with such constants."""
+EXACT, SINGLE, ROUNDED = 1e-9, 2e-4, 2e-2
+"""Relative bounds for a whole model: where Keras computes in float64; in float32 or with such constants; and in float32 where float64 agrees with us."""
 
 
 @cache
@@ -40,10 +40,25 @@ def keras_verdict(program: Program, backend: str) -> Verdict:
     return found
 
 
-def check_against_keras(seed: int) -> None:
-    """Outputs of one backend, and its weights after a step of SGD, against Keras on one of its backends."""
-    program, backend = draw(seed), BACKENDS[seed % len(BACKENDS)]
-    judge = JUDGES[seed // 3 % len(JUDGES)]
+def check_against_keras(seed: int) -> str:
+    """Outputs of one backend, and its weights after a step of SGD, against Keras on one of its backends; which it was.
+
+    Where Keras computes in float32 and we do not agree, Keras in float64 is asked too: it decides whether that is
+    rounding.
+    """
+    program, judge = draw(seed), JUDGES[seed // 3 % len(JUDGES)]
+    try:
+        _check(program, BACKENDS[seed % len(BACKENDS)], judge, SINGLE)
+    except AssertionError:
+        if DTYPES[judge] == "float64":
+            raise
+        _check(program, BACKENDS[seed % len(BACKENDS)], "tensorflow", SINGLE)
+        _check(program, BACKENDS[seed % len(BACKENDS)], judge, ROUNDED)
+        return f"{judge} and tensorflow"
+    return judge
+
+
+def _check(program: Program, backend: str, judge: str, single: float) -> None:
     expected = keras_verdict(program, judge)
     with floatx("float64"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not support masking")
@@ -54,11 +69,12 @@ def check_against_keras(seed: int) -> None:
         given = arrays if len(arrays) > 1 else arrays[0]
         what = f"{backend} and Keras on {judge}, {program}"
         exact = DTYPES[judge] == "float64" and not program.is_single
-        bound = EXACT if exact else SINGLE
+        bound = EXACT if exact else single
         for name in ("numpy", backend):
             output = model.predict(given, backend=name)
             assert output.shape == expected.output.shape, what
-            assert difference(output, expected.output) <= bound, f"{name}: {what}"
+            off = difference(output, expected.output)
+            assert off <= bound, f"{name} is off by {off:.3g}: {what}"
         if program.draws:
             return
         model.compile(uf.optimizers.SGD(RATE), loss="mse")
@@ -67,7 +83,8 @@ def check_against_keras(seed: int) -> None:
             for ours, theirs, old in zip(
                 layer.get_weights(), expected.after[number], expected.before[number], strict=True
             ):
-                assert difference(ours, theirs) <= bound, f"weights of step {number}: {what}"
+                off = difference(ours, theirs)
+                assert off <= bound, f"the weights of {number} are off by {off:.3g}: {what}"
                 if exact:  # the step is a small part of the weight
                     step = difference(ours - old, theirs - old)
                     assert step <= 1e3 * bound or np.allclose(ours, theirs, 0, 1e-13), (

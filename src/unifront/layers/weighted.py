@@ -15,7 +15,7 @@ from unifront.layers import initializers, regularizers
 from unifront.layers.arguments import Constraint, DTypeName
 from unifront.opset.tensor import current_path
 from unifront.trace import current_seed, is_trainable
-from unifront.weights import Variable
+from unifront.weights import Variable, together
 
 
 @part_of("Layer")
@@ -154,7 +154,9 @@ class Weighted:
 
     def get_weights(self) -> list[np.ndarray]:
         """The values of `weights` as NumPy arrays in Keras's layout; `NotBuiltError` before they are made."""
-        return [weight.numpy() for weight in self._made_weights()]
+        weights = self._made_weights()
+        with together(weights):
+            return [weight.numpy() for weight in weights]
 
     def set_weights(self, values: Sequence[Any]) -> None:
         """Replace the values of `weights`, in their order; shapes must match.
@@ -168,8 +170,9 @@ class Weighted:
         if len(values) != len(weights):
             raise ArgumentError(f"{self.name} has {len(weights)} weights; {len(values)} values were given.")
         checked = [weight.checked(value) for weight, value in zip(weights, values, strict=True)]
-        for weight, value in zip(weights, checked, strict=True):
-            weight.assign(value)
+        with together(weights):
+            for weight, value in zip(weights, checked, strict=True):
+                weight.assign(value)
 
     def count_params(self) -> int:
         """The number of numbers in all weights; `NotBuiltError` before they are made."""

@@ -15,6 +15,7 @@ from unifront.dtypes import DType, DTypeLike, bfloat16, dtype_of, float32
 from unifront.errors import ArgumentError, BackendMissing, DTypeError
 from unifront.files import destination, parts_of, writing
 from unifront.onnx.data import write_inside, write_outside
+from unifront.weights import together
 
 if TYPE_CHECKING:
     from unifront.ir.graph import Graph
@@ -73,10 +74,11 @@ def export(
     """
     path = destination(path, ".onnx")
     wanted = None if dtype is None else dtype_of(dtype)
-    model, arrays = _converted(tracing, opset, dtype, optimize)
-    size = sum(array.nbytes for array in arrays.values())
-    if verify and size <= INLINE_LIMIT:
-        _verify(model, arrays, tracing, wanted)
+    with together(tracing.variables):  # what is written and what it is compared with are of one step
+        model, arrays = _converted(tracing, opset, dtype, optimize)
+        size = sum(array.nbytes for array in arrays.values())
+        if verify and size <= INLINE_LIMIT:
+            _verify(model, arrays, tracing, wanted)
     with ExitStack() as both:
         file = both.enter_context(writing(path))
         if external_data or (external_data is None and size > INLINE_LIMIT):

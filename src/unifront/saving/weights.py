@@ -10,6 +10,7 @@ from unifront.errors import FileFormatError
 from unifront.files import destination, writing
 from unifront.saving import tensors
 from unifront.saving.read import BROKEN, elsewhere, existing, reason
+from unifront.weights import together
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -26,7 +27,7 @@ def save_weights(model: Model, path: str | Path) -> None:
     model.trace()
     paths = model.variable_paths()
     contents = tensors.Contents({paths[id(variable)]: variable for variable in model.weights})
-    with writing(path) as file:
+    with together(model.weights), writing(path) as file:
         contents.write(file)
 
 
@@ -49,8 +50,9 @@ def load_weights(model: Model, path: str | Path) -> None:
         raise FileFormatError(f"{path} cannot be read as safetensors: {reason(error)}.{hint}") from error
     if misfit:
         raise FileFormatError(f"{path}{misfit}.")
-    for name, value in values.items():
-        wanted[name].assign(value, copy=False)
+    with together(wanted.values()):
+        for name, value in values.items():
+            wanted[name].assign(value, copy=False)
 
 
 def _misfit(model: Model, found: Mapping[str, tensors.Place], wanted: Mapping[str, Variable]) -> str:

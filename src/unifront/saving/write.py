@@ -22,8 +22,10 @@ from unifront.saving import constraints, layout
 from unifront.saving.compiled import described
 from unifront.saving.tensors import Contents
 from unifront.trace import Tracing, current_context, renamed, trace
+from unifront.weights import together
 
 if TYPE_CHECKING:
+    from unifront.ir.graph import Graph
     from unifront.model import Model
     from unifront.weights import Variable
 
@@ -62,22 +64,31 @@ def save(model: Model, path: str | Path) -> None:
     constrained, missing = known_only(constraints.graph_of(model.weights, paths))
     needs |= {*missing}
     live = {paths[id(v)]: v for traced, _ in graphs.values() for v in traced.variables}
+    layers = layout.dump(model, recorders, live)
+    with together(live.values()):  # the weights, the slots and the number of steps are of one step
+        _write(model, path, graphs, written, layers, live, sorted(needs))
+
+
+def _write(
+    model: Model, path: Path, graphs: Mapping[bool, Any], written: Mapping[bool, Graph], layers: bytes,
+    live: Mapping[str, Variable], needs: list[str],
+) -> None:  # fmt: skip
     manifest = {
         "format": FORMAT, "version": VERSION, "name": model.name,
         "inputs": model.input_structure, "outputs": graphs[False][0].structure["outputs"],
         "training": graphs[True][1], "inference": graphs[False][1],
-        "compiled": described(model), "needs": sorted(needs),
+        "compiled": described(model), "needs": needs,
     }  # fmt: skip
     texts: dict[str, bytes] = {
         "manifest.json": json.dumps(manifest, indent=1, default=_plain).encode(),
-        "layers.json": layout.dump(model, recorders, live),
+        "layers.json": layers,
         "training.graph": print_graph(written[True]).encode(),
         "inference.graph": print_graph(written[False]).encode(),
         "constraints.graph": print_graph(constrained).encode(),
     }
     for name, text in texts.items():
         _check_readable(model, name, text)
-    weights = {"weights.safetensors": Contents(live), "optimizer.safetensors": Contents(_slots(model, paths))}
+    weights = {"weights.safetensors": Contents(live), "optimizer.safetensors": Contents(_slots(model))}
     with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, text in texts.items():
             archive.writestr(_info(name, len(text)), text)
@@ -155,9 +166,10 @@ def _traced(model: Model, training: bool, recorders: dict[bool, Recorder]) -> tu
     return renamed(traced, paths), which
 
 
-def _slots(model: Model, paths: Mapping[int, str]) -> dict[str, Variable]:
+def _slots(model: Model) -> dict[str, Variable]:
     if model._training is None:
         return {}
+    paths = model.variable_paths()
     optimizer = model.optimizer
     made = [v for v in model.weights if optimizer.has_slots(v)]
     return {f"{paths[id(v)]}/{slot.name}": slot for v in made for slot in optimizer.slots(v)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -281,6 +282,7 @@ class CallbackList:
     def __init__(self, given: Any, *more: Callback) -> None:
         listed = given if isinstance(given, list | tuple) else [] if given is None else [given]
         self.callbacks: list[Callback] = [*listed, *more]
+        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
         for callback in self.callbacks:
             if not isinstance(callback, Callback):
                 raise ArgumentError(f"A callback is a uf.callbacks.Callback, not {callback!r}.")
@@ -297,6 +299,7 @@ class CallbackList:
         return [callback for callback in self.callbacks if watches_batches(callback)]
 
     def each(self, event: str, *args: Any) -> None:
-        """Call ``event`` of every callback."""
-        for callback in self.callbacks:
-            getattr(callback, event)(*args)
+        """Call ``event`` of every callback, within what is ``around`` the user's code."""
+        with self.around():
+            for callback in self.callbacks:
+                getattr(callback, event)(*args)

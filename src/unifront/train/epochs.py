@@ -94,8 +94,10 @@ class Run:
         return taken
 
     def _begin_batch(self, number: int) -> None:
-        for callback in self.watchers:
-            callback.on_train_batch_begin(number, {})
+        if self.watchers:
+            with self.interrupts.users():
+                for callback in self.watchers:
+                    callback.on_train_batch_begin(number, {})
 
     def _device_steps(self, blocks: Sequence[np.ndarray], arrays: tuple[Array, ...]) -> Iterator[int]:
         before = 0
@@ -112,10 +114,11 @@ class Run:
     def _stream_steps(self, again: Callable[[], Iterator[Arrays]]) -> Iterator[int]:
         number = 0
         while self.limit is None or number < self.limit:
-            batch = next(self.batches, None)
-            if batch is None and (self.limit is not None or not number):
-                self.batches = again()
+            with self.interrupts.users():
                 batch = next(self.batches, None)
+                if batch is None and (self.limit is not None or not number):
+                    self.batches = again()
+                    batch = next(self.batches, None)
             if batch is None:
                 return
             like_the_first(self.session.step, batch, number)
@@ -138,8 +141,10 @@ class Run:
                 after = time.perf_counter()
                 self._short = done > 2 and (after - began) / (done - seen) < SHORT_STEP
                 began, last, seen = after, after, done
-                for callback in self.watchers:
-                    callback.on_train_batch_end(done - 1, dict(logs))
+                if self.watchers:
+                    with self.interrupts.users():
+                        for callback in self.watchers:
+                            callback.on_train_batch_end(done - 1, dict(logs))
             progress.advance(count, logs)
             if self.watchers and self.model.stop_training:
                 break

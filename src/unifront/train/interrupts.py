@@ -11,17 +11,19 @@ from typing import Any
 
 
 class Interrupts:
-    """Makes Ctrl-C wait while values are on the move: half a step is no state to keep. A second one does not.
+    """A block in which Ctrl-C waits for `check`, or for code of the user's: half a step is no state to keep.
 
-    A block ``with Interrupts()`` takes the place of the process's handler, in the main thread, where Python
-    calls handlers; the blocks `held` within are those that an interrupt waits for.
+    A second one does not wait. Python calls handlers between any two of its instructions, inside of a framework's own
+    callbacks too, which swallow what is raised there: so nothing is raised where nothing can be.
+
+    The block takes the place of the process's handler, in the main thread, where Python calls handlers.
     """
 
     def __init__(self) -> None:
         self._handler: Any = None
-        self._depth = 0
         self._waiting = False
-        self._raised = False
+        self._open = False
+        self._raised: BaseException | None = None
 
     def __enter__(self) -> Interrupts:
         handler = signal.getsignal(signal.SIGINT)
@@ -30,34 +32,42 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._received)
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, *_: object) -> None:
         if self._handler is not None and signal.getsignal(signal.SIGINT) == self._received:
             signal.signal(signal.SIGINT, self._handler)
+        if kind is not None:
+            self._raised = None  # an interrupt has arrived, or something else that ends the block
+        self.check()
 
     def _received(self, number: int, frame: FrameType | None) -> None:
-        if self._depth and not self._waiting:
-            self._waiting = True
+        if self._open or self._waiting:
+            self._handle(frame)
         else:
-            self._waiting = False
-            try:
-                self._handler(number, frame)
-            except KeyboardInterrupt:
-                self._raised = True
-                raise
+            self._waiting = True
+
+    def _handle(self, frame: FrameType | None) -> None:
+        self._waiting = self._open = False
+        try:
+            self._handler(signal.SIGINT, frame)
+        except BaseException as error:
+            self._raised = error
+            raise
 
     def check(self) -> None:
-        """Raise an interrupt again that never arrived: one raised inside a framework's own callback is swallowed."""
-        if self._raised:
-            self._raised = False
-            raise KeyboardInterrupt
+        """Let an interrupt that waits happen, and raise one again that was swallowed."""
+        if self._waiting:
+            self._handle(None)
+        raised, self._raised = self._raised, None
+        if raised is not None:
+            raise raised
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """A block that an interrupt waits for."""
-        self._depth += 1
+    def users(self) -> Iterator[None]:
+        """A block of the user's own code, such as a callback or a generator: there an interrupt does not wait."""
+        self._open = True
         try:
+            self.check()
             yield
         finally:
-            self._depth -= 1
-            if self._waiting and not self._depth:
-                self._received(signal.SIGINT, None)
+            self._open = False
+        self.check()

@@ -58,11 +58,11 @@ class Jitted:
         place = (key, str(given.place))
         with MAKING:
             if place not in self._sessions:
-                self._sessions[place] = Session(step, given.place, current_seed(), Interrupts(), self._runs)
+                self._sessions[place] = Session(step, given.place, current_seed(), self._runs)
         session = self._sessions[place]
-        session.run_on(given.natives())
-        results = session.results()
-        session.give_back()
+        with Interrupts():
+            results = session.run_on(given.natives())
+            session.give_back()
         return results
 
     def _numbers(self, step: TracedStep, place: Placement, device: str) -> list[Any]:

@@ -129,7 +129,8 @@ def fit(
     listeners.attach(model, {"epochs": epochs, "steps": steps, "verbose": VERBOSE[verbose], "metrics": goals})
     model.stop_training = False
     with Interrupts() as interrupts, _alone(model):
-        session = Session(step, place, current_seed(), interrupts, runs)
+        listeners.around = interrupts.users
+        session = Session(step, place, current_seed(), runs)
         run = Run(session, model, source, batches, size, limit, bool(shuffle), listeners.watchers, interrupts)
         try:
             session.reset_metrics()  # a backend that cannot train says so before a bar is drawn
@@ -139,7 +140,9 @@ def fit(
                     listeners.each("on_epoch_begin", epoch, {})
                     logs = run.epoch(epoch, progress)
                     if held_out is not None and (epoch + 1) % validation_freq == 0:
-                        found = _evaluate(model, training, held_out, validation_size, place, validation_limit)
+                        found = _evaluate(
+                            model, training, held_out, validation_size, place, validation_limit, interrupts
+                        )
                         logs |= {f"val_{name}": value for name, value in found.items()}
                     progress.end(epoch, logs)
                     listeners.each("on_epoch_end", epoch, logs)
@@ -147,7 +150,7 @@ def fit(
                         break
                 listeners.each("on_train_end", {})
         finally:
-            session.give_back()
+            session.close()
             model._steps += runs[0] - begun
         if epochs > initial_epoch:
             training.optimizer.finalize_variable_values(model.trainable_weights)
@@ -196,30 +199,42 @@ def evaluate(
     place = placement(backend or training.backend)
     size, limit = _optional("batch_size", batch_size) or 32, _optional("steps", steps)
     source = _source(model, training, x, y, sample_weight, None)
-    logs = _evaluate(model, training, source, size, place, limit)
+    with Interrupts() as interrupts:
+        logs = _evaluate(model, training, source, size, place, limit, interrupts)
     if return_dict:
         return logs
     return list(logs.values()) if len(logs) > 1 else logs["loss"]
 
 
 def _evaluate(
-    model: Model, training: Compiled, source: Source, size: int, place: Placement, limit: int | None
-) -> Logs:
-    first, batches = _first(source, "evaluate")
+    model: Model, training: Compiled, source: Source, size: int, place: Placement, limit: int | None,
+    interrupts: Interrupts,
+) -> Logs:  # fmt: skip
+    with interrupts.users():
+        first, batches = _first(source, "evaluate")
     if isinstance(source, Arrays):
         batches = (source.take(slice(i, i + size)) for i in range(0, len(source), size))
     runs = [0]
     step = _step(model, training, first, runs, train=False)
-    with Interrupts() as interrupts:
-        session = Session(step, place, _call_seed(step), interrupts, runs)
-        try:
-            session.reset_metrics()
-            for number, batch in enumerate(itertools.islice(batches, limit)):
-                data.like_the_first(step, batch, number)
-                session.run_on([session.put(array) for array in batch.all])
-            return session.logs()
-        finally:
-            session.give_back()
+    session = Session(step, place, _call_seed(step), runs)
+    try:
+        session.reset_metrics()
+        for number, batch in enumerate(_each(itertools.islice(batches, limit), interrupts)):
+            data.like_the_first(step, batch, number)
+            session.run_on([session.put(array) for array in batch.all])
+        return session.logs()
+    finally:
+        session.close()
+
+
+def _each(batches: Iterator[Any], interrupts: Interrupts) -> Iterator[Any]:
+    """``batches``; an interrupt happens between two of them, or in the code that makes one."""
+    while True:
+        with interrupts.users():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
 
 
 def _keys(graph: Graph, place: Placement) -> Iterator[tuple[Any, ...]]:
@@ -274,16 +289,17 @@ def predict(
     found: list[list[np.ndarray]] = []
     program = variables = None
     keys: Iterator[tuple[Any, ...]] = iter(())
-    for batch in itertools.islice(given, limit):
-        traced = model.trace(False)
-        if program is None:
-            program = _program(model, ("predict", id(traced)), traced.graph, place)
-            variables = natives(traced.variables, program.storage, place)
-            keys = _keys(traced.graph, place)
-        outputs = program(
-            [*(place.backend.array(part, place.device) for part in batch), *next(keys)], variables
-        )
-        found.append([place.backend.numpy(output) for output in outputs])
+    with Interrupts() as interrupts:
+        for batch in _each(itertools.islice(given, limit), interrupts):
+            traced = model.trace(False)
+            if program is None:
+                program = _program(model, ("predict", id(traced)), traced.graph, place)
+                variables = natives(traced.variables, program.storage, place)
+                keys = _keys(traced.graph, place)
+            outputs = program(
+                [*(place.backend.array(part, place.device) for part in batch), *next(keys)], variables
+            )
+            found.append([place.backend.numpy(output) for output in outputs])
     if not found:
         raise data.no_batch("predict")
     joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
@@ -305,7 +321,7 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
     found: list[list[np.ndarray]] = []
     seed = None
     with Interrupts() as interrupts:
-        for batch in itertools.islice(given, limit):
+        for batch in _each(itertools.islice(given, limit), interrupts):
             types, structure = data.types_of(model, batch)
             key = ("predict_step", str(structure), tuple(types.items()), model.trainable_state())
             if key not in model.programs:
@@ -316,12 +332,12 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
                 )  # fmt: skip
             step: TracedStep = model.programs[key]
             seed = _call_seed(step) if seed is None else seed
-            session = Session(step, place, seed, interrupts, [len(found)])
+            session = Session(step, place, seed, [len(found)])
             try:
-                session.run_on([session.put(array) for array in batch.all])
-                found.append([place.backend.numpy(result) for result in session.results()])
+                results = session.run_on([session.put(array) for array in batch.all])
+                found.append([place.backend.numpy(result) for result in results])
             finally:
-                session.give_back()
+                session.close()
     if not found:
         raise data.no_batch("predict")
     joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]

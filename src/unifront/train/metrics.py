@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
+from weakref import ref
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from unifront.layers.arguments import DTypeName
 from unifront.opset.tensor import is_building, type_of, update
 from unifront.train import losses
 from unifront.train.losses import labels_of, matched
-from unifront.weights import Overlay, Variable, overlaid
+from unifront.weights import MOVING, Overlay, Variable, overlaid
 
 
 class MetricVariable(Variable):
@@ -33,6 +34,21 @@ class MetricVariable(Variable):
         super().__init__(path, shape, dtype, initial=self.start, trainable=False)
         self.initializer = initializer
         self.follows = False
+        self._claimed: ref[object] | None = None
+
+    def claim(self, session: object) -> bool:
+        """Keep the state for ``session`` alone; False if another one has it that still lives."""
+        with MOVING:
+            holder = None if self._claimed is None else self._claimed()
+            if holder is None:
+                self._claimed = ref(session)
+            return holder is None or holder is session
+
+    def release(self, session: object) -> None:
+        """End a `claim`; those of others stay."""
+        with MOVING:
+            if self._claimed is not None and self._claimed() in (session, None):
+                self._claimed = None
 
     def start(self) -> np.ndarray:
         """The value before the first batch."""
@@ -41,6 +57,10 @@ class MetricVariable(Variable):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "initializer": self.initializer, "follows": self.follows}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._claimed = None
 
 
 class Metric:

@@ -5,16 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from unifront.backends import Array, Placement, StepState
 from unifront.backends import Step as CompiledStep
 from unifront.ir.layouts import storage_of
-from unifront.train.interrupts import Interrupts
+from unifront.train.metrics import MetricVariable
 from unifront.train.step import TracedStep
-from unifront.weights import MOVING, Variable
+from unifront.weights import MOVING, Variable, together
 
 
 class Session:
@@ -22,17 +22,17 @@ class Session:
 
     Anyone who reads a variable meanwhile (a callback, a save, another thread) makes the session give the values back;
     the next run takes them again. So a value has one home at any time. A reader in another thread waits for the run
-    under way, and keeps what it read: the session goes on with copies. ``interrupts`` wait while values move.
+    under way, and keeps what it read: the session goes on with copies. The state of a metric is of one session at a
+    time; another one, such as an evaluation during training, adds up by itself.
+
+    While the lock is held no code runs that reads a variable: who reads one holds `MOVING`, and waits for the lock.
 
     Args:
         runs: how many runs were done before, as the one item, which the session counts on: what the key of each run
             is made with.
     """
 
-    def __init__(
-        self, step: TracedStep, place: Placement, seed: int, interrupts: Interrupts, runs: list[int]
-    ) -> None:
-        self._held = interrupts.held
+    def __init__(self, step: TracedStep, place: Placement, seed: int, runs: list[int]) -> None:
         self.step, self.place, self.runs = step, place, runs
         rows = place.backend.rows(place.device)
         self.layouts = storage_of(step.plan.graph, rows.storage)
@@ -41,49 +41,66 @@ class Session:
         self._lent = False
         self._lock = threading.RLock()
         self._carried = set(step.plan.carry)
+        metrics = {i: cast(MetricVariable, step.variables[i]) for i in step.metric_variables}
+        self._private = {i: metric for i, metric in metrics.items() if not metric.claim(self)}
 
     @contextmanager
     def _taken(self) -> Iterator[CompiledStep]:
         """A block in which every value is borrowed, and stays so: other threads wait for them."""
-        with self._held():
-            with MOVING:  # before the lock: who reads a variable holds this, and waits for that
-                self._lock.acquire()
-                try:
-                    step = self._compiled if self._lent else None
-                    step = step or self._take_all()
-                except BaseException:
-                    self._lock.release()
-                    raise
+        with MOVING:  # before the lock, as who reads a variable
+            self._lock.acquire()
             try:
-                yield step
-            finally:
+                step = self._compiled if self._lent else None
+                step = step or self._take_all()
+            except BaseException:
                 self._lock.release()
+                raise
+        try:
+            yield step
+        finally:
+            self._lock.release()
 
     def _take_all(self) -> CompiledStep:
-        values = [
-            variable.owned(self.place, layout) if i in self._carried else variable.native(self.place, layout)
-            for i, (variable, layout) in enumerate(zip(self.step.variables, self.layouts, strict=True))
-        ]
-        if self._compiled is None:
-            state = StepState(values, self._key)
-            self._compiled = self.place.backend.step(self.step.plan, state, self.place.device)
-        else:
-            self._compiled.state.variables = values
-        for variable in self.step.variables:
-            variable.lend(self)
+        values: list[Array] = []
+        try:
+            for i, (variable, layout) in enumerate(zip(self.step.variables, self.layouts, strict=True)):
+                if i in self._private:
+                    values.append(self._private_state(i))
+                else:
+                    values.append(variable.lend(self, self.place, layout, overwritten=i in self._carried))
+            if self._compiled is None:
+                state = StepState(values, self._key)
+                self._compiled = self.place.backend.step(self.step.plan, state, self.place.device)
+            else:
+                self._compiled.state.variables = values
+        except BaseException:
+            self._restore(values)
+            raise
         self._lent = True
         return self._compiled
+
+    def _private_state(self, position: int) -> Array:
+        if self._compiled is not None:
+            return self._compiled.state.variables[position]
+        return self.place.backend.array(self._private[position].start(), self.place.device)
+
+    def _restore(self, values: Sequence[Array]) -> None:
+        for i, value in enumerate(values):
+            if i not in self._private:
+                self.step.variables[i].restore(value, self.place, self.layouts[i])
 
     def give_back(self) -> None:
         """Put every value back into its variable."""
         with self._lock:
-            if not self._lent or self._compiled is None:
-                return
-            with self._held():
+            if self._lent and self._compiled is not None:
                 self._lent = False
-                values = self._compiled.state.variables
-                for variable, value, layout in zip(self.step.variables, values, self.layouts, strict=True):
-                    variable.restore(value, self.place, layout)
+                self._restore(self._compiled.state.variables)
+
+    def close(self) -> None:
+        """Give back, for good."""
+        self.give_back()
+        for position in self.step.metric_variables:
+            cast(MetricVariable, self.step.variables[position]).release(self)
 
     def reset_metrics(self) -> None:
         """Start every metric of the step again."""
@@ -91,7 +108,7 @@ class Session:
             state, backend = step.state, self.place.backend
             state.variables = list(state.variables)
             for position in self.step.metric_variables:
-                start = self.step.variables[position].start()  # type: ignore[attr-defined]  # a MetricVariable
+                start = cast(MetricVariable, self.step.variables[position]).start()
                 state.variables[position] = backend.array(start, self.place.device)
 
     def logs(self) -> dict[str, Any]:
@@ -101,19 +118,17 @@ class Session:
             values = {
                 id(self.step.variables[i]): numpy(state.variables[i]) for i in self.step.metric_variables
             }
-            found: dict[str, Any] = {}
-            for name, log in self.step.logs.items():
-                result = numpy(state.results[log]) if isinstance(log, int) else log.result_of(values)
-                if isinstance(result, dict):
-                    found |= {f"{name}_{part}": float(one) for part, one in result.items()}
-                else:
-                    found[name] = float(result)
-            return found
-
-    def results(self) -> tuple[Array, ...]:
-        """The results of the last run, on the device."""
-        with self._taken() as step:
-            return step.state.results
+            results = {
+                log: numpy(state.results[log]) for log in self.step.logs.values() if isinstance(log, int)
+            }
+        found: dict[str, Any] = {}
+        for name, log in self.step.logs.items():
+            result = results[log] if isinstance(log, int) else log.result_of(values)
+            if isinstance(result, dict):
+                found |= {f"{name}_{part}": float(one) for part, one in result.items()}
+            else:
+                found[name] = float(result)
+        return found
 
     def values(self) -> list[tuple[Variable, np.ndarray]]:
         """The variables that the step replaces, without metrics, and their values in the layout of the step."""
@@ -127,16 +142,18 @@ class Session:
 
     def run(self, arrays: Sequence[Array], indices: np.ndarray) -> None:
         """Runs on batches of arrays kept on the device; ``indices`` is ``[runs, batch]``."""
+        counters = [self._counters(ahead) for ahead in range(len(indices))]
         with self._taken() as step:
-            counters = [self._counters(ahead) for ahead in range(len(indices))]
             step.run(arrays, indices, counters)
             self._advance(len(indices))
 
-    def run_on(self, batch: Sequence[Array]) -> None:
-        """One run on a batch of native arrays."""
+    def run_on(self, batch: Sequence[Array]) -> tuple[Array, ...]:
+        """One run on a batch of native arrays; its results, on the device."""
+        counters = self._counters(0)
         with self._taken() as step:
-            step(batch, self._counters(0))
+            step(batch, counters)
             self._advance(1)
+            return step.state.results
 
     def _counters(self, ahead: int) -> list[float]:
         return [counter.value(ahead, self.runs[0]) for counter in self.step.counters]
@@ -153,4 +170,5 @@ class Session:
 
 def natives(variables: Sequence[Variable], layouts: Sequence[Any], place: Placement) -> tuple[Array, ...]:
     """The values of ``variables`` at ``place`` in the layouts that a compiled program wants."""
-    return tuple(v.native(place, layout) for v, layout in zip(variables, layouts, strict=True))
+    with together(variables):
+        return tuple(v.native(place, layout) for v, layout in zip(variables, layouts, strict=True))

@@ -25,7 +25,6 @@ from unifront.trace import Tracing, current_context, renamed, trace
 from unifront.weights import together
 
 if TYPE_CHECKING:
-    from unifront.ir.graph import Graph
     from unifront.model import Model
     from unifront.weights import Variable
 
@@ -64,37 +63,30 @@ def save(model: Model, path: str | Path) -> None:
     constrained, missing = known_only(constraints.graph_of(model.weights, paths))
     needs |= {*missing}
     live = {paths[id(v)]: v for traced, _ in graphs.values() for v in traced.variables}
-    layers = layout.dump(model, recorders, live)
-    with together(live.values()):  # the weights, the slots and the number of steps are of one step
-        _write(model, path, graphs, written, layers, live, sorted(needs))
-
-
-def _write(
-    model: Model, path: Path, graphs: Mapping[bool, Any], written: Mapping[bool, Graph], layers: bytes,
-    live: Mapping[str, Variable], needs: list[str],
-) -> None:  # fmt: skip
-    manifest = {
+    manifest: dict[str, Any] = {
         "format": FORMAT, "version": VERSION, "name": model.name,
         "inputs": model.input_structure, "outputs": graphs[False][0].structure["outputs"],
-        "training": graphs[True][1], "inference": graphs[False][1],
-        "compiled": described(model), "needs": needs,
+        "training": graphs[True][1], "inference": graphs[False][1], "needs": sorted(needs),
     }  # fmt: skip
     texts: dict[str, bytes] = {
-        "manifest.json": json.dumps(manifest, indent=1, default=_plain).encode(),
-        "layers.json": layers,
+        "layers.json": layout.dump(model, recorders, live),
         "training.graph": print_graph(written[True]).encode(),
         "inference.graph": print_graph(written[False]).encode(),
         "constraints.graph": print_graph(constrained).encode(),
     }
-    for name, text in texts.items():
-        _check_readable(model, name, text)
-    weights = {"weights.safetensors": Contents(live), "optimizer.safetensors": Contents(_slots(model))}
-    with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
+    with together(live.values()):  # weights, slots and the number of steps are of one step
+        manifest["compiled"] = described(model)
+        texts = {"manifest.json": json.dumps(manifest, indent=1, default=_plain).encode(), **texts}
         for name, text in texts.items():
-            archive.writestr(_info(name, len(text)), text)
-        for name, contents in weights.items():
-            with archive.open(_info(name, contents.size), "w") as entry:
-                contents.write(entry)  # type: ignore[arg-type]  # it is a binary file, for all that is done with it
+            _check_readable(model, name, text)
+        slots = _slots(model, paths)
+        weights = {"weights.safetensors": Contents(live), "optimizer.safetensors": Contents(slots)}
+        with writing(path) as file, zipfile.ZipFile(file, "w") as archive:
+            for name, text in texts.items():
+                archive.writestr(_info(name, len(text)), text)
+            for name, contents in weights.items():
+                with archive.open(_info(name, contents.size), "w") as entry:
+                    contents.write(entry)  # type: ignore[arg-type]  # it is a binary file, for all that is done with it
 
 
 def _check_readable(model: Model, name: str, text: bytes) -> None:
@@ -166,10 +158,9 @@ def _traced(model: Model, training: bool, recorders: dict[bool, Recorder]) -> tu
     return renamed(traced, paths), which
 
 
-def _slots(model: Model) -> dict[str, Variable]:
+def _slots(model: Model, paths: Mapping[int, str]) -> dict[str, Variable]:
     if model._training is None:
         return {}
-    paths = model.variable_paths()
     optimizer = model.optimizer
     made = [v for v in model.weights if optimizer.has_slots(v)]
     return {f"{paths[id(v)]}/{slot.name}": slot for v in made for slot in optimizer.slots(v)}

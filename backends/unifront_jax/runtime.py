@@ -12,7 +12,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from unifront.backends import Array, Compiled, Step, StepPlan, StepState, live_table, refuse_after_fork
+from unifront.backends import (
+    Array,
+    Compiled,
+    Step,
+    StepPlan,
+    StepState,
+    host_free_bytes,
+    live_table,
+    refuse_after_fork,
+)
 from unifront.dtypes import DType, dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.emit import Program, Rows, emit
@@ -221,6 +230,13 @@ class JaxBackend:
         if isinstance(array, jax.core.Tracer):
             return None
         return _names().get(array.device)  # of several devices it is their sharding
+
+    def free_bytes(self, device: str | None = None) -> int | None:
+        where = device_of(device)
+        if where.platform == "cpu":
+            return host_free_bytes()
+        known = where.memory_stats() or {}
+        return known["bytes_limit"] - known["bytes_in_use"] if "bytes_limit" in known else None
 
     def outside(self) -> AbstractContextManager[Any]:
         return jax.ensure_compile_time_eval()

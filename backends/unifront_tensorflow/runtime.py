@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from unifront.backends import Array, Step, StepPlan, StepState, live_table, refuse_after_fork
+from unifront.backends import Array, Step, StepPlan, StepState, host_free_bytes, live_table, refuse_after_fork
 from unifront.dtypes import dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.dims import symbol
@@ -223,6 +223,10 @@ class TensorFlowBackend:
 
     def device_of(self, array: Array) -> str | None:
         return _short_name((array.seed if type(array) is Key else array).device)
+
+    def free_bytes(self, device: str | None = None) -> int | None:
+        # Of GPUs TensorFlow tells what it uses, not what there is.
+        return host_free_bytes() if (device or self.devices()[0]).startswith("cpu") else None
 
     def outside(self) -> AbstractContextManager[Any]:
         return tf.init_scope()

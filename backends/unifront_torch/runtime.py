@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from unifront.backends import HostKey, Step, StepPlan, StepState, live_table
+from unifront.backends import HostKey, Step, StepPlan, StepState, host_free_bytes, live_table
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, DTypeError, UnknownName
 from unifront.ir.emit import Program, Rows, emit
@@ -72,6 +72,12 @@ class TorchBackend:
 
     def device_of(self, array: Array) -> str:
         return _name_of(array.device)
+
+    def free_bytes(self, device: str | None = None) -> int | None:
+        where = device or self.devices()[0]
+        if where.startswith("cuda"):
+            return int(torch.cuda.mem_get_info(where)[0])
+        return host_free_bytes()  # MPS shares the machine's memory
 
     @contextmanager
     def outside(self) -> Iterator[None]:

@@ -127,6 +127,10 @@ class Backend(Protocol):
         """The device of a native array; None where it has no single one (several hold it, or it is traced)."""
         return self.devices()[0]
 
+    def free_bytes(self, device: str | None = None) -> int | None:
+        """How much memory of the device is free; None where it cannot tell."""
+        return host_free_bytes() if device is None or device.startswith("cpu") else None
+
     def outside(self) -> AbstractContextManager[Any]:
         """A block whose work is no part of a trace or gradient that the framework records around it."""
         return nullcontext()
@@ -176,6 +180,14 @@ class Backend(Protocol):
         Raises `ArgumentError` for another module, `UnknownName` for a weight that it has not.
         """
         raise UnsupportedOp(f"The backend {self.name!r} gives no weights back.")
+
+
+def host_free_bytes() -> int | None:
+    """How much memory of the machine is free; None where the operating system does not tell."""
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows and macOS
+        return None
 
 
 Row = Callable[..., Any]

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from unifront.backends import StepPlan
+from unifront.dtypes import DType
 from unifront.ir.dims import Dim, substitute
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph, Node, Op, Value, bound_symbol, map_dims
 from unifront.ir.layouts import lanes
 from unifront.ir.passes.group_updates import group_updates
 from unifront.opset.optimize import GROUPED, SLOTS
-from unifront.opset.spec import DEFINED, OpSpec
+from unifront.opset.spec import DEFINED, OPS, OpSpec
 from unifront.opset.tensor import Builder, Traced, lift
 
 
@@ -79,6 +80,24 @@ def expand(graph: Graph, keep: Container[Op]) -> Graph:
     inputs = [builder.input(n, v.type) for n, v in zip(graph.input_names, graph.inputs, strict=True)]
     values = [builder.new(variable.value.type) for variable in graph.variables]
     outputs = inline(graph, builder, inputs, [Traced(value, builder) for value in values], keep)
+    variables = [replace(v, value=value) for v, value in zip(graph.variables, values, strict=True)]
+    return builder.graph(outputs, graph.output_names, variables)
+
+
+def taking(graph: Graph, dtypes: Sequence[DType]) -> Graph:
+    """``graph``, its first inputs coming in ``dtypes`` and cast to what they were."""
+    if all(value.type.dtype == dtype for value, dtype in zip(graph.inputs, dtypes, strict=False)):
+        return graph
+    builder = Builder(graph.name)
+    given = [*dtypes, *(value.type.dtype for value in graph.inputs[len(dtypes) :])]
+    inputs = []
+    for name, value, dtype in zip(graph.input_names, graph.inputs, given, strict=True):
+        tensor = builder.input(name, value.type.with_dtype(dtype))
+        if dtype != value.type.dtype:
+            (tensor,) = builder.add(OPS["cast"], [tensor.value], {"dtype": value.type.dtype.name})
+        inputs.append(tensor)
+    values = [builder.new(variable.value.type) for variable in graph.variables]
+    outputs = inline(graph, builder, inputs, [Traced(value, builder) for value in values])
     variables = [replace(v, value=value) for v, value in zip(graph.variables, values, strict=True)]
     return builder.graph(outputs, graph.output_names, variables)
 

@@ -104,10 +104,16 @@ def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
             for i, (d, n) in enumerate(zip(type_.shape, array.shape, strict=True))
         ):
             raise DataError(f"{what} has the shape {array.shape}; the model takes {type_}.")
-        found.append(_cast(array, type_.dtype, what))
+        found.append(array if arrives_small(array.dtype, type_.dtype) else _cast(array, type_.dtype, what))
     _same_length(found, names)
     _check_indices(model, found)
     return tuple(found)
+
+
+def arrives_small(given: Any, wanted: DType) -> bool:
+    """Whether data of the dtype ``given`` goes to the device as it is, and the step casts it: bytes (images) that a
+    model takes as floats are a quarter of them, or an eighth."""
+    return np.dtype(given).name == "uint8" and wanted.is_float
 
 
 def _check_indices(model: Model, arrays: Sequence[np.ndarray]) -> None:
@@ -183,7 +189,7 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
         traced = model.trace(False)
         pairs = zip(traced.graph.output_names, traced.graph.outputs, strict=True)
         outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
-        types = dict(model.input_types)
+        types = _arriving(model.input_types, example.inputs)
         batch = next(iter(types.values())).shape[0]
         for name, type_ in target_types(example.targets, outputs, batch).items():
             types[f"target {name}"] = type_
@@ -198,7 +204,9 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
         )
         batch = next(iter(known.values())).shape[0] if known else BATCH
         types = (
-            dict(known) if known else {f"x{i}": _batch_type(a, batch) for i, a in enumerate(example.inputs)}
+            _arriving(known, example.inputs)
+            if known
+            else {f"x{i}": _batch_type(a, batch) for i, a in enumerate(example.inputs)}
         )
         types |= {f"target {i}": _batch_type(a, batch) for i, a in enumerate(example.targets)}
         x, y = example.structures
@@ -208,6 +216,14 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
         number = len(types)
         types["sample_weight"] = _batch_type(example.weights, batch)
     return types, pack(x, y, number)
+
+
+def _arriving(types: Mapping[str, TensorType], inputs: Sequence[np.ndarray]) -> dict[str, TensorType]:
+    """The types of a model's inputs as the data has them, which the step casts to the model's."""
+    return {
+        name: type_.with_dtype(dtype_of(array.dtype)) if arrives_small(array.dtype, type_.dtype) else type_
+        for (name, type_), array in zip(types.items(), inputs, strict=True)
+    }
 
 
 def _batch_type(array: np.ndarray, batch: Any) -> TensorType:

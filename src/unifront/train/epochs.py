@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -28,13 +29,17 @@ BLOCK = 32
 SHORT_STEP = 0.01
 """Seconds under which a step counts as short."""
 
+RESIDENT = 0.5
+"""The share of a device's free memory that data may take. Arrays that take more stay where they are, and their batches
+go to the device one by one."""
+
 
 @dataclass
 class Run:
     """One call of `fit`: what its epochs share.
 
     Args:
-        source: arrays, which are kept on the device from the first epoch on; or what begins a pass over
+        source: arrays, which are kept on the device from the first epoch on if they fit; or what begins a pass over
             batches.
         batches: the pass under way.
         limit: steps of an epoch, which then begins where the last one ended, and passes over the data as need
@@ -53,6 +58,7 @@ class Run:
     interrupts: Interrupts
     _short: bool = False
     _on_device: tuple[Array, ...] = ()
+    _fits: bool | None = None
     _left: list[np.ndarray] = field(default_factory=list)
 
     def epoch(self, epoch: int, progress: EpochProgress) -> Logs:
@@ -60,11 +66,17 @@ class Run:
         if not isinstance(self.source, Arrays):
             progress.begin(epoch, self.limit)
             return self._epoch(epoch, progress, self._stream_steps(self.source))
-        if not self._on_device:
-            self._on_device = tuple(map(self.session.put, self.source.all))
+        if self._fits is None:
+            free = self.session.free_bytes()
+            size = sum(array.nbytes for array in self.source.all)
+            self._fits = free is None or size <= RESIDENT * free
+            if self._fits:
+                self._on_device = tuple(map(self.session.put, self.source.all))
         take = self._pass if self.limit is None else self._take
         blocks = take(self.source, epoch)
         progress.begin(epoch, sum(map(len, blocks)))
+        if not self._fits:
+            return self._epoch(epoch, progress, self._host_steps(blocks, self.source))
         return self._epoch(epoch, progress, self._device_steps(blocks, self._on_device))
 
     def _pass(self, source: Arrays, epoch: int, number: int = 0) -> list[np.ndarray]:
@@ -110,6 +122,12 @@ class Run:
                 done += count
                 yield count
             before += done
+
+    def _host_steps(self, blocks: Sequence[np.ndarray], source: Arrays) -> Iterator[int]:
+        for number, rows in enumerate(itertools.chain.from_iterable(blocks)):
+            self._begin_batch(number)
+            self.session.run_on([self.session.put(array[rows]) for array in source.all])
+            yield 1
 
     def _stream_steps(self, again: Callable[[], Iterator[Arrays]]) -> Iterator[int]:
         number = 0

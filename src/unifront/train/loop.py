@@ -17,8 +17,10 @@ import numpy as np
 
 from unifront import tree
 from unifront.backends import HostKey, Placement, placement
+from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError, DataError
 from unifront.ir.graph import Graph
+from unifront.opset.replay import taking
 from unifront.trace import MAKING, current_seed, eager_seed
 from unifront.train import data, losses, metrics, optimizers
 from unifront.train.arguments import number, whole
@@ -287,15 +289,18 @@ def predict(
         starts = range(0, len(arrays[0]), size)
         given = (tuple(array[i : i + size] for array in arrays) for i in starts)
     found: list[list[np.ndarray]] = []
-    program = variables = None
+    program: Any = None
+    variables: tuple[Any, ...] = ()
+    kinds: tuple[Any, ...] | None = None
     keys: Iterator[tuple[Any, ...]] = iter(())
     with Interrupts() as interrupts:
         for batch in _each(itertools.islice(given, limit), interrupts):
             traced = model.trace(False)
             if program is None:
-                program = _program(model, ("predict", id(traced)), traced.graph, place)
-                variables = natives(traced.variables, program.storage, place)
                 keys = _keys(traced.graph, place)
+            if kinds != (kinds := tuple(dtype_of(part.dtype) for part in batch)):
+                program = _program(model, ("predict", id(traced), kinds), taking(traced.graph, kinds), place)
+                variables = natives(traced.variables, program.storage, place)
             outputs = program(
                 [*(place.backend.array(part, place.device) for part in batch), *next(keys)], variables
             )
@@ -328,7 +333,7 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
                 _build(model, structure, types)
                 model.programs[key] = trace_step(
                     f"{model.name} prediction step", model.predict_step, structure, types, training=False,
-                    paths=model.variable_paths,
+                    paths=model.variable_paths, wanted=model._input_types,
                 )  # fmt: skip
             step: TracedStep = model.programs[key]
             seed = _call_seed(step) if seed is None else seed

@@ -163,6 +163,10 @@ class Session:
         for optimizer, calls in self.step.optimizers:
             optimizer.calls += calls * count
 
+    def free_bytes(self) -> int | None:
+        """How much memory of the device is free; None where that is not known."""
+        return self.place.backend.free_bytes(self.place.device)
+
     def put(self, array: np.ndarray) -> Array:
         """``array`` on the device."""
         return self.place.backend.array(array, self.place.device)

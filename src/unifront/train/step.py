@@ -64,6 +64,7 @@ def trace_step(
     *,
     training: bool,
     paths: Callable[[], Mapping[int, str]] | None = None,
+    wanted: Mapping[str, TensorType] | None = None,
 ) -> TracedStep:
     """Trace ``function(data)``.
 
@@ -72,6 +73,7 @@ def trace_step(
         types: name and type of each input.
         training: whether layers train.
         paths: what to call variables, by their ids.
+        wanted: the dtypes in which the function gets inputs that arrive in others (bytes as floats).
 
     The function's result is logged if it is a dict, its leaves being the results of the step.
     """
@@ -81,8 +83,11 @@ def trace_step(
     with building(builder):
         step = builder.counter(("runs",), TensorType(int32), lambda ahead, done: done + ahead)
         context = CallContext(training=training, key=ops.fold_in(key, step))
+        given = [
+            _as_wanted(tensor, (wanted or {}).get(one)) for one, tensor in zip(types, inputs, strict=True)
+        ]
         with call_context(context):
-            result = function(tree.map_leaves(lambda number: inputs[number], structure))
+            result = function(tree.map_leaves(lambda number: given[number], structure))
     outputs: list[Traced] = []
 
     def number(leaf: Any) -> Any:
@@ -104,6 +109,10 @@ def trace_step(
     calls = builder.notes.get("optimizer calls", {})
     applied = tuple((one, calls[key]) for key, one in builder.notes.get("optimizers", {}).items())
     return TracedStep(plan, tracing.variables, tuple(counters), {}, numbered, applied)
+
+
+def _as_wanted(tensor: Traced, type_: TensorType | None) -> Any:
+    return tensor if type_ is None or type_.dtype == tensor.dtype else ops.cast(tensor, type_.dtype)
 
 
 def _without_unused(graph: Graph, batch: int, counters: list[Counter]) -> tuple[Graph, list[Counter]]:
@@ -142,7 +151,9 @@ def build_step(
     dtype = state_dtype(model)
     for metric in model.metrics:
         metric.computed_in(dtype)
-    step = trace_step(name, method, data, types, training=train, paths=model.variable_paths)
+    step = trace_step(
+        name, method, data, types, training=train, paths=model.variable_paths, wanted=model._input_types
+    )
     logs = step.structure
     if not isinstance(logs, Mapping) or not logs:
         raise ArgumentError(f"{type(model).__name__}.{kind} gives a dict of logs, not {logs!r}.")

@@ -42,6 +42,7 @@ FAMILIES = (
     "image_patches",
     "image_resize",
     "index",
+    "jvp",
     "linalg",
     "losses",
     "matrices",
@@ -55,6 +56,7 @@ FAMILIES = (
     "predicates",
     "random",
     "ranges",
+    "ranking",
     "reduce",
     "rnn",
     "scatter",
@@ -72,7 +74,7 @@ FAMILIES = (
 __all__ = ["FAMILIES", "OPS", "Facts", "OpSpec", "Sample", "public_functions"]
 
 
-BODIES = ("cond", "scan", "while_loop", "with_mask")
+BODIES = ("cond", "jvp", "scan", "while_loop", "with_mask")
 """Operations that run functions of the user's, in which other operations may fail."""
 
 

@@ -17,6 +17,7 @@ from unifront.opset.rules import same_dtype, show
 from unifront.opset.shape import stack, unstack
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, type_of
+from unifront.opset.trigonometry import arctan2
 
 _OF_PARTS = {float32: complex64, float64: complex128}
 _SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (2, 0), (2, 1, 3))
@@ -144,7 +145,7 @@ def angle(x: TensorLike) -> Any:
     Of real numbers 0, or pi where they are negative. Integers become float32.
     """
     wide = e.floating(x)
-    return e.arctan2(imag(wide), real(wide))
+    return arctan2(imag(wide), real(wide))
 
 
 def polar(abs_: TensorLike, angle: TensorLike) -> Any:

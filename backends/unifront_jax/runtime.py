@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, partial, reduce
 from typing import Any
@@ -182,8 +182,16 @@ def _rows(name: str, device: str, *, eager: bool) -> Rows:
     from unifront_jax import lower
 
     table = live_table(name, lower.TABLE, device, lower.OVERLAYS)
-    used = lower.Eager(ChainMap(table, lower.OUTSIDE_JIT)) if eager else table  # type: ignore[arg-type]  # only read
-    return Rows(name, used, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest)
+    if not eager:
+        return Rows(name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest)
+    used = lower.Eager(ChainMap(table, lower.OUTSIDE_JIT))  # type: ignore[arg-type]  # only read
+    return Rows(name, used, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest, typed=used.typed)
+
+
+@cache
+def _array_class() -> type:
+    """Of the arrays that have a value; those that are being traced are of others."""
+    return type(jax.device_put(np.zeros((), np.float32)))
 
 
 class JaxBackend:
@@ -237,6 +245,13 @@ class JaxBackend:
             return host_free_bytes()
         known = where.memory_stats() or {}
         return known["bytes_limit"] - known["bytes_in_use"] if "bytes_limit" in known else None
+
+    def signature(self, kind: type) -> Callable[[Array], Hashable] | None:
+        if kind is not _array_class():
+            return None
+        if len(devices_by_name()) == 1:
+            return lambda array: (kind, array.dtype, array.shape)
+        return lambda array: (kind, array.dtype, array.shape, array.sharding)
 
     def outside(self) -> AbstractContextManager[Any]:
         return jax.ensure_compile_time_eval()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, wraps
 from typing import Any
@@ -228,6 +228,12 @@ class TensorFlowBackend:
         # Of GPUs TensorFlow tells what it uses, not what there is.
         return host_free_bytes() if (device or self.devices()[0]).startswith("cpu") else None
 
+    def signature(self, kind: type) -> Callable[[Array], Hashable] | None:
+        if kind is not _eager_class():
+            return None
+        # Dtypes are interned, and take longer to hash and compare than all else here.
+        return lambda array: (kind, id(array.dtype), tuple(array.shape.as_list()), array.device)
+
     def outside(self) -> AbstractContextManager[Any]:
         return tf.init_scope()
 
@@ -291,6 +297,13 @@ def _rows(backend: TensorFlowBackend, device: str) -> Rows:
         backend.name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest, same, lower.IN_PLACE,
         Reference.read,
     )  # fmt: skip
+
+
+@cache
+def _eager_class() -> type:
+    """Of the tensors that have a value; those of a function being traced are of others."""
+    with tf.init_scope():
+        return type(tf.constant(0))
 
 
 class _On(Mapping[Any, Callable[..., Any]]):

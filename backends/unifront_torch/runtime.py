@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache, reduce
 from typing import Any
@@ -78,6 +78,11 @@ class TorchBackend:
         if where.startswith("cuda"):
             return int(torch.cuda.mem_get_info(where)[0])
         return host_free_bytes()  # MPS shares the machine's memory
+
+    def signature(self, kind: type) -> Callable[[torch.Tensor], Hashable] | None:
+        if kind not in (torch.Tensor, torch.nn.Parameter):
+            return None
+        return lambda array: (kind, array.dtype, array.shape, array.device)
 
     @contextmanager
     def outside(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -131,6 +131,11 @@ class Backend(Protocol):
         """How much memory of the device is free; None where it cannot tell."""
         return host_free_bytes() if device is None or device.startswith("cpu") else None
 
+    def signature(self, kind: type) -> Callable[[Array], Hashable] | None:
+        """What two arrays of the class ``kind`` have in common with which eager operations do the same: class, dtype,
+        shape, and the device where there are several. None for a class whose arrays do not say (traced ones)."""
+        return None
+
     def outside(self) -> AbstractContextManager[Any]:
         """A block whose work is no part of a trace or gradient that the framework records around it."""
         return nullcontext()
@@ -192,13 +197,43 @@ def host_free_bytes() -> int | None:
 
 Row = Callable[..., Any]
 """What runs an operation on native arrays."""
-_added: dict[str, dict[Op, Row]] = {}
+
+
+class LiveRows(dict[Op, Row]):
+    """Rows that may change while programs run: whoever remembers some is told, see `when_rows_change`."""
+
+
+def _telling(name: str) -> Callable[..., Any]:
+    change = getattr(dict, name)
+
+    def changed(self: LiveRows, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return change(self, *args, **kwargs)
+        finally:
+            for listener in _listeners:
+                listener()
+
+    return changed
+
+
+for _change in ("__setitem__", "__delitem__", "__ior__", "pop", "popitem", "clear", "update", "setdefault"):
+    setattr(LiveRows, _change, _telling(_change))
+
+_listeners: list[Callable[[], None]] = []
+
+
+def when_rows_change(listener: Callable[[], None]) -> None:
+    """Call ``listener`` after every change of rows."""
+    _listeners.append(listener)
+
+
+_added: dict[str, LiveRows] = {}
 _KINDS = {"gpu": "cuda"}
 
 
 def added_rows(place: str) -> dict[Op, Row]:
     """The rows that were added for a backend (``"torch"``) or one kind of its devices (``"torch:cuda"``), live."""
-    return _added.setdefault(place, {})
+    return _added.setdefault(place, LiveRows())
 
 
 def live_table(
@@ -383,6 +418,11 @@ def _owner(kind: type) -> str | None:
 def _backend_of_kind(kind: type) -> Backend | None:
     name = _owner(kind)
     return None if name is None else get_backend(name)
+
+
+def backend_of_class(kind: type) -> Backend | None:
+    """The backend whose native arrays are of the class ``kind``; None for any other."""
+    return _backend_of_kind(kind)
 
 
 def backend_of(array: Any) -> Backend | None:

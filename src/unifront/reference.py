@@ -6,7 +6,7 @@ the end of each operation, so that the judge is better than what it judges.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -70,6 +70,18 @@ def row_of(spec: OpSpec) -> Callable[..., Any]:
     return row
 
 
+def _typed_row(
+    op: Op, types: Sequence[TensorType | None], attributes: Mapping[str, Any]
+) -> Callable[..., Any]:
+    """`row_of` for operands of ``types`` alone, whose dtypes are known."""
+    assert isinstance(op, OpSpec)
+    results = op.infer(*types, **attributes)
+    if len(results) > 1 or any(t.dtype.kind == "k" or t.dtype.name in _HALF for t in (*types, *results) if t):
+        return row_of(op)
+    reference, dtype = op.reference, results[0].dtype.numpy
+    return lambda *operands, **given: np.asarray(reference(*operands, **given), dtype)
+
+
 def evaluate(node: Node, operands: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
     """The results of one node without bodies on arrays: what `unifront.ir.passes.fold_constants` asks for."""
     assert isinstance(node.op, OpSpec)
@@ -126,7 +138,18 @@ class NumPyBackend(Backend):
         self._table = _References()
 
     def rows(self, device: str | None = None) -> Rows:
-        return Rows(self.name, self._table, np.asarray, lambda array, axis: array.shape[axis], {}, {})
+        return Rows(
+            self.name,
+            self._table,
+            np.asarray,
+            lambda array, axis: array.shape[axis],
+            {},
+            {},
+            typed=_typed_row,
+        )
+
+    def signature(self, kind: type) -> Callable[[Array], Hashable] | None:
+        return (lambda array: (kind, array.dtype, array.shape)) if kind is np.ndarray else None
 
     def devices(self) -> tuple[str, ...]:
         return ("cpu",)

@@ -137,7 +137,7 @@ X = np.ones((2, 3), "float32")
     [
         (lambda: ops.add(X, "one"), DTypeError, "Operations take tensors, arrays and numbers, not 'one'"),
         (lambda: ops.add(X, None), DTypeError, "not None"),
-        (lambda: ops.exp(1j), DTypeError, "not 1j"),
+        (lambda: ops.exp(1j), DTypeError, "exp: the operand is complex64; a float is needed"),
         (lambda: ops.exp([[1, 2], [3]]), DTypeError, r"not \[\[1, 2\], \[3\]\]"),
         (lambda: ops.exp(2**40), ArgumentError, "1099511627776 does not fit int32, as which Python's ints"),
         (lambda: ops.exp([1, -(2**40)]), ArgumentError, "-1099511627776 does not fit int32"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from unifront.backends import LiveRows
 from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
-from unifront_jax._wide import eager
+from unifront.ir.types import TensorType
+from unifront_jax._wide import any_wide, eager
 
 FAMILIES = (
     "conv_transpose",
@@ -48,11 +50,11 @@ FAMILIES = (
     "gradient",
 )
 
-TABLE: dict[Op, Callable[..., Any]] = {}
+TABLE: dict[Op, Callable[..., Any]] = LiveRows()
 OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
 """Rows for one kind of device (``"cuda"``, ``"cpu"``, ``"tpu"``), which stand before those of `TABLE`."""
 UNSUPPORTED: dict[Op, str] = {}
-OUTSIDE_JIT: dict[Op, Callable[..., Any]] = {}
+OUTSIDE_JIT: dict[Op, Callable[..., Any]] = LiveRows()
 """Rows for calls outside a compiled program alone."""
 STORAGE: dict[tuple[Op, int], Storage] = {}
 
@@ -74,7 +76,7 @@ for _family in FAMILIES:
     _module = import_module(f"{__name__}.{_family}")
     TABLE.update(_module.TABLE)
     for _kind, _rows in getattr(_module, "OVERLAYS", {}).items():
-        OVERLAYS.setdefault(_kind, {}).update(_rows)
+        OVERLAYS.setdefault(_kind, LiveRows()).update(_rows)
     OUTSIDE_JIT.update(getattr(_module, "OUTSIDE_JIT", {}))
     UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
     _stored: Mapping[tuple[Op, int], Storage] = getattr(_module, "STORAGE", {})
@@ -93,6 +95,13 @@ class Eager(Mapping[Op, Callable[..., Any]]):
         if op not in self._made or self._made[op][0] is not row:
             self._made[op] = row, eager(row)
         return self._made[op][1]
+
+    def typed(
+        self, op: Op, types: Sequence[TensorType | None], attributes: Mapping[str, Any]
+    ) -> Callable[..., Any]:
+        """The row of ``op`` for operands of ``types`` alone, which need not be looked at again."""
+        names = [type_.dtype.name for type_ in types if type_ is not None]
+        return self[op] if any_wide([*names, *attributes.values()]) else self._table[op]
 
     def __contains__(self, op: object) -> bool:
         return op in self._table

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module, util
 from typing import Any
 
+from unifront.backends import LiveRows
 from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
 
@@ -45,7 +46,7 @@ FAMILIES = (
     "gradient",
 )
 
-TABLE: dict[Op, Callable[..., Any]] = {}
+TABLE: dict[Op, Callable[..., Any]] = LiveRows()
 OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
 """Rows for one kind of device (``"cuda"``, ``"cpu"``, ``"tpu"``), which stand before those of `TABLE`."""
 UNSUPPORTED: dict[Op, str] = {}
@@ -57,7 +58,7 @@ def _merge(name: str) -> None:
     rows = import_module(name)
     TABLE.update(rows.TABLE)
     for kind, own in getattr(rows, "OVERLAYS", {}).items():
-        OVERLAYS.setdefault(kind, {}).update(own)
+        OVERLAYS.setdefault(kind, LiveRows()).update(own)
     reasons: Mapping[Op, str] = getattr(rows, "UNSUPPORTED", {})
     storage: Mapping[tuple[Op, int], Storage] = getattr(rows, "STORAGE", {})
     UNSUPPORTED.update(reasons)

@@ -27,10 +27,13 @@ def _whole(product: Callable[..., Any], *xs: Any) -> Any:
 
 def _matmul(x: Any, y: Any) -> Any:
     """TensorFlow's own takes no vectors: they are given an axis, which is taken away again."""
-    vector_x, vector_y = x.shape.rank == 1, y.shape.rank == 1
+    rank_x, rank_y = x.shape.rank, y.shape.rank
+    if rank_x != 1 and rank_y != 1:
+        return _whole(tf.matmul, x, y)
+    vector_x, vector_y = rank_x == 1, rank_y == 1
     product = _whole(tf.matmul, x[None, :] if vector_x else x, y[:, None] if vector_y else y)
     taken = [-2] * vector_x + [-1] * vector_y
-    return tf.squeeze(product, taken) if taken else product
+    return tf.squeeze(product, taken)
 
 
 def _dense(x: Any, kernel: Any, bias: Any) -> Any:

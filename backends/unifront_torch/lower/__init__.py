@@ -7,6 +7,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from unifront.backends import LiveRows
 from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
 
@@ -45,7 +46,7 @@ FAMILIES = (
     "gradient",
 )
 
-TABLE: dict[Op, Callable[..., Any]] = {}
+TABLE: dict[Op, Callable[..., Any]] = LiveRows()
 OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
 """Rows for one kind of device (``"cuda"``, ``"cpu"``, ``"tpu"``), which stand before those of `TABLE`."""
 UNSUPPORTED: dict[Op, str] = {}
@@ -58,7 +59,7 @@ for _family in FAMILIES:
         _module = import_module(f"{__name__}.{_family}")
         TABLE.update(_module.TABLE)
         for _kind, _rows in getattr(_module, "OVERLAYS", {}).items():
-            OVERLAYS.setdefault(_kind, {}).update(_rows)
+            OVERLAYS.setdefault(_kind, LiveRows()).update(_rows)
         UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
         STORAGE.update(getattr(_module, "STORAGE", {}))
         IN_PLACE.update(getattr(_module, "IN_PLACE", {}))

@@ -25,6 +25,7 @@ from unifront.errors import GraphError, ShapeError, UnsupportedOp
 from unifront.ir.dims import DimExpr, minimum, symbol
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, bound_symbol, symbols_in
 from unifront.ir.layouts import Layouts, Storage, lane_layout, lanes, spread, storage_of
+from unifront.ir.types import TensorType
 
 
 def same_sizes(layer: str, *sizes: Any) -> None:
@@ -52,6 +53,7 @@ class Rows:
             the cells of what they replace, and give nothing.
         read: cell → its value.
         minimum: the smallest of several sizes, as ``size`` gives them, and ints.
+        typed: ``(operation, operand types, attributes)`` → a row for these alone, quicker than that of ``table``.
         same: ``(layer, *sizes)``: raises an error that names the layer unless the sizes are equal.
     """
 
@@ -65,6 +67,7 @@ class Rows:
     same: Callable[..., Any] = same_sizes
     in_place: Mapping[Op, Callable[..., None]] = field(default_factory=dict)
     read: Callable[[Any], Any] | None = None
+    typed: Callable[[Op, Sequence[TensorType | None], Mapping[str, Any]], Callable[..., Any]] | None = None
 
 
 @dataclass(frozen=True)

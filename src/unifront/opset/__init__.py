@@ -16,6 +16,7 @@ from unifront.arguments import Check, Wrong, check_of, misfit, sequence, shown
 from unifront.backends import backend_of
 from unifront.errors import ArgumentError, DTypeError, UnifrontError
 from unifront.ir.facts import Facts
+from unifront.opset.quick import remembering
 from unifront.opset.spec import OPS, OpSpec, Sample
 
 FAMILIES = (
@@ -127,6 +128,7 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         }
 
     @functools.wraps(function)
+    @remembering
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         known = checks()
         given = {places[i]: value for i, value in enumerate(args) if i in places}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from typing import Any
@@ -25,7 +25,9 @@ from unifront.dtypes import BY_NAME
 from unifront.errors import ArgumentError, DTypeError, UnifrontError, UnsupportedOp
 from unifront.ir.emit import emit
 from unifront.ir.graph import Graph
+from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
+from unifront.opset.quick import recorder, value_is_read
 from unifront.opset.scopes import current_path
 from unifront.opset.spec import OpSpec
 from unifront.weights import Variable
@@ -33,6 +35,7 @@ from unifront.weights import Variable
 
 def to_numpy(operand: Any) -> np.ndarray:
     """A native array, or a number or a list of numbers, as NumPy."""
+    value_is_read()
     backend = backend_of(operand)
     return host_array(operand) if backend is None else backend.numpy(operand)
 
@@ -74,6 +77,12 @@ def run(
     backend, device = placed(op, operands)
     rows = backend.rows(device)
     natives = [native(operand, backend, device) for operand in operands]
+    noted = recorder()
+    if noted is not None:
+        for operand, array in zip(operands, natives, strict=True):
+            noted.operand(operand, array)
+        if regions:
+            noted.fail()
     try:
         types = tuple([None if n is None else backend.type_of(n) for n in natives])
         if regions:
@@ -90,15 +99,34 @@ def run(
             reason = rows.reasons.get(op, "it has no row for it")
             raise UnsupportedOp(f"{op.name}: the backend {backend.name!r} cannot run it: {reason}.")
         return op.decomposition(*natives, **({"regions": regions} if regions else {}), **attributes)
-    if rows.storage:
-        for i, array in enumerate(natives):
-            storage = rows.storage.get((op, i))
-            if storage is not None and array is not None:
-                natives[i] = storage.to_native(array)
+    canonical = tuple(natives)
+    stored = {i: rows.storage[op, i] for i in range(len(natives)) if (op, i) in rows.storage}
+    for i, storage in stored.items():
+        if natives[i] is not None:
+            natives[i] = storage.to_native(natives[i])
     extra: dict[str, Any] = {}
     if regions:
         extra["regions"] = tuple(emit(region, rows).function for region in regions)
-    return rows.table[op](*natives, **extra, **attributes)
+    result = rows.table[op](*natives, **extra, **attributes)
+    if noted is not None:
+        row = rows.table[op] if rows.typed is None else rows.typed(op, types, attributes)
+        noted.step(op, _converting(row, stored), canonical, attributes, result)
+    return result
+
+
+def _converting(row: Callable[..., Any], stored: Mapping[int, Storage]) -> Callable[..., Any]:
+    """``row`` for operands in the canonical layout."""
+    if not stored:
+        return row
+
+    def converted(*operands: Any, **attributes: Any) -> Any:
+        natives = [
+            operand if operand is None or i not in stored else stored[i].to_native(operand)
+            for i, operand in enumerate(operands)
+        ]
+        return row(*natives, **attributes)
+
+    return converted
 
 
 def _check_with(op: OpSpec, types: tuple[TensorType | None, ...], attributes: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from unifront.dtypes import DType, DTypeLike, dtype_of, promote
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
+from unifront.opset.quick import recorder
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import Tensor, bind, type_of
 from unifront.weights import Variable
@@ -57,11 +58,15 @@ def is_number(operand: Any) -> TypeGuard[complex]:
 def _number(number: complex, dtype: DType) -> np.ndarray:
     try:
         with np.errstate(over="ignore"):  # a float too large is infinite, as everywhere
-            return np.asarray(number, dtype.numpy)
+            array = np.asarray(number, dtype.numpy)
     except OverflowError:
         raise ArgumentError(
             f"The number {number} does not fit {dtype}, the dtype of the other operands; cast them first."
         ) from None
+    noted = recorder()
+    if noted is not None:
+        noted.number(array)
+    return array
 
 
 def floating(x: TensorLike) -> Any:

@@ -20,6 +20,7 @@ from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike, cast
+from unifront.opset.quick import value_is_read
 from unifront.opset.rules import axis_in, broadcast, need_float, need_rank, show, whole
 from unifront.opset.shape import flatten
 from unifront.opset.spec import OpSpec, Sample, register
@@ -171,6 +172,7 @@ class IndexBound:
             indices: integers, or floats, which are cut to integers.
             what: the subject of the error, ``"the input 'words'"``.
         """
+        value_is_read()
         if indices.size == 0:
             return
         low, high = indices.min(), indices.max()

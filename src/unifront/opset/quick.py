@@ -1,0 +1,322 @@
+"""Calls on native arrays that were made before, run again without asking anything twice.
+
+What a public function of operations does with native arrays depends on their dtypes and shapes, and on the values of
+its other arguments. Of a call whose like was seen before, a `Recorder` notes which rows it runs on which operands. The
+`Plan` made of that takes the place of the function, its checks and type rules for calls that look the same. If anything
+else can have had a part in it (an array that is no operand, a value read, a weight, a key), there is no plan and the
+function runs as it is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+
+from unifront.backends import backend_of_class, when_rows_change
+from unifront.dtypes import DType, floatx
+from unifront.ir.graph import Op
+from unifront.opset.data_format import image_data_format
+
+Values = tuple[Any, ...]
+Run = Callable[[Values], Any]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_LONGEST = 12
+"""Operations in a plan: more would keep too many results alive at once."""
+_MOST = 1024
+"""Signatures of one function that are remembered."""
+
+_recorder: ContextVar[Recorder | None] = ContextVar("unifront_recorder", default=None)
+recorder = _recorder.get
+"""Who notes what is run now; None as most often."""
+
+
+# ---------------------------------------------------------------- what calls look like
+
+
+def _by_value(value: Any) -> Hashable:
+    return type(value), value
+
+
+def _float(value: float) -> Hashable:
+    return float, value if value else str(value)  # 0.0 and -0.0 are equal
+
+
+def _numpy_scalar(value: np.generic) -> Hashable:
+    return type(value), value.tobytes()
+
+
+def _several(values: Sequence[Any]) -> Hashable:
+    found: list[Hashable] = [type(values)]
+    for value in values:
+        sign = _signs.get(type(value)) or _sign_of(type(value))
+        one = sign(value)
+        if one is None:
+            return None
+        found.append(one)
+    return tuple(found)
+
+
+def _slice(value: slice) -> Hashable:
+    return slice, _several((value.start, value.stop, value.step))
+
+
+def _unknown(value: Any) -> None:
+    return None
+
+
+_signs: dict[type, Callable[[Any], Hashable]] = {
+    bool: _by_value, int: _by_value, str: _by_value, type(None): _by_value, type(...): _by_value,
+    DType: _by_value, type: _by_value, float: _float, tuple: _several, list: _several, slice: _slice,
+}  # fmt: skip
+"""For each class what two arguments that are used alike have in common; None for what may not be looked at."""
+_arrays: set[type] = set()
+
+
+def _sign_of(kind: type) -> Callable[[Any], Hashable]:
+    """The entry of `_signs` for a class met for the first time: arrays are asked of their backend."""
+    found: Callable[[Any], Hashable] = _unknown
+    if issubclass(kind, np.generic):
+        found = _numpy_scalar
+    elif issubclass(kind, np.dtype):
+        found = _by_value
+    else:
+        backend = backend_of_class(kind)
+        sign = None if backend is None else backend.signature(kind)
+        if sign is not None:
+            found = sign
+            _arrays.add(kind)
+    _signs[kind] = found
+    return found
+
+
+# ---------------------------------------------------------------- what they do
+
+
+@dataclass(frozen=True)
+class Step:
+    """One row that runs: the places of its operands among all values met, and whether it gives several."""
+
+    op: Op
+    attributes: Mapping[str, Any]
+    operands: tuple[int, ...]
+    several: bool
+    row: Callable[..., Any] = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Rows to run. Values are counted: the arrays given, then ``constants``, then the results of each step.
+
+    Args:
+        arrays: where the arrays are among the arguments: ``(argument, entry of that or None)``.
+        result: the place of the value to give; a tuple of places for several.
+    """
+
+    arrays: tuple[tuple[int, int | None], ...]
+    constants: tuple[Any, ...] = field(compare=False)
+    steps: tuple[Step, ...]
+    result: int | tuple[int, ...]
+
+    def function(self) -> Run:
+        """The plan as a function of the arguments."""
+        plain = not self.constants and all(entry is None for _, entry in self.arrays)
+        if plain and len(self.steps) == 1 and self.result == len(self.arrays) and not self.steps[0].several:
+            return _one_row(self.steps[0], [argument for argument, _ in self.arrays])
+        return self._run
+
+    def _run(self, values: Values) -> Any:
+        known = [values[i] if entry is None else values[i][entry] for i, entry in self.arrays]
+        known.extend(self.constants)
+        for step in self.steps:
+            result = step.row(*[known[i] for i in step.operands], **step.attributes)
+            if step.several:
+                known.extend(result)
+            else:
+                known.append(result)
+        return known[self.result] if isinstance(self.result, int) else tuple([known[i] for i in self.result])
+
+
+def _one_row(step: Step, arguments: Sequence[int]) -> Run:
+    row = partial(step.row, **step.attributes) if step.attributes else step.row
+    places = tuple(arguments[operand] for operand in step.operands)
+    if len(places) == 1:
+        (first,) = places
+        return lambda values: row(values[first])
+    if len(places) == 2:
+        first, second = places
+        return lambda values: row(values[first], values[second])
+    return lambda values: row(*[values[place] for place in places])
+
+
+class Recorder:
+    """Notes what a function runs that is called with ``values``."""
+
+    def __init__(self, values: Values) -> None:
+        self.arrays = tuple(_places_of_arrays(values))
+        self.given = [values[i] if entry is None else values[i][entry] for i, entry in self.arrays]
+        self.ok = bool(self.given)
+        self._constants: list[Any] = [None]
+        self._numbers: list[np.ndarray] = []
+        self._steps: list[tuple[Op, Callable[..., Any], Mapping[str, Any], Sequence[Any], Any]] = []
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether one array was given twice, which cannot be told from two of its type."""
+        return len(set(map(id, self.given))) < len(self.given)
+
+    def fail(self) -> None:
+        """Something happens that a plan cannot do."""
+        self.ok = False
+
+    def number(self, array: np.ndarray) -> None:
+        """``array`` was made of a number that is not read from an array."""
+        self._numbers.append(array)
+
+    def operand(self, given: Any, native: Any) -> None:
+        """An operand was made ``native``."""
+        if given is native:
+            return
+        is_number = type(given) in (bool, int, float) or any(given is one for one in self._numbers)
+        if is_number and type(native) in _arrays:
+            self._constants.append(native)
+        else:
+            self.fail()
+
+    def step(
+        self,
+        op: Op,
+        row: Callable[..., Any],
+        operands: Sequence[Any],
+        attributes: Mapping[str, Any],
+        result: Any,
+    ) -> None:
+        """A row was run."""
+        self._steps.append((op, row, dict(attributes), operands, result))
+        if len(self._steps) > _LONGEST:
+            self.fail()
+
+    def plan(self, result: Any) -> Plan | None:
+        """What was noted, if it gives ``result`` and nothing else had a part in it."""
+        if not self.ok or self.is_doubtful:
+            return None
+        values = [*self.given, *self._constants]
+        used: set[int] = set()
+        steps: list[Step] = []
+        groups = [[place] for place, array in enumerate(self.given) if not isinstance(array, np.generic)]
+        for op, row, attributes, operands, results in self._steps:
+            places = tuple(_place(operand, values) for operand in operands)
+            used.update(places)
+            several = isinstance(results, tuple | list)
+            steps.append(Step(op, attributes, places, several, row))
+            groups.append([*range(len(values), len(values) + (len(results) if several else 1))])
+            values.extend(results if several else [results])
+        several = isinstance(result, tuple)
+        given = tuple(_place(one, values) for one in (result if several else (result,)))
+        used.update(given)
+        # An array that is no operand, or a result that nobody uses: its values may have been read.
+        if -1 in used or not all(used.intersection(group) for group in groups):
+            return None
+        return Plan(self.arrays, tuple(self._constants), tuple(steps), given if several else given[0])
+
+
+def _place(value: Any, values: Sequence[Any]) -> int:
+    """Where ``value`` was met last; -1 if it was not."""
+    return next((i for i in reversed(range(len(values))) if values[i] is value), -1)
+
+
+def _places_of_arrays(values: Values) -> list[tuple[int, int | None]]:
+    found: list[tuple[int, int | None]] = []
+    for i, value in enumerate(values):
+        if type(value) in _arrays or isinstance(value, np.generic):
+            found.append((i, None))
+        elif type(value) in (tuple, list):
+            found.extend((i, j) for j, one in enumerate(value) if type(one) in _arrays)
+    return found
+
+
+def value_is_read() -> None:
+    """Say that what a function of operations does next depends on the values of its arrays: there is no plan of it.
+
+    `unifront.opset.tensor.to_numpy` says so by itself; who reads a NumPy array as it is says it.
+    """
+    noted = recorder()
+    if noted is not None:
+        noted.fail()
+
+
+# ---------------------------------------------------------------- functions that remember
+
+_remembered: list[dict[Any, Any]] = []
+
+
+def forget() -> None:
+    """Forget all plans: the rows are others now."""
+    for plans in _remembered:
+        plans.clear()
+
+
+when_rows_change(forget)
+
+
+def remembering(function: Function) -> Function:
+    """``function``, which is not called for native arrays of whose like it was called twice before, with equal plans.
+
+    What a plan raises nobody sees: the function is called then, for the errors that it has.
+    """
+    plans: dict[Any, Run | Plan | None] = {}
+    _remembered.append(plans)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        values = (*args, *kwargs.values()) if kwargs else args
+        key: list[Any] = [floatx(), image_data_format(), *kwargs]
+        for value in values:
+            kind = type(value)
+            one = (_signs.get(kind) or _sign_of(kind))(value)
+            if one is None:
+                return function(*args, **kwargs)
+            key.append(one)
+        if recorder() is not None:
+            return function(*args, **kwargs)
+        signature = tuple(key)
+        try:
+            plan = plans[signature]
+        except KeyError:
+            return record(signature, None, values, args, kwargs)
+        except TypeError:  # not hashable after all
+            return function(*args, **kwargs)
+        if plan is None:
+            return function(*args, **kwargs)
+        if isinstance(plan, Plan):
+            return record(signature, plan, values, args, kwargs)
+        try:
+            return plan(values)
+        except Exception:  # noqa: BLE001  # whatever the row raised
+            pass
+        return function(*args, **kwargs)
+
+    def record(
+        signature: Any, before: Plan | None, values: Values, args: Values, kwargs: dict[str, Any]
+    ) -> Any:
+        noted = Recorder(values)
+        token = _recorder.set(noted)
+        try:
+            result = function(*args, **kwargs)
+        finally:
+            _recorder.reset(token)
+        if noted.ok and noted.is_doubtful:
+            return result
+        plan = noted.plan(result)
+        if len(plans) >= _MOST:
+            plans.clear()
+        plans[signature] = (
+            plan if before is None or plan is None else plan.function() if plan == before else None
+        )
+        return result
+
+    return call  # type: ignore[return-value]

@@ -1,0 +1,254 @@
+"""Calls on native arrays made again: they give what the functions as written give, and run none of their checks."""
+
+import gc
+import weakref
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from tests.attacks.wrong_calls import op_targets
+from unifront import ops, tree
+from unifront.backends import added_rows, backend_of, get_backend, installed
+from unifront.dtypes import floatx
+from unifront.errors import ArgumentError, DTypeError, ShapeError, UnifrontError
+from unifront.opset import elementwise, making, quick
+from unifront.opset.tensor import type_of
+from unifront.testing import assert_close
+
+BACKENDS = installed()
+
+
+def native(name, value):
+    return get_backend(name).array(np.asarray(value))
+
+
+def host(value):
+    backend = backend_of(value)
+    return value if backend is None else np.asarray(backend.numpy(value), "float64")
+
+
+@pytest.fixture
+def counted(monkeypatch):
+    """The operations that functions of one or two operands bind."""
+    calls = []
+    real = making.bind
+    monkeypatch.setattr(
+        making, "bind", lambda *args, **kwargs: calls.append(args[0]) or real(*args, **kwargs)
+    )
+    quick.forget()
+    return calls
+
+
+def test_from_the_third_call_on_the_function_does_not_run(counted):
+    x, y = np.ones((2, 3), "float32"), np.ones(3, "float32")
+    for _ in range(5):
+        assert_close(ops.add(x, y), x + y)
+    assert len(counted) == 2
+    ops.add(x, np.ones((1, 3), "float32"))  # another shape
+    assert len(counted) == 3
+
+
+def different(value, k):
+    """Other values of the type of ``value``, floats and booleans; integers may be indices and stay in range."""
+    if not isinstance(value, np.ndarray) or value.dtype.kind not in "fb" or not value.ndim:
+        return value
+    rng = np.random.default_rng(k)
+    return (
+        rng.uniform(0.1, 0.9, value.shape).astype(value.dtype)
+        if value.dtype.kind == "f"
+        else rng.random(value.shape) < 0.5
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in BACKENDS if name in ("numpy", "torch")])
+def test_every_public_function_gives_the_same_again(name):
+    compared = 0
+    for target in op_targets():
+        for k in range(4):
+            given = tree.map_leaves(lambda leaf, k=k: different(leaf, k), target.right)
+            given = tree.map_leaves(
+                lambda leaf: native(name, leaf) if isinstance(leaf, np.ndarray) else leaf, given
+            )
+            try:
+                with np.errstate(invalid="ignore"):  # some are not defined for what they are given
+                    remembered = target.function(**given)
+            except (UnifrontError, TypeError):  # the table has no right arguments for it
+                continue
+            with np.errstate(invalid="ignore"):
+                fresh = target.function.__wrapped__(**given)  # what it runs may be remembered, it is not
+            for one, other in zip(tree.leaves(remembered), tree.leaves(fresh), strict=True):
+                if backend_of(other) is not None and type_of(other).dtype.kind != "k":
+                    assert type_of(one) == type_of(other), target.name
+                    np.testing.assert_array_equal(host(one), host(other), err_msg=target.name)
+                    compared += 1
+    assert compared > 300
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("pair", [(1, 1.0), (1, True), (2, 3), (0.5, float("nan")), (0, False)], ids=str)
+def test_numbers_count_by_value_and_class(name, pair):
+    x = native(name, np.array([1, -2], "int32"))
+    for number in [*pair] * 4:
+        found = ops.add(x, number)
+        assert type_of(found).dtype.name == ("float32" if isinstance(number, float) else "int32")
+        np.testing.assert_array_equal(host(found), np.array([1.0, -2.0]) + number)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_the_sign_of_a_zero_counts(name):
+    x = native(name, np.array([-0.0], "float32"))
+    for number in (0.0, -0.0) * 3:
+        assert np.signbit(host(ops.add(x, number)))[0] == np.signbit(np.float32(-0.0) + np.float32(number))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_one_array_given_twice_is_not_two(name):
+    x, y = native(name, np.float32([1, 2])), native(name, np.float32([3, 5]))
+    for _ in range(3):
+        assert_close(host(ops.subtract(x, x)), np.zeros(2))
+    for _ in range(3):
+        assert_close(host(ops.subtract(x, y)), np.array([-2.0, -3.0]))
+        assert_close(host(ops.subtract(y, y)), np.zeros(2))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_errors_are_those_of_the_function_however_often(name):
+    x, y = native(name, np.ones((2, 3), "float32")), native(name, np.ones(2, "float32"))
+    for _ in range(4):
+        with pytest.raises(ShapeError, match=r"add: The shapes \(2, 3\) and \(2,\) do not broadcast"):
+            ops.add(x, y)
+        with pytest.raises(ArgumentError, match=r"sum: axis is an int or a list, not True"):
+            ops.sum(x, axis=True)
+        assert type_of(ops.sum(x, axis=1)).shape == (2,)
+        with pytest.raises(DTypeError, match="not 'one'"):
+            ops.add(x, "one")
+
+
+def test_a_value_that_is_read_is_read_again():
+    def first(x):
+        return ops.multiply(x, float(uf.opset.tensor.to_numpy(x)[0]))
+
+    def size(x, count):
+        return ops.reshape(x, (int(count), -1))
+
+    x = np.float32([2, 3])
+    for function, args, expected in (
+        (first, (x,), [4, 6]),
+        (first, (x + 1,), [9, 12]),
+        (size, (x, np.array(2)), [[2], [3]]),
+        (size, (x, np.array(1)), [[2, 3]]),
+    ):
+        remembered = quick.remembering(function)
+        for _ in range(3):
+            assert_close(remembered(*args), np.float32(expected))
+    both = quick.remembering(size)
+    for count in (1, 1, 1, 2, 1):
+        assert both(x, np.array(count)).shape[0] == count
+
+
+def test_indices_are_checked_each_time():
+    table, good, bad = np.ones((3, 2), "float32"), np.int32([0, 2]), np.int32([0, 7])
+    for _ in range(4):
+        assert ops.embedding(good, table).shape == (2, 2)
+    for _ in range(2):
+        with pytest.raises(ArgumentError, match="7"):
+            ops.embedding(bad, table)
+
+
+@pytest.mark.parametrize("name", [name for name in BACKENDS if name != "numpy"])
+def test_a_row_that_is_added_counts_at_once(name):
+    x = native(name, np.float32([1, 2]))
+    rows = added_rows(name)
+    for _ in range(3):
+        assert host(ops.exp(x))[0] == pytest.approx(np.e, rel=1e-6)
+    rows[elementwise.EXP] = lambda x: x
+    try:
+        assert host(ops.exp(x))[0] == 1
+    finally:
+        del rows[elementwise.EXP]
+    assert host(ops.exp(x))[0] == pytest.approx(np.e, rel=1e-6)
+
+
+def test_floatx_counts():
+    like = np.float32([1, 2])
+
+    def made(x):
+        return ops.cast(x, floatx())
+
+    remembered = quick.remembering(made)
+    for dtype in ("float32", "float16", "float32", "float64") * 3:
+        uf.set_floatx(dtype)
+        try:
+            assert remembered(like).dtype == dtype
+        finally:
+            uf.set_floatx("float32")
+
+
+def test_weights_and_keys_are_never_remembered():
+    layer = uf.layers.Dense(2)
+    x = np.ones((1, 3), "float32")
+    before = layer(x)
+    for _ in range(3):
+        layer(x)
+    layer.set_weights([np.zeros((3, 2), "float32"), np.ones(2, "float32")])
+    assert_close(layer(x), np.ones((1, 2), "float32"))
+    assert before.shape == (1, 2)
+    drawn = [ops.dropout(np.ones(64, "float32"), uf.random_key(seed), 0.5) for seed in range(4)]
+    assert all((one != other).any() for one, other in pairwise(drawn))
+
+
+def test_gradients_pass_through_remembered_calls():
+    torch = pytest.importorskip("torch")
+    for _ in range(4):
+        x = torch.ones(3, requires_grad=True)
+        ops.sum(ops.square(ops.multiply(x, 2.0))).backward()
+        assert_close(x.grad.numpy(), np.full(3, 8, "float32"))
+
+
+def test_traced_arrays_of_jax_are_left_alone():
+    jax = pytest.importorskip("jax")
+
+    def function(x):
+        return ops.add(ops.multiply(x, 2.0), x)
+
+    for n in (2, 3, 2):
+        assert_close(np.asarray(jax.jit(function)(np.ones(n, "float32"))), np.full(n, 3, "float32"))
+        assert_close(np.asarray(jax.jit(function)(jax.numpy.ones(n))), np.full(n, 3, "float32"))
+        assert_close(np.asarray(function(jax.numpy.ones(n))), np.full(n, 3, "float32"))
+
+
+def test_a_constant_of_a_tensorflow_function_does_not_leak():
+    tf = pytest.importorskip("tensorflow")
+    quick.forget()
+    constant = tf.ones(2)
+    inside = tf.function(lambda: ops.add(constant, 2.0), autograph=False)
+    for _ in range(3):
+        inside.get_concrete_function()
+    assert_close(inside().numpy(), np.full(2, 3, "float32"))
+    for _ in range(3):
+        assert_close(ops.add(constant, 2.0).numpy(), np.full(2, 3, "float32"))
+
+
+def test_no_array_is_kept():
+    torch = pytest.importorskip("torch")
+    quick.forget()
+    x, y = torch.ones(7), torch.ones(7)
+    kept = [weakref.ref(x), weakref.ref(y)]
+    for _ in range(4):
+        ops.stack([ops.add(x, y), x])
+    del x, y
+    gc.collect()
+    assert [one() for one in kept] == [None, None]
+
+
+def test_no_more_than_so_many_signatures_are_kept():
+    def same(x):
+        return ops.negative(x)
+
+    remembered = quick.remembering(same)
+    plans = quick._remembered[-1]
+    for size in range(quick._MOST + 10):
+        remembered(np.ones(size, "float32"))
+    assert len(plans) <= quick._MOST

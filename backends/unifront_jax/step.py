@@ -92,6 +92,10 @@ class JaxStep:
         self._follow()
         numbers = [dtype.type(value) for dtype, value in zip(self._counter_dtypes, counters, strict=True)]
         fixed = tuple(self.state.variables[position] for position in self._fixed)
+        if (
+            self._platform() == "cpu"
+        ):  # in one form: for arrays on the device JAX would compile another program
+            batch = [np.asarray(array) for array in batch]  # a view
         with wide(self._functions.is_wide):
             self._keep(
                 self._functions.step(self._carry(), fixed, self._key_data, tuple(numbers), tuple(batch))

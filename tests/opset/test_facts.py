@@ -5,11 +5,11 @@ from dataclasses import MISSING, dataclass, fields
 import numpy as np
 import pytest
 
-from unifront.backends import HostKey
+from unifront.backends import HostKey, get_backend, installed
 from unifront.ir.facts import Facts, inverse
 from unifront.ir.graph import Node, Value
 from unifront.opset.spec import OPS, OpSpec, Sample
-from unifront.opset.tensor import type_of
+from unifront.opset.tensor import native, type_of
 from unifront.testing import assert_close
 
 
@@ -182,3 +182,20 @@ def test_what_is_safe_in_half_does_not_overflow_where_float32_does_not(name, ope
     with np.errstate(all="ignore"):
         finite = np.isfinite(np.float16(OPS[name].reference(*half)))
     assert finite == (OPS[name].facts.precision == "half")
+
+
+@pytest.mark.skipif("torch" not in installed(), reason="it is torch whose results are views")
+@which(lambda case: case.spec.facts.fresh)
+def test_fresh_results_share_no_memory(case):
+    """Where an operation's results are said to have memory of their own, torch's row gives no view of an operand."""
+    backend = get_backend("torch")
+    rows = backend.rows("cpu")
+    if case.spec not in rows.table:
+        return
+    operands = [native(one, backend) for one in case.sample.operands]
+    if any(rows.storage.get((case.spec, i)) for i in range(9)):
+        return
+    results = rows.table[case.spec](*operands, **case.sample.attributes)
+    own = {one.untyped_storage().data_ptr() for one in operands if hasattr(one, "numel") and one.numel()}
+    for result in results if isinstance(results, tuple) else (results,):
+        assert result.untyped_storage().data_ptr() not in own

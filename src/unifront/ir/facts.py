@@ -51,6 +51,8 @@ class Facts:
         channel_axes: of an operation ``(x, kernel, bias)``, how many of the kernel's last axes are the channels
             of the result, each with its part of the bias; 0 for all other operations.
         pads_with: what its own attribute ``padding`` adds around the data: zeros, or what is lower than all.
+        fresh: its results have memory of their own on every backend. Of others they may be a view of an operand, or
+            the operand: where weights are read that costs speed, never a wrong number.
     """
 
     elementwise: bool
@@ -61,6 +63,7 @@ class Facts:
     precision: Precision
     channel_axes: int
     pads_with: Literal["zeros", "lowest"] | None
+    fresh: bool
 
     def keeps_zeros_with(self, attributes: Attributes) -> bool:
         """`keeps_zeros` of a node with these attributes."""
@@ -77,38 +80,41 @@ def elementwise(
     keeps_zeros: bool | Callable[[Attributes], bool],
     sign: Sign | Callable[[Attributes], Sign],
     commutes: bool,
+    fresh: bool = True,
 ) -> Facts:
     """Of an operation on each element."""
     return Facts(
         elementwise=True, follows=None, commutes=commutes, keeps_zeros=keeps_zeros, sign=sign,
-        precision=precision, channel_axes=0, pads_with=None,
+        precision=precision, channel_axes=0, pads_with=None, fresh=fresh,
     )  # fmt: skip
 
 
-def along(follows: Follows | None, precision: Precision, *, keeps_zeros: bool, sign: Sign) -> Facts:
+def along(
+    follows: Follows | None, precision: Precision, *, keeps_zeros: bool, sign: Sign, fresh: bool = False
+) -> Facts:
     """Of an operation along axes, which follows a change of them as ``follows`` says."""
     return Facts(
         elementwise=False, follows=follows, commutes=False, keeps_zeros=keeps_zeros, sign=sign,
-        precision=precision, channel_axes=0, pads_with=None,
+        precision=precision, channel_axes=0, pads_with=None, fresh=fresh,
     )  # fmt: skip
 
 
-def moving(follows: Follows | None) -> Facts:
+def moving(follows: Follows | None, *, fresh: bool = False) -> Facts:
     """Of an operation that gives its operand's elements in other places."""
-    return along(follows, "half", keeps_zeros=True, sign="kept")
+    return along(follows, "half", keeps_zeros=True, sign="kept", fresh=fresh)
 
 
-def product(channel_axes: int, pads_with: Literal["zeros"] | None = None) -> Facts:
+def product(channel_axes: int, pads_with: Literal["zeros"] | None = None, *, fresh: bool = True) -> Facts:
     """Of an operation that sums products of its operands, such as a convolution."""
     return Facts(
         elementwise=False, follows=None, commutes=False, keeps_zeros=True, sign="kept",
-        precision="accumulate", channel_axes=channel_axes, pads_with=pads_with,
+        precision="accumulate", channel_axes=channel_axes, pads_with=pads_with, fresh=fresh,
     )  # fmt: skip
 
 
-def opaque(precision: Precision) -> Facts:
+def opaque(precision: Precision, *, fresh: bool = False) -> Facts:
     """Of an operation of which no pass can know more than what it computes in."""
-    return along(None, precision, keeps_zeros=False, sign="any")
+    return along(None, precision, keeps_zeros=False, sign="any", fresh=fresh)
 
 
 def inverse(order: Order) -> Order:
@@ -163,17 +169,3 @@ OVER_AXIS = Follows(_axis, lambda node, order: _left(node, order, (node.attribut
 """The attribute ``axis``, which goes unless ``keepdims``."""
 JOINED = Follows(_axis, operands=None)
 """The attribute ``axis``, along which all operands are joined."""
-
-
-_VIEWS = frozenset({"cast", "stop_gradient"})
-_FRESH = frozenset({
-    "dense", "matmul", "conv", "depthwise_conv", "embedding", "take", "softmax", "log_softmax", "batch_norm",
-    "batch_norm_training", "layer_norm", "group_norm", "rms_norm", "lstm", "gru", "simple_rnn",
-    "conv_transpose",
-})  # fmt: skip
-
-
-def is_fresh(node: Node) -> bool:
-    """Whether the results have memory of their own on every backend. Of others they may be a view of an operand, or it:
-    an operation that is not known here costs speed where weights are read, never a wrong number."""
-    return node.op.name in _FRESH or (node.op.facts.elementwise and node.op.name not in _VIEWS)

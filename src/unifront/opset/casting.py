@@ -98,6 +98,6 @@ CAST = register(
         samples=_cast_samples,
         source="NumPy astype; ONNX Cast",
         attributes={"dtype": str},
-        facts=facts.elementwise("half", keeps_zeros=True, sign="kept", commutes=False),
+        facts=facts.elementwise("half", keeps_zeros=True, sign="kept", commutes=False, fresh=False),
     )
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -291,7 +292,7 @@ STOP_GRADIENT = register(
         samples=lambda rng: (Sample((rng.normal(size=shape),), wrt=()) for shape in SHAPES),
         source="Keras ops.stop_gradient: the identity, with gradient zero",
         differentiable=False,
-        facts=KEEPS,
+        facts=replace(KEEPS, fresh=False),
     )
 )
 

@@ -70,7 +70,7 @@ TAKE = register(
     OpSpec(
         "take", _take_rule, _take, _take_samples,
         "NumPy take; ONNX Gather", {"axis": int},
-        facts=facts.moving(None),
+        facts=facts.moving(None, fresh=True),
     )
 )  # fmt: skip
 
@@ -152,7 +152,7 @@ def _embedding(indices: np.ndarray, table: np.ndarray) -> np.ndarray:
 EMBEDDING = register(
     OpSpec(
         "embedding", _embedding_rule, _embedding, _embedding_samples, "Keras Embedding; ONNX Gather",
-        facts=facts.moving(None),
+        facts=facts.moving(None, fresh=True),
     )
 )  # fmt: skip
 

@@ -210,7 +210,7 @@ EINSUM = register(
     OpSpec(
         "einsum", _einsum_rule, lambda *xs, equation: np.einsum(equation, *map(_summable, xs)), _einsum_samples,
         "NumPy einsum; ONNX Einsum", {"equation": str}, variadic=True,
-        facts=facts.product(0),
+        facts=facts.product(0, fresh=False),
     )
 )  # fmt: skip
 

@@ -57,7 +57,7 @@ SOFTMAX = register(
         "ONNX Softmax-13",
         attributes={"axis": int},
         decomposition=_softmax_decomposed,
-        facts=facts.along(facts.ALONG_AXIS, "float32", keeps_zeros=False, sign="not negative"),
+        facts=facts.along(facts.ALONG_AXIS, "float32", keeps_zeros=False, sign="not negative", fresh=True),
     )
 )
 LOG_SOFTMAX = register(
@@ -69,7 +69,7 @@ LOG_SOFTMAX = register(
         "ONNX LogSoftmax-13",
         attributes={"axis": int},
         decomposition=_log_softmax_decomposed,
-        facts=facts.along(facts.ALONG_AXIS, "float32", keeps_zeros=False, sign="any"),
+        facts=facts.along(facts.ALONG_AXIS, "float32", keeps_zeros=False, sign="any", fresh=True),
     )
 )
 

@@ -120,7 +120,7 @@ BATCH_NORM = register(
         "ONNX BatchNormalization-15, inference; Ioffe and Szegedy 2015",
         attributes={"axis": int, "epsilon": float},
         decomposition=_batch_norm_decomposed,
-        facts=facts.along(facts.ALONG_AXIS, "accumulate", keeps_zeros=True, sign="any"),
+        facts=facts.along(facts.ALONG_AXIS, "accumulate", keeps_zeros=True, sign="any", fresh=True),
     )
 )
 
@@ -199,7 +199,7 @@ BATCH_NORM_TRAINING = register(
         attributes={"axis": int, "epsilon": float},
         decomposition=_training_decomposed,
         constant_results=(1, 2),
-        facts=facts.along(None, "accumulate", keeps_zeros=True, sign="any"),
+        facts=facts.along(None, "accumulate", keeps_zeros=True, sign="any", fresh=True),
     )
 )
 
@@ -275,7 +275,7 @@ LAYER_NORM = register(
         "Ba et al. 2016; ONNX LayerNormalization-17",
         attributes={"axes": tuple, "epsilon": float},
         decomposition=_layer_norm_decomposed,
-        facts=facts.along(facts.ALONG_ONE_AXIS, "accumulate", keeps_zeros=True, sign="any"),
+        facts=facts.along(facts.ALONG_ONE_AXIS, "accumulate", keeps_zeros=True, sign="any", fresh=True),
     )
 )
 
@@ -321,7 +321,7 @@ RMS_NORM = register(
         "Zhang and Sennrich 2019; ONNX RMSNormalization-23",
         attributes={"axes": tuple, "epsilon": float},
         decomposition=_rms_decomposed,
-        facts=facts.along(facts.ALONG_ONE_AXIS, "accumulate", keeps_zeros=True, sign="any"),
+        facts=facts.along(facts.ALONG_ONE_AXIS, "accumulate", keeps_zeros=True, sign="any", fresh=True),
     )
 )
 
@@ -391,7 +391,7 @@ GROUP_NORM = register(
         "Wu and He 2018; ONNX GroupNormalization-21",
         attributes={"groups": int, "axis": int, "epsilon": float},
         decomposition=_group_decomposed,
-        facts=facts.along(None, "accumulate", keeps_zeros=True, sign="any"),
+        facts=facts.along(None, "accumulate", keeps_zeros=True, sign="any", fresh=True),
     )
 )
 

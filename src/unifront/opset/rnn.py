@@ -175,7 +175,7 @@ LSTM = register(
         samples=_samples(4, 2),
         source="Hochreiter and Schmidhuber 1997, Gers et al. 2000; Keras LSTM; ONNX LSTM",
         attributes={"reverse": bool},
-        facts=facts.opaque("accumulate"),
+        facts=facts.opaque("accumulate", fresh=True),
     )
 )
 
@@ -194,7 +194,7 @@ GRU = register(
         ),
         source="Cho et al. 2014 (reset before the product), cuDNN's form (reset after); Keras GRU; ONNX GRU",
         attributes={"reverse": bool, "reset_after": bool},
-        facts=facts.opaque("accumulate"),
+        facts=facts.opaque("accumulate", fresh=True),
     )
 )
 
@@ -226,7 +226,7 @@ SIMPLE_RNN = register(
         ),
         source="Elman 1990; Keras SimpleRNN; ONNX RNN",
         attributes={"reverse": bool, "activation": str},
-        facts=facts.opaque("accumulate"),
+        facts=facts.opaque("accumulate", fresh=True),
     )
 )
 

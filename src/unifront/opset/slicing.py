@@ -221,6 +221,7 @@ _PAD_FACTS = Facts(
     precision="half",
     channel_axes=0,
     pads_with=None,
+    fresh=False,
 )
 PAD = register(
     OpSpec(

@@ -10,7 +10,6 @@ from collections.abc import Container, Mapping
 from dataclasses import replace
 from typing import Any
 
-from unifront.ir.facts import is_fresh
 from unifront.ir.graph import Graph, Node, Op, Value
 
 
@@ -91,11 +90,11 @@ def shared_memory(
     """For each value those of ``known`` whose memory it may be a view of.
 
     Args:
-        fresh: operations besides those of `is_fresh` whose results have memory of their own.
+        fresh: operations besides those of such facts whose results have memory of their own.
     """
     found = dict(known)
     for node in graph.nodes:
-        if is_fresh(node) or node.op in fresh:
+        if node.op.facts.fresh or node.op in fresh:
             continue
         operands = [found.get(value, frozenset()) for value in node.operands if value is not None]
         if node.op.name == "gradient":

@@ -27,10 +27,6 @@ class ShapeError(UnifrontError, ValueError):
     """Shapes or axes do not fit an operation."""
 
 
-class AxisError(ShapeError, IndexError):
-    """A tensor has no such axis; as NumPy's error of this name it is an IndexError too."""
-
-
 class DTypeError(UnifrontError, TypeError):
     """Dtypes do not fit an operation, or a name is no dtype."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -70,6 +71,15 @@ ACTIVATIONS = [
     case(f"PReLU(shared_axes=[1, 2], alpha_regularizer={L2})", (2, 3, 4, 2)),
     case("Softmax()", (3, 4)),
     case("Softmax(axis=1)", (3, 4, 2)),
+    case("Softmax(axis=(1,))", (3, 4, 2)),
+    case(
+        "Softmax(axis=(1, 2))",
+        (2, 2, 2),
+        np.array([[[1.0, 0.0], [1.0, 0.4]], [[0.0, 0.0], [0.0, 0.0]]]),
+        call="layer(x[0], mask=x[1])",
+    ),
+    case("ReLU(threshold=0.5)", np.array([[0.5, 0.25, 0.75, -1.0]])),
+    case("ReLU(threshold=0.5, negative_slope=0.25)", np.array([[0.6, 0.25, 0.75, -1.0]])),
     case("Softmax(axis=(1, 2))", (3, 4, 2)),
     case(
         "Softmax()",
@@ -177,6 +187,26 @@ POOLING = [
     case("AveragePooling1D(2, padding='same', data_format='channels_first')", (2, 3, 5)),
     case("MaxPooling2D((2, 3), data_format='channels_first', padding='same')", (1, 3, 5, 6)),
     case("AveragePooling2D((2, 1), strides=(1, 2), data_format='channels_first')", (1, 3, 5, 6)),
+    *(
+        case(
+            f"AdaptiveAveragePooling{rank}D({size})",
+            (2, *(5, 6, 4)[:rank], 3),
+            **({"judge_dtype": "float32", "bounds": {"float64": 1e-6}} if rank == 3 else {}),
+        )
+        for rank in (1, 2, 3)
+        for size in (1, 2, (2, 3, 4)[:rank])
+    ),
+    *(
+        case(
+            f"AdaptiveMaxPooling{rank}D({size}, data_format='channels_first')",
+            (2, 3, *(6, 4, 8)[:rank]),
+            judge=f"MaxPooling{rank}D({pool}, data_format='channels_first')",
+            judge_dtype="float32",
+            bounds=SINGLE,
+        )
+        for rank in (1, 2)
+        for size, pool in ((2, (3, 2, 4)[:rank]), (1, (6, 4, 8)[:rank]))
+    ),
     case("MaxPooling3D(2)", (1, 4, 3, 4, 2), judge_dtype="float32", bounds=SINGLE),
     case("AveragePooling3D(2, padding='same')", (1, 3, 3, 4, 2), judge_dtype="float32", bounds=SINGLE),
     *(
@@ -220,6 +250,9 @@ NORMALIZATION = [
     case("GroupNormalization(groups=2)", (2, 3, 3, 4)),
     case("GroupNormalization(groups=-1, axis=1, scale=False)", (2, 3, 4)),
     case("RMSNormalization()", (2, 3, 4)),
+    case("UnitNormalization()", (2, 3, 4)),
+    case("UnitNormalization(axis=1)", (2, 3, 4)),
+    case("UnitNormalization(axis=(1, 2))", (2, 3, 4)),
     case("RMSNormalization(axis=(1, 2), epsilon=0.1)", (2, 3, 4)),
     case("LayerNormalization()", (3, 4)),
     case("LayerNormalization(axis=(1, 2), epsilon=0.1)", (3, 4, 2)),
@@ -372,8 +405,106 @@ MASKED = [
     case("Sequential([Masking(), BatchNormalization(), SimpleRNN(3)])", Padded((4, 5, 2)), training=True),
 ]
 
+QUERY, VALUE = (2, 3, 4), (2, 5, 4)
+OF_TWO, OF_THREE = "layer([x[0], x[1]])", "layer([x[0], x[1], x[2]])"
+ROWS, COLUMNS = (
+    np.array([[True, True, False], [False, True, True]]),
+    np.array([[True, False, True, True, False]] * 2),
+)
+PAIRS = np.array([[[1, 0, 1, 1, 0], [0, 1, 0, 0, 0], [1, 1, 1, 1, 1]]] * 2, bool)
+BOTH = "layer([x[0], x[1]], mask=[x[2], x[3]]{})"
+EMBEDDED = (
+    "(lambda a: Model(a, (lambda e: {})(Embedding(9, 4, mask_zero=True)(a))))(Input((6,), dtype='int32'))"
+)
+SELF = "layer(x[0], x[0]{})"
+
+HEADS = [  # Keras keeps the scale in float32
+    replace(one, bounds=SINGLE)
+    for one in [
+        case("MultiHeadAttention(2, 3)", QUERY, VALUE),
+        case("MultiHeadAttention(2, 3)", QUERY, call=SELF.format(", use_causal_mask=True")),
+        case(
+            "MultiHeadAttention(3, 2, value_dim=4, output_shape=5, use_bias=False)", QUERY, VALUE, (2, 5, 3)
+        ),
+        case(
+            "MultiHeadAttention(2, 3, use_gate=True)",
+            QUERY,
+            VALUE,
+            PAIRS,
+            call="layer(x[0], x[1], attention_mask=x[2])",
+        ),
+        case(
+            "MultiHeadAttention(2, 3)",
+            QUERY,
+            VALUE,
+            PAIRS,
+            call="layer(x[0], x[1], attention_mask=x[2], use_causal_mask=True, return_attention_scores=True)",
+        ),
+        case("MultiHeadAttention(2, 3, sliding_window=2)", VALUE, call=SELF.format(", use_causal_mask=True")),
+        case("MultiHeadAttention(2, 3, dropout=0.5)", QUERY, VALUE),
+        case("MultiHeadAttention(2, 3)", (2, 3, 2, 4), (2, 5, 2, 4)),
+        case("MultiHeadAttention(2, 3, attention_axes=1, output_shape=(2, 3))", (2, 3, 2, 4), (2, 5, 2, 4)),
+        case(
+            f"MultiHeadAttention(1, 2, kernel_regularizer={L2}, bias_regularizer={L1})", (2, 1, 3), (2, 1, 3)
+        ),
+        case("GroupQueryAttention(3, 4, 2)", QUERY, VALUE),
+        case(
+            "GroupQueryAttention(2, 3, 1, use_bias=False)", QUERY, call=SELF.format(", use_causal_mask=True")
+        ),
+        case(
+            "GroupQueryAttention(2, 2, 2, use_gate=True)",
+            QUERY,
+            VALUE,
+            PAIRS,
+            call="layer(x[0], x[1], attention_mask=x[2])",
+        ),
+        case(
+            "GroupQueryAttention(2, 4, 2, sliding_window=2)",
+            VALUE,
+            call=SELF.format(", return_attention_scores=True"),
+        ),
+        *(
+            case(EMBEDDED.format(rest), Padded((4, 6), high=9))
+            for rest in (
+                "SimpleRNN(2)(MultiHeadAttention(2, 3)(e, e))",
+                "LSTM(2)(MultiHeadAttention(2, 3)(e, e, use_causal_mask=True))",
+                "LSTM(2)(Attention(use_scale=True)([e, e]))",
+                "AdditiveAttention()([e, e])",
+            )
+        ),
+    ]
+]
+ATTENTION = [
+    case("Attention()", QUERY, VALUE, call=OF_TWO),
+    case("Attention(use_scale=True)", QUERY, VALUE, (2, 5, 4), call=OF_THREE),
+    case("Attention(score_mode='concat', use_scale=True)", QUERY, VALUE, call=OF_TWO),
+    case("Attention(score_mode='concat')", QUERY, VALUE, call=OF_TWO),
+    case(
+        "Attention()",
+        QUERY,
+        VALUE,
+        call="layer([x[0], x[1]], use_causal_mask=True, return_attention_scores=True)",
+    ),
+    case("Attention(use_scale=True)", QUERY, VALUE, ROWS, COLUMNS, call=BOTH.format("")),
+    case("Attention()", QUERY, VALUE, ROWS, COLUMNS, call=BOTH.format(", use_causal_mask=True")),
+    case("AdditiveAttention()", QUERY, VALUE, call=OF_TWO),
+    case("AdditiveAttention(use_scale=False)", QUERY, VALUE, (2, 5, 4), call=OF_THREE),
+    case(
+        "AdditiveAttention()", QUERY, VALUE, ROWS, COLUMNS, call=BOTH.format(", return_attention_scores=True")
+    ),
+    case("EinsumDense('ab,bc->ac', 3)", (2, 4)),
+    case("EinsumDense('abc,cde->abde', (None, 2, 3), bias_axes='de', activation='relu')", (2, 5, 4)),
+    case("EinsumDense('abcd,cde->abe', (None, 3), bias_axes='e')", (2, 3, 4, 2)),
+    case("EinsumDense('...x,xy->...y', 3, bias_axes='y')", (2, 5, 2, 4)),
+    case("EinsumDense('ab...,bc->ac...', 3, bias_axes='c')", (2, 4, 5)),
+    case("EinsumDense('abc,bde->acde', (5, 2, 3), bias_axes='ce')", (2, 4, 5)),
+    case(f"EinsumDense('abc,cd->abd', (2, 2), bias_axes='bd', kernel_regularizer={L2})", (3, 2, 4)),
+]
+
 ALL = list(
     chain(
+        ATTENTION,
+        HEADS,
         CORE,
         ACTIVATIONS,
         CONVOLUTIONS,

@@ -126,6 +126,7 @@ def check_graph(case: Case, backend: str) -> None:
         assert_close(new.get(id(weight), old), value, bounds=FORWARD, what=f"{weight.path} after")
     wanted = [name for name in types if types[name].dtype.is_float]
     wanted += [names.get(id(weight), "") for weight in layer.weights if id(weight) in trained]
+    largest = max((np.abs(slope).max(initial=0.0) for slope in expected.gradients), default=0.0)
     slopes = dict(zip(wrt, results[len(traced.graph.outputs) :], strict=True))
     for name, theirs in zip(wanted, expected.gradients, strict=True):
         if name not in slopes:
@@ -133,8 +134,12 @@ def check_graph(case: Case, backend: str) -> None:
             continue
         storage = storages.get(name)
         slope = storage.from_native(slopes[name]) if storage else slopes[name]
-        what = f"{case}: gradient of {name} on {backend}"
-        assert_close(place.backend.numpy(slope), theirs, bounds={**GRADIENT, **case.bounds}, what=what)
+        what, found = f"{case}: gradient of {name} on {backend}", place.backend.numpy(slope)
+        if np.abs(theirs).max(initial=0.0) < 1e-13 * largest:  # zero but for rounding, as of a bias of keys
+            assert found.shape == theirs.shape, what
+            assert np.abs(found).max(initial=0.0) <= 1e-12 * largest, what
+            continue
+        assert_close(found, theirs, bounds={**GRADIENT, **case.bounds}, what=what)
 
 
 def _total(case: Case, layer: Any, tensors: Sequence[Any]) -> list[Any]:

@@ -22,12 +22,15 @@ MISSING = {
         nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar percentile quantile
         searchsorted
     """,
+    "linalg": """
+        angle cdist jvp polar
+    """,
     "nn": """
         ctc_decode ctc_loss
     """,
     "shape": """
         append argpartition array array_split associative_scan convert_to_numpy convert_to_tensor copy
-        custom_gradient dsplit dstack dtype empty empty_like fliplr flipud fori_loop hsplit hstack
+        custom_gradient dsplit dstack dtype empty empty_like fliplr flipud fori_loop hsplit hstack in_top_k
         is_tensor isin map multi_hot ndim ravel rearrange roll rot90 saturate_cast select shape size switch
         unravel_index vectorize vectorized_map view vsplit vstack
     """,
@@ -36,7 +39,7 @@ MISSING = {
 
 OTHER_PARAMETERS = {
     "shape": """
-        arange cond nonzero one_hot pad repeat reshape scan stack take_along_axis unique
+        arange cond nonzero one_hot pad repeat reshape scan stack take_along_axis top_k unique
     """,
 }
 """Names whose parameters are not Keras's yet."""

@@ -1,6 +1,7 @@
 """Layers, with Keras 3's names, arguments and defaults. One file per family."""
 
 from unifront.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
+from unifront.layers.attention import AdditiveAttention, Attention
 from unifront.layers.conv import (
     Conv1D,
     Conv2D,
@@ -12,16 +13,25 @@ from unifront.layers.conv import (
 )
 from unifront.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from unifront.layers.core import Dense, Embedding, Flatten, Masking, Permute, RepeatVector, Reshape
+from unifront.layers.einsum_dense import EinsumDense
 from unifront.layers.input import Input, InputLayer
 from unifront.layers.layer import Layer
 from unifront.layers.merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from unifront.layers.multi_head_attention import GroupQueryAttention, MultiHeadAttention
 from unifront.layers.normalization import (
     BatchNormalization,
     GroupNormalization,
     LayerNormalization,
     RMSNormalization,
+    UnitNormalization,
 )
 from unifront.layers.pooling import (
+    AdaptiveAveragePooling1D,
+    AdaptiveAveragePooling2D,
+    AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D,
+    AdaptiveMaxPooling2D,
+    AdaptiveMaxPooling3D,
     AveragePooling1D,
     AveragePooling2D,
     AveragePooling3D,
@@ -60,7 +70,15 @@ __all__ = [
     "LSTM",
     "Activation",
     "ActivityRegularization",
+    "AdaptiveAveragePooling1D",
+    "AdaptiveAveragePooling2D",
+    "AdaptiveAveragePooling3D",
+    "AdaptiveMaxPooling1D",
+    "AdaptiveMaxPooling2D",
+    "AdaptiveMaxPooling3D",
     "Add",
+    "AdditiveAttention",
+    "Attention",
     "Average",
     "AveragePooling1D",
     "AveragePooling2D",
@@ -81,6 +99,7 @@ __all__ = [
     "DepthwiseConv2D",
     "Dot",
     "Dropout",
+    "EinsumDense",
     "Embedding",
     "Flatten",
     "GaussianNoise",
@@ -91,6 +110,7 @@ __all__ = [
     "GlobalMaxPooling2D",
     "GlobalMaxPooling3D",
     "GroupNormalization",
+    "GroupQueryAttention",
     "Input",
     "InputLayer",
     "Layer",
@@ -102,6 +122,7 @@ __all__ = [
     "MaxPooling3D",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "PReLU",
     "Permute",
@@ -117,6 +138,7 @@ __all__ = [
     "SpatialDropout2D",
     "Subtract",
     "TimeDistributed",
+    "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",
     "ZeroPadding1D",

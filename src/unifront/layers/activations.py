@@ -101,9 +101,11 @@ class ReLU(Layer):
     def call(self, x: Any) -> Any:
         if not self.threshold and not self.negative_slope:
             return ops.relu(x) if self.max_value is None else ops.clip(x, 0.0, self.max_value)
-        low = ops.multiply(ops.subtract(x, self.threshold), self.negative_slope)
+        low = (
+            ops.multiply(ops.subtract(x, self.threshold), self.negative_slope) if self.negative_slope else 0.0
+        )
         high = x if self.max_value is None else ops.minimum(x, self.max_value)
-        return ops.where(ops.greater_equal(x, self.threshold), high, low)
+        return ops.where(ops.less_equal(x, self.threshold), low, high)
 
 
 class LeakyReLU(Layer):
@@ -184,9 +186,23 @@ class Softmax(Layer):
         self.axis = axis if isinstance(axis, int) else tuple(axis)
 
     def call(self, x: Any, mask: Any = None) -> Any:
-        if mask is not None:
-            far = -3e4 if type_of(x).dtype.bits == 16 else -1e9  # as Keras; in every dtype's range
-            x = ops.where(ops.cast(mask, "bool"), x, far)
-        if isinstance(self.axis, int):
-            return ops.softmax(x, axis=self.axis)
-        return ops.exp(ops.subtract(x, ops.logsumexp(x, axis=self.axis, keepdims=True)))
+        return masked_softmax(x, mask, self.axis)
+
+
+def masked_softmax(x: Any, mask: Any, axis: int | tuple[int, ...]) -> Any:
+    """The softmax of the elements where ``mask``, which broadcasts to ``x``, is true; zero elsewhere."""
+    axis = axis[0] if isinstance(axis, tuple) and len(axis) == 1 else axis
+    if mask is None:
+        return ops.softmax(x, axis=axis)
+    counts, type_ = type_of(mask), type_of(x)
+    pairs = zip(counts.shape[::-1], type_.shape[::-1], strict=False)
+    if counts.rank > type_.rank or any(
+        isinstance(a, int) and isinstance(b, int) and a not in (1, b) for a, b in pairs
+    ):
+        raise ShapeError(
+            f"The `mask` must be broadcastable to `inputs`: it is {show(counts.shape)}, they are "
+            f"{show(type_.shape)}. Each mask dimension must be 1 or match the corresponding input dimension."
+        )
+    mask = mask if counts.dtype.name == "bool" else ops.greater(mask, 0.5)
+    far = -3e4 if type_.dtype.bits == 16 else -1e9  # as Keras; in every dtype's range
+    return ops.where(mask, ops.softmax(ops.where(mask, x, far), axis=axis), 0.0)  # zero where none counts too

@@ -118,3 +118,30 @@ class Conv3DTranspose(_ConvTranspose):
     """
 
     rank = 3
+
+    @checked
+    def __init__(  # Keras has data_format before output_padding here
+        self,
+        filters: Size,
+        kernel_size: PerAxis,
+        strides: PerAxis = 1,
+        padding: Padding = "valid",
+        data_format: DataFormat = None,
+        output_padding: OutputPadding | None = None,
+        dilation_rate: PerAxis = 1,
+        activation: ActivationLike = None,
+        use_bias: bool = True,
+        kernel_initializer: InitializerLike = "glorot_uniform",
+        bias_initializer: InitializerLike = "zeros",
+        kernel_regularizer: RegularizerLike = None,
+        bias_regularizer: RegularizerLike = None,
+        activity_regularizer: RegularizerLike = None,
+        kernel_constraint: Constraint = None,
+        bias_constraint: Constraint = None,
+        **options: Unpack[Options],
+    ) -> None:
+        super().__init__(
+            filters, kernel_size, strides, padding, output_padding, data_format, dilation_rate, activation,
+            use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
+            activity_regularizer, kernel_constraint, bias_constraint, **options,
+        )  # fmt: skip

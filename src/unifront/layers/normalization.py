@@ -218,3 +218,21 @@ class RMSNormalization(Layer):
 
     def call(self, x: Any) -> Any:
         return ops.rms_norm(x, self.scale, axis=self.axis, epsilon=self.epsilon)
+
+
+class UnitNormalization(Layer):
+    """Divide each example by its length over ``axis``, which is then 1.
+
+    Args:
+        axis: an int or several.
+    """
+
+    supports_masking = True
+
+    @checked
+    def __init__(self, axis: Axes = -1, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.axis = axis
+
+    def call(self, x: Any) -> Any:
+        return ops.normalize(x, axis=self.axis, order=2, epsilon=1e-12)

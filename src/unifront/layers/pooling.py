@@ -64,6 +64,43 @@ AveragePooling2D = _define("Average", 2, ops.average_pool)
 AveragePooling3D = _define("Average", 3, ops.average_pool)
 
 
+class _AdaptivePooling(Layer):
+    rank: int
+    pool: Callable[..., Any]
+
+    @checked
+    def __init__(
+        self, output_size: PerAxis, data_format: DataFormat = None, **options: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(**options)
+        self.output_size, self.data_format = output_size, data_format
+
+    def call(self, x: Any) -> Any:
+        check_rank(self, x, self.rank + 2)
+        return type(self).pool(x, self.output_size, self.data_format)
+
+
+def _define_adaptive(kind: str, rank: int, pool: Callable[..., Any]) -> type[_AdaptivePooling]:
+    what = {"Max": "largest", "Average": "mean"}[kind]
+    doc = (
+        f"The {what} of each of ``output_size`` bins along {rank} spatial axes, which overlap where they must.\n\n"
+        "    Args:\n"
+        "        output_size: an int or one for each spatial axis.\n"
+        '        data_format: "channels_last" (default) or "channels_first".\n\n'
+        "    Raises `ShapeError` where a spatial size of the input is not known.\n    "
+    )
+    members = {"rank": rank, "pool": staticmethod(pool), "__doc__": doc, "__module__": __name__}
+    return type(f"Adaptive{kind}Pooling{rank}D", (_AdaptivePooling,), members)
+
+
+AdaptiveMaxPooling1D = _define_adaptive("Max", 1, ops.adaptive_max_pool)
+AdaptiveMaxPooling2D = _define_adaptive("Max", 2, ops.adaptive_max_pool)
+AdaptiveMaxPooling3D = _define_adaptive("Max", 3, ops.adaptive_max_pool)
+AdaptiveAveragePooling1D = _define_adaptive("Average", 1, ops.adaptive_average_pool)
+AdaptiveAveragePooling2D = _define_adaptive("Average", 2, ops.adaptive_average_pool)
+AdaptiveAveragePooling3D = _define_adaptive("Average", 3, ops.adaptive_average_pool)
+
+
 class _GlobalPooling(Layer):
     rank: int
 

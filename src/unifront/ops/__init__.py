@@ -76,11 +76,9 @@ from unifront.opset.comparison import logical_not as logical_not
 from unifront.opset.comparison import logical_or as logical_or
 from unifront.opset.comparison import logical_xor as logical_xor
 from unifront.opset.comparison import not_equal as not_equal
-from unifront.opset.complex_numbers import angle as angle
 from unifront.opset.complex_numbers import conj as conj
 from unifront.opset.complex_numbers import conjugate as conjugate
 from unifront.opset.complex_numbers import imag as imag
-from unifront.opset.complex_numbers import polar as polar
 from unifront.opset.complex_numbers import real as real
 from unifront.opset.complex_numbers import view_as_complex as view_as_complex
 from unifront.opset.complex_numbers import view_as_real as view_as_real
@@ -168,7 +166,6 @@ from unifront.opset.index import sort as sort
 from unifront.opset.index import take as take
 from unifront.opset.index import take_along_axis as take_along_axis
 from unifront.opset.index import top_k as top_k
-from unifront.opset.jvp import jvp as jvp
 from unifront.opset.linalg import cross as cross
 from unifront.opset.linalg import dense as dense
 from unifront.opset.linalg import dot as dot
@@ -209,7 +206,6 @@ from unifront.opset.normalize import moments as moments
 from unifront.opset.normalize import normalize as normalize
 from unifront.opset.normalize import psnr as psnr
 from unifront.opset.normalize import rms_normalization as rms_normalization
-from unifront.opset.norms import cdist as cdist
 from unifront.opset.norms import norm as norm
 from unifront.opset.optimize import adagrad_update as adagrad_update
 from unifront.opset.optimize import adam_update as adam_update
@@ -249,7 +245,6 @@ from unifront.opset.ranges import hanning as hanning
 from unifront.opset.ranges import kaiser as kaiser
 from unifront.opset.ranges import linspace as linspace
 from unifront.opset.ranges import logspace as logspace
-from unifront.opset.ranking import in_top_k as in_top_k
 from unifront.opset.reduce import all as all
 from unifront.opset.reduce import amax as amax
 from unifront.opset.reduce import amin as amin
@@ -344,7 +339,6 @@ __all__ = [
     "allclose",
     "amax",
     "amin",
-    "angle",
     "any",
     "arange",
     "arccos",
@@ -377,7 +371,6 @@ __all__ = [
     "cast",
     "categorical_crossentropy",
     "cbrt",
-    "cdist",
     "ceil",
     "celu",
     "cholesky",
@@ -466,7 +459,6 @@ __all__ = [
     "ifft2",
     "imag",
     "image",
-    "in_top_k",
     "inner",
     "inv",
     "iota",
@@ -479,7 +471,6 @@ __all__ = [
     "isposinf",
     "isreal",
     "istft",
-    "jvp",
     "kaiser",
     "key_words",
     "kron",
@@ -544,7 +535,6 @@ __all__ = [
     "outer",
     "pad",
     "pinv",
-    "polar",
     "power",
     "prod",
     "promoted",

@@ -8,7 +8,6 @@ from unifront.opset.factorizations import eigh as eigh
 from unifront.opset.factorizations import lu_factor as lu_factor
 from unifront.opset.factorizations import qr as qr
 from unifront.opset.factorizations import svd as svd
-from unifront.opset.jvp import jvp as jvp
 from unifront.opset.norms import norm as norm
 from unifront.opset.solving import cholesky_inverse as cholesky_inverse
 from unifront.opset.solving import det as det
@@ -26,7 +25,6 @@ __all__ = [
     "eig",
     "eigh",
     "inv",
-    "jvp",
     "lstsq",
     "lu_factor",
     "matrix_rank",

@@ -15,8 +15,6 @@ from unifront.opset.fft import istft as istft
 from unifront.opset.fft import rfft as rfft
 from unifront.opset.fft import stft as stft
 from unifront.opset.index import top_k as top_k
-from unifront.opset.norms import cdist as cdist
-from unifront.opset.ranking import in_top_k as in_top_k
 from unifront.opset.reduce import logsumexp as logsumexp
 from unifront.opset.segments import segment_max as segment_max
 from unifront.opset.segments import segment_min as segment_min
@@ -27,7 +25,6 @@ from unifront.opset.special import erfc as erfc
 from unifront.opset.special import erfinv as erfinv
 
 __all__ = [
-    "cdist",
     "erf",
     "erfc",
     "erfinv",
@@ -35,7 +32,6 @@ __all__ = [
     "fft",
     "fft2",
     "ifft2",
-    "in_top_k",
     "irfft",
     "istft",
     "logdet",

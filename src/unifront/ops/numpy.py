@@ -37,7 +37,6 @@ from unifront.opset.comparison import logical_not as logical_not
 from unifront.opset.comparison import logical_or as logical_or
 from unifront.opset.comparison import logical_xor as logical_xor
 from unifront.opset.comparison import not_equal as not_equal
-from unifront.opset.complex_numbers import angle as angle
 from unifront.opset.complex_numbers import conj as conj
 from unifront.opset.complex_numbers import conjugate as conjugate
 from unifront.opset.complex_numbers import imag as imag
@@ -184,7 +183,6 @@ __all__ = [
     "allclose",
     "amax",
     "amin",
-    "angle",
     "any",
     "arange",
     "arccos",

@@ -43,7 +43,6 @@ FAMILIES = (
     "image_patches",
     "image_resize",
     "index",
-    "jvp",
     "linalg",
     "losses",
     "matrices",
@@ -57,7 +56,6 @@ FAMILIES = (
     "predicates",
     "random",
     "ranges",
-    "ranking",
     "reduce",
     "rnn",
     "scatter",
@@ -75,7 +73,7 @@ FAMILIES = (
 __all__ = ["FAMILIES", "OPS", "Facts", "OpSpec", "Sample", "public_functions"]
 
 
-BODIES = ("cond", "jvp", "scan", "while_loop", "with_mask")
+BODIES = ("cond", "scan", "while_loop", "with_mask")
 """Operations that run functions of the user's, in which other operations may fail."""
 
 

@@ -17,7 +17,6 @@ from unifront.opset.rules import same_dtype, show
 from unifront.opset.shape import stack, unstack
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, type_of
-from unifront.opset.trigonometry import arctan2
 
 _OF_PARTS = {float32: complex64, float64: complex128}
 _SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (2, 0), (2, 1, 3))
@@ -137,24 +136,3 @@ def view_as_real(x: TensorLike) -> Any:
         uf.ops.view_as_real(np.array([1 + 2j]))  # array([[1., 2.]])
     """
     return stack([real(x), imag(x)], axis=-1)
-
-
-def angle(x: TensorLike) -> Any:
-    """The angle of each element in the complex plane, in radians (NumPy angle).
-
-    Of real numbers 0, or pi where they are negative. Integers become float32.
-    """
-    wide = e.floating(x)
-    return arctan2(imag(wide), real(wide))
-
-
-def polar(abs_: TensorLike, angle: TensorLike) -> Any:
-    """The complex number of a magnitude and an angle, in radians (torch.polar).
-
-    Args:
-        abs_, angle: floats that broadcast; float64 gives complex128, all others complex64.
-    """
-    size, turn = e.promoted(e.floating(abs_), e.floating(angle))
-    if type_of(size).dtype not in _OF_PARTS:
-        size, turn = e.cast(size, float32), e.cast(turn, float32)
-    return bind(COMPLEX, e.multiply(size, e.cos(turn)), e.multiply(size, e.sin(turn)))

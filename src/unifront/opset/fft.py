@@ -18,7 +18,7 @@ from unifront.opset import reduce
 from unifront.opset.creation import iota
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.index import take
-from unifront.opset.rules import alike, same_dtype, show
+from unifront.opset.rules import same_dtype, show
 from unifront.opset.shape import reshape, swapaxes
 from unifront.opset.slicing import get_item, pad, tile
 from unifront.opset.spec import OpSpec, Sample, register
@@ -29,13 +29,9 @@ _KINDS = ("fft", "ifft", "rfft", "irfft")
 
 def _unequal(kind: str, real: TensorType, imag: TensorType) -> str:
     return (
-        f"{kind}: Both the real and imaginary parts should have the same shape; they have {show(real.shape)} and "
+        f"{kind}: both the real and imaginary parts should have the same shape; they have {show(real.shape)} and "
         f"{show(imag.shape)}."
     )
-
-
-def _too_low(kind: str, x: TensorType, dimensions: int) -> str:
-    return f"{kind}: Input should have rank >= {dimensions}; its shape is {show(x.shape)}."
 
 
 def _fft_rule(
@@ -50,7 +46,7 @@ def _fft_rule(
         raise ArgumentError(
             f"{kind}: the signal is {'one tensor' if kind == 'rfft' else 'a pair of tensors'}."
         )
-    if not alike(*(part.shape for part in parts)):
+    if any(part.shape != real.shape for part in parts):
         raise ShapeError(_unequal(kind, *parts))
     if real.rank < dimensions:
         raise ShapeError(f"{kind}: the shape {show(real.shape)} has fewer than {dimensions} axes.")
@@ -96,19 +92,17 @@ Pair = Any
 """A tuple or list of two tensors, the real and the imaginary part."""
 
 
-def _pair(kind: str, x: Pair, dimensions: int = 1) -> tuple[Any, Any]:
+def _pair(kind: str, x: Pair) -> tuple[Any, Any]:
     if not isinstance(x, tuple | list) or len(x) != 2:
         raise ArgumentError(
-            f"{kind}: Input `x` should be a tuple of two tensors, real and imaginary; given was {type(x).__name__}."
+            f"{kind}: x should be a tuple of two tensors, real and imaginary; given was {type(x).__name__}."
         )
     types = [type_of(part) for part in x]
-    if not alike(types[0].shape, types[1].shape):
-        raise ShapeError(_unequal(kind, *types))
-    if len(types[0].shape) < dimensions:
-        raise ShapeError(_too_low(kind, types[0], dimensions))
     for type_ in types:
         if not type_.dtype.is_float:
             raise ArgumentError(f"{kind}: a part of x is {type_.dtype}; floats are needed.")
+    if types[0].shape != types[1].shape:
+        raise ShapeError(_unequal(kind, *types))
     real, imag = e.promoted(*x)
     return real, imag
 
@@ -121,7 +115,7 @@ def _transformed(
     given = [part if dtype in (float32, float64) else e.cast(part, float32) for part in parts]
     shape = type_of(given[0]).shape
     if len(shape) < dimensions:
-        raise ShapeError(_too_low(kind, type_of(given[0]), dimensions))
+        raise ShapeError(f"{kind}: the shape {show(shape)} has fewer than {dimensions} axes.")
     if length is None:
         size: Dim = 2 * (shape[-1] - 1) if kind == "irfft" else shape[-1]
     else:
@@ -164,14 +158,14 @@ def fft(x: Pair) -> tuple[Any, Any]:
 @replayed
 def fft2(x: Pair) -> tuple[Any, Any]:
     """`fft` along the last two axes (NumPy fft.fft2)."""
-    real, imag = _transformed("fft", _pair("fft2", x, 2), 2)
+    real, imag = _transformed("fft", _pair("fft2", x), 2)
     return real, imag
 
 
 @replayed
 def ifft2(x: Pair) -> tuple[Any, Any]:
     """The inverse of `fft2` (NumPy fft.ifft2)."""
-    real, imag = _transformed("ifft", _pair("ifft2", x, 2), 2)
+    real, imag = _transformed("ifft", _pair("ifft2", x), 2)
     return real, imag
 
 
@@ -214,7 +208,7 @@ def extract_sequences(x: TensorLike, sequence_length: Size, sequence_stride: Siz
     """
     shape = type_of(x).shape
     if not shape:
-        raise ShapeError("extract_sequences: Input should have rank >= 1; a scalar has no windows.")
+        raise ShapeError("extract_sequences: a scalar has no windows.")
     if isinstance(shape[-1], int) and shape[-1] < sequence_length:
         raise ShapeError(
             f"extract_sequences: a window of {sequence_length} does not fit the shape {show(shape)}."
@@ -342,9 +336,7 @@ def istft(
     _need_stride("istft", sequence_stride)
     parts = _pair("istft", x)
     if type_of(parts[0]).rank < 2:
-        raise ShapeError(
-            f"istft: Input should have rank >= 2, [..., windows, terms]; its shape is {show(type_of(parts[0]).shape)}."
-        )
+        raise ShapeError(f"istft: x is [..., windows, terms]; the shape is {show(type_of(parts[0]).shape)}.")
     count = type_of(parts[0]).shape[-2]
     weights = _window("istft", window, sequence_length, fft_length, parts[0])
     sequences = irfft(parts, fft_length)

@@ -10,9 +10,9 @@ from unifront.opset import elementwise as e
 from unifront.opset import reduce
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.factorizations import svd
-from unifront.opset.rules import axes_in, axis_in, show
+from unifront.opset.rules import axes_in, axis_in
 from unifront.opset.shape import expand_dims, moveaxis, squeeze
-from unifront.opset.tensor import replayed, type_of
+from unifront.opset.tensor import type_of
 
 _MATRIX_ORDERS = (None, "fro", "nuc", 1, -1, 2, -2, float("inf"), float("-inf"))
 
@@ -88,22 +88,3 @@ def _matrix_norm(x: Any, ord: Any, axes: tuple[int, ...], keepdims: bool) -> Any
     reduction = reduce.max if ord > 0 else reduce.min
     found = reduction(sums, axis=other, keepdims=True)
     return found if keepdims else squeeze(found, axes)
-
-
-@replayed
-def cdist(x: TensorLike, y: TensorLike) -> Any:
-    """Euclidean distances between all vectors of ``x`` and of ``y``: ``[..., m, d]``, ``[..., n, d]`` → ``[..., m, n]``
-    (torch.cdist).
-
-    The batch axes broadcast. The gradient of a distance of zero is zero. Raises `ShapeError` if they do not fit.
-    """
-    x, y = e.promoted(e.floating(x), e.floating(y))
-    first, second = type_of(x).shape, type_of(y).shape
-    if len(first) < 2 or len(second) < 2 or first[-1] != second[-1]:
-        raise ShapeError(
-            f"cdist: x is [..., m, d] and y [..., n, d]; given were the shapes {show(first)} and {show(second)}."
-        )
-    apart = e.subtract(expand_dims(x, -2), expand_dims(y, -3))
-    squares = reduce.sum(e.square(apart), axis=-1)
-    same = e.equal(squares, 0)
-    return e.where(same, 0, e.sqrt(e.where(same, 1, squares)))

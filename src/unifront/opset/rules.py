@@ -9,7 +9,7 @@ import numpy as np
 
 from unifront.arguments import LARGEST
 from unifront.dtypes import DType
-from unifront.errors import ArgumentError, AxisError, DTypeError, ShapeError
+from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, at_least, at_most, minimum
 from unifront.ir.types import Shape, TensorType
 
@@ -76,17 +76,10 @@ def listed(axis: int | Sequence[int]) -> Sequence[int]:
     return axis if isinstance(axis, Sequence | np.ndarray) and not isinstance(axis, str) else (axis,)
 
 
-def alike(*shapes: Shape) -> bool:
-    """Whether all ``shapes`` are one, or may be when sizes arrive that are unknown to each other."""
-    return len({len(shape) for shape in shapes}) == 1 and all(
-        len(set(dims)) == 1 or _may_be_equal(set(dims)) for dims in zip(*shapes, strict=True)
-    )
-
-
 def axis_in(axis: int, rank: int, what: str = "axis") -> int:
     """``axis`` counted from the front; `ShapeError` if there is none such."""
     if not is_whole(axis) or not -rank <= axis < rank:
-        raise AxisError(f"{what} {axis!r} is out of range for a tensor of rank {rank}.")
+        raise ShapeError(f"{what} {axis!r} is out of range for a tensor of rank {rank}.")
     return int(axis) % rank
 
 

@@ -16,7 +16,7 @@ from unifront.opset import elementwise as e
 from unifront.opset import reduce
 from unifront.opset.creation import bind_size
 from unifront.opset.elementwise import TensorLike
-from unifront.opset.rules import alike, need_rank, show, whole
+from unifront.opset.rules import need_rank, show, whole
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, replayed, type_of
 
@@ -33,20 +33,16 @@ def neutral(kind: str, dtype: np.dtype) -> Any:
     return -np.inf if kind == "max" else np.inf
 
 
-def _integers(kind: str, ids: TensorType) -> TensorType:
-    if not ids.dtype.is_integer:
-        raise DTypeError(f"segment_{kind}: the segment of a row is an integer, not {ids.dtype}.")
-    return ids
-
-
 def _segment_rule(x: TensorType, ids: TensorType, kind: str, num_segments: Dim, sorted: bool) -> TensorType:
     name = f"segment_{kind}"
     if kind not in _KINDS:
         raise ArgumentError(f"A segment is reduced by one of {', '.join(_KINDS)}, not {kind!r}.")
     if x.dtype.kind in "bk":
         raise DTypeError(f"{name} takes numbers, not {x.dtype}; cast them first.")
-    need_rank(_integers(kind, ids), 1, f"{name}: segment_ids")
-    if x.rank == 0 or not alike(x.shape[:1], ids.shape):
+    if not ids.dtype.is_integer:
+        raise DTypeError(f"{name}: the segment of a row is an integer, not {ids.dtype}.")
+    need_rank(ids, 1, f"{name}: segment_ids")
+    if x.rank == 0 or x.shape[0] != ids.shape[0]:
         raise ShapeError(
             f"{name}: there is one segment for each row; the data are {show(x.shape)}, the ids {show(ids.shape)}."
         )
@@ -86,7 +82,7 @@ def _over(kind: str, data: TensorLike, ids: TensorLike, num_segments: int | None
         data = e.cast(data, "int32")
     size: Any
     if num_segments is None:
-        need_rank(_integers(kind, type_of(ids)), 1, f"segment_{kind}: segment_ids")
+        need_rank(type_of(ids), 1, "segment_ids")
         size = type_of(bind_size(e.add(reduce.max(ids), 1), "segments")).shape[0]
     else:
         size = num_segments if isinstance(num_segments, DimExpr) else whole(num_segments, "num_segments")

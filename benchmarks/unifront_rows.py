@@ -44,10 +44,11 @@ class UnifrontContender(Contender):
             loss=uf.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
         place = placement(backend)
-        training = loop._compiled(self.model)
+        training = self.model._compiled()
         checked = [loop._checked(self.model, training, x, y, None, None) for x, y in row.data()]
-        step = loop._step(self.model, training, checked[0], train=True)
-        self.session = Session(step, training.optimizer, place, 0, Interrupts())
+        step = loop._step(self.model, training, checked[0], [0], train=True)
+        self.session = Session(step, place, 0, Interrupts(), [0])
+        self.session.reset_metrics()
 
         traced = self.model.trace(False)
         self.program = place.backend.compile(traced.graph, place.device)
@@ -60,7 +61,7 @@ class UnifrontContender(Contender):
 
     def train_step(self) -> None:
         self.variables = None
-        self.session.step_on(next(self.train_batches))
+        self.session.run_on(next(self.train_batches))
 
     def infer(self) -> None:
         if self.variables is None:
@@ -73,12 +74,10 @@ class UnifrontContender(Contender):
         place.backend.synchronize(place.device)
 
     def last_loss(self) -> float:
-        from unifront.train import metrics
-
         # The mean since the last reset, so the next step is to begin anew.
-        loss = metrics.results(self.session.step.metrics, self.session.read_totals())["loss"]
-        self.session.reset_totals()
-        return float(loss)
+        loss = float(self.session.logs()["loss"])
+        self.session.reset_metrics()
+        return loss
 
     def last_logits(self) -> np.ndarray:
         return self.session.place.backend.numpy(self.logits)

@@ -89,12 +89,17 @@ class TorchStep:
             else:
                 outputs = self._function(inputs, tuple(self._operands))
             count = self.plan.results
-            shared = self._overwritten.union(map(_memory, batch))
-            state.results = tuple(o.clone() if _memory(o) in shared else o for o in outputs[:count])
+            overwritten, given = self._overwritten, {*map(_memory, batch)}
+            if count:
+                state.results = tuple(
+                    o.clone() if _memory(o) in overwritten or _memory(o) in given else o
+                    for o in outputs[:count]
+                )
             for position, value in zip(self._made.carry, outputs[count:], strict=True):
                 if position is None:
                     continue
-                if _memory(value) in shared:
+                memory = _memory(value)
+                if memory in overwritten or memory in given:
                     value = value.clone()
                 variables[position] = bound[position] = value
                 operand = self._operands[position]

@@ -42,15 +42,21 @@ def _gradient(*operands: Any, regions: tuple[Region, ...], wrt: int) -> Any:
         check_recording()
         gradients: Any = tuple(map(torch.zeros_like, operands[:wrt]))
     elif wrt:
-        gradients = torch.autograd.grad(
-            loss, leaves, allow_unused=True, materialize_grads=True, create_graph=nested
-        )
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True, create_graph=nested)
+        if any(one is None for one in gradients):
+            gradients = tuple(
+                torch.zeros_like(leaf, requires_grad=nested) if one is None else one
+                for one, leaf in zip(gradients, leaves, strict=True)
+            )
     else:
         gradients = ()
     if nested:
         return ops.single((loss, *others, *gradients))
-    detached = (o.detach() if isinstance(o, torch.Tensor) else o for o in (loss, *others))
-    return ops.single((*detached, *gradients))
+    return ops.single((*map(_plain, (loss, *others)), *gradients))
+
+
+def _plain(value: Any) -> Any:
+    return value.detach() if isinstance(value, torch.Tensor) and value.requires_grad else value
 
 
 def _own(param: torch.Tensor, nested: bool) -> torch.Tensor:

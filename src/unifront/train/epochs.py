@@ -57,6 +57,7 @@ class Run:
     watchers: Sequence[Callback]
     interrupts: Interrupts
     _short: bool = False
+    _started: float | None = None
     _on_device: tuple[Array, ...] = ()
     _fits: bool | None = None
     _left: list[np.ndarray] = field(default_factory=list)
@@ -148,6 +149,7 @@ class Run:
     def _epoch(self, epoch: int, progress: EpochProgress, steps: Iterator[int]) -> Logs:
         self.session.reset_metrics()
         began = last = time.perf_counter()
+        self._started = self._started or began
         done = seen = 0
         for count in steps:
             self.interrupts.check()
@@ -157,7 +159,7 @@ class Run:
             if self.watchers or done <= 2 or now - last > READ_EVERY:
                 logs = self._read(epoch, done)
                 after = time.perf_counter()
-                self._short = done > 2 and (after - began) / (done - seen) < SHORT_STEP
+                self._short = self._is_short(after - began, done - seen) if done > 2 else self._short
                 began, last, seen = after, after, done
                 if self.watchers:
                     with self.interrupts.users():
@@ -169,8 +171,15 @@ class Run:
         if not done:
             raise no_batch("train on")
         logs = self._read(epoch, done)
+        now = time.perf_counter()
+        if done - seen > 2 and now - self._started > READ_EVERY:  # epochs may be shorter than that
+            self._short = self._is_short(now - began, done - seen)
         self._check_weights(epoch)
         return logs
+
+    @staticmethod
+    def _is_short(seconds: float, steps: int) -> bool:
+        return seconds / steps < SHORT_STEP
 
     def _read(self, epoch: int, done: int) -> Logs:
         logs = self.session.logs()

@@ -29,17 +29,14 @@ MISSING = {
         ctc_decode ctc_loss
     """,
     "shape": """
-        append argpartition array array_split associative_scan convert_to_numpy convert_to_tensor copy
-        custom_gradient dsplit dstack dtype empty empty_like fliplr flipud fori_loop hsplit hstack in_top_k
-        is_tensor isin map multi_hot ndim ravel rearrange roll rot90 saturate_cast select shape size switch
-        unravel_index vectorize vectorized_map view vsplit vstack
+        associative_scan custom_gradient fori_loop map switch vectorize vectorized_map
     """,
 }
 """Names that are not there yet. Who adds one takes it out."""
 
 OTHER_PARAMETERS = {
     "shape": """
-        arange cond nonzero one_hot pad repeat reshape scan stack take_along_axis top_k unique
+        cond scan top_k
     """,
 }
 """Names whose parameters are not Keras's yet."""

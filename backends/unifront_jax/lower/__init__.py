@@ -26,6 +26,7 @@ FAMILIES = (
     "reduce",
     "cumulative",
     "shape",
+    "conversion",
     "scatter",
     "slicing",
     "creation",

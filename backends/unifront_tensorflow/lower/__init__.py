@@ -22,6 +22,7 @@ FAMILIES = (
     "reduce",
     "cumulative",
     "shape",
+    "conversion",
     "scatter",
     "slicing",
     "creation",

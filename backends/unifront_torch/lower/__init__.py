@@ -23,6 +23,7 @@ FAMILIES = (
     "reduce",
     "cumulative",
     "shape",
+    "conversion",
     "scatter",
     "slicing",
     "creation",

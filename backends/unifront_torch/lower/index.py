@@ -19,7 +19,7 @@ def _from_front(indices: torch.Tensor, length: int) -> torch.Tensor:
 
 def _take(x: torch.Tensor, indices: torch.Tensor, axis: int) -> torch.Tensor:
     flat = torch.index_select(x, axis, _from_front(indices, x.shape[axis]).reshape(-1))
-    return flat.reshape(*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    return flat.reshape((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
 
 
 def _spread(x: torch.Tensor, other: torch.Tensor, axis: int) -> torch.Tensor:

@@ -53,6 +53,20 @@ from unifront.opset.arithmetic import log10 as log10
 from unifront.opset.arithmetic import logaddexp2 as logaddexp2
 from unifront.opset.arithmetic import nan_to_num as nan_to_num
 from unifront.opset.arithmetic import nextafter as nextafter
+from unifront.opset.arranging import append as append
+from unifront.opset.arranging import array_split as array_split
+from unifront.opset.arranging import dsplit as dsplit
+from unifront.opset.arranging import dstack as dstack
+from unifront.opset.arranging import fliplr as fliplr
+from unifront.opset.arranging import flipud as flipud
+from unifront.opset.arranging import hsplit as hsplit
+from unifront.opset.arranging import hstack as hstack
+from unifront.opset.arranging import ravel as ravel
+from unifront.opset.arranging import roll as roll
+from unifront.opset.arranging import rot90 as rot90
+from unifront.opset.arranging import unravel_index as unravel_index
+from unifront.opset.arranging import vsplit as vsplit
+from unifront.opset.arranging import vstack as vstack
 from unifront.opset.attention import dot_product_attention as dot_product_attention
 from unifront.opset.bitwise import bitwise_and as bitwise_and
 from unifront.opset.bitwise import bitwise_invert as bitwise_invert
@@ -89,8 +103,21 @@ from unifront.opset.conv import conv as conv
 from unifront.opset.conv import depthwise_conv as depthwise_conv
 from unifront.opset.conv import separable_conv as separable_conv
 from unifront.opset.conv_transpose import conv_transpose as conv_transpose
+from unifront.opset.conversion import array as array
+from unifront.opset.conversion import convert_to_numpy as convert_to_numpy
+from unifront.opset.conversion import convert_to_tensor as convert_to_tensor
+from unifront.opset.conversion import copy as copy
+from unifront.opset.conversion import dtype as dtype
+from unifront.opset.conversion import is_tensor as is_tensor
+from unifront.opset.conversion import ndim as ndim
+from unifront.opset.conversion import saturate_cast as saturate_cast
+from unifront.opset.conversion import shape as shape
+from unifront.opset.conversion import size as size
+from unifront.opset.conversion import view as view
 from unifront.opset.creation import arange as arange
 from unifront.opset.creation import bind_size as bind_size
+from unifront.opset.creation import empty as empty
+from unifront.opset.creation import empty_like as empty_like
 from unifront.opset.creation import full as full
 from unifront.opset.creation import full_like as full_like
 from unifront.opset.creation import iota as iota
@@ -106,6 +133,7 @@ from unifront.opset.cumulative import nancumsum as nancumsum
 from unifront.opset.cumulative import trapezoid as trapezoid
 from unifront.opset.define import define as define
 from unifront.opset.define import undefine as undefine
+from unifront.opset.einops import rearrange as rearrange
 from unifront.opset.elementwise import abs as abs
 from unifront.opset.elementwise import absolute as absolute
 from unifront.opset.elementwise import add as add
@@ -213,12 +241,18 @@ from unifront.opset.optimize import lion_update as lion_update
 from unifront.opset.optimize import momentum_update as momentum_update
 from unifront.opset.optimize import rmsprop_update as rmsprop_update
 from unifront.opset.optimize import sgd_update as sgd_update
+from unifront.opset.padding import pad as pad
 from unifront.opset.patches import adaptive_average_pool as adaptive_average_pool
 from unifront.opset.patches import adaptive_max_pool as adaptive_max_pool
 from unifront.opset.patches import depth_to_space as depth_to_space
 from unifront.opset.patches import fold as fold
 from unifront.opset.patches import space_to_depth as space_to_depth
 from unifront.opset.patches import unfold as unfold
+from unifront.opset.picking import argpartition as argpartition
+from unifront.opset.picking import in_top_k as in_top_k
+from unifront.opset.picking import isin as isin
+from unifront.opset.picking import multi_hot as multi_hot
+from unifront.opset.picking import select as select
 from unifront.opset.pool import average_pool as average_pool
 from unifront.opset.pool import global_average_pool as global_average_pool
 from unifront.opset.pool import global_max_pool as global_max_pool
@@ -288,10 +322,8 @@ from unifront.opset.shape import unstack as unstack
 from unifront.opset.sizes import boolean_mask as boolean_mask
 from unifront.opset.sizes import nonzero as nonzero
 from unifront.opset.sizes import repeat as repeat
-from unifront.opset.sizes import unique as unique
 from unifront.opset.slicing import flip as flip
 from unifront.opset.slicing import get_item as get_item
-from unifront.opset.slicing import pad as pad
 from unifront.opset.slicing import strided_slice as strided_slice
 from unifront.opset.slicing import tile as tile
 from unifront.opset.solving import cholesky_inverse as cholesky_inverse
@@ -323,6 +355,7 @@ from unifront.opset.trigonometry import hypot as hypot
 from unifront.opset.trigonometry import rad2deg as rad2deg
 from unifront.opset.trigonometry import sinc as sinc
 from unifront.opset.trigonometry import sinh as sinh
+from unifront.opset.uniques import unique as unique
 from unifront.opset.variates import random_binomial as random_binomial
 from unifront.opset.variates import random_gamma as random_gamma
 
@@ -340,6 +373,7 @@ __all__ = [
     "amax",
     "amin",
     "any",
+    "append",
     "arange",
     "arccos",
     "arccosh",
@@ -350,7 +384,10 @@ __all__ = [
     "arctanh",
     "argmax",
     "argmin",
+    "argpartition",
     "argsort",
+    "array",
+    "array_split",
     "average_pool",
     "bartlett",
     "batch_norm",
@@ -382,6 +419,9 @@ __all__ = [
     "conjugate",
     "conv",
     "conv_transpose",
+    "convert_to_numpy",
+    "convert_to_tensor",
+    "copy",
     "core",
     "cos",
     "cosh",
@@ -404,11 +444,16 @@ __all__ = [
     "dot",
     "dot_product_attention",
     "dropout",
+    "dsplit",
+    "dstack",
+    "dtype",
     "eig",
     "eigh",
     "einsum",
     "elu",
     "embedding",
+    "empty",
+    "empty_like",
     "equal",
     "erf",
     "erfc",
@@ -424,6 +469,8 @@ __all__ = [
     "fft2",
     "flatten",
     "flip",
+    "fliplr",
+    "flipud",
     "floating",
     "floor",
     "floor_divide",
@@ -453,18 +500,23 @@ __all__ = [
     "hard_swish",
     "hard_tanh",
     "heaviside",
+    "hsplit",
+    "hstack",
     "hypot",
     "i0",
     "identity",
     "ifft2",
     "imag",
     "image",
+    "in_top_k",
     "inner",
     "inv",
     "iota",
     "irfft",
+    "is_tensor",
     "isclose",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "isneginf",
@@ -517,10 +569,12 @@ __all__ = [
     "moments",
     "momentum_update",
     "moveaxis",
+    "multi_hot",
     "multiply",
     "nan_to_num",
     "nancumprod",
     "nancumsum",
+    "ndim",
     "negative",
     "nextafter",
     "nn",
@@ -549,7 +603,9 @@ __all__ = [
     "random_key",
     "random_normal",
     "random_uniform",
+    "ravel",
     "real",
+    "rearrange",
     "reciprocal",
     "relu",
     "relu6",
@@ -561,8 +617,11 @@ __all__ = [
     "rms_norm",
     "rms_normalization",
     "rmsprop_update",
+    "roll",
+    "rot90",
     "round",
     "rsqrt",
+    "saturate_cast",
     "scan",
     "scatter",
     "scatter_update",
@@ -570,9 +629,11 @@ __all__ = [
     "segment_min",
     "segment_prod",
     "segment_sum",
+    "select",
     "selu",
     "separable_conv",
     "sgd_update",
+    "shape",
     "sigmoid",
     "sigmoid_cross_entropy",
     "sign",
@@ -582,6 +643,7 @@ __all__ = [
     "sin",
     "sinc",
     "sinh",
+    "size",
     "slice",
     "slice_update",
     "slogdet",
@@ -634,12 +696,16 @@ __all__ = [
     "undefine",
     "unfold",
     "unique",
+    "unravel_index",
     "unstack",
     "vander",
     "var",
     "vdot",
+    "view",
     "view_as_complex",
     "view_as_real",
+    "vsplit",
+    "vstack",
     "where",
     "while_loop",
     "with_mask",

@@ -6,6 +6,12 @@ from unifront.opset.casting import cast as cast
 from unifront.opset.control import cond as cond
 from unifront.opset.control import scan as scan
 from unifront.opset.control import while_loop as while_loop
+from unifront.opset.conversion import convert_to_numpy as convert_to_numpy
+from unifront.opset.conversion import convert_to_tensor as convert_to_tensor
+from unifront.opset.conversion import dtype as dtype
+from unifront.opset.conversion import is_tensor as is_tensor
+from unifront.opset.conversion import saturate_cast as saturate_cast
+from unifront.opset.conversion import shape as shape
 from unifront.opset.elementwise import stop_gradient as stop_gradient
 from unifront.opset.scatter import scatter as scatter
 from unifront.opset.scatter import scatter_update as scatter_update
@@ -16,9 +22,15 @@ from unifront.opset.shape import unstack as unstack
 __all__ = [
     "cast",
     "cond",
+    "convert_to_numpy",
+    "convert_to_tensor",
+    "dtype",
+    "is_tensor",
+    "saturate_cast",
     "scan",
     "scatter",
     "scatter_update",
+    "shape",
     "slice",
     "slice_update",
     "stop_gradient",

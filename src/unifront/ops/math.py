@@ -15,6 +15,7 @@ from unifront.opset.fft import istft as istft
 from unifront.opset.fft import rfft as rfft
 from unifront.opset.fft import stft as stft
 from unifront.opset.index import top_k as top_k
+from unifront.opset.picking import in_top_k as in_top_k
 from unifront.opset.reduce import logsumexp as logsumexp
 from unifront.opset.segments import segment_max as segment_max
 from unifront.opset.segments import segment_min as segment_min
@@ -32,6 +33,7 @@ __all__ = [
     "fft",
     "fft2",
     "ifft2",
+    "in_top_k",
     "irfft",
     "istft",
     "logdet",

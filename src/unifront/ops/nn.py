@@ -51,6 +51,7 @@ from unifront.opset.patches import depth_to_space as depth_to_space
 from unifront.opset.patches import fold as fold
 from unifront.opset.patches import space_to_depth as space_to_depth
 from unifront.opset.patches import unfold as unfold
+from unifront.opset.picking import multi_hot as multi_hot
 from unifront.opset.pool import average_pool as average_pool
 from unifront.opset.pool import max_pool as max_pool
 
@@ -82,6 +83,7 @@ __all__ = [
     "log_softmax",
     "max_pool",
     "moments",
+    "multi_hot",
     "normalize",
     "one_hot",
     "psnr",

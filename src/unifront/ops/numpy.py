@@ -18,6 +18,20 @@ from unifront.opset.arithmetic import log10 as log10
 from unifront.opset.arithmetic import logaddexp2 as logaddexp2
 from unifront.opset.arithmetic import nan_to_num as nan_to_num
 from unifront.opset.arithmetic import nextafter as nextafter
+from unifront.opset.arranging import append as append
+from unifront.opset.arranging import array_split as array_split
+from unifront.opset.arranging import dsplit as dsplit
+from unifront.opset.arranging import dstack as dstack
+from unifront.opset.arranging import fliplr as fliplr
+from unifront.opset.arranging import flipud as flipud
+from unifront.opset.arranging import hsplit as hsplit
+from unifront.opset.arranging import hstack as hstack
+from unifront.opset.arranging import ravel as ravel
+from unifront.opset.arranging import roll as roll
+from unifront.opset.arranging import rot90 as rot90
+from unifront.opset.arranging import unravel_index as unravel_index
+from unifront.opset.arranging import vsplit as vsplit
+from unifront.opset.arranging import vstack as vstack
 from unifront.opset.bitwise import bitwise_and as bitwise_and
 from unifront.opset.bitwise import bitwise_invert as bitwise_invert
 from unifront.opset.bitwise import bitwise_left_shift as bitwise_left_shift
@@ -41,7 +55,14 @@ from unifront.opset.complex_numbers import conj as conj
 from unifront.opset.complex_numbers import conjugate as conjugate
 from unifront.opset.complex_numbers import imag as imag
 from unifront.opset.complex_numbers import real as real
+from unifront.opset.conversion import array as array
+from unifront.opset.conversion import copy as copy
+from unifront.opset.conversion import ndim as ndim
+from unifront.opset.conversion import size as size
+from unifront.opset.conversion import view as view
 from unifront.opset.creation import arange as arange
+from unifront.opset.creation import empty as empty
+from unifront.opset.creation import empty_like as empty_like
 from unifront.opset.creation import full as full
 from unifront.opset.creation import full_like as full_like
 from unifront.opset.creation import ones as ones
@@ -110,6 +131,10 @@ from unifront.opset.matrices import tri as tri
 from unifront.opset.matrices import tril as tril
 from unifront.opset.matrices import triu as triu
 from unifront.opset.matrices import vander as vander
+from unifront.opset.padding import pad as pad
+from unifront.opset.picking import argpartition as argpartition
+from unifront.opset.picking import isin as isin
+from unifront.opset.picking import select as select
 from unifront.opset.predicates import allclose as allclose
 from unifront.opset.predicates import isclose as isclose
 from unifront.opset.predicates import isfinite as isfinite
@@ -154,10 +179,8 @@ from unifront.opset.shape import swapaxes as swapaxes
 from unifront.opset.shape import transpose as transpose
 from unifront.opset.sizes import nonzero as nonzero
 from unifront.opset.sizes import repeat as repeat
-from unifront.opset.sizes import unique as unique
 from unifront.opset.slicing import flip as flip
 from unifront.opset.slicing import get_item as get_item
-from unifront.opset.slicing import pad as pad
 from unifront.opset.slicing import tile as tile
 from unifront.opset.solving import slogdet as slogdet
 from unifront.opset.special import i0 as i0
@@ -174,6 +197,7 @@ from unifront.opset.trigonometry import hypot as hypot
 from unifront.opset.trigonometry import rad2deg as rad2deg
 from unifront.opset.trigonometry import sinc as sinc
 from unifront.opset.trigonometry import sinh as sinh
+from unifront.opset.uniques import unique as unique
 
 __all__ = [
     "abs",
@@ -184,6 +208,7 @@ __all__ = [
     "amax",
     "amin",
     "any",
+    "append",
     "arange",
     "arccos",
     "arccosh",
@@ -194,7 +219,10 @@ __all__ = [
     "arctanh",
     "argmax",
     "argmin",
+    "argpartition",
     "argsort",
+    "array",
+    "array_split",
     "bartlett",
     "bitwise_and",
     "bitwise_invert",
@@ -211,6 +239,7 @@ __all__ = [
     "concatenate",
     "conj",
     "conjugate",
+    "copy",
     "cos",
     "cosh",
     "count_nonzero",
@@ -225,7 +254,11 @@ __all__ = [
     "divide",
     "divide_no_nan",
     "dot",
+    "dsplit",
+    "dstack",
     "einsum",
+    "empty",
+    "empty_like",
     "equal",
     "exp",
     "exp2",
@@ -234,6 +267,8 @@ __all__ = [
     "eye",
     "fabs",
     "flip",
+    "fliplr",
+    "flipud",
     "floor",
     "floor_divide",
     "fmax",
@@ -249,6 +284,8 @@ __all__ = [
     "hamming",
     "hanning",
     "heaviside",
+    "hsplit",
+    "hstack",
     "hypot",
     "i0",
     "identity",
@@ -256,6 +293,7 @@ __all__ = [
     "inner",
     "isclose",
     "isfinite",
+    "isin",
     "isinf",
     "isnan",
     "isneginf",
@@ -293,6 +331,7 @@ __all__ = [
     "nan_to_num",
     "nancumprod",
     "nancumsum",
+    "ndim",
     "negative",
     "nextafter",
     "nonzero",
@@ -305,17 +344,22 @@ __all__ = [
     "prod",
     "ptp",
     "rad2deg",
+    "ravel",
     "real",
     "reciprocal",
     "repeat",
     "reshape",
     "right_shift",
+    "roll",
+    "rot90",
     "round",
+    "select",
     "sign",
     "signbit",
     "sin",
     "sinc",
     "sinh",
+    "size",
     "slogdet",
     "sort",
     "split",
@@ -342,9 +386,13 @@ __all__ = [
     "true_divide",
     "trunc",
     "unique",
+    "unravel_index",
     "vander",
     "var",
     "vdot",
+    "view",
+    "vsplit",
+    "vstack",
     "where",
     "zeros",
     "zeros_like",

@@ -20,6 +20,7 @@ from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import axis_in, dims_in, negative_size, show, whole
+from unifront.opset.shape import broadcast_to
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, builder_for, current_path, is_tensor, replayed, type_of
 
@@ -96,7 +97,7 @@ def _is_static(name: str, shape: tuple[Dim, ...], like: Any) -> bool:
 @replayed
 def full(
     shape: Dim | Sequence[Dim],
-    fill_value: Number,
+    fill_value: Number | TensorLike,
     dtype: DTypeLike | None = None,
     *,
     like: TensorLike | None = None,
@@ -104,11 +105,13 @@ def full(
     """A tensor of ``shape`` whose every element is ``fill_value`` (NumPy full).
 
     Args:
-        fill_value: a number, or a named dimension: its size.
+        fill_value: a number, or a named dimension: its size. Or a tensor that broadcasts to ``shape``.
         dtype: ``floatx`` unless given.
         like: a tensor of the graph or backend to make it in; needed for named dimensions.
     """
     sizes, kind = dims_in(shape), floatx() if dtype is None else dtype_of(dtype)
+    if not isinstance(fill_value, Number):
+        return broadcast_to(e.cast(fill_value, kind), sizes)
     if _is_static("full", sizes if not isinstance(fill_value, DimExpr) else (*sizes, fill_value), like):
         try:
             return np.full(sizes, fill_value, kind.numpy)
@@ -132,7 +135,7 @@ def ones(
 
 
 @replayed
-def full_like(x: TensorLike, fill_value: Number, dtype: DTypeLike | None = None) -> Any:
+def full_like(x: TensorLike, fill_value: Number | TensorLike, dtype: DTypeLike | None = None) -> Any:
     """A tensor of the shape and dtype of ``x`` (unless ``dtype`` is given), filled (NumPy full_like)."""
     type_ = type_of(x)
     return full(type_.shape, fill_value, type_.dtype if dtype is None else dtype, like=x)
@@ -146,6 +149,18 @@ def zeros_like(x: TensorLike, dtype: DTypeLike | None = None) -> Any:
 def ones_like(x: TensorLike, dtype: DTypeLike | None = None) -> Any:
     """Ones of the shape and dtype of ``x`` (NumPy ones_like)."""
     return full_like(x, 1, dtype)
+
+
+def empty(
+    shape: Dim | Sequence[Dim], dtype: DTypeLike | None = None, *, like: TensorLike | None = None
+) -> Any:
+    """A tensor of ``shape`` with any elements: zeros; see `full` (NumPy empty)."""
+    return full(shape, 0, dtype, like=like)
+
+
+def empty_like(x: TensorLike, dtype: DTypeLike | None = None) -> Any:
+    """A tensor of the shape and dtype of ``x`` with any elements: zeros (NumPy empty_like)."""
+    return full_like(x, 0, dtype)
 
 
 @replayed
@@ -168,7 +183,7 @@ def iota(
 def arange(
     start: Any,
     stop: Any = None,
-    step: int | float = 1,
+    step: int | float | None = None,
     dtype: DTypeLike | None = None,
     *,
     like: TensorLike | None = None,
@@ -177,13 +192,14 @@ def arange(
     """``start``, ``start + step``, … before ``stop``; with one bound from 0 (NumPy arange).
 
     Args:
-        start, stop: numbers, or named dimensions; ``step`` is then a positive int. Or integer scalars that are
-            tensors: the length then comes from their values.
+        start, stop: numbers, or named dimensions; ``step`` (1 unless given) is then a positive int. Or integer
+            scalars that are tensors: the length then comes from their values.
         dtype: int32, or ``floatx`` if a bound or the step is a float.
         like: a tensor of the graph or backend to make it in; needed for named dimensions.
         size: with tensors, a fixed length, which XLA needs: ``start``, ``start + step``, …, so many.
     """
     first, last = (0, start) if stop is None else (start, stop)
+    step = 1 if step is None else step
     if is_tensor(first) or is_tensor(last):
         return _between(first, last, step, dtype, size)
     if step == 0:

@@ -18,9 +18,10 @@ from unifront.opset import reduce
 from unifront.opset.creation import iota
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.index import take
+from unifront.opset.padding import pad
 from unifront.opset.rules import same_dtype, show
 from unifront.opset.shape import reshape, swapaxes
-from unifront.opset.slicing import get_item, pad, tile
+from unifront.opset.slicing import get_item, tile
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, is_tensor, replayed, type_of
 

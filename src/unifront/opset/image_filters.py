@@ -10,7 +10,7 @@ import numpy as np
 from unifront.backends import backend_of
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim
-from unifront.opset import conv, reduce, shape, slicing
+from unifront.opset import conv, padding, reduce, shape
 from unifront.opset import elementwise as e
 from unifront.opset.arrays import to_numpy
 from unifront.opset.elementwise import TensorLike
@@ -88,7 +88,7 @@ def sobel_edges(images: TensorLike, data_format: str | None = None) -> Any:
             f"Invalid images rank: expected rank 4 (batch of images). Received: images.shape={known.shape}"
         )
     batch, _ = as_batch(e.floating(images), data_format)
-    wide = slicing.pad(batch, [(0, 0), (1, 1), (1, 1), (0, 0)], "reflect")
+    wide = padding.pad(batch, [(0, 0), (1, 1), (1, 1), (0, 0)], "reflect")
 
     def three(x: Any, axis: int) -> tuple[Any, Any, Any]:
         size = type_of(x).shape[axis] - 2

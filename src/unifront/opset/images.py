@@ -10,7 +10,7 @@ import numpy as np
 from unifront.dtypes import DType, dtype_of, float32, float64
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.ir.dims import Dim
-from unifront.opset import creation, shape, slicing
+from unifront.opset import creation, padding, shape, slicing
 from unifront.opset import elementwise as e
 from unifront.opset.data_format import standardize_data_format
 from unifront.opset.elementwise import TensorLike
@@ -98,7 +98,7 @@ def padded(x: Any, axis: int, before: Dim, after: Dim, value: float = 0) -> Any:
     if isinstance(before, int) and isinstance(after, int):
         widths = [(0, 0)] * known.rank
         widths[axis] = (before, after)
-        return slicing.pad(x, widths, "constant", value) if before or after else x
+        return padding.pad(x, widths, "constant", value) if before or after else x
 
     def border(width: Dim) -> Any:
         sizes = (*known.shape[:axis], width, *known.shape[axis + 1 :])

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.dtypes import DTypeLike, dtype_of, int32, int64
+from unifront.dtypes import DTypeLike, bool_, dtype_of, floatx, int8, int32, int64
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim
@@ -27,7 +27,7 @@ from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, current_path, type_of
 
 
-def _needwhole_numbers(name: str, indices: TensorType) -> None:
+def _need_positions(name: str, indices: TensorType) -> None:
     if indices.dtype not in (int32, int64):
         raise DTypeError(f"{name}: the indices are {indices.dtype}; int32 or int64 is needed.")
 
@@ -43,7 +43,7 @@ def whole_numbers(name: str, indices: TensorLike) -> Any:
 
 
 def _take_rule(x: TensorType, indices: TensorType, axis: int) -> TensorType:
-    _needwhole_numbers("take", indices)
+    _need_positions("take", indices)
     axis_in(axis, x.rank)
     if x.shape[axis] == 0 and 0 not in indices.shape:
         raise ShapeError(f"take: axis {axis} of the shape {show(x.shape)} has no elements.")
@@ -94,7 +94,7 @@ def _along_shape(x: TensorType, indices: TensorType, axis: int) -> tuple[Dim, ..
 
 
 def _take_along_axis_rule(x: TensorType, indices: TensorType, axis: int) -> TensorType:
-    _needwhole_numbers("take_along_axis", indices)
+    _need_positions("take_along_axis", indices)
     need_rank(indices, x.rank, "take_along_axis: the indices")
     axis_in(axis, x.rank)
     common = _along_shape(x, indices, axis)
@@ -122,20 +122,23 @@ TAKE_ALONG_AXIS = register(
 )  # fmt: skip
 
 
-def take_along_axis(x: TensorLike, indices: TensorLike, axis: int) -> Any:
+def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Any:
     """One element of ``x`` along ``axis`` for each of ``indices`` (NumPy take_along_axis).
 
     Args:
+        axis: None takes both flattened.
         indices: integers of the rank of ``x``, negative ones counting from the end; outside ``axis`` the two
             broadcast.
     """
+    if axis is None:
+        x, indices, axis = flatten(x), flatten(indices), 0
     return bind(
         TAKE_ALONG_AXIS, x, whole_numbers("take_along_axis", indices), axis=axis_in(axis, type_of(x).rank)
     )
 
 
 def _embedding_rule(indices: TensorType, table: TensorType) -> TensorType:
-    _needwhole_numbers("embedding", indices)
+    _need_positions("embedding", indices)
     need_float(need_rank(table, 2, "embedding: the table"), "embedding: the table")
     return table.with_shape((*indices.shape, table.shape[1]))
 
@@ -211,7 +214,7 @@ def embedding(indices: TensorLike, table: TensorLike) -> Any:
 
 
 def _one_hot_rule(indices: TensorType, num_classes: int, axis: int, dtype: str) -> TensorType:
-    _needwhole_numbers("one_hot", indices)
+    _need_positions("one_hot", indices)
     axis_in(axis, indices.rank + 1)
     return TensorType(dtype_of(dtype), (*indices.shape[:axis], num_classes, *indices.shape[axis:]))
 
@@ -238,18 +241,28 @@ ONE_HOT = register(
 )  # fmt: skip
 
 
-def one_hot(x: TensorLike, num_classes: int, axis: int = -1, dtype: DTypeLike = "float32") -> Any:
+def one_hot(
+    x: TensorLike, num_classes: int, axis: int = -1, dtype: DTypeLike | None = None, sparse: bool = False
+) -> Any:
     """1 at the class and 0 elsewhere; zeros only for a number outside ``[0, num_classes)`` (Keras one_hot).
 
     Args:
         x: integers ``[...]``.
         axis: where the classes stand in the result.
+        dtype: of the result, ``floatx`` unless given.
+        sparse: there are dense tensors only.
     """
+    need_dense("one_hot", sparse)
     count = whole(num_classes, "one_hot: num_classes", 1)
     place = axis_in(axis, type_of(x).rank + 1)
-    return bind(
-        ONE_HOT, whole_numbers("one_hot", x), num_classes=count, axis=place, dtype=dtype_of(dtype).name
-    )
+    kind = floatx() if dtype is None else dtype_of(dtype)
+    return bind(ONE_HOT, whole_numbers("one_hot", x), num_classes=count, axis=place, dtype=kind.name)
+
+
+def need_dense(name: str, sparse: bool) -> None:
+    """Raise `ArgumentError` where a sparse result is asked for."""
+    if sparse:
+        raise ArgumentError(f"{name}: tensors are dense; leave sparse at False.")
 
 
 def _sort_rule(x: TensorType, axis: int) -> TensorType:
@@ -286,14 +299,29 @@ ARGSORT = register(
 )  # fmt: skip
 
 
-def sort(x: TensorLike, axis: int = -1) -> Any:
-    """``x`` in ascending order along ``axis`` (NumPy sort)."""
-    return bind(SORT, x, axis=axis_in(axis, type_of(x).rank))
+def sort(x: TensorLike, axis: int | None = -1) -> Any:
+    """``x`` in ascending order along ``axis``; None sorts it flattened (NumPy sort). False comes before True."""
+    x, place = _along(x, axis)
+    if type_of(x).dtype == bool_:
+        return cast(sort(cast(x, int8), place), bool_)
+    return bind(SORT, x, axis=place)
 
 
-def argsort(x: TensorLike, axis: int = -1) -> Any:
-    """The positions (int32) that sort ``x`` along ``axis``; equal ones keep their order (NumPy)."""
-    return bind(ARGSORT, x, axis=axis_in(axis, type_of(x).rank))
+def argsort(x: TensorLike, axis: int | None = -1) -> Any:
+    """The positions (int32) that sort ``x`` along ``axis``; equal ones keep their order (NumPy).
+
+    Args:
+        axis: None sorts ``x`` flattened.
+    """
+    x, place = _along(x, axis)
+    return bind(ARGSORT, cast(x, int8) if type_of(x).dtype == bool_ else x, axis=place)
+
+
+def _along(x: TensorLike, axis: int | None) -> tuple[Any, int]:
+    """``x`` and the axis to sort along: of a scalar, and for None, those of it flattened."""
+    if axis is None or not type_of(x).rank:
+        return flatten(x), 0
+    return x, axis_in(axis, type_of(x).rank)
 
 
 def _top_k_rule(x: TensorType, k: int) -> tuple[TensorType, TensorType]:

@@ -8,12 +8,13 @@ from typing import Any
 from unifront.dtypes import DTypeLike, bool_, floatx, int32, uint32
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, maximum, minimum
-from unifront.opset import creation, index, reduce
+from unifront.opset import comparison, creation, index, reduce
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
+from unifront.opset.padding import pad
 from unifront.opset.rules import axis_in, dims_in, is_whole, show
 from unifront.opset.shape import broadcast_to, expand_dims, moveaxis, reshape
-from unifront.opset.slicing import pad, strided_slice
+from unifront.opset.slicing import strided_slice
 from unifront.opset.tensor import is_tensor, replayed, to_numpy, type_of
 
 
@@ -33,7 +34,7 @@ def _below(rows: Dim, columns: Dim, k: Any, like: Any) -> Any:
     """Whether each element stands on the ``k``-th diagonal or below it, ``[rows, columns]``."""
     row = creation.iota((rows, 1), 0, int32, like=like)
     column = creation.iota((1, columns), 1, int32, like=like)
-    return e.greater_equal(e.add(row, k) if is_tensor(k) else e.add(row, _offset(k)), column)
+    return comparison.greater_equal(e.add(row, k) if is_tensor(k) else e.add(row, _offset(k)), column)
 
 
 def _offset(k: Any) -> int:
@@ -81,7 +82,7 @@ def eye(
     columns = rows if M is None else _side(M, "M")
     row = creation.iota((rows, 1), 0, int32, like=like)
     column = creation.iota((1, columns), 1, int32, like=like)
-    found = e.equal(e.add(row, _offset(k)), column)
+    found = comparison.equal(e.add(row, _offset(k)), column)
     return e.cast(found, floatx() if dtype is None else dtype)
 
 

@@ -11,9 +11,10 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.opset import elementwise, pool, reduce
 from unifront.opset.elementwise import TensorLike, floating
 from unifront.opset.index import take
+from unifront.opset.padding import pad
 from unifront.opset.rules import is_whole, show
 from unifront.opset.shape import reshape, transpose
-from unifront.opset.slicing import get_item, pad
+from unifront.opset.slicing import get_item
 from unifront.opset.tensor import replayed, type_of
 from unifront.opset.windows import channel_axis, layout_of, per_axis, spatial_rank
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from unifront.dtypes import DTypeLike, dtype_of, floatx, int32, promote
 from unifront.errors import ArgumentError
-from unifront.opset import creation
+from unifront.opset import comparison, creation
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import axis_in, broadcast, is_whole
@@ -100,7 +100,7 @@ def _line(first: Any, last: Any, count: int, endpoint: bool, like: Any) -> tuple
     parts = e.divide(e.cast(places, type_.dtype), float(max(gaps, 1)))
     values = e.add(e.multiply(span, parts), first)
     if endpoint and count > 1:  # to the bit
-        values = e.where(e.equal(places, count - 1), last, values)
+        values = e.where(comparison.equal(places, count - 1), last, values)
     return values, step
 
 
@@ -150,8 +150,8 @@ def geomspace(
     found = e.multiply(e.sign(first), e.exp(line))
     places = creation.iota((count, *(1,) * type_of(first).rank), 0, int32, like=first)
     if endpoint and count > 1:  # both ends to the bit
-        found = e.where(e.equal(places, count - 1), last, found)
-    found = e.where(e.equal(places, 0), first, found)
+        found = e.where(comparison.equal(places, count - 1), last, found)
+    found = e.where(comparison.equal(places, 0), first, found)
     found = e.cast(e.floor(found) if wanted.is_integer else found, wanted)
     place = axis_in(axis, type_of(found).rank)
     return moveaxis(found, 0, place) if place else found

@@ -17,7 +17,7 @@ from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.types import TensorType
-from unifront.opset import creation, index
+from unifront.opset import comparison, creation, index
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.index import whole_numbers
@@ -127,9 +127,11 @@ def _slice_update_decomposed(x: Any, starts: Any, updates: Any) -> Any:
         places = e.subtract(creation.iota((dim,), 0, dtype, like=x), _clipped(starts, axis, dim, size))
         last = creation.full((), size - 1, dtype, like=x)
         found = index.take(found, e.maximum(e.minimum(places, last), 0), axis)
-        within = e.logical_and(e.greater_equal(places, 0), e.less_equal(places, last))
+        within = comparison.logical_and(
+            comparison.greater_equal(places, 0), comparison.less_equal(places, last)
+        )
         within = reshape(within, tuple(dim if i == axis else 1 for i in range(len(shape))))
-        covered = within if covered is None else e.logical_and(covered, within)
+        covered = within if covered is None else comparison.logical_and(covered, within)
     return found if covered is None else e.where(covered, found, x)
 
 

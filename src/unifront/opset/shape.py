@@ -16,7 +16,7 @@ from unifront.ir.types import Shape, TensorType
 from unifront.opset.elementwise import TensorLike, promoted
 from unifront.opset.rules import axes_in, axis_in, broadcast, dims_in, listed, same_dtype, show, stretches
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind, replayed, type_of
+from unifront.opset.tensor import bind, is_tensor, replayed, to_numpy, type_of
 
 
 def _solved(x: TensorType, shape: Shape) -> Shape:
@@ -57,15 +57,15 @@ RESHAPE = register(
 
 
 @replayed
-def reshape(x: TensorLike, shape: Dim | Sequence[Dim]) -> Any:
+def reshape(x: TensorLike, newshape: Dim | Sequence[Dim]) -> Any:
     """The elements of ``x``, in order, in another shape (NumPy reshape).
 
     Args:
-        shape: ints and named dimensions (of ``x.shape``); one may be -1, which takes what is left.
+        newshape: ints and named dimensions (of ``x.shape``); one may be -1, which takes what is left.
 
     Raises `ShapeError` if the number of elements is another, or cannot be shown to be equal.
     """
-    return bind(RESHAPE, x, shape=_solved(type_of(x), dims_in(shape)))
+    return bind(RESHAPE, x, shape=_solved(type_of(x), dims_in(newshape, "newshape")))
 
 
 @replayed
@@ -310,15 +310,15 @@ STACK = register(
 )  # fmt: skip
 
 
-def stack(xs: Sequence[TensorLike], axis: int = 0) -> Any:
-    """The tensors ``xs``, all of one shape, along a new axis, promoted to one dtype (NumPy stack).
+def stack(x: Sequence[TensorLike], axis: int = 0) -> Any:
+    """The tensors ``x``, all of one shape, along a new axis, promoted to one dtype (NumPy stack).
 
     Args:
         axis: the place of the new axis in the result.
 
     Raises `ShapeError` if there are none, or if their shapes differ.
     """
-    tensors = promoted(*xs)
+    tensors = promoted(*x)
     if not tensors:
         raise ShapeError("stack takes at least one tensor.")
     return bind(STACK, *tensors, axis=axis_in(axis, type_of(tensors[0]).rank + 1))
@@ -357,7 +357,7 @@ SPLIT = register(
 
 
 @replayed
-def split(x: TensorLike, indices_or_sections: int | Sequence[Dim], axis: int = 0) -> tuple[Any, ...]:
+def split(x: TensorLike, indices_or_sections: int | Sequence[Dim] | TensorLike, axis: int = 0) -> list[Any]:
     """``x`` cut along ``axis``: into so many equal parts, or before each index given (NumPy split).
 
     Raises `ShapeError` where the parts would not be equal, or the indices do not ascend within the axis.
@@ -365,6 +365,8 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[Dim], axis: int = 0
     type_ = type_of(x)
     axis = axis_in(axis, type_.rank)
     length = type_.shape[axis]
+    if is_tensor(indices_or_sections):
+        indices_or_sections = to_numpy(indices_or_sections).tolist()
     if isinstance(indices_or_sections, int | np.integer):
         part = divide_exactly(length, int(indices_or_sections))
         if part is None:
@@ -375,7 +377,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[Dim], axis: int = 0
     else:
         cuts = (0, *dims_in(tuple(indices_or_sections), "indices"), length)
         sizes = tuple(after - before for before, after in pairwise(cuts))
-    return (x,) if len(sizes) == 1 else tuple(bind(SPLIT, x, sizes=sizes, axis=axis))
+    return [x] if len(sizes) == 1 else list(bind(SPLIT, x, sizes=sizes, axis=axis))
 
 
 _MOST_PIECES = 2**16  # each is a result of its own: a graph from a file must not fill the memory with them

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import numpy as np
+
 from unifront.dtypes import bool_, int32
 from unifront.errors import ShapeError
 from unifront.ir.dims import Dim
@@ -15,13 +17,13 @@ from unifront.opset import comparison, creation, cumulative, index, reduce
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import axis_in, is_whole, show, whole
-from unifront.opset.shape import concatenate, expand_dims, flatten, reshape
-from unifront.opset.slicing import REPEAT, strided_slice
+from unifront.opset.shape import broadcast_to, expand_dims, flatten, reshape
+from unifront.opset.slicing import REPEAT
 from unifront.opset.tensor import bind, is_tensor, replayed, type_of
 
 
 @replayed
-def nonzero(x: TensorLike, size: int | None = None, fill_value: int = 0) -> tuple[Any, ...]:
+def nonzero(x: TensorLike, *, size: int | None = None, fill_value: int = 0) -> tuple[Any, ...]:
     """Where ``x`` is not zero: a vector of positions, int32, for each axis, in order (NumPy nonzero).
 
     Args:
@@ -73,23 +75,9 @@ def boolean_mask(x: TensorLike, mask: TensorLike, size: int | None = None, fill_
 
 
 @replayed
-def unique(x: TensorLike, size: int | None = None, fill_value: float = 0) -> Any:
-    """The different elements of ``x``, ascending (NumPy unique).
-
-    Args:
-        size: None for as many as there are. An int cuts them to so many, or fills up with ``fill_value``.
-    """
-    ordered = index.sort(flatten(x), 0)
-    first = comparison.equal(creation.iota(type_of(ordered).shape, 0, int32, like=ordered), 0)
-    # Rolled by one, each element stands beside the one before it.
-    before = concatenate([strided_slice(ordered, [-1], [None]), strided_slice(ordered, [0], [-1])], 0)
-    return boolean_mask(
-        ordered, comparison.logical_or(first, comparison.not_equal(ordered, before)), size, fill_value
-    )
-
-
-@replayed
-def repeat(x: TensorLike, repeats: int | TensorLike, axis: int | None = None, size: int | None = None) -> Any:
+def repeat(
+    x: TensorLike, repeats: int | TensorLike, axis: int | None = None, *, size: int | None = None
+) -> Any:
     """Each element along ``axis`` so many times over; None repeats the flattened ``x`` (NumPy repeat).
 
     Args:
@@ -102,7 +90,10 @@ def repeat(x: TensorLike, repeats: int | TensorLike, axis: int | None = None, si
     if axis is None:
         x, axis = flatten(x), 0
     if not is_whole(repeats) and (is_tensor(repeats) or isinstance(repeats, list | tuple)):
-        return _repeat_each(x, repeats, axis, size)
+        counts = repeats if is_tensor(repeats) else np.asarray(repeats, "int32")
+        if type_of(counts).shape in ((), (1,)):  # one number for all positions
+            counts = broadcast_to(counts, (type_of(x).shape[axis_in(axis, type_of(x).rank)],))
+        return _repeat_each(x, counts, axis, size)
     times = whole(cast("int", repeats), "repeat: the number of repeats")  # not a tensor, and checked here
     return bind(REPEAT, x, repeats=times, axis=axis_in(axis, type_of(x).rank))
 

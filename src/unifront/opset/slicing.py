@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from unifront.arguments import LARGEST
 from unifront.dtypes import bool_
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
@@ -113,33 +112,35 @@ def strided_slice(
 
 
 Index = int | builtins.slice | EllipsisType | None | DimExpr
+Key = Index | TensorLike | Sequence[int]
 
 
 @replayed
-def get_item(x: TensorLike, key: Index | tuple[Index, ...]) -> Any:
-    """``x[key]`` for ints, slices, None and Ellipsis, as in NumPy (NumPy basic indexing), or for one boolean mask.
+def get_item(x: TensorLike, key: Key | tuple[Key, ...]) -> Any:
+    """``x[key]`` as in NumPy: for ints, slices, None and Ellipsis, for integer tensors, or for one boolean mask.
 
-    Raises `ArgumentError` for index arrays, which `take` and `take_along_axis` are for.
+    Integer tensors broadcast, with ints beside them too. The axes of what they give stand where theirs were if these
+    were side by side, in front if not (NumPy advanced indexing).
     """
     shape = type_of(x).shape
-    items = list(key) if isinstance(key, tuple) else [key]
+    items: list[Any] = list(key) if isinstance(key, tuple) else [key]
     if len(items) == 1 and is_tensor(items[0]) and type_of(items[0]).dtype == bool_:
         from unifront.opset.sizes import boolean_mask
 
         return boolean_mask(x, items[0])
-    for item in items:
-        if not isinstance(item, Index) or isinstance(item, bool):
-            raise ArgumentError(
-                f"A tensor is indexed with ints, slices, None and Ellipsis, not {type(item).__name__}; "
-                "use take or take_along_axis for index arrays, where for masks."
-            )
+    items = [_plain(item) for item in items]
+    dots = [i for i, item in enumerate(items) if item is Ellipsis]
     taken = [item for item in items if item is not None and item is not Ellipsis]
-    if len(taken) > len(shape) or items.count(Ellipsis) > 1:
+    if len(taken) > len(shape) or len(dots) > 1:
         raise ShapeError(f"The index {key!r} does not fit the shape {show(shape)}.")
-    if Ellipsis not in items:
+    if not dots:
         items.append(Ellipsis)
-    at = items.index(Ellipsis)
+    at = dots[0] if dots else len(items) - 1
     items[at : at + 1] = [builtins.slice(None)] * (len(shape) - len(taken))
+    if any(_is_array(item) for item in items):
+        from unifront.opset.advanced import take_at
+
+        return take_at(x, items)
     axes = [item for item in items if item is not None]
     flipped = [
         axis for axis, item in enumerate(axes) if isinstance(item, builtins.slice) and (item.step or 1) < 0
@@ -153,6 +154,26 @@ def get_item(x: TensorLike, key: Index | tuple[Index, ...]) -> Any:
     shown = [item for item in items if item is None or isinstance(item, builtins.slice)]
     new = [place for place, item in enumerate(shown) if item is None]
     return expand_dims(x, new) if new else x
+
+
+def _plain(item: Any) -> Any:
+    """One entry of an index: a NumPy scalar as an int, a list as an array; `ArgumentError` for what is no index."""
+    if isinstance(item, Index) and not isinstance(item, bool):
+        return item
+    if isinstance(item, np.integer):
+        return int(item)
+    if isinstance(item, list):
+        item = np.asarray(item)
+    if is_tensor(item) and type_of(item).dtype.is_integer:
+        return item
+    raise ArgumentError(
+        f"A tensor is indexed with ints, slices, None, Ellipsis and integer tensors, not {type(item).__name__}; one "
+        "boolean mask by itself picks elements, and where chooses between two tensors."
+    )
+
+
+def _is_array(item: Any) -> bool:
+    return not isinstance(item, Index)
 
 
 def _span(item: Any, dim: Dim, axis: int) -> tuple[Bound, Bound, int]:
@@ -229,37 +250,6 @@ PAD = register(
         {"widths": tuple, "mode": str, "value": (float, int)}, facts=_PAD_FACTS,
     )
 )  # fmt: skip
-
-
-def pad(
-    x: TensorLike,
-    pad_width: int | Sequence[int] | Sequence[Sequence[int]],
-    mode: str = "constant",
-    constant_values: float = 0,
-) -> Any:
-    """``x`` with more elements before and after along its axes (NumPy pad).
-
-    Args:
-        pad_width: one size, one pair for all axes, or a pair for each axis.
-        mode: ``"constant"``, or the mirror image without (``"reflect"``) or with (``"symmetric"``) the edge.
-        constant_values: what to add in mode ``"constant"``.
-
-    Raises `ArgumentError` for widths that do not fit the axes or another mode, `ShapeError` for negative ones
-    or where there is too little to mirror.
-    """
-    type_ = type_of(x)
-    try:
-        given = np.asarray(pad_width)
-        pairs = np.broadcast_to(given, (type_.rank, 2)).tolist()
-    except ValueError:
-        given = np.asarray(None)
-    if (given.dtype.kind not in "iu" and given.size) or (given.size and given.max() > LARGEST):
-        raise ArgumentError(
-            f"pad: pad_width is an int, a pair, or a pair for each of the {type_.rank} axes of the shape "
-            f"{show(type_.shape)}, not {pad_width!r}."
-        )
-    value = int(constant_values) if not type_.dtype.is_float else float(constant_values)
-    return bind(PAD, x, widths=tuple(map(tuple, pairs)), mode=mode, value=value)
 
 
 def _flip_rule(x: TensorType, axes: tuple[int, ...]) -> TensorType:

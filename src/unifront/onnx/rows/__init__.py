@@ -22,6 +22,7 @@ FAMILIES = (
     "activations",
     "reduce",
     "shape",
+    "conversion",
     "scatter",
     "slicing",
     "creation",

@@ -10,6 +10,8 @@ import importlib.util
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from unifront import activations as activations
+    from unifront import config as config
     from unifront import errors as errors
     from unifront import layers as layers
     from unifront import models as models
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from unifront import random as random
     from unifront import saving as saving
     from unifront import testing as testing
+    from unifront import tree as tree
+    from unifront import utils as utils
     from unifront import zoo as zoo
     from unifront.backends import HostKey as random_key  # noqa: F401  # the façade
     from unifront.backends import set_backend as set_backend
@@ -49,6 +53,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "errors": "unifront.errors:",
+    "activations": "unifront.activations:",
+    "config": "unifront.config:",
+    "tree": "unifront.tree:",
+    "utils": "unifront.utils:",
     "layers": "unifront.layers:",
     "ops": "unifront.ops:",
     "zoo": "unifront.zoo:",

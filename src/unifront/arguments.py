@@ -95,12 +95,18 @@ def one_of(names: Collection[Any] | Callable[[Any], Collection[Any]]) -> Check:
 
     def convert(value: Any, owner: Any) -> Any:
         known = names(owner) if callable(names) else names
-        found = value.lower() if isinstance(value, str) else value
-        if not isinstance(found, str | int | NoneType) or found not in known:
-            raise UnknownName("value", value, known)
-        return next(name for name in known if name == found)
+        if isinstance(value, str | int | NoneType):
+            wanted = _folded(value)
+            for name in known:
+                if _folded(name) == wanted and type(name) is not bool:
+                    return name
+        raise UnknownName("value", value, known)
 
     return Check(convert)
+
+
+def _folded(name: Any) -> Any:
+    return name.lower() if isinstance(name, str) else name
 
 
 def only(default: Any) -> Check:

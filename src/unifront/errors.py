@@ -27,7 +27,7 @@ class ShapeError(UnifrontError, ValueError):
     """Shapes or axes do not fit an operation."""
 
 
-class DTypeError(UnifrontError, TypeError):
+class DTypeError(UnifrontError, TypeError, ValueError):
     """Dtypes do not fit an operation, or a name is no dtype."""
 
 
@@ -38,7 +38,7 @@ class ArgumentError(UnifrontError, ValueError):
 _LONGEST_NAME = 200
 
 
-class UnknownName(UnifrontError, LookupError):
+class UnknownName(UnifrontError, LookupError, ValueError):
     """A name (op, layer, loss, model, backend …) is not known."""
 
     def __init__(self, kind: str, name: object, known: object = ()) -> None:
@@ -53,7 +53,7 @@ class UnknownName(UnifrontError, LookupError):
         super().__init__(f"Unknown {kind} {name!r}.{hint}{listing}")
 
 
-class NotBuiltError(UnifrontError, RuntimeError):
+class NotBuiltError(UnifrontError, RuntimeError, ValueError):
     """A layer or model is used before its sizes are known."""
 
 

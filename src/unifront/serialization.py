@@ -376,13 +376,21 @@ def _homes_of(module: str) -> Iterator[str]:
         yield from (home for home in (part, "keras", "keras.ops", "keras.activations") if home in HOMES)
 
 
-def identified(kind: str, identifier: Any, known: Mapping[str, Any], *, makes: bool = True) -> Any:
+def identified(
+    kind: str,
+    identifier: Any,
+    known: Mapping[str, Any],
+    *,
+    makes: bool = True,
+    what: str = "a name or a callable",
+) -> Any:
     """The object meant by a name, a class, a description, or by itself; None stays None.
 
     Args:
         kind: what is sought, as errors call it.
         known: names, and the classes (or functions) that they mean.
         makes: whether a class is made into an object with its defaults.
+        what: what is taken, as errors say it.
 
     Raises `UnknownName` for another name, `ArgumentError` for what is none of these.
     """
@@ -397,5 +405,5 @@ def identified(kind: str, identifier: Any, known: Mapping[str, Any], *, makes: b
         identifier = identifier()
     if identifier is not None and (not callable(identifier) or isinstance(identifier, type)):
         article = "An" if kind[0] in "aeiou" else "A"
-        raise ArgumentError(f"{article} {kind} is a name or a callable, not {identifier!r}.")
+        raise ArgumentError(f"{article} {kind} is {what}, not {identifier!r}.")
     return identifier

@@ -1,14 +1,13 @@
-"""Activation functions by Keras's names, and the layers that are nothing else."""
+"""Activations as layers, and as arguments of others."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any, Unpack
 
 from unifront import ops
+from unifront.activations import get
 from unifront.arguments import Amount, Real, checked, meant, within
-from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.errors import ShapeError
 from unifront.layers.arguments import Axes, Constraint, LayerOptions
 from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer, feature_size
@@ -16,56 +15,8 @@ from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.rules import show
 from unifront.opset.tensor import type_of
 
-
-def linear(x: Any) -> Any:
-    """``x`` itself."""
-    return x
-
-
-NAMES: dict[str, Callable[[Any], Any]] = {
-    "linear": linear,
-    "relu": ops.relu,
-    "relu6": ops.relu6,
-    "sigmoid": ops.sigmoid,
-    "tanh": ops.tanh,
-    "softmax": partial(ops.softmax, axis=-1),
-    "log_softmax": partial(ops.log_softmax, axis=-1),
-    "softplus": ops.softplus,
-    "softsign": ops.softsign,
-    "silu": ops.silu,
-    "swish": ops.silu,
-    "gelu": partial(ops.gelu, approximate=False),
-    "elu": ops.elu,
-    "selu": ops.selu,
-    "leaky_relu": partial(ops.leaky_relu, negative_slope=0.2),
-    "hard_sigmoid": ops.hard_sigmoid,
-    "exponential": ops.exp,
-}
-
-
-def get(activation: Any) -> Callable[[Any], Any]:
-    """The function meant by a name, a callable or None (the identity).
-
-    Raises `UnknownName` for another name, `ArgumentError` for what is neither, or a class (not an instance).
-    """
-    if activation is None:
-        return NAMES["linear"]
-    if isinstance(activation, str):
-        if activation not in NAMES:
-            raise UnknownName("activation", activation, NAMES)
-        return NAMES[activation]
-    if not callable(activation) or isinstance(activation, type):
-        raise ArgumentError(f"An activation is a name, a layer or a function, not {activation!r}.")
-    return activation
-
-
 ActivationLike = Annotated[Any, meant(get)]
-"""What `get` takes."""
-
-
-def name_of(activation: Callable[[Any], Any]) -> str | None:
-    """The name that means the function ``activation``, if one does."""
-    return next((name for name, function in NAMES.items() if function is activation), None)
+"""What `unifront.activations.get` takes."""
 
 
 class Activation(Layer):

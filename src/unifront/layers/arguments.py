@@ -9,10 +9,9 @@ from typing import Annotated, Any, TypedDict
 from unifront.arguments import LARGEST, Check, Default, Wrong, convert, meant, one_of, only, shown, whole
 from unifront.dtypes import DTypeLike, dtype_of
 from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.opset.data_format import DATA_FORMATS, image_data_format
 from unifront.opset.rules import is_whole, show
 from unifront.opset.tensor import type_of
-
-DATA_FORMATS = ("channels_last", "channels_first")
 
 
 def _per_axis(value: Any, owner: Any) -> tuple[int, ...]:
@@ -23,14 +22,14 @@ def _per_axis(value: Any, owner: Any) -> tuple[int, ...]:
 
 
 def _data_format(value: Any, owner: Any) -> str:
-    found: str = one_of(DATA_FORMATS).convert("channels_last" if value is None else value, owner)
+    found: str = one_of(DATA_FORMATS).convert(image_data_format() if value is None else value, owner)
     return found
 
 
 PerAxis = Annotated[int | Sequence[int], Check(_per_axis)]
 """A positive int, or one for each of the layer's spatial axes; becomes a tuple."""
 DataFormat = Annotated[str | None, Check(_data_format)]
-"""Where the channels are; None for last."""
+"""Where the channels are; None for what `uf.config.image_data_format` says (last at first)."""
 Padding = Annotated[str, one_of(lambda owner: owner.paddings)]
 """A name among the ``paddings`` of the layer's class."""
 Seed = Annotated[int, whole(0)] | None

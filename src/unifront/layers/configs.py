@@ -7,6 +7,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Self
 
 from unifront import tree
+from unifront.activations import name_of
 from unifront.arguments import arguments_of
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError
@@ -138,8 +139,6 @@ def plain(value: Any) -> Any:
 
     A layer is told without what it was built for: the one around it builds it.
     """
-    from unifront.layers.activations import name_of
-
     name = name_of(value) if callable(value) else None
     told: Any = name if name is not None else serialize_keras_object(value)
     if _is_described(told):

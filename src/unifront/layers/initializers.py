@@ -16,14 +16,23 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from unifront.arguments import LARGEST, Amount, Real, checked, meant
+from unifront.arguments import LARGEST, Amount, Check, Real, checked, meant, whole
 from unifront.backends import backend_of
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError
-from unifront.layers.arguments import Axis, Seed
+from unifront.layers.arguments import Axis
 from unifront.opset.rules import is_whole
+from unifront.opset.seeds import SeedGenerator
 from unifront.serialization import Configured, deserialize_keras_object, identified, serialize_keras_object
 from unifront.trace import current_seed, eager_seed
+
+
+def _seed(value: Any, owner: Any) -> Any:
+    return value if value is None or isinstance(value, SeedGenerator) else whole(0).convert(value, owner)
+
+
+DrawSeed = Annotated[Any, Check(_seed)]
+"""An int, a `SeedGenerator` (other numbers at each draw), or None."""
 
 
 def fans(
@@ -44,7 +53,7 @@ class Initializer(Configured):
     One of your own defines `draw`, or as in Keras ``__call__(self, shape, dtype=None)``.
     """
 
-    seed: int | None = None
+    seed: Any = None
 
     def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         """The values. Overridden by every initializer."""
@@ -72,13 +81,18 @@ class Initializer(Configured):
         if rng is not None and not isinstance(rng, np.random.Generator):
             raise ArgumentError(f"{type(self).__name__}: rng is a NumPy Generator, not {rng!r}.")
         if rng is None or self.seed is not None:
-            rng = np.random.default_rng([current_seed(), self._own] if self.seed is None else self.seed)
+            rng = np.random.default_rng(self._entropy())
         return self.draw(tuple(map(int, sizes)), chosen, rng)
 
-    @property
-    def _own(self) -> int:
-        """What tells this object's draws from those of others, where it has no seed and no layer calls it."""
-        return vars(self).setdefault("_number", abs(int(eager_seed())))
+    def _entropy(self) -> list[int]:
+        """What the numbers come from: the seed; of a `SeedGenerator` its seed and how often this object drew; without
+        either the process's seed, and what tells this object from others."""
+        if isinstance(self.seed, SeedGenerator):
+            vars(self)["_draws"] = vars(self).get("_draws", 0) + 1
+            return [int(self.seed.state.numpy()[0]) & 0xFFFFFFFF, vars(self)["_draws"]]
+        if self.seed is not None:
+            return [self.seed]
+        return [current_seed(), vars(self).setdefault("_number", abs(int(eager_seed())))]
 
     def clone(self) -> Any:
         """An equal one (Keras)."""
@@ -139,7 +153,7 @@ class RandomNormal(Initializer):
 
     mean: Real = 0.0
     stddev: Amount = 0.05
-    seed: Seed = None
+    seed: DrawSeed = None
 
     def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         return rng.normal(self.mean, self.stddev, shape).astype(dtype.numpy)
@@ -152,7 +166,7 @@ class TruncatedNormal(Initializer):
 
     mean: Real = 0.0
     stddev: Amount = 0.05
-    seed: Seed = None
+    seed: DrawSeed = None
 
     def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         return (self.mean + self.stddev * _truncated(rng, shape)).astype(dtype.numpy)
@@ -165,7 +179,7 @@ class RandomUniform(Initializer):
 
     minval: Real = -0.05
     maxval: Real = 0.05
-    seed: Seed = None
+    seed: DrawSeed = None
 
     def __post_init__(self) -> None:
         if self.maxval < self.minval:
@@ -188,7 +202,7 @@ class VarianceScaling(Initializer):
     scale: Amount = 1.0
     mode: Literal["fan_in", "fan_out", "fan_avg"] = "fan_in"
     distribution: Literal["uniform", "truncated_normal", "untruncated_normal"] = "truncated_normal"
-    seed: Seed = None
+    seed: DrawSeed = None
     input_axes: Sequence[Axis] | None = None
     output_axes: Sequence[Axis] | None = None
 
@@ -205,7 +219,7 @@ class Orthogonal(Initializer):
     """A (semi-)orthogonal matrix times ``gain``; the first axes are taken together (Saxe et al. 2013)."""
 
     gain: Real = 1.0
-    seed: Seed = None
+    seed: DrawSeed = None
 
     def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         if len(shape) < 2:
@@ -238,7 +252,7 @@ class _Scaled(VarianceScaling):
 
     def __init__(
         self,
-        seed: Seed = None,
+        seed: DrawSeed = None,
         input_axes: Sequence[Axis] | None = None,
         output_axes: Sequence[Axis] | None = None,
     ) -> None:

@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal, Unpack
 
 import numpy as np
 
-from unifront import ops, tree
+from unifront import activations, ops, tree
 from unifront.arguments import Default, Share, Size, checked
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, ShapeError
-from unifront.layers import activations
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, Options, Seed, check_mask
 from unifront.layers.initializers import InitializerLike, drawn

@@ -11,6 +11,7 @@ from unifront.arguments import LARGEST
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim
 from unifront.ir.types import Shape, TensorType
+from unifront.opset.data_format import image_data_format
 from unifront.opset.elementwise import TensorLike, floating, promoted
 from unifront.opset.rules import is_whole, need_rank, show
 from unifront.opset.tensor import type_of
@@ -50,7 +51,7 @@ def conv_operands(
 
 def layout_of(data_format: str | None) -> str:
     """The data format that an argument means: channels last unless it says so."""
-    return "channels_last" if data_format is None else data_format
+    return image_data_format() if data_format is None else data_format
 
 
 def channel_axis(data_format: str, rank: int) -> int:

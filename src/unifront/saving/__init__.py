@@ -16,6 +16,7 @@ in memory and never unpacked to a folder, and all that is wrong with a file beco
 file and reason.
 """
 
+from unifront.saving.named import load_model, save_model
 from unifront.saving.read import load
 from unifront.saving.weights import load_weights, save_weights
 from unifront.saving.write import save
@@ -30,10 +31,8 @@ from unifront.serialization import (
     serialize_keras_object,
 )
 
-load_model = load
-
 __all__ = [
     "CustomObjectScope", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
     "get_registered_name", "get_registered_object", "load", "load_model", "load_weights",
-    "register_keras_serializable", "save", "save_weights", "serialize_keras_object",
+    "register_keras_serializable", "save", "save_model", "save_weights", "serialize_keras_object",
 ]  # fmt: skip

@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from unifront.weights import Variable
 
 
-def save_weights(model: Model, path: str | Path) -> None:
+def save_weights(model: Model, filepath: str | Path) -> None:
     """Write the weights of ``model`` by their paths, in Keras's layout, as safetensors (``.safetensors``).
 
     Raises `ArgumentError` if there is no such folder or the name promises another format, `FileWriteError` for what
     the operating system refuses, `NotBuiltError` before the inputs are known.
     """
-    path = destination(path, ".safetensors")
+    path = destination(filepath, ".safetensors")
     model.trace()
     paths = model.variable_paths()
     contents = tensors.Contents({paths[id(variable)]: variable for variable in model.weights})
@@ -31,12 +31,12 @@ def save_weights(model: Model, path: str | Path) -> None:
         contents.write(file)
 
 
-def load_weights(model: Model, path: str | Path) -> None:
-    """Give ``model`` the weights in the safetensors file at ``path``; either all of them are taken, or none.
+def load_weights(model: Model, filepath: str | Path) -> None:
+    """Give ``model`` the weights in the safetensors file at ``filepath``; either all of them are taken, or none.
 
     Raises `FileFormatError` naming the weight that is missing, unexpected or of another shape or dtype.
     """
-    path = existing(path)
+    path = existing(filepath)
     model.trace()
     paths = model.variable_paths()
     wanted = {paths[id(variable)]: variable for variable in model.weights}

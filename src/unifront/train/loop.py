@@ -17,6 +17,7 @@ import numpy as np
 
 from unifront import tree
 from unifront.backends import HostKey, Placement, placement
+from unifront.config import is_interactive_logging_enabled
 from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError, DataError
 from unifront.ir.graph import Graph
@@ -41,6 +42,11 @@ Logs = dict[str, float]
 Source = Arrays | Callable[[], Iterator[Arrays]]
 """Checked arrays; or what begins a pass over an iterable, and gives checked batches."""
 VERBOSE: dict[Any, int] = {"auto": 1, 0: 0, 1: 1, 2: 2}
+
+
+def _loudness(verbose: Any) -> int:
+    """0 silence, 1 a bar, 2 a line an epoch."""
+    return 2 if verbose == "auto" and not is_interactive_logging_enabled() else VERBOSE[verbose]
 
 
 def configure(
@@ -128,7 +134,9 @@ def fit(
     if held_out is not None:
         goals |= {f"val_{name}": goal for name, goal in goals.items()}
     steps = limit or (-(-len(source) // size) if isinstance(source, Arrays) else None)
-    listeners.attach(model, {"epochs": epochs, "steps": steps, "verbose": VERBOSE[verbose], "metrics": goals})
+    listeners.attach(
+        model, {"epochs": epochs, "steps": steps, "verbose": _loudness(verbose), "metrics": goals}
+    )
     model.stop_training = False
     with Interrupts() as interrupts, _alone(model):
         listeners.around = interrupts.users
@@ -136,7 +144,7 @@ def fit(
         run = Run(session, model, source, batches, size, limit, bool(shuffle), listeners.watchers, interrupts)
         try:
             session.reset_metrics()  # a backend that cannot train says so before a bar is drawn
-            with EpochProgress(VERBOSE[verbose], epochs, place.name) as progress:
+            with EpochProgress(_loudness(verbose), epochs, place.name) as progress:
                 listeners.each("on_train_begin", {})
                 for epoch in range(initial_epoch, epochs):
                     listeners.each("on_epoch_begin", epoch, {})

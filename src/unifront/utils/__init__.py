@@ -1,0 +1,63 @@
+"""What stands around a model, as ``keras.utils``: labels, sequences, images, pictures of models."""
+
+from unifront.config import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
+from unifront.saving import (
+    CustomObjectScope,
+    custom_object_scope,
+    deserialize_keras_object,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+    serialize_keras_object,
+)
+from unifront.utils.arrays import (
+    normalize,
+    pack_x_y_sample_weight,
+    pad_sequences,
+    to_categorical,
+    unpack_x_y_sample_weight,
+)
+from unifront.utils.images import array_to_img, img_to_array, load_img, save_img
+from unifront.utils.pictures import model_to_dot, plot_model
+from unifront.utils.symbolic import (
+    clear_session,
+    get_source_inputs,
+    is_keras_tensor,
+    set_random_seed,
+    standardize_dtype,
+)
+
+__all__ = [
+    "CustomObjectScope",
+    "array_to_img",
+    "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "get_source_inputs",
+    "img_to_array",
+    "is_interactive_logging_enabled",
+    "is_keras_tensor",
+    "load_img",
+    "model_to_dot",
+    "normalize",
+    "pack_x_y_sample_weight",
+    "pad_sequences",
+    "plot_model",
+    "register_keras_serializable",
+    "save_img",
+    "serialize_keras_object",
+    "set_random_seed",
+    "standardize_dtype",
+    "to_categorical",
+    "unpack_x_y_sample_weight",
+]  # fmt: skip

@@ -243,6 +243,12 @@ NORMALIZATION = [
             ("scale=False", (4, 2, 3)),
             (f"gamma_regularizer={L2}, beta_regularizer={L1}", (4, 3)),
             ("trainable=False", (4, 3)),
+            ("renorm=True, epsilon=0.0009765625", (4, 3)),
+            (
+                "renorm=True, epsilon=0.0009765625, renorm_clipping={'rmax': 1.5, 'rmin': 0.5, 'dmax': 0.25}, axis=1",
+                (3, 2, 4),
+            ),
+            ("renorm=True, epsilon=0.0009765625, center=False, scale=False, renorm_momentum=0.5", (4, 2, 3)),
         )
         for training in (False, True)
     ),
@@ -250,6 +256,12 @@ NORMALIZATION = [
     case("GroupNormalization(groups=2)", (2, 3, 3, 4)),
     case("GroupNormalization(groups=-1, axis=1, scale=False)", (2, 3, 4)),
     case("RMSNormalization()", (2, 3, 4)),
+    case("SpectralNormalization(Dense(3))", (2, 4)),
+    *(
+        case(f"SpectralNormalization({layer}, power_iterations={number})", shape, training=True)
+        for layer, shape in (("Dense(3)", (2, 4)), ("Conv2D(3, 2)", (1, 3, 3, 2)))
+        for number in (1, 2)
+    ),
     case("UnitNormalization()", (2, 3, 4)),
     case("UnitNormalization(axis=1)", (2, 3, 4)),
     case("UnitNormalization(axis=(1, 2))", (2, 3, 4)),

@@ -31,6 +31,8 @@ REQUIRED = {
     "num_query_heads": 2, "num_key_value_heads": 2,
 }  # fmt: skip
 """Arguments that have no default."""
+WRAPPED = {"Bidirectional": "LSTM(2)", "TimeDistributed": "LSTM(2)", "SpectralNormalization": "Dense(2)"}
+"""What layers are put around."""
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -84,7 +86,7 @@ def test_masks_pass_where_they_pass_in_keras(name: str) -> None:
     given = ", ".join(f"{argument}={REQUIRED.get(argument)!r}" for argument in required)
     if name in ("AveragePooling1D", "AveragePooling2D", "AveragePooling3D"):
         given = "pool_size=2"
-    text = f"{name}({'LSTM(2)' if name in ('Bidirectional', 'TimeDistributed') else given})"
+    text = f"{name}({WRAPPED.get(name, given)})"
     ours = eval(text, OURS)
     passes = type(ours).compute_mask is not uf.Layer.compute_mask or ours.supports_masking
     assert passes == ask_keras(supports_masking, text) or name == "Embedding"

@@ -62,7 +62,7 @@ from unifront.layers.reshaping import (
     ZeroPadding3D,
 )
 from unifront.layers.rnn import GRU, LSTM, SimpleRNN
-from unifront.layers.wrappers import Bidirectional, TimeDistributed
+from unifront.layers.wrappers import Bidirectional, SpectralNormalization, TimeDistributed
 
 __all__ = [
     "ELU",
@@ -136,6 +136,7 @@ __all__ = [
     "Softmax",
     "SpatialDropout1D",
     "SpatialDropout2D",
+    "SpectralNormalization",
     "Subtract",
     "TimeDistributed",
     "UnitNormalization",

@@ -94,10 +94,8 @@ def check_mask(mask: Any, x: Any, axis: int = 1) -> None:
 
 
 AT_DEFAULT: dict[str, Any] = {
-    "autocast": True,
-    "gptq_unpacked_column_size": None, "lora_alpha": None, "lora_rank": None, "quantization_config": None,
-    "renorm": False,
-    "renorm_clipping": None, "renorm_momentum": 0.99, "rms_scaling": False, "synchronized": False,
+    "autocast": True, "gptq_unpacked_column_size": None, "lora_alpha": None, "lora_rank": None,
+    "quantization_config": None, "rms_scaling": False,
 }  # fmt: skip
 """Keras's arguments that layers take at Keras's default only, beside the constraints; not in signatures."""
 

@@ -28,6 +28,8 @@ class Attention(Layer):
         seed: gives this layer a stream of its own.
     """
 
+    supports_masking = True
+
     @checked
     def __init__(
         self,

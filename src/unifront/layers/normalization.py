@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Unpack
+
+import numpy as np
 
 from unifront import ops
 from unifront.arguments import Amount, Fraction, Size, checked
-from unifront.errors import ShapeError
+from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import Axes, Axis, Constraint, LayerOptions
 from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer, feature_size
@@ -48,6 +50,26 @@ class _Affine(Layer):
         self.beta = self.add_declared("beta", sizes) if self.center else None
 
 
+def _clipping(given: Mapping[str, float]) -> dict[str, float]:
+    """The bounds of renormalization that are given."""
+    keys = ["rmax", "rmin", "dmax"]
+    if set(given) - set(keys):
+        raise ArgumentError(
+            f"Received invalid keys for `renorm_clipping` argument: {dict(given)}. Supported values: {keys}."
+        )
+    found = {key: float(value) for key, value in given.items() if value is not None}
+    if found.get("rmax", np.inf) < found.get("rmin", -np.inf):
+        raise ArgumentError(
+            f"rmax should be greater than rmin in the `renorm_clipping` argument. Received: rmax={given['rmax']}, "
+            f"rmin={given['rmin']}."
+        )
+    if found.get("dmax", 0.0) < 0:
+        raise ArgumentError(
+            f"dmax should be non-negative in the `renorm_clipping` argument. Received: dmax={given['dmax']}."
+        )
+    return found
+
+
 class BatchNormalization(_Affine):
     """Normalize each channel by its mean and variance over the batch, and learn its scale and offset.
 
@@ -62,6 +84,10 @@ class BatchNormalization(_Affine):
         beta_initializer, gamma_initializer, moving_mean_initializer, moving_variance_initializer: see
             `unifront.layers.initializers`.
         beta_regularizer, gamma_regularizer: see `unifront.layers.regularizers`.
+        synchronized: says nothing: a step on several devices has the statistics of the whole batch anyway.
+        renorm: whether training corrects the batch's statistics to moving ones (Ioffe 2017).
+        renorm_clipping: bounds ``rmin`` and ``rmax`` of the correction's factor, and ``dmax`` of its shift.
+        renorm_momentum: the share kept of the moving statistics that the correction goes by.
 
     Raises `NotBuiltError` if the number of channels is free.
 
@@ -86,13 +112,19 @@ class BatchNormalization(_Affine):
         gamma_regularizer: RegularizerLike = None,
         beta_constraint: Constraint = None,
         gamma_constraint: Constraint = None,
+        renorm: bool = False,
+        renorm_clipping: Mapping[str, float] | None = None,
+        renorm_momentum: Fraction = 0.99,
+        synchronized: bool = False,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             axis, epsilon, center, scale, beta_initializer, gamma_initializer, beta_regularizer,
             gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
-        self.momentum = momentum
+        self.momentum, self.synchronized = momentum, synchronized
+        self.renorm, self.renorm_momentum = renorm, renorm_momentum
+        self.renorm_clipping = _clipping(renorm_clipping or {}) if renorm else renorm_clipping
         self.declare("moving_mean", moving_mean_initializer)
         self.declare("moving_variance", moving_variance_initializer)
 
@@ -101,21 +133,70 @@ class BatchNormalization(_Affine):
         self.add_affine(size)
         self.moving_mean = self.add_declared("moving_mean", size, trainable=False)
         self.moving_variance = self.add_declared("moving_variance", size, trainable=False)
+        if self.renorm:
+            given: Any = vars(self)["moving_variance_initializer"]
+
+            def deviation(shape: Any, dtype: Any, rng: Any) -> Any:
+                return np.sqrt(given(shape, dtype, rng))
+
+            self.moving_stddev = self.add_weight(size, deviation, name="moving_stddev", trainable=False)
+            mean: Any = vars(self)["moving_mean_initializer"]
+            self.renorm_mean = self.add_weight(size, mean, name="renorm_mean", trainable=False)
+            self.renorm_stddev = self.add_weight(size, deviation, name="renorm_stddev", trainable=False)
 
     def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
         axis = axis_in(self.axis, type_of(x).rank)
         common: dict[str, Any] = {"axis": axis, "epsilon": self.epsilon}
         if not training or not self.trainable:
             return ops.batch_norm(x, self.moving_mean, self.moving_variance, self.gamma, self.beta, **common)
+        if self.renorm:
+            return self._renormalized(x, mask, axis)
         if mask is None:
             y, mean, variance = ops.batch_norm_training(x, self.gamma, self.beta, **common)
         else:
             mean, variance = self._masked_moments(x, mask, axis)
             y = ops.batch_norm(x, mean, variance, self.gamma, self.beta, **common)
-        for moving, batch in ((self.moving_mean, mean), (self.moving_variance, variance)):
-            kept = ops.multiply(moving, self.momentum)
-            self.update(moving, ops.add(kept, ops.multiply(batch, 1 - self.momentum)))
+        self._move(self.moving_mean, mean, self.momentum)
+        self._move(self.moving_variance, variance, self.momentum)
         return y
+
+    def _move(self, moving: Any, batch: Any, momentum: float) -> Any:
+        """Let a moving statistic follow that of the batch, and give its new value."""
+        new = ops.add(ops.multiply(moving, momentum), ops.multiply(batch, 1 - momentum))
+        self.update(moving, new)
+        return new
+
+    def _renormalized(self, x: Any, mask: Any, axis: int) -> Any:
+        """``x`` normalized by the batch, and corrected to the statistics before it (Ioffe 2017, algorithm 1)."""
+        if mask is None:
+            y, mean, variance = ops.batch_norm_training(x, axis=axis, epsilon=self.epsilon)
+        else:
+            mean, variance = self._masked_moments(x, mask, axis)
+            y = ops.batch_norm(x, mean, variance, axis=axis, epsilon=self.epsilon)
+        deviation = ops.sqrt(ops.add(variance, self.epsilon))
+        before = ops.maximum(self.renorm_stddev, self.epsilon**0.5)
+        factor = ops.divide(deviation, before)
+        shift = ops.divide(ops.subtract(mean, self.renorm_mean), before)
+        bounds: Any = self.renorm_clipping
+        if "rmin" in bounds:
+            factor = ops.maximum(factor, bounds["rmin"])
+        if "rmax" in bounds:
+            factor = ops.minimum(factor, bounds["rmax"])
+        if "dmax" in bounds:
+            shift = ops.maximum(ops.minimum(shift, bounds["dmax"]), -bounds["dmax"])
+        scale, offset = ops.stop_gradient(factor), ops.stop_gradient(shift)
+        if self.gamma is not None:
+            scale, offset = ops.multiply(scale, self.gamma), ops.multiply(offset, self.gamma)
+        if self.beta is not None:
+            offset = ops.add(offset, self.beta)
+        self._move(self.renorm_mean, mean, self.renorm_momentum)
+        self._move(self.renorm_stddev, deviation, self.renorm_momentum)
+        self._move(self.moving_mean, mean, self.momentum)
+        moved = self._move(self.moving_stddev, deviation, self.momentum)
+        self.update(self.moving_variance, ops.relu(ops.subtract(ops.square(moved), self.epsilon)))
+        after = tuple(range(1, type_of(x).rank - axis))
+        scale, offset = (ops.expand_dims(one, after) if after else one for one in (scale, offset))
+        return ops.add(ops.multiply(y, scale), offset)
 
     @staticmethod
     def _masked_moments(x: Any, mask: Any, axis: int) -> tuple[Any, Any]:

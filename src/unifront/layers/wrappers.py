@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Literal, Unpack
 
 from unifront import ops, tree
-from unifront.arguments import checked, only
+from unifront.arguments import Size, checked, only
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import LayerOptions
+from unifront.layers.initializers import TruncatedNormal
 from unifront.layers.layer import Layer, parameters
 from unifront.layers.rnn import Recurrent
 from unifront.opset.tensor import type_of
@@ -118,3 +119,57 @@ class TimeDistributed(Layer):
         mask = super().compute_mask(inputs, mask)
         rank = 2 if mask is None else type_of(mask).rank
         return ops.any(mask, axis=tuple(range(2, rank))) if rank > 2 else mask
+
+
+class SpectralNormalization(Layer):
+    """A layer whose kernel is divided by its largest singular value while it trains (Miyato et al. 2018).
+
+    The kernel itself is replaced, before each training call; a vector kept from call to call, ``vector_u``, comes
+    closer to the singular one by power iteration. Gradients are those of the new kernel.
+
+    Args:
+        layer: a layer with a ``kernel`` or ``embeddings``.
+        power_iterations: how often the vector is multiplied in a call.
+    """
+
+    kernel: Any
+
+    @checked
+    def __init__(self, layer: Any, power_iterations: Size = 1, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        if not isinstance(layer, Layer):
+            raise ArgumentError(f"SpectralNormalization takes a layer, not {layer!r}.")
+        self.layer, self.power_iterations = layer, power_iterations
+
+    def build(self, shape: Any) -> None:
+        self.layer.build(shape)
+        for name in ("kernel", "embeddings"):
+            if name in vars(self.layer):
+                vars(self)["kernel"] = vars(self.layer)[name]
+                self._weights.append(self.kernel)  # as in Keras it is the first of this layer's own
+                break
+        else:
+            kind = type(self.layer).__name__
+            raise ArgumentError(f"{kind} object has no attribute 'kernel' nor 'embeddings'")
+        size = self.kernel.shape[-1]
+        start = TruncatedNormal(stddev=0.02)
+        self.vector_u = self.add_weight((1, size), start, name="vector_u", trainable=False)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if training:
+            self._divide_kernel()
+        return self.layer(x)
+
+    def _divide_kernel(self) -> None:
+        kernel = self.kernel
+        matrix, u = ops.reshape(kernel, (-1, kernel.shape[-1])), self.vector_u
+        for _ in range(self.power_iterations):
+            v = ops.normalize(ops.matmul(u, ops.transpose(matrix)), axis=None)
+            u = ops.normalize(ops.matmul(v, matrix), axis=None)
+        largest = ops.matmul(ops.matmul(v, matrix), ops.transpose(u))
+        some = ops.greater(ops.max(ops.abs(kernel)), 0.0)
+        new = ops.divide(kernel, ops.where(some, ops.reshape(largest, ()), 1.0))
+        # The new kernel is where gradients are taken, as in Keras, and not what it came from.
+        change = ops.stop_gradient(ops.subtract(new, kernel))
+        self.update(self.vector_u, ops.stop_gradient(ops.where(some, u, self.vector_u)))
+        self.update(kernel, ops.add(kernel, change))

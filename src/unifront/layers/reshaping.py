@@ -8,8 +8,9 @@ from unifront import ops
 from unifront.arguments import LARGEST, Check, Wrong, checked
 from unifront.errors import ShapeError
 from unifront.layers.arguments import DataFormat, LayerOptions, PerAxis, check_rank
-from unifront.layers.layer import Layer
+from unifront.layers.layer import Layer, feature_size
 from unifront.opset.rules import is_whole, show
+from unifront.opset.tensor import type_of
 
 
 def _pairs(given: Any, owner: Any) -> tuple[tuple[int, int], ...]:
@@ -108,7 +109,10 @@ class _Cropping(_Border):
     def build(self, shape: Any) -> None:
         for axis, (size, pair) in enumerate(zip(shape, self.everywhere(self.cropping), strict=False)):
             if isinstance(size, int) and any(pair) and sum(pair) >= size:
-                raise ShapeError(f"Nothing is left of axis {axis} of {show(shape)} when {pair} are cut off.")
+                raise ShapeError(
+                    f"Nothing is left of axis {axis} of {show(shape)} when {pair} are cut off. Values in `cropping` "
+                    "argument should be smaller than the corresponding spatial dimension of the input."
+                )
 
     def call(self, x: Any) -> Any:
         check_rank(self, x, self.rank + 2)
@@ -144,6 +148,26 @@ class Cropping2D(_Cropping):
     """
 
     rank = 2
+
+
+class Cropping3D(_Cropping):
+    """The borders of a volume left out.
+
+    Args:
+        cropping: an int, or one int or pair for each of the three axes; 1 by default.
+        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+    """
+
+    rank = 3
+
+    @checked
+    def __init__(
+        self,
+        cropping: Border = ((1, 1), (1, 1), (1, 1)),
+        data_format: DataFormat = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(cropping, data_format, **options)
 
 
 class _UpSampling(Layer):
@@ -182,7 +206,7 @@ class UpSampling2D(_UpSampling):
     Args:
         size: an int or ``(rows, columns)``.
         data_format: ``"channels_last"`` (default) or ``"channels_first"``.
-        interpolation: ``"nearest"`` is the only one.
+        interpolation: of `uf.ops.image.resize`: ``"nearest"``, ``"bilinear"``, ``"bicubic"``, ``"lanczos3"`` ….
     """
 
     rank = 2
@@ -192,7 +216,34 @@ class UpSampling2D(_UpSampling):
         self,
         size: PerAxis = (2, 2),
         data_format: DataFormat = None,
-        interpolation: Literal["nearest"] = "nearest",
+        interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"] = "nearest",
         **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(size, data_format, **options)
+        self.interpolation = interpolation
+
+    def call(self, x: Any) -> Any:
+        if self.interpolation == "nearest":
+            return super().call(x)
+        check_rank(self, x, 4)
+        first = 2 if self.data_format == "channels_first" else 1
+        sizes = [feature_size(type_of(x).shape, axis) for axis in (first, first + 1)]
+        wanted = [size * times for size, times in zip(sizes, self.size, strict=True)]
+        return ops.image.resize(x, wanted, self.interpolation, data_format=self.data_format)
+
+
+class UpSampling3D(_UpSampling):
+    """Each element of a volume ``[batch, depth, height, width, channels]`` as a block of ``size``.
+
+    Args:
+        size: an int, or one for each of the three axes.
+        data_format: ``"channels_last"`` (default) or ``"channels_first"``.
+    """
+
+    rank = 3
+
+    @checked
+    def __init__(
+        self, size: PerAxis = (2, 2, 2), data_format: DataFormat = None, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(size, data_format, **options)

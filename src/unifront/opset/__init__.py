@@ -92,6 +92,7 @@ NO_OPERATIONS = (
     "folded_words",
     "generator",
     "halves",
+    "homography",
     "host_key",
     "in_float",
     "is_number",

@@ -247,7 +247,7 @@ def _from_basis(points: list[tuple[Any, Any]]) -> Matrix:
     return [[e.multiply(c, s) for c, s in zip(row, scales, strict=True)] for row in columns]
 
 
-def _homography(start: Any, end: Any) -> Any:
+def homography(start: Any, end: Any) -> Any:
     """The maps ``[batch, 8]`` that take the points ``end`` to ``start``, each ``[batch, 4, 2]``."""
 
     def pairs(points: Any) -> list[tuple[Any, Any]]:
@@ -296,7 +296,7 @@ def perspective_transform(
         e.cast(shape.expand_dims(p, 0) if type_of(p).rank == 2 else p, own)
         for p in (start_points, end_points)
     )
-    return back(_projected(batch, _homography(start, end), interpolation, "constant", fill_value))
+    return back(_projected(batch, homography(start, end), interpolation, "constant", fill_value))
 
 
 @replayed

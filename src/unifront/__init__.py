@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from unifront.opset.data_format import set_image_data_format as set_image_data_format
     from unifront.saving import load as load
     from unifront.sequential import Sequential as Sequential
+    from unifront.trace import set_rng as set_rng
     from unifront.trace import set_seed as set_seed
     from unifront.train import callbacks as callbacks
     from unifront.train import losses as losses
@@ -85,6 +86,7 @@ _HOMES = {
     "set_floatx": "unifront.dtypes:set_floatx",
     "image_data_format": "unifront.opset.data_format:image_data_format",
     "set_image_data_format": "unifront.opset.data_format:set_image_data_format",
+    "set_rng": "unifront.trace:set_rng",
     "set_seed": "unifront.trace:set_seed",
     "value_and_grad": "unifront.gradients:value_and_grad",
     "jit": "unifront.train.jit:jit",

@@ -39,7 +39,7 @@ from unifront.opset.tensor import Call, Symbolic
 from unifront.portable import Portable
 from unifront.reference import simplified
 from unifront.restoring import Restoring
-from unifront.trace import MAKING, CallContext, Tracing, renamed, trace
+from unifront.trace import MAKING, CallContext, Tracing, current_rng, renamed, trace
 from unifront.trained import Trained
 from unifront.weights import together
 
@@ -301,9 +301,10 @@ class Model(Restoring, Trained, Portable, Layer):
         return self._input_types is None
 
     def trainable_state(self) -> tuple[bool, ...]:
-        """Which layers and weights are frozen; traces depend on it."""
+        """Which layers and weights are frozen, and whether draws are portable; traces depend on it."""
         below = list(self.layers_below())
-        return (*(layer.trainable for layer in below), *(weight.trainable for weight in self.weights))
+        frozen = (*(layer.trainable for layer in below), *(weight.trainable for weight in self.weights))
+        return (current_rng() == "portable", *frozen)
 
     @checked
     def trace(self, training: bool = False) -> Tracing:

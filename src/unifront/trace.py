@@ -20,7 +20,7 @@ import numpy as np
 from unifront import ops, tree
 from unifront.backends import HostKey
 from unifront.dtypes import key as key_dtype
-from unifront.errors import ArgumentError
+from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
@@ -60,7 +60,7 @@ class CallContext:
         """The key that all draws of this call come from. A graph for inference gets it as an input now."""
         if self.key is None:
             builder = outermost_builder()
-            self.key = (
+            self.key = first_key(
                 HostKey(eager_seed()) if builder is None else builder.input("key", TensorType(key_dtype))
             )
         return self.key
@@ -99,6 +99,40 @@ def set_seed(seed: int) -> None:
         raise ArgumentError(f"A seed is a non-negative int, not {seed!r}.")
     _seed[:] = [int(seed)]
     _eager_draws[:] = [0]
+
+
+RNGS = ("native", "portable")
+_rng: list[str] = ["native"]
+
+
+def set_rng(rng: str) -> None:
+    """Choose what draws random numbers from now on, in models traced and layers called.
+
+    Args:
+        rng: ``"native"`` for each backend's own fast generators, whose numbers differ; or ``"portable"`` for one
+            generator (Threefry-2x32), whose bits are the same on every backend, so that dropout and augmentation
+            agree. Normal numbers agree to the last digits, as logarithms do. It is slower, most of all in PyTorch.
+            Gamma, beta and binomial numbers have no portable form, and raise `DTypeError`.
+
+    Raises `UnknownName` for anything else.
+
+    Example::
+
+        uf.set_rng("portable")
+    """
+    if rng not in RNGS:
+        raise UnknownName("rng", rng, RNGS)
+    _rng[:] = [rng]
+
+
+def current_rng() -> str:
+    """What `set_rng` has chosen."""
+    return _rng[-1]
+
+
+def first_key(key: Any) -> Any:
+    """The key of a call as its draws take it: native, or two words for the portable generator."""
+    return ops.key_words(key) if current_rng() == "portable" else key
 
 
 def current_seed() -> int:
@@ -169,7 +203,7 @@ def trace(
     """
     builder = Builder(name)
     tensors = [builder.input(key, type_) for key, type_ in inputs.items()]
-    key = builder.input("key", TensorType(key_dtype)) if training else None
+    key = first_key(builder.input("key", TensorType(key_dtype))) if training else None
     with call_context(CallContext(training=training, key=key)), building(builder):
         result = function(*tensors)
     outputs = [lift(leaf, builder) for leaf in tree.leaves(result)]

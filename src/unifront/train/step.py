@@ -15,7 +15,7 @@ from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset.tensor import Builder, Counter, Traced, building, lift
 from unifront.programs import tidied
-from unifront.trace import CallContext, call_context, finish, renamed
+from unifront.trace import CallContext, call_context, finish, first_key, renamed
 from unifront.train.compiled import state_dtype
 from unifront.train.metrics import Metric, MetricVariable
 from unifront.weights import Variable
@@ -82,7 +82,7 @@ def trace_step(
     key = builder.input("key", TensorType(key_dtype))
     with building(builder):
         step = builder.counter(("runs",), TensorType(int32), lambda ahead, done: done + ahead)
-        context = CallContext(training=training, key=ops.fold_in(key, step))
+        context = CallContext(training=training, key=ops.fold_in(first_key(key), step))
         given = [
             _as_wanted(tensor, (wanted or {}).get(one)) for one, tensor in zip(types, inputs, strict=True)
         ]

@@ -470,7 +470,8 @@ class RandomRotation(_Mapped):
         angle = ops.multiply(drawn["angle"], math.pi / 180)
         cos, sin = ops.cos(angle), ops.sin(angle)
         y, x = (
-            ops.multiply(ops.subtract(number(size, "float32", angle), 1.0), 0.5) for size in self.size_in(drawn["input_shape"])
+            ops.multiply(ops.subtract(number(size, "float32", angle), 1.0), 0.5)
+            for size in self.size_in(drawn["input_shape"])
         )
         across = ops.add(ops.subtract(x, ops.multiply(x, cos)), ops.multiply(y, sin))
         down = ops.subtract(ops.subtract(y, ops.multiply(x, sin)), ops.multiply(y, cos))

@@ -9,6 +9,7 @@ import numpy as np
 
 from unifront import ops
 from unifront.errors import ArgumentError, ShapeError
+from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer
 from unifront.opset.data_format import standardize_data_format
 from unifront.opset.rules import show
@@ -18,6 +19,18 @@ from unifront.trace import current_context
 
 Factor = Any
 Transformation = Any
+
+
+class ImageOptions(LayerOptions, total=False):
+    """The keywords of layers on images that name their data format themselves."""
+
+    bounding_box_format: str | None
+
+
+class FormatOptions(ImageOptions, total=False):
+    """The keywords of the other layers on images."""
+
+    data_format: str | None
 
 
 def pair(

@@ -14,6 +14,8 @@ from unifront.layers.layer import Layer, feature_size
 from unifront.layers.preprocessing.base import (
     BaseImagePreprocessingLayer,
     Factor,
+    FormatOptions,
+    ImageOptions,
     between,
     pair,
     range_of,
@@ -86,7 +88,7 @@ class RandomBrightness(_Color):
 
     @checked
     def __init__(
-        self, factor: Factor, value_range: Any = (0, 255), seed: Seed = None, **options: Any
+        self, factor: Factor, value_range: Any = (0, 255), seed: Seed = None, **options: Unpack[FormatOptions]
     ) -> None:
         super().__init__(**options)
         self._set_factor(factor)
@@ -115,7 +117,7 @@ class RandomContrast(_Color):
 
     @checked
     def __init__(
-        self, factor: Factor, value_range: Any = (0, 255), seed: Seed = None, **options: Any
+        self, factor: Factor, value_range: Any = (0, 255), seed: Seed = None, **options: Unpack[FormatOptions]
     ) -> None:
         super().__init__(**options)
         self.factor = pair("factor", factor, 0, 1)
@@ -146,7 +148,7 @@ class _Ranged(_Color):
         value_range: Any = (0, 255),
         data_format: str | None = None,
         seed: Seed = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self._set_factor(factor)
@@ -179,7 +181,8 @@ class RandomSharpness(_Ranged):
         channels = type_of(images).shape[-1]
         kernel = ops.broadcast_to(window.astype(self.dtype.numpy), (3, 3, channels, 1))
         smooth = ops.depthwise_conv(images, kernel, strides=1, padding="same", data_format="channels_last")
-        share = ops.subtract(1.0, ops.multiply(self._of_dtype(drawn["factor"]), 2.0))
+        factor = ops.reshape(self._of_dtype(drawn["factor"]), (-1, 1, 1, 1))
+        share = ops.subtract(1.0, ops.multiply(factor, 2.0))
         found = ops.add(images, ops.multiply(ops.subtract(smooth, images), share))
         found = between(found, *self.value_range)
         return ops.moveaxis(found, -1, -3) if first else found
@@ -248,7 +251,7 @@ class RandomPosterization(_Ranged):
 
     def changed(self, images: Any, drawn: Any) -> Any:
         whole = ops.floor(rescaled(images, self.value_range, BYTE))
-        step = ops.power(2.0, self._of_dtype(drawn["shift_factor"]))
+        step = ops.power(2.0, ops.reshape(self._of_dtype(drawn["shift_factor"]), (-1, 1, 1, 1)))
         found = ops.multiply(ops.floor(ops.divide(whole, step)), step)
         return rescaled(found, BYTE, self.value_range)
 
@@ -258,7 +261,11 @@ class RandomGrayscale(_Color):
 
     @checked
     def __init__(
-        self, factor: Any = 0.5, data_format: str | None = None, seed: Seed = None, **options: Any
+        self,
+        factor: Any = 0.5,
+        data_format: str | None = None,
+        seed: Seed = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         if not isinstance(factor, int | float) or not 0 <= factor <= 1:
@@ -288,7 +295,7 @@ class RandomInvert(_Color):
         value_range: Any = (0, 255),
         seed: Seed = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self._set_factor(factor)
@@ -322,7 +329,7 @@ class Solarization(_Color):
         threshold_factor: Factor = 0.0,
         value_range: Any = (0, 255),
         seed: Seed = None,
-        **options: Any,
+        **options: Unpack[FormatOptions],
     ) -> None:
         super().__init__(**options)
         self.addition_factor = pair("addition_factor", addition_factor, 0, 1, both_ways=False)
@@ -356,7 +363,7 @@ class AutoContrast(_Color):
     """Each channel of an image stretched to the whole range of values. It does so in inference too."""
 
     @checked
-    def __init__(self, value_range: Any = (0, 255), **options: Any) -> None:
+    def __init__(self, value_range: Any = (0, 255), **options: Unpack[FormatOptions]) -> None:
         super().__init__(**options)
         self.value_range = range_of(value_range)
 
@@ -382,7 +389,11 @@ class Equalization(_Color):
 
     @checked
     def __init__(
-        self, value_range: Any = (0, 255), bins: int = 256, data_format: str | None = None, **options: Any
+        self,
+        value_range: Any = (0, 255),
+        bins: int = 256,
+        data_format: str | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self.value_range, self.bins = range_of(value_range), bins
@@ -430,7 +441,7 @@ class RandomGaussianBlur(_Color):
         value_range: Any = (0, 255),
         data_format: str | None = None,
         seed: Seed = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self._set_factor(factor)
@@ -459,8 +470,10 @@ class RandomGaussianBlur(_Color):
 
 
 class RandomColorJitter(_Color):
-    """`RandomBrightness`, `RandomContrast`, `RandomSaturation` and `RandomHue` in this order, those with a
-    factor."""
+    """`RandomBrightness`, `RandomContrast`, `RandomSaturation` and `RandomHue` after each other.
+
+    Those without a factor are left out.
+    """
 
     @checked
     def __init__(
@@ -472,7 +485,7 @@ class RandomColorJitter(_Color):
         hue_factor: Factor = None,
         seed: Seed = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self.seed, self.value_range = seed, range_of(value_range)

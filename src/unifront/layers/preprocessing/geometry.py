@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -14,7 +14,15 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import maximum, minimum
 from unifront.layers.arguments import Seed
 from unifront.layers.preprocessing import boxes as box
-from unifront.layers.preprocessing.base import BaseImagePreprocessingLayer, Factor, between, pair, range_of
+from unifront.layers.preprocessing.base import (
+    BaseImagePreprocessingLayer,
+    Factor,
+    FormatOptions,
+    ImageOptions,
+    between,
+    pair,
+    range_of,
+)
 from unifront.opset.image_geometry import homography
 from unifront.opset.images import number, part
 from unifront.opset.tensor import type_of
@@ -109,7 +117,7 @@ class Resizing(_Sized):
         fill_value: Any = 0.0,
         antialias: bool = False,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self.height, self.width, self.interpolation = height, width, interpolation
@@ -167,11 +175,15 @@ def _fixed(size: Any, layer: Any) -> int:
 
 
 class CenterCrop(_Sized):
-    """The middle of images, ``height`` and ``width`` pixels of it; smaller images are cut in these proportions and
-    resized. It does so in inference too."""
+    """The middle of images, ``height`` and ``width`` pixels of it.
+
+    Smaller images are cut in these proportions and resized. It does so in inference too.
+    """
 
     @checked
-    def __init__(self, height: Size, width: Size, data_format: str | None = None, **options: Any) -> None:
+    def __init__(
+        self, height: Size, width: Size, data_format: str | None = None, **options: Unpack[ImageOptions]
+    ) -> None:
         super().__init__(data_format=data_format, **options)
         self.height, self.width = height, width
 
@@ -229,8 +241,10 @@ def _window(images: Any, axis: int, start: Any, size: int) -> Any:
 
 
 class RandomCrop(_Sized):
-    """Some ``height`` and ``width`` pixels of images, the same of all; smaller images are cut in these proportions, in
-    the middle, and resized, as all are in inference."""
+    """Some ``height`` and ``width`` pixels of images, the same of all, while training.
+
+    Smaller images are cut in these proportions, in the middle, and resized.
+    """
 
     @checked
     def __init__(
@@ -239,10 +253,9 @@ class RandomCrop(_Sized):
         width: Size,
         seed: Seed = None,
         data_format: str | None = None,
-        name: Any = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
-        super().__init__(data_format=data_format, name=name, **options)
+        super().__init__(data_format=data_format, **options)
         self.height, self.width, self.seed = height, width, seed
 
     def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
@@ -304,7 +317,7 @@ class RandomFlip(_Spatial):
         mode: str = "horizontal_and_vertical",
         seed: Seed = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self.mode = _known("mode", mode, ("horizontal", "vertical", "horizontal_and_vertical"))
@@ -408,7 +421,7 @@ class RandomTranslation(_Mapped):
         seed: Seed = None,
         fill_value: Any = 0.0,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self.height_factor, self.width_factor = height_factor, width_factor
@@ -452,7 +465,7 @@ class RandomRotation(_Mapped):
         seed: Seed = None,
         fill_value: Any = 0.0,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self._set_factor(factor)
@@ -469,10 +482,10 @@ class RandomRotation(_Mapped):
     def map_of(self, drawn: Any) -> Any:
         angle = ops.multiply(drawn["angle"], math.pi / 180)
         cos, sin = ops.cos(angle), ops.sin(angle)
-        y, x = (
-            ops.multiply(ops.subtract(number(size, "float32", angle), 1.0), 0.5)
-            for size in self.size_in(drawn["input_shape"])
-        )
+        middle = [
+            ops.subtract(number(size, "float32", angle), 1.0) for size in self.size_in(drawn["input_shape"])
+        ]
+        y, x = (ops.multiply(size, 0.5) for size in middle)
         across = ops.add(ops.subtract(x, ops.multiply(x, cos)), ops.multiply(y, sin))
         down = ops.subtract(ops.subtract(y, ops.multiply(x, sin)), ops.multiply(y, cos))
         return _matrix(angle, cos, ops.negative(sin), across, sin, cos, down)
@@ -497,7 +510,7 @@ class RandomZoom(_Mapped):
         seed: Seed = None,
         fill_value: Any = 0.0,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self.height_factor, self.width_factor = height_factor, width_factor
@@ -546,7 +559,7 @@ class RandomShear(_Mapped):
         fill_value: Any = 0.0,
         data_format: str | None = None,
         seed: Seed = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self.x_factor, self.y_factor = (
@@ -597,7 +610,7 @@ class RandomPerspective(_Spatial):
         fill_value: Any = 0.0,
         seed: Seed = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self._set_factor(factor)
@@ -671,7 +684,7 @@ class RandomElasticTransform(_Spatial):
         value_range: Any = (0, 255),
         seed: Seed = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self._set_factor(factor)
@@ -714,7 +727,7 @@ class MaxNumBoundingBoxes(BaseImagePreprocessingLayer):
     """As many boxes of each image as ``max_number``: more are left out, fewer are filled up with ``fill_value``."""
 
     @checked
-    def __init__(self, max_number: Size, fill_value: int = -1, **options: Any) -> None:
+    def __init__(self, max_number: Size, fill_value: int = -1, **options: Unpack[FormatOptions]) -> None:
         super().__init__(**options)
         self.max_number, self.fill_value = max_number, fill_value
 

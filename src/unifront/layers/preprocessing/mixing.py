@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 
@@ -11,7 +11,14 @@ from unifront.arguments import Count, checked
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import Seed
 from unifront.layers.preprocessing import color, geometry
-from unifront.layers.preprocessing.base import BaseImagePreprocessingLayer, Factor, between, pair, range_of
+from unifront.layers.preprocessing.base import (
+    BaseImagePreprocessingLayer,
+    Factor,
+    ImageOptions,
+    between,
+    pair,
+    range_of,
+)
 from unifront.opset.images import number, positions
 from unifront.opset.tensor import type_of
 
@@ -61,7 +68,7 @@ class RandomErasing(_Boxed):
         value_range: Any = (0, 255),
         seed: Seed = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self._set_factor(factor)
@@ -123,7 +130,11 @@ class MixUp(BaseImagePreprocessingLayer):
 
     @checked
     def __init__(
-        self, alpha: Any = 0.2, data_format: str | None = None, seed: Seed = None, **options: Any
+        self,
+        alpha: Any = 0.2,
+        data_format: str | None = None,
+        seed: Seed = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self.alpha, self.seed = alpha, seed
@@ -175,7 +186,11 @@ class CutMix(_Boxed):
 
     @checked
     def __init__(
-        self, factor: Factor = 1.0, seed: Seed = None, data_format: str | None = None, **options: Any
+        self,
+        factor: Factor = 1.0,
+        seed: Seed = None,
+        data_format: str | None = None,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self._set_factor(factor)
@@ -248,7 +263,7 @@ class RandAugment(BaseImagePreprocessingLayer):
         interpolation: str = "bilinear",
         seed: Seed = None,
         data_format: str | None = None,
-        **options: Any,
+        **options: Unpack[ImageOptions],
     ) -> None:
         super().__init__(data_format=data_format, **options)
         self._set_factor(factor)

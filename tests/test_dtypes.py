@@ -5,7 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from unifront import dtypes
+from unifront import dtypes, ops
+from unifront.backends import installed, placement
 from unifront.dtypes import BY_NAME, DType, dtype_of, float16, float32, int32, key, promote
 from unifront.errors import DTypeError, UnknownName
 
@@ -98,3 +99,35 @@ def test_to_float():
     assert dtypes.to_float(int32) is float32
     assert dtypes.to_float(float16) is float16
     assert isinstance(float16, DType)
+
+
+@pytest.mark.parametrize("name", installed())
+@pytest.mark.parametrize("dtype", dtypes.PACKED, ids=_ids)
+def test_numbers_are_stored_in_few_bits(name, dtype):
+    backend = placement(name).backend
+    values = np.array([1, 3, 7, 2, 0], "float32") * (0.7 if dtype.is_float else 1)
+    if name == "torch" and not dtype.is_float:
+        with pytest.raises(DTypeError, match=f"'torch' has no {dtype}"):
+            ops.cast(backend.array(values), dtype)
+        return
+    stored = values.astype(dtype.numpy)
+    for array in (ops.cast(backend.array(values), dtype), backend.array(stored)):
+        assert backend.type_of(array).dtype is dtype
+        assert np.array_equal(backend.numpy(array), stored)
+        assert np.array_equal(backend.numpy(ops.cast(array, "float32")), stored.astype("float32"))
+
+
+@pytest.mark.parametrize("dtype", dtypes.PACKED, ids=_ids)
+def test_stored_numbers_are_not_promoted(dtype):
+    assert promote(dtype, dtype) is dtype
+    for other in (float32, int32, 1, 2.5, key if dtype.is_float else float16):
+        with pytest.raises(DTypeError, match="for storing numbers|random key"):
+            promote(dtype, other)
+
+
+@pytest.mark.parametrize("a", [*dtypes.COMPLEX], ids=_ids)
+def test_promotion_of_complex_numbers_is_jax_s(a):
+    jax = pytest.importorskip("jax")
+    with jax.enable_x64(True):
+        for b in (*NUMERIC, *dtypes.COMPLEX):
+            assert promote(a, b).name == promote(b, a).name == jax.numpy.promote_types(a.name, b.name).name

@@ -22,7 +22,7 @@ from unifront.ir.layouts import storage_of
 from unifront.ir.types import TensorType
 from unifront.opset.replay import expand
 from unifront.opset.tensor import CONSTANT
-from unifront_torch.dtypes import UNIFRONT
+from unifront_torch.dtypes import TORCH, UNIFRONT
 from unifront_torch.lower import IN_PLACE, OVERLAYS, STORAGE, TABLE, UNSUPPORTED
 from unifront_torch.lower.gradient import check_recording
 from unifront_torch.lower.random import on as drawn_on
@@ -30,6 +30,10 @@ from unifront_torch.lower.threefry import on as words_on
 
 Array = Any
 """A tensor, or a `HostKey`."""
+
+
+_VIEWED = {"bfloat16": "int16", "float8_e4m3fn": "int8", "float8_e5m2": "int8"}
+"""The dtypes that PyTorch does not exchange with NumPy, and those as whose bits they are."""
 
 
 class TorchBackend:
@@ -48,8 +52,9 @@ class TorchBackend:
 
     def array(self, value: np.ndarray, device: str | None = None) -> torch.Tensor:
         copy = np.array(value, order="C")
-        if copy.dtype == ml_dtypes.bfloat16:
-            tensor = torch.from_numpy(copy.view(np.int16)).view(torch.bfloat16)
+        name = copy.dtype.name
+        if name in _VIEWED:
+            tensor = torch.from_numpy(copy.view(_VIEWED[name])).view(TORCH[name])
         else:
             tensor = torch.from_numpy(copy)
         return tensor.to(device or self.devices()[0])
@@ -58,8 +63,9 @@ class TorchBackend:
         if isinstance(array, HostKey):
             raise DTypeError("A random key has no NumPy value.")
         host = array.detach().cpu()
-        if host.dtype == torch.bfloat16:
-            return host.contiguous().view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+        name = UNIFRONT[host.dtype].name if host.dtype in UNIFRONT else ""
+        if name in _VIEWED:
+            return host.contiguous().view(TORCH[_VIEWED[name]]).numpy().view(getattr(ml_dtypes, name))
         return host.resolve_conj().resolve_neg().numpy()
 
     def type_of(self, array: Array) -> TensorType:

@@ -40,6 +40,17 @@ def _power(x: Any, y: Any) -> Any:
     return tf.cast(tf.pow(tf.cast(x, "int64"), tf.cast(y, "int64")), x.dtype)
 
 
+_BY_WAY_OF = {"int4": "int8", "uint4": "uint8"}
+
+
+def _cast(x: Any, dtype: str) -> Any:
+    """TensorFlow casts four bits to and from eight alone."""
+    if dtype != x.dtype.name:
+        for name in (x.dtype.name, dtype):
+            x = tf.cast(x, _BY_WAY_OF[name]) if name in _BY_WAY_OF else x
+    return tf.cast(x, dtype)
+
+
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.NEGATIVE: _signed(tf.negative, _times_minus_one),
     ops.ABS: _signed(tf.abs, tf.identity),
@@ -71,7 +82,7 @@ TABLE: dict[Op, Callable[..., Any]] = {
     ops.POWER: _power,
     ops.MAXIMUM: _of_booleans(tf.maximum, tf.logical_or),
     ops.MINIMUM: _of_booleans(tf.minimum, tf.logical_and),
-    ops.CAST: lambda x, dtype: tf.cast(x, dtype),
+    ops.CAST: _cast,
     ops.WHERE: tf.where,
     ops.CLIP: lambda x, minimum, maximum: tf.clip_by_value(x, minimum, maximum),
     ops.STOP_GRADIENT: tf.stop_gradient,

@@ -107,6 +107,8 @@ def need_float(type_: TensorType, what: str = "the operand") -> TensorType:
     """``type_``, which must be a float."""
     if not type_.dtype.is_float:
         raise DTypeError(f"{what} is {type_.dtype}; a float is needed.")
+    if type_.dtype.is_packed:
+        raise DTypeError(f"{what} is {type_.dtype}, which is for storing numbers; cast it first.")
     return type_
 
 

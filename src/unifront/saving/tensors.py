@@ -24,6 +24,7 @@ _CODES = {
     "BOOL": "bool", "I8": "int8", "I16": "int16", "I32": "int32", "I64": "int64",
     "U8": "uint8", "U16": "uint16", "U32": "uint32", "U64": "uint64",
     "F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64",
+    "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "C64": "complex64",
 }  # fmt: skip
 _CODE_OF = {name: code for code, name in _CODES.items()}
 HEADER_LIMIT = 8 * 2**20
@@ -76,7 +77,12 @@ class Contents:
         end = 0
         for name, array in self.arrays.items():
             start, end = end, end + _bytes_of(array.type)
-            shape, code = list(array.type.shape), _CODE_OF[array.type.dtype.name]
+            dtype = array.type.dtype.name
+            if dtype not in _CODE_OF:
+                raise ArgumentError(
+                    f"The weight {name!r} is {dtype}, which files of weights do not hold; cast it."
+                )
+            shape, code = list(array.type.shape), _CODE_OF[dtype]
             header[name] = {"dtype": code, "shape": shape, "data_offsets": [start, end]}
         text = json.dumps(header, separators=(",", ":")).encode()
         text += b" " * (-len(text) % 8)

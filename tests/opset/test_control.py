@@ -195,7 +195,7 @@ REFUSED: list[tuple[Callable[[Any], Any], type[Exception], str]] = [
      r"state 0 is float64\[3\] before a step and float32\[3\] after it"),
     (lambda x: ops.scan(lambda c, v: c, ops.sum(x), x), ArgumentError, "the function gives a pair"),
     (lambda x: ops.scan(lambda c, v: (c, v), x, ops.sum(x)), ShapeError, "one is a scalar"),
-    (lambda x: ops.scan(lambda c, v: (c, v), x), ShapeError, "do not give one length"),
+    (lambda x: ops.scan(lambda c, v: (c, v), x), ArgumentError, "no xs to scan over and no length"),
 ]  # fmt: skip
 
 

@@ -202,6 +202,11 @@ from unifront.opset.linalg import inner as inner
 from unifront.opset.linalg import matmul as matmul
 from unifront.opset.linalg import tensordot as tensordot
 from unifront.opset.linalg import vdot as vdot
+from unifront.opset.loops import associative_scan as associative_scan
+from unifront.opset.loops import fori_loop as fori_loop
+from unifront.opset.loops import map as map
+from unifront.opset.loops import switch as switch
+from unifront.opset.loops import vectorized_map as vectorized_map
 from unifront.opset.losses import binary_crossentropy as binary_crossentropy
 from unifront.opset.losses import categorical_crossentropy as categorical_crossentropy
 from unifront.opset.losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
@@ -388,6 +393,7 @@ __all__ = [
     "argsort",
     "array",
     "array_split",
+    "associative_scan",
     "average_pool",
     "bartlett",
     "batch_norm",
@@ -479,6 +485,7 @@ __all__ = [
     "fmod",
     "fold",
     "fold_in",
+    "fori_loop",
     "full",
     "full_like",
     "gcd",
@@ -555,6 +562,7 @@ __all__ = [
     "lstm",
     "lstsq",
     "lu_factor",
+    "map",
     "math",
     "matmul",
     "matrix_rank",
@@ -676,6 +684,7 @@ __all__ = [
     "svd",
     "swapaxes",
     "swish",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
@@ -701,6 +710,7 @@ __all__ = [
     "vander",
     "var",
     "vdot",
+    "vectorized_map",
     "view",
     "view_as_complex",
     "view_as_real",

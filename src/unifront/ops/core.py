@@ -13,6 +13,11 @@ from unifront.opset.conversion import is_tensor as is_tensor
 from unifront.opset.conversion import saturate_cast as saturate_cast
 from unifront.opset.conversion import shape as shape
 from unifront.opset.elementwise import stop_gradient as stop_gradient
+from unifront.opset.loops import associative_scan as associative_scan
+from unifront.opset.loops import fori_loop as fori_loop
+from unifront.opset.loops import map as map
+from unifront.opset.loops import switch as switch
+from unifront.opset.loops import vectorized_map as vectorized_map
 from unifront.opset.scatter import scatter as scatter
 from unifront.opset.scatter import scatter_update as scatter_update
 from unifront.opset.scatter import slice as slice
@@ -20,12 +25,15 @@ from unifront.opset.scatter import slice_update as slice_update
 from unifront.opset.shape import unstack as unstack
 
 __all__ = [
+    "associative_scan",
     "cast",
     "cond",
     "convert_to_numpy",
     "convert_to_tensor",
     "dtype",
+    "fori_loop",
     "is_tensor",
+    "map",
     "saturate_cast",
     "scan",
     "scatter",
@@ -34,6 +42,8 @@ __all__ = [
     "slice",
     "slice_update",
     "stop_gradient",
+    "switch",
     "unstack",
+    "vectorized_map",
     "while_loop",
 ]

@@ -47,6 +47,7 @@ FAMILIES = (
     "image_resize",
     "index",
     "linalg",
+    "loops",
     "losses",
     "matrices",
     "nn",
@@ -79,7 +80,17 @@ FAMILIES = (
 __all__ = ["FAMILIES", "OPS", "Facts", "OpSpec", "Sample", "public_functions"]
 
 
-BODIES = ("cond", "scan", "while_loop", "with_mask")
+BODIES = (
+    "associative_scan",
+    "cond",
+    "fori_loop",
+    "map",
+    "scan",
+    "switch",
+    "vectorized_map",
+    "while_loop",
+    "with_mask",
+)
 """Operations that run functions of the user's, in which other operations may fail."""
 
 

@@ -282,20 +282,21 @@ def cond(pred: TensorLike, true_fn: Function, false_fn: Function, *operands: Any
 
 
 def while_loop(
-    cond: Function, body: Function, loop_vars: Sequence[Any], maximum_iterations: Count | None = None
+    cond: Function, body: Function, loop_vars: Any, maximum_iterations: Count | None = None
 ) -> Any:
     """``loop_vars = body(*loop_vars)`` as long as ``cond(*loop_vars)`` (Keras ops.while_loop; ONNX Loop).
 
     Args:
         cond: gives a boolean scalar.
         body: gives the next ``loop_vars``, of the same types.
-        loop_vars: a list or tuple of tensors, or of structures of them.
+        loop_vars: a list or tuple of tensors, or of structures of them, which the functions take each by itself; or
+            one tensor or dict, which they take whole.
         maximum_iterations: an upper bound of the steps.
 
     JAX has no gradient of it; `scan` has one everywhere.
     """
     if not isinstance(loop_vars, list | tuple):
-        raise ArgumentError(f"while_loop: loop_vars is a list or tuple, not {loop_vars!r}.")
+        return while_loop(cond, lambda value: (body(value),), (loop_vars,), maximum_iterations)[0]
     leaves = tensor_leaves(list(loop_vars))
     if _is_symbolic(leaves):
         return record(while_loop, cond, body, loop_vars, maximum_iterations)
@@ -318,7 +319,12 @@ def while_loop(
 
 
 def scan(
-    f: Function, init: Any, xs: Any = None, length: Dim | None = None, reverse: bool = False
+    f: Function,
+    init: Any,
+    xs: Any = None,
+    length: Dim | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
 ) -> tuple[Any, Any]:
     """``carry, y = f(carry, x)`` for every ``x`` along axis 0 of ``xs`` (Keras ops.scan; ``jax.lax.scan``).
 
@@ -328,9 +334,14 @@ def scan(
         xs: a tensor or structure of tensors of one length, or None.
         length: the number of steps, where ``xs`` does not say it.
         reverse: from the last ``x`` to the first; each ``y`` stays at the position of its ``x``.
+        unroll: a positive int or a boolean, as Keras takes it; how a loop is unrolled is the compiler's choice.
 
     Returns the last carry, and the ``y`` stacked along axis 0.
     """
+    if isinstance(unroll, int) and not isinstance(unroll, bool) and unroll < 1:
+        raise ArgumentError(f"scan: unroll must be a positive integer or boolean, not {unroll}.")
+    if xs is None and length is None:
+        raise ArgumentError("scan: there is no xs to scan over and no length.")
     sequences = [] if xs is None else tensor_leaves(xs)
     leaves = [*tensor_leaves(init), *sequences]
     if _is_symbolic(leaves):

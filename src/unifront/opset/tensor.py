@@ -131,8 +131,13 @@ def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     with building(builder):
         result = function(*tree.map_leaves(placeholder, args), **tree.map_leaves(placeholder, kwargs))
     call = Call(function, args, kwargs)
-    count = iter(range(1_000_000))
-    return tree.map_leaves(lambda leaf: Symbolic(type_of(leaf), "", call, next(count)), result)
+    places = iter(range(1_000_000))
+
+    def named(leaf: Any) -> Any:
+        place = next(places)
+        return None if leaf is None else Symbolic(type_of(leaf), "", call, place)
+
+    return tree.map_leaves(named, result)
 
 
 Arguments = ParamSpec("Arguments")

@@ -28,7 +28,6 @@ class UnifrontContender(Contender):
         import unifront as uf
         from unifront.backends import placement
         from unifront.train import loop
-        from unifront.train.interrupts import Interrupts
         from unifront.train.session import Session, natives
 
         self.model = MODELS[row.name](uf, row)
@@ -47,7 +46,7 @@ class UnifrontContender(Contender):
         training = self.model._compiled()
         checked = [loop._checked(self.model, training, x, y, None, None) for x, y in row.data()]
         step = loop._step(self.model, training, checked[0], [0], train=True)
-        self.session = Session(step, place, 0, Interrupts(), [0])
+        self.session = Session(step, place, 0, [0])
         self.session.reset_metrics()
 
         traced = self.model.trace(False)

@@ -140,6 +140,23 @@ def test_attention_in_halves(backend: str, dtype: str) -> None:
     assert_close(native.numpy(found), exact, dtype=dtype, bounds={dtype: 5e-2})
 
 
+@pytest.mark.parametrize("backend", installed())
+def test_ctc_loss_is_keras(backend: str) -> None:
+    native, logits = get_backend(backend), floats(3, 6, 5)
+    integers = ([[1, 2, 2], [3, 4, 0], [2, 0, 0]], [3, 2, 1], [6, 4, 2])
+    target, labels, steps = (np.array(one, np.int32) for one in integers)
+    theirs = keras.ops.ctc_loss(target, logits, labels, steps)
+    ours = ops.ctc_loss(native.array(target), native.array(logits), native.array(labels), native.array(steps))
+    assert_close(native.numpy(ours), keras.ops.convert_to_numpy(theirs))
+
+
+@pytest.mark.parametrize("backend", installed())
+def test_labels_that_do_not_fit_have_an_infinite_loss(backend: str) -> None:
+    native = get_backend(backend)
+    target, lengths, steps = (native.array(np.array(one, np.int32)) for one in ([[1, 1]], [2], [2]))
+    assert np.isinf(native.numpy(ops.ctc_loss(target, native.array(floats(1, 2, 3)), lengths, steps))).all()
+
+
 def test_a_scale_of_its_own() -> None:
     query = floats(1, 3, 2, 4)
     expected = ops.dot_product_attention(query * 2, query, query, scale=0.25)

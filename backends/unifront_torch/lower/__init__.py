@@ -14,6 +14,7 @@ from unifront.ir.layouts import Storage
 FAMILIES = (
     "conv_transpose",
     "attention",
+    "ctc",
     "elementwise",
     "comparison",
     "activation",

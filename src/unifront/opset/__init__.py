@@ -34,6 +34,7 @@ FAMILIES = (
     "conv_transpose",
     "creation",
     "cumulative",
+    "ctc",
     "define",
     "einops",
     "elementwise",

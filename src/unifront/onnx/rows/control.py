@@ -93,10 +93,13 @@ def _scan(
 
     outputs = len(body.outputs) - states
     count = len(body.outputs)
+    ways = (
+        {"scan_output_directions": [int(reverse)] * outputs} if outputs else {}
+    )  # an empty list has no type
     results = w.op(
         "Scan", *initial, *scanned, outputs=count, num_scan_inputs=len(scanned),
         body=w.body(body.name, inputs, step),
-        scan_input_directions=[int(reverse)] * len(scanned), scan_output_directions=[int(reverse)] * outputs,
+        scan_input_directions=[int(reverse)] * len(scanned), **ways,
     )  # fmt: skip
     return _several(results, count)
 

@@ -131,3 +131,13 @@ def test_promotion_of_complex_numbers_is_jax_s(a):
     with jax.enable_x64(True):
         for b in (*NUMERIC, *dtypes.COMPLEX):
             assert promote(a, b).name == promote(b, a).name == jax.numpy.promote_types(a.name, b.name).name
+
+
+@pytest.mark.parametrize("dtype", dtypes.ALL, ids=str)
+def test_a_dtype_is_equal_to_its_name(dtype):
+    assert dtype == dtype.name
+    assert dtype.name == dtype
+    assert {dtype: 1}[dtype.name] == {dtype.name: 1}[dtype] == 1
+    assert dtype not in [other for other in dtypes.ALL if other is not dtype]
+    assert dtype != "float"
+    assert dtype != 1

@@ -21,7 +21,10 @@ _FROM_ML_DTYPES = ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
 
 @dataclass(frozen=True, eq=False)  # there is one object of each, which comparing relies on
 class DType:
-    """An element type: ``name``, ``kind`` (``b``, ``i``, ``u``, ``f``, ``c`` or ``k`` for random keys), ``bits``."""
+    """An element type: ``name``, ``kind`` (``b``, ``i``, ``u``, ``f``, ``c`` or ``k`` for random keys), ``bits``.
+
+    It is equal to its name.
+    """
 
     name: str
     kind: str
@@ -55,6 +58,12 @@ class DType:
     def parts(self) -> DType:
         """Of a complex dtype, that of its real and imaginary parts; of another itself."""
         return BY_NAME[f"float{self.bits // 2}"] if self.is_complex else self
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, str) and other == self.name)
+
+    def __hash__(self) -> int:
+        return hash(self.name)  # a name is equal, and so finds the same
 
     def __reduce__(self) -> tuple[Callable[[str], DType], tuple[str]]:
         return dtype_of, (self.name,)  # copies and pickles are the object itself

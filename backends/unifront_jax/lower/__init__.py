@@ -25,6 +25,7 @@ FAMILIES = (
     "bitwise",
     "reduce",
     "cumulative",
+    "searching",
     "shape",
     "conversion",
     "scatter",

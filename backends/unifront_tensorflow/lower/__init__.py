@@ -21,6 +21,7 @@ FAMILIES = (
     "bitwise",
     "reduce",
     "cumulative",
+    "searching",
     "shape",
     "conversion",
     "scatter",

@@ -23,6 +23,7 @@ FAMILIES = (
     "bitwise",
     "reduce",
     "cumulative",
+    "searching",
     "shape",
     "conversion",
     "scatter",

@@ -42,7 +42,7 @@ def test_every_pair_has_kerass_dtype():
             found += 1
             if ours != theirs and not ("int64" in pair and theirs == "float64"):  # Keras: of int64 alone
                 wrong.append((name, pair, ours, theirs))
-    assert wrong == [], wrong
+    assert wrong == []
     assert found > 1300
 
 
@@ -52,14 +52,18 @@ def test_sums_and_products_of_every_pair(backend):
     place = get_backend(backend)
     builder, outputs, expected, given = Builder("pairs"), [], [], []
     for number, pair in enumerate(PAIRS):
-        values = [np.array([1, 0, 3 % (2 if one == "bool" else 9)]).astype(BY_NAME[one].numpy) for one in pair]
+        values = [
+            np.array([1, 0, 3 % (2 if one == "bool" else 9)]).astype(BY_NAME[one].numpy) for one in pair
+        ]
         operands = [
             builder.input(f"x{number}_{i}", TensorType(BY_NAME[one], (3,))) for i, one in enumerate(pair)
         ]
         for function in (ops.add, ops.maximum, ops.less, ops.divide):
             result = function(*operands)
             outputs.append(result)
-            wide = [value.astype(result.dtype.numpy) if function is not ops.less else value for value in values]
+            wide = [
+                value.astype(result.dtype.numpy) if function is not ops.less else value for value in values
+            ]
             with np.errstate(all="ignore"):
                 expected.append((function.__name__, pair, getattr(np, function.__name__)(*wide)))
         given += values

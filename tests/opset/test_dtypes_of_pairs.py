@@ -13,12 +13,45 @@ from unifront.errors import DTypeError, UnsupportedOp
 from unifront.ir.types import TensorType
 from unifront.opset.tensor import Builder
 
-NAMES = "bool int8 int16 int32 int64 uint8 uint16 uint32 float16 bfloat16 float32 float64".split()
+NAMES = [
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+]
 PAIRS = [*itertools.combinations_with_replacement(NAMES, 2)]
-OPERATIONS = """
-    add multiply maximum minimum subtract divide true_divide equal less logical_and logical_xor arctan2 hypot heaviside
-    logaddexp fmax bitwise_and bitwise_xor where power floor_divide mod
-""".split()
+OPERATIONS = [
+    "add",
+    "multiply",
+    "maximum",
+    "minimum",
+    "subtract",
+    "divide",
+    "true_divide",
+    "equal",
+    "less",
+    "logical_and",
+    "logical_xor",
+    "arctan2",
+    "hypot",
+    "heaviside",
+    "logaddexp",
+    "fmax",
+    "bitwise_and",
+    "bitwise_xor",
+    "where",
+    "power",
+    "floor_divide",
+    "mod",
+]
 
 
 def called(function, name, x, y):

@@ -17,11 +17,6 @@ from unifront import ops
 from unifront.opset.namespaces import NAMES, NOT_FLAT
 
 MISSING = {
-    "elementwise": """
-        average bincount corrcoef correlate digitize histogram median nanargmax nanargmin nanmax nanmean
-        nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar percentile quantile
-        searchsorted
-    """,
     "linalg": """
         angle cdist jvp polar
     """,

@@ -131,6 +131,15 @@ from unifront.opset.matrices import tri as tri
 from unifront.opset.matrices import tril as tril
 from unifront.opset.matrices import triu as triu
 from unifront.opset.matrices import vander as vander
+from unifront.opset.nans import nanargmax as nanargmax
+from unifront.opset.nans import nanargmin as nanargmin
+from unifront.opset.nans import nanmax as nanmax
+from unifront.opset.nans import nanmean as nanmean
+from unifront.opset.nans import nanmin as nanmin
+from unifront.opset.nans import nanprod as nanprod
+from unifront.opset.nans import nanstd as nanstd
+from unifront.opset.nans import nansum as nansum
+from unifront.opset.nans import nanvar as nanvar
 from unifront.opset.padding import pad as pad
 from unifront.opset.picking import argpartition as argpartition
 from unifront.opset.picking import isin as isin
@@ -167,6 +176,10 @@ from unifront.opset.reduce import ptp as ptp
 from unifront.opset.reduce import std as std
 from unifront.opset.reduce import sum as sum
 from unifront.opset.reduce import var as var
+from unifront.opset.searching import bincount as bincount
+from unifront.opset.searching import digitize as digitize
+from unifront.opset.searching import histogram as histogram
+from unifront.opset.searching import searchsorted as searchsorted
 from unifront.opset.shape import broadcast_to as broadcast_to
 from unifront.opset.shape import concatenate as concatenate
 from unifront.opset.shape import expand_dims as expand_dims
@@ -184,6 +197,15 @@ from unifront.opset.slicing import get_item as get_item
 from unifront.opset.slicing import tile as tile
 from unifront.opset.solving import slogdet as slogdet
 from unifront.opset.special import i0 as i0
+from unifront.opset.statistics import average as average
+from unifront.opset.statistics import corrcoef as corrcoef
+from unifront.opset.statistics import correlate as correlate
+from unifront.opset.statistics import median as median
+from unifront.opset.statistics import nanmedian as nanmedian
+from unifront.opset.statistics import nanpercentile as nanpercentile
+from unifront.opset.statistics import nanquantile as nanquantile
+from unifront.opset.statistics import percentile as percentile
+from unifront.opset.statistics import quantile as quantile
 from unifront.opset.trigonometry import arccos as arccos
 from unifront.opset.trigonometry import arccosh as arccosh
 from unifront.opset.trigonometry import arcsin as arcsin
@@ -223,7 +245,9 @@ __all__ = [
     "argsort",
     "array",
     "array_split",
+    "average",
     "bartlett",
+    "bincount",
     "bitwise_and",
     "bitwise_invert",
     "bitwise_left_shift",
@@ -240,6 +264,8 @@ __all__ = [
     "conj",
     "conjugate",
     "copy",
+    "corrcoef",
+    "correlate",
     "cos",
     "cosh",
     "count_nonzero",
@@ -251,6 +277,7 @@ __all__ = [
     "diagflat",
     "diagonal",
     "diff",
+    "digitize",
     "divide",
     "divide_no_nan",
     "dot",
@@ -284,6 +311,7 @@ __all__ = [
     "hamming",
     "hanning",
     "heaviside",
+    "histogram",
     "hsplit",
     "hstack",
     "hypot",
@@ -322,6 +350,7 @@ __all__ = [
     "max",
     "maximum",
     "mean",
+    "median",
     "meshgrid",
     "min",
     "minimum",
@@ -329,8 +358,20 @@ __all__ = [
     "moveaxis",
     "multiply",
     "nan_to_num",
+    "nanargmax",
+    "nanargmin",
     "nancumprod",
     "nancumsum",
+    "nanmax",
+    "nanmean",
+    "nanmedian",
+    "nanmin",
+    "nanpercentile",
+    "nanprod",
+    "nanquantile",
+    "nanstd",
+    "nansum",
+    "nanvar",
     "ndim",
     "negative",
     "nextafter",
@@ -340,9 +381,11 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "percentile",
     "power",
     "prod",
     "ptp",
+    "quantile",
     "rad2deg",
     "ravel",
     "real",
@@ -353,6 +396,7 @@ __all__ = [
     "roll",
     "rot90",
     "round",
+    "searchsorted",
     "select",
     "sign",
     "signbit",

@@ -15,10 +15,11 @@ from unifront.opset import comparison, index, linalg, reduce
 from unifront.opset import elementwise as e
 from unifront.opset.casting import TensorLike, cast, floating, promoted
 from unifront.opset.conv import conv
+from unifront.opset.padding import pad
 from unifront.opset.predicates import isnan
 from unifront.opset.rules import axes_in, show
 from unifront.opset.shape import expand_dims, flatten, moveaxis, reshape, squeeze, transpose
-from unifront.opset.slicing import flip, pad
+from unifront.opset.slicing import flip
 from unifront.opset.tensor import is_tensor, replayed, type_of
 
 Axes = int | Sequence[int] | None

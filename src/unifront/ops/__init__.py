@@ -224,6 +224,15 @@ from unifront.opset.matrices import tri as tri
 from unifront.opset.matrices import tril as tril
 from unifront.opset.matrices import triu as triu
 from unifront.opset.matrices import vander as vander
+from unifront.opset.nans import nanargmax as nanargmax
+from unifront.opset.nans import nanargmin as nanargmin
+from unifront.opset.nans import nanmax as nanmax
+from unifront.opset.nans import nanmean as nanmean
+from unifront.opset.nans import nanmin as nanmin
+from unifront.opset.nans import nanprod as nanprod
+from unifront.opset.nans import nanstd as nanstd
+from unifront.opset.nans import nansum as nansum
+from unifront.opset.nans import nanvar as nanvar
 from unifront.opset.nn import log_softmax as log_softmax
 from unifront.opset.nn import sigmoid_cross_entropy as sigmoid_cross_entropy
 from unifront.opset.nn import softmax as softmax
@@ -309,6 +318,10 @@ from unifront.opset.scatter import scatter as scatter
 from unifront.opset.scatter import scatter_update as scatter_update
 from unifront.opset.scatter import slice as slice
 from unifront.opset.scatter import slice_update as slice_update
+from unifront.opset.searching import bincount as bincount
+from unifront.opset.searching import digitize as digitize
+from unifront.opset.searching import histogram as histogram
+from unifront.opset.searching import searchsorted as searchsorted
 from unifront.opset.segments import segment_max as segment_max
 from unifront.opset.segments import segment_min as segment_min
 from unifront.opset.segments import segment_prod as segment_prod
@@ -345,6 +358,15 @@ from unifront.opset.solving import solve_triangular as solve_triangular
 from unifront.opset.special import erfc as erfc
 from unifront.opset.special import erfinv as erfinv
 from unifront.opset.special import i0 as i0
+from unifront.opset.statistics import average as average
+from unifront.opset.statistics import corrcoef as corrcoef
+from unifront.opset.statistics import correlate as correlate
+from unifront.opset.statistics import median as median
+from unifront.opset.statistics import nanmedian as nanmedian
+from unifront.opset.statistics import nanpercentile as nanpercentile
+from unifront.opset.statistics import nanquantile as nanquantile
+from unifront.opset.statistics import percentile as percentile
+from unifront.opset.statistics import quantile as quantile
 from unifront.opset.threefry import key_words as key_words
 from unifront.opset.threefry import random_bits as random_bits
 from unifront.opset.threefry import random_key as random_key
@@ -395,12 +417,14 @@ __all__ = [
     "array",
     "array_split",
     "associative_scan",
+    "average",
     "average_pool",
     "bartlett",
     "batch_norm",
     "batch_norm_training",
     "batch_normalization",
     "binary_crossentropy",
+    "bincount",
     "bind_size",
     "bitwise_and",
     "bitwise_invert",
@@ -430,6 +454,8 @@ __all__ = [
     "convert_to_tensor",
     "copy",
     "core",
+    "corrcoef",
+    "correlate",
     "cos",
     "cosh",
     "count_nonzero",
@@ -447,6 +473,7 @@ __all__ = [
     "diagflat",
     "diagonal",
     "diff",
+    "digitize",
     "divide",
     "divide_no_nan",
     "dot",
@@ -509,6 +536,7 @@ __all__ = [
     "hard_swish",
     "hard_tanh",
     "heaviside",
+    "histogram",
     "hsplit",
     "hstack",
     "hypot",
@@ -572,6 +600,7 @@ __all__ = [
     "max_pool",
     "maximum",
     "mean",
+    "median",
     "meshgrid",
     "min",
     "minimum",
@@ -582,8 +611,20 @@ __all__ = [
     "multi_hot",
     "multiply",
     "nan_to_num",
+    "nanargmax",
+    "nanargmin",
     "nancumprod",
     "nancumsum",
+    "nanmax",
+    "nanmean",
+    "nanmedian",
+    "nanmin",
+    "nanpercentile",
+    "nanprod",
+    "nanquantile",
+    "nanstd",
+    "nansum",
+    "nanvar",
     "ndim",
     "negative",
     "nextafter",
@@ -598,6 +639,7 @@ __all__ = [
     "ones_like",
     "outer",
     "pad",
+    "percentile",
     "pinv",
     "power",
     "prod",
@@ -605,6 +647,7 @@ __all__ = [
     "psnr",
     "ptp",
     "qr",
+    "quantile",
     "rad2deg",
     "random_bernoulli",
     "random_binomial",
@@ -635,6 +678,7 @@ __all__ = [
     "scan",
     "scatter",
     "scatter_update",
+    "searchsorted",
     "segment_max",
     "segment_min",
     "segment_prod",

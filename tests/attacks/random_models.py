@@ -56,7 +56,7 @@ class Program:
     @property
     def draws(self) -> bool:
         """Whether it draws random numbers while training."""
-        return any("Dropout(0.3)" in text for text, _ in self.steps)
+        return any("Dropout(0.3" in text for text, _ in self.steps)
 
     def build(self, names: dict[str, Any], free: bool = False) -> tuple[Any, list[Any]]:
         """The model, and its layers in the order of ``steps``, made of the layers in ``names``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, wraps
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.eager import context  # there is no public way to what is asked of it
 
 from unifront.backends import Array, Step, StepPlan, StepState, host_free_bytes, live_table, refuse_after_fork
 from unifront.dtypes import dtype_of, key
@@ -90,11 +92,24 @@ def _is_kind_of_variable(kind: Any) -> bool:
     return issubclass(kind, tf.Variable)
 
 
+DROPPED_AT_MOST = 16
+_dropped: list[None] = []
+"""One for each function whose kernel is kept in vain."""
+
+
 def quick_call(function: Any) -> Callable[..., Any]:
     """A concrete function as a callable of flat tensors, without the wrappers that take half of a short call.
 
     It gives a list of tensors. No gradient tape records it.
+
+    TensorFlow keeps a kernel for every function that was called so, about a megabyte, even when the function is gone;
+    it forgets them all together only. That is done when as many as `DROPPED_AT_MOST` are gone: live ones get
+    theirs again at their next call.
     """
+    if len(_dropped) >= DROPPED_AT_MOST:
+        _dropped.clear()
+        context.context().clear_kernel_cache()
+    weakref.finalize(function, _dropped.append, None).atexit = False
     types = [tensor.dtype for tensor in function.outputs]
     captured = tuple(function.captured_inputs)
     call = tf.raw_ops.StatefulPartitionedCall

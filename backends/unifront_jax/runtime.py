@@ -18,6 +18,7 @@ from unifront.backends import (
     Step,
     StepPlan,
     StepState,
+    aligned_copy,
     host_free_bytes,
     live_table,
     refuse_after_fork,
@@ -216,7 +217,7 @@ class JaxBackend:
         return str(jax.__version__)
 
     def array(self, value: np.ndarray, device: str | None = None) -> Array:
-        value = np.array(value)  # a copy of our own: on the CPU JAX may keep the memory it is given
+        value = aligned_copy(np.asarray(value))  # our own: on the CPU JAX keeps the memory it is given
         where = device_of(device) if device is not None else None
         if value.dtype.name in WIDE:
             with enable_x64(True):

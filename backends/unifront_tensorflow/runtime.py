@@ -13,7 +13,16 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import context  # there is no public way to what is asked of it
 
-from unifront.backends import Array, Step, StepPlan, StepState, host_free_bytes, live_table, refuse_after_fork
+from unifront.backends import (
+    Array,
+    Step,
+    StepPlan,
+    StepState,
+    aligned_copy,
+    host_free_bytes,
+    live_table,
+    refuse_after_fork,
+)
 from unifront.dtypes import dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.dims import symbol
@@ -92,6 +101,8 @@ def _is_kind_of_variable(kind: Any) -> bool:
     return issubclass(kind, tf.Variable)
 
 
+LARGE = 2**20
+"""Bytes from which on an array is worth not being copied twice."""
 DROPPED_AT_MOST = 16
 _dropped: list[None] = []
 """One for each function whose kernel is kept in vain."""
@@ -222,7 +233,10 @@ class TensorFlowBackend:
 
     def array(self, value: np.ndarray, device: str | None = None) -> Array:
         with tf.device(device_name(device)):
-            return tf.constant(value)
+            if value.nbytes < LARGE or value.dtype.kind not in "iuf":
+                return tf.constant(value)
+            # tf.constant copies twice: once for itself, and then as the memory of NumPy's copy is not aligned.
+            return tf.identity(tf.experimental.dlpack.from_dlpack(aligned_copy(value).__dlpack__()))
 
     def numpy(self, array: Array) -> np.ndarray:
         return np.asarray(array.numpy())

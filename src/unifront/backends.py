@@ -187,6 +187,20 @@ class Backend(Protocol):
         raise UnsupportedOp(f"The backend {self.name!r} gives no weights back.")
 
 
+def aligned_copy(value: np.ndarray) -> np.ndarray:
+    """A copy that begins where frameworks want it to, so that one on the host takes it as it is: NumPy's own begin at
+    any 16 bytes, and are copied once more."""
+    raw = np.empty(value.nbytes + ALIGNED, np.uint8)
+    start = -raw.ctypes.data % ALIGNED
+    copied = raw[start : start + value.nbytes].view(value.dtype).reshape(value.shape)
+    copied[...] = value
+    return copied
+
+
+ALIGNED = 64
+"""Bytes of the widest vectors that frameworks compute with."""
+
+
 def host_free_bytes() -> int | None:
     """How much memory of the machine is free; None where the operating system does not tell."""
     try:

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 import unifront as uf
 from unifront import layers
 from unifront.backends import get_backend, installed, placement, use_backend
+from unifront.dtypes import dtype_of
 from unifront.testing import assert_close
 
 JAX = """
@@ -114,3 +116,17 @@ def test_the_default_device_is_for_what_has_none():
             assert uf.ops.exp(layers.Dense(1).add_weight((2,), "ones", name="w")).device.type == "cpu"
     assert backend.device_of(torch.ones(1)) == "cpu"
     assert backend.device_of(torch.ones(1, device="meta")) == "meta"
+
+
+@pytest.mark.parametrize("backend", [name for name in installed() if name != "numpy"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "bool", "bfloat16", "int32"])
+@pytest.mark.parametrize("shape", [(), (0, 3), (5, 7), (600, 3000)])
+def test_a_native_array_is_a_copy(shape, dtype, backend):
+    place = placement(backend)
+    value = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype_of(dtype).numpy)
+    expected = value.copy()
+    native = place.backend.array(value, place.device)
+    value[...] = 1
+    found = place.backend.numpy(native)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)

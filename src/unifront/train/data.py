@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import mmap
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,27 @@ class Arrays:
             None if self.weights is None else self.weights[selection],
             self.structures,
         )
+
+
+def mapped_by(array: np.ndarray) -> np.memmap | None:
+    """The file in memory that ``array`` is a part of."""
+    base: Any = array
+    while isinstance(base, np.ndarray) and not isinstance(base, np.memmap):
+        base = base.base
+    return base if isinstance(base, np.memmap) else None
+
+
+def forget_pages(array: np.ndarray) -> None:
+    """Let the process's memory go that what was read of a file takes; the file stays in the system's cache."""
+    file = mapped_by(array)
+    mapping: Any = getattr(file, "_mmap", None)
+    if (
+        file is not None
+        and file.mode != "c"
+        and hasattr(mapping, "madvise")
+        and hasattr(mmap, "MADV_DONTNEED")
+    ):
+        mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def to_numpy(value: Any, what: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from unifront.backends import Array
 from unifront.errors import NonFiniteLoss
 from unifront.trace import current_seed
 from unifront.train.callbacks import Callback, Logs
-from unifront.train.data import Arrays, like_the_first, no_batch
+from unifront.train.data import Arrays, forget_pages, like_the_first, mapped_by, no_batch
 from unifront.train.interrupts import Interrupts
 from unifront.train.progress import EpochProgress
 from unifront.train.session import Session
@@ -32,6 +32,8 @@ SHORT_STEP = 0.01
 RESIDENT = 0.5
 """The share of a device's free memory that data may take. Arrays that take more stay where they are, and their batches
 go to the device one by one."""
+MAPPED = 2**24
+"""The most bytes of files in memory (`numpy.memmap`) that are read at once, rather than batch by batch."""
 
 
 @dataclass
@@ -70,7 +72,8 @@ class Run:
         if self._fits is None:
             free = self.session.free_bytes()
             size = sum(array.nbytes for array in self.source.all)
-            self._fits = free is None or size <= RESIDENT * free
+            mapped = sum(array.nbytes for array in self.source.all if mapped_by(array) is not None)
+            self._fits = mapped <= MAPPED and (free is None or size <= RESIDENT * free)
             if self._fits:
                 self._on_device = tuple(map(self.session.put, self.source.all))
         take = self._pass if self.limit is None else self._take
@@ -128,6 +131,8 @@ class Run:
         for number, rows in enumerate(itertools.chain.from_iterable(blocks)):
             self._begin_batch(number)
             self.session.run_on([self.session.put(array[rows]) for array in source.all])
+            for array in source.all:
+                forget_pages(array)
             yield 1
 
     def _stream_steps(self, again: Callable[[], Iterator[Arrays]]) -> Iterator[int]:

@@ -280,3 +280,12 @@ def test_numpy_agrees(x):
     np.testing.assert_array_equal(ops.boolean_mask(x, x > 0), x[x > 0])
     np.testing.assert_array_equal(ops.repeat(x, np.abs(x).reshape(-1)), np.repeat(x, np.abs(x).reshape(-1)))
     assert type_of(ops.unique(x)) == TensorType(dtype_of("int32"), np.unique(x).shape)
+
+
+def test_eager_calls_of_one_type_have_sizes_of_their_own():
+    """Also where a call of that type was remembered twice with one size."""
+    for name in backends.installed():
+        place = backends.placement(name)
+        for values, found in (([1, 0], 1), ([0, 1], 1), ([1, 1], 2), ([0, 0], 0), ([1, 0], 1)):
+            (positions,) = ops.nonzero(place.backend.array(np.array(values)))
+            assert tuple(positions.shape) == (found,), name

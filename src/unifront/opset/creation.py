@@ -19,6 +19,7 @@ from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
+from unifront.opset.quick import value_is_read
 from unifront.opset.rules import axis_in, dims_in, negative_size, show, whole
 from unifront.opset.shape import broadcast_to
 from unifront.opset.spec import OpSpec, Sample, register
@@ -279,5 +280,7 @@ def bind_size(value: TensorLike, name: str = "size") -> Any:
     Raises `ShapeError` for anything but an integer scalar.
     """
     builder = builder_for([value])
+    if builder is None:
+        value_is_read()  # what follows takes the size from the result
     size = symbol(name) if builder is None else builder.new_size(name)
     return bind(BIND_SIZE, value, size=size, layer=current_path())

@@ -20,9 +20,6 @@ MISSING = {
     "linalg": """
         angle cdist jvp polar
     """,
-    "nn": """
-        ctc_decode
-    """,
     "shape": """
         custom_gradient vectorize
     """,

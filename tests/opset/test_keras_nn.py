@@ -151,6 +151,21 @@ def test_ctc_loss_is_keras(backend: str) -> None:
 
 
 @pytest.mark.parametrize("backend", installed())
+@pytest.mark.parametrize("merge", [True, False])
+def test_greedy_decoding(backend: str, merge: bool) -> None:
+    """Of classes 0 (blank), 1, 1, 0, 2, 2, 1, the last of which does not count."""
+    classes = np.array([[0, 1, 1, 0, 2, 2, 1], [1, 0, 1, 1, 2, 0, 0]])
+    logits, native = np.eye(3, dtype="float32")[classes] * 2, get_backend(backend)
+    labels, scores = ops.ctc_decode(
+        native.array(logits), native.array(np.array([6, 5])), merge_repeated=merge
+    )
+    merged = [[1, 2, -1, -1, -1, -1, -1], [1, 1, 2, -1, -1, -1, -1]]
+    plain = [[1, 1, 2, 2, -1, -1, -1], [1, 1, 1, 2, -1, -1, -1]]
+    assert native.numpy(labels).tolist() == [merged if merge else plain]
+    assert native.numpy(scores).tolist() == [[-12.0], [-10.0]]
+
+
+@pytest.mark.parametrize("backend", installed())
 def test_labels_that_do_not_fit_have_an_infinite_loss(backend: str) -> None:
     native = get_backend(backend)
     target, lengths, steps = (native.array(np.array(one, np.int32)) for one in ([[1, 1]], [2], [2]))
@@ -193,6 +208,7 @@ def test_free_sizes() -> None:
         (lambda: ops.dot_product_attention(X, X[:, :, :4], X[:, :, :4]), ShapeError, "7 heads .* do not share 4 heads"),
         (lambda: ops.dot_product_attention(X, X, X, floats(4)), ShapeError, r"The bias \(4,\) does not broadcast"),
         (lambda: ops.dot_product_attention(X[0], X, X), ShapeError, "only supports 4D inputs"),
+        (lambda: ops.ctc_decode(X[0], LABELS[:, 0], "beam_search"), ArgumentError, "decodes by strategy='greedy'"),
         (lambda: ops.conv_transpose(X, floats(2, 2, 3, 4)), ShapeError, "has 3 channels; .* takes 4"),
         (lambda: ops.conv_transpose(X, floats(2, 2, 4, 3), padding="causal"), ArgumentError, "'valid' or 'same'"),
         (lambda: ops.conv_transpose(X, floats(2, 2, 4, 3), output_padding=-1), ArgumentError, "output_padding is an int"),

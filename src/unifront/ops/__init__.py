@@ -125,6 +125,7 @@ from unifront.opset.creation import ones as ones
 from unifront.opset.creation import ones_like as ones_like
 from unifront.opset.creation import zeros as zeros
 from unifront.opset.creation import zeros_like as zeros_like
+from unifront.opset.ctc import ctc_decode as ctc_decode
 from unifront.opset.ctc import ctc_loss as ctc_loss
 from unifront.opset.cumulative import cumprod as cumprod
 from unifront.opset.cumulative import cumsum as cumsum
@@ -460,6 +461,7 @@ __all__ = [
     "cosh",
     "count_nonzero",
     "cross",
+    "ctc_decode",
     "ctc_loss",
     "cumprod",
     "cumsum",

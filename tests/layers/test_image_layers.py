@@ -166,6 +166,24 @@ def test_boxes_in_other_formats_are_those_of_keras(source):
         testing.assert_close(np.asarray(box.convert_format(*arguments)), expected, bounds={"float32": 1e-6})
 
 
+def test_boxes_are_encoded_as_in_keras():
+    anchors = BOXES["boxes"][0] + 1
+    for encoding in ("center_yxhw", "center_xywh"):
+        given = (
+            anchors,
+            BOXES["boxes"],
+            "xyxy",
+            "xyxy",
+            encoding,
+            np.array([0.1, 0.1, 0.2, 0.2], np.float32),
+        )
+        expected = np.asarray(keras.utils.bounding_boxes.encode_box_to_deltas(*given))
+        deltas = uf.utils.bounding_boxes.encode_box_to_deltas(*given)
+        testing.assert_close(np.asarray(deltas), expected, bounds={"float32": 1e-5})
+        back = uf.utils.bounding_boxes.decode_deltas_to_boxes(anchors, deltas, *given[2:])
+        testing.assert_close(np.asarray(back), BOXES["boxes"], bounds={"float32": 1e-5})
+
+
 WRONG = [
     (lambda: layers.RandomRotation(2.0), r"The `factor` argument should be a number .* in the range \[-1, 1\]"),
     (lambda: layers.RandomZoom(-1.0), r"in the range \(-1.0, 1.0\]"),

@@ -15,6 +15,7 @@ from unifront.saving import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from unifront.utils import bounding_boxes
 from unifront.utils.arrays import (
     normalize,
     pack_x_y_sample_weight,
@@ -35,6 +36,7 @@ from unifront.utils.symbolic import (
 __all__ = [
     "CustomObjectScope",
     "array_to_img",
+    "bounding_boxes",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",

@@ -21,16 +21,12 @@ MISSING = {
         angle cdist jvp polar
     """,
     "shape": """
-        custom_gradient vectorize
+        vectorize
     """,
 }
 """Names that are not there yet. Who adds one takes it out."""
 
-OTHER_PARAMETERS = {
-    "shape": """
-        top_k
-    """,
-}
+OTHER_PARAMETERS = {}
 """Names whose parameters are not Keras's yet."""
 
 REASONS: dict[str, str] = {

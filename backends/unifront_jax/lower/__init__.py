@@ -50,6 +50,7 @@ FAMILIES = (
     "variates",
     "optimize",
     "gradient",
+    "custom",
 )
 
 TABLE: dict[Op, Callable[..., Any]] = LiveRows()

@@ -46,6 +46,7 @@ FAMILIES = (
     "variates",
     "optimize",
     "gradient",
+    "custom",
 )
 
 TABLE: dict[Op, Callable[..., Any]] = LiveRows()

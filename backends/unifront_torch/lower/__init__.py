@@ -47,6 +47,7 @@ FAMILIES = (
     "variates",
     "optimize",
     "gradient",
+    "custom",
 )
 
 TABLE: dict[Op, Callable[..., Any]] = LiveRows()

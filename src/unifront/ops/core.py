@@ -12,6 +12,7 @@ from unifront.opset.conversion import dtype as dtype
 from unifront.opset.conversion import is_tensor as is_tensor
 from unifront.opset.conversion import saturate_cast as saturate_cast
 from unifront.opset.conversion import shape as shape
+from unifront.opset.custom import custom_gradient as custom_gradient
 from unifront.opset.elementwise import stop_gradient as stop_gradient
 from unifront.opset.loops import associative_scan as associative_scan
 from unifront.opset.loops import fori_loop as fori_loop
@@ -30,6 +31,7 @@ __all__ = [
     "cond",
     "convert_to_numpy",
     "convert_to_tensor",
+    "custom_gradient",
     "dtype",
     "fori_loop",
     "is_tensor",

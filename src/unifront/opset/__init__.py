@@ -33,6 +33,7 @@ FAMILIES = (
     "conversion",
     "conv_transpose",
     "creation",
+    "custom",
     "cumulative",
     "ctc",
     "define",

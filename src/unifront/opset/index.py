@@ -357,8 +357,11 @@ TOP_K = register(
 )
 
 
-def top_k(x: TensorLike, k: int) -> tuple[Any, Any]:
+def top_k(x: TensorLike, k: int, sorted: bool = True) -> tuple[Any, Any]:
     """The ``k`` largest elements along the last axis, descending, and their positions, int32 (Keras top_k).
+
+    Args:
+        sorted: if not, any order will do; it is descending nonetheless.
 
     Which of equal elements comes first is the framework's choice.
     """

@@ -12,6 +12,7 @@ from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.onnx.writer import Ref, Row, Writer
 from unifront.opset import control as c
+from unifront.opset.custom import CUSTOM_GRADIENT
 from unifront.opset.gradient import GRADIENT
 from unifront.opset.spec import OpSpec
 
@@ -104,7 +105,17 @@ def _scan(
     return _several(results, count)
 
 
-TABLE: dict[OpSpec, Row] = {c.COND: _cond, c.WHILE_LOOP: _while_loop, c.SCAN: _scan}
+def _function(w: Writer, *operands: Ref, regions: Regions, results: int, wrt: int) -> Any:
+    """The function alone, for there are no gradients here."""
+    return tuple(w.graph(regions[0], operands)[:results])
+
+
+TABLE: dict[OpSpec, Row] = {
+    CUSTOM_GRADIENT: _function,
+    c.COND: _cond,
+    c.WHILE_LOOP: _while_loop,
+    c.SCAN: _scan,
+}
 
 UNSUPPORTED: dict[OpSpec, str] = {
     GRADIENT: "ONNX has no gradients in a graph for inference; export the model without the step that trains it"

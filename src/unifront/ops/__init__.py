@@ -133,6 +133,7 @@ from unifront.opset.cumulative import diff as diff
 from unifront.opset.cumulative import nancumprod as nancumprod
 from unifront.opset.cumulative import nancumsum as nancumsum
 from unifront.opset.cumulative import trapezoid as trapezoid
+from unifront.opset.custom import custom_gradient as custom_gradient
 from unifront.opset.define import define as define
 from unifront.opset.define import undefine as undefine
 from unifront.opset.einops import rearrange as rearrange
@@ -465,6 +466,7 @@ __all__ = [
     "ctc_loss",
     "cumprod",
     "cumsum",
+    "custom_gradient",
     "define",
     "deg2rad",
     "dense",

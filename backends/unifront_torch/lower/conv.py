@@ -61,6 +61,9 @@ def _run(
     around = [before for before, _ in pairs]
     if any(before != after for before, after in pairs):
         x, around = pad_spatial(x, pairs, 0.0), [0] * len(pairs)
+    if kernel.shape[0] == 1 and kernel.stride(0) != kernel.numel():
+        # torch's gradient in float64 fails where the stride of an axis of size 1 is not what it would have given it.
+        kernel = kernel.clone(memory_format=FORMATS[kernel.ndim])
     return _CONV[len(pairs)](x, kernel, bias, strides, around, dilation, groups)
 
 

@@ -115,6 +115,9 @@ class BaseImagePreprocessingLayer(Layer):
                 f"Layer {type(self).__name__} does not take a `factor` argument. Received: factor={factor}"
             )
 
+    def build(self, *shapes: Any) -> None:
+        """Nothing is made: there are no weights."""
+
     def _set_factor(self, factor: Factor) -> None:
         self.factor = pair("factor", factor, *self._FACTOR_BOUNDS)
 

@@ -223,8 +223,8 @@ def test_a_size_is_named_once():
     graph = graph_of(
         lambda x, n, stop: (
             ops.bind_size(stop, "batch"),
-            ops.bind_size(stop, "steps"),
-            ops.bind_size(stop, "steps"),
+            ops.bind_size(ops.add(stop, 1), "steps"),
+            ops.bind_size(ops.add(stop, 2), "steps"),
         )
     )
     assert [str(v.type) for v in graph.outputs] == ["bool[batch_1]", "bool[steps]", "bool[steps_1]"]
@@ -289,3 +289,13 @@ def test_eager_calls_of_one_type_have_sizes_of_their_own():
         for values, found in (([1, 0], 1), ([0, 1], 1), ([1, 1], 2), ([0, 0], 0), ([1, 0], 1)):
             (positions,) = ops.nonzero(place.backend.array(np.array(values)))
             assert tuple(positions.shape) == (found,), name
+
+
+def test_two_sizes_of_one_value_are_one_symbol():
+    """So what is as long fits together; another value's size is another symbol, however it is called."""
+    builder = Builder()
+    count, other = (builder.input(name, TensorType(dtype_of("int32"))) for name in ("count", "other"))
+    first, second = ops.bind_size(count), ops.bind_size(count, "again")
+    assert type_of(ops.logical_or(first, second)).shape == type_of(first).shape == type_of(second).shape
+    assert type_of(ops.bind_size(other)).shape != type_of(first).shape
+    assert sum(node.op.name == "bind_size" for node in builder.nodes) == 2

@@ -23,7 +23,7 @@ from unifront.opset.quick import value_is_read
 from unifront.opset.rules import axis_in, dims_in, negative_size, show, whole
 from unifront.opset.shape import broadcast_to
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind, builder_for, current_path, is_tensor, replayed, type_of
+from unifront.opset.tensor import bind, builder_for, current_path, is_tensor, lift, replayed, type_of
 
 Number = bool | int | float | DimExpr
 
@@ -275,12 +275,16 @@ def bind_size(value: TensorLike, name: str = "size") -> Any:
 
     Args:
         value: an integer scalar. A negative one raises an error with the layer's path when it arrives.
-        name: what to call the symbol; a number is added where the name is taken.
+        name: what to call the symbol; a number is added where the name is taken. A value that has a symbol in this
+            graph keeps it.
 
     Raises `ShapeError` for anything but an integer scalar.
     """
     builder = builder_for([value])
     if builder is None:
         value_is_read()  # what follows takes the size from the result
-    size = symbol(name) if builder is None else builder.new_size(name)
-    return bind(BIND_SIZE, value, size=size, layer=current_path())
+        return bind(BIND_SIZE, value, size=symbol(name), layer=current_path())
+    key = ("size of", lift(value, builder).value)
+    if key not in builder.notes:  # one value is one size, however often it is asked for
+        builder.notes[key] = bind(BIND_SIZE, value, size=builder.new_size(name), layer=current_path())
+    return builder.notes[key]

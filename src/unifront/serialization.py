@@ -395,8 +395,8 @@ def identified(
     Raises `UnknownName` for another name, `ArgumentError` for what is none of these.
     """
     if isinstance(identifier, dict):
-        return deserialize_keras_object(identifier, module_objects=known)
-    if isinstance(identifier, str):
+        identifier = deserialize_keras_object(identifier, module_objects=known)
+    elif isinstance(identifier, str):
         found = get_registered_object(identifier, module_objects=known)
         if found is None:
             raise UnknownName(kind, identifier, known)

@@ -413,7 +413,12 @@ def get(identifier: Any) -> Any:
     """
     backend = backend_of(identifier)
     if backend is not None and not isinstance(identifier, bool | int | float):
-        return Given(backend.numpy(identifier))
+        values = backend.numpy(identifier)
+        if values.dtype.kind not in "biufV":
+            raise ArgumentError(
+                f"An initializer is a name, a callable or an array of numbers, not one of {values.dtype}."
+            )
+        return Given(values)
     return identified("initializer", identifier, NAMES)
 
 

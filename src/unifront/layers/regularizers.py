@@ -119,7 +119,11 @@ def get(identifier: Any) -> Any:
 
     Raises `UnknownName` for another name, `ArgumentError` for what is none of these.
     """
-    return _both() if identifier == "l1_l2" else identified("regularizer", identifier, NAMES)
+    return (
+        _both()
+        if isinstance(identifier, str) and identifier == "l1_l2"
+        else identified("regularizer", identifier, NAMES)
+    )
 
 
 def serialize(regularizer: Any) -> Any:

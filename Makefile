@@ -28,7 +28,7 @@ done; exit $$status
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-slow check format ops bench clean
+.PHONY: help demo install test test-slow check format ops tables bench keras-score clean
 
 help:
 	@echo "make demo        train one model on every backend, compare, export, save, load"
@@ -37,6 +37,8 @@ help:
 	@echo "make check       format, lint, types and import rules, as CI does"
 	@echo "make format      put the code into form"
 	@echo "make ops         write the functions of src/unifront/opset into src/unifront/ops"
+	@echo "make tables      write the generated pages of docs/"
+	@echo "make keras-score KERAS_SUITE=… KERAS=…   run Keras's own tests (tests/keras_score.py says how)"
 	@echo "make bench       measure unifront beside native code and Keras"
 	@echo "make install     make $(VENV) with everything a developer needs"
 	@echo "make clean       remove $(VENV), caches and build output"
@@ -64,6 +66,14 @@ format: $(DEV_READY)
 
 ops: $(DEV_READY)
 	@$(BIN)/python -m unifront.opset
+
+tables: $(DEV_READY)
+	@$(BIN)/python -m unifront.support
+
+keras-score: $(DEV_READY)
+	@test -n "$(KERAS_SUITE)" -a -n "$(KERAS)" || { echo "Say where the suite and Keras's source are: make keras-score KERAS_SUITE=… KERAS=…"; exit 2; }
+	@$(PIP_INSTALL) absl-py
+	@$(BIN)/python tests/keras_score.py $(KERAS_SUITE) $(KERAS) build/keras-score $(ARGS)
 
 bench: $(DEV_READY)
 	@$(BIN)/python benchmarks/run.py $(ARGS)

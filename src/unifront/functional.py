@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from unifront import tree
+from unifront import ops, tree
 from unifront.errors import ArgumentError, DataError, ShapeError, UnknownName
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import Shape, TensorType
@@ -156,15 +157,42 @@ def named_types(inputs: Sequence[InputTensor], keys: Sequence[str] = ()) -> dict
     return types
 
 
-def flatten_like(given: Any, structure: Any) -> list[Any]:
-    """The leaves of ``given`` in the order of ``structure``; dicts are matched by key."""
-    if isinstance(structure, dict) and isinstance(given, dict):
-        if set(given) != set(structure):
-            raise DataError(
-                f"The inputs are a dict with the keys {sorted(structure)}; given were {sorted(given)}."
-            )
-        return [leaf for key, part in structure.items() for leaf in flatten_like(given[key], part)]
-    return tree.leaves(given)
+def flatten_like(given: Any, structure: Any, names: Sequence[str] = ()) -> list[Any]:
+    """The leaves of ``given`` in the order of ``structure``; dicts are matched by key, or by the names of the inputs.
+
+    Entries of a dict that the structure has not are passed over, with a warning, as in Keras. Raises `DataError` for
+    missing ones.
+    """
+    if not isinstance(given, dict) or not (isinstance(structure, dict) or names):
+        return tree.leaves(given)
+    keys = list(structure) if isinstance(structure, dict) else list(names)
+    missing, extra = [key for key in keys if key not in given], [key for key in given if key not in keys]
+    if missing:
+        raise DataError(f"The inputs are a dict with the keys {sorted(keys)}; given were {sorted(given)}.")
+    if extra:
+        warn_of_extra(keys, extra)
+    if not isinstance(structure, dict):
+        return [given[name] for name in names]
+    return [leaf for key, part in structure.items() for leaf in flatten_like(given[key], part)]
+
+
+def warn_of_extra(keys: Sequence[Any], extra: Sequence[Any]) -> None:
+    """Warn of entries of data that a model does not take."""
+    warnings.warn(
+        "The structure of `inputs` doesn't match the expected structure: a dict with "
+        f"{', '.join(map(repr, keys))}; not used are {', '.join(map(repr, extra))}.",
+        stacklevel=2,
+    )
+
+
+def standardized(tensor: Any, type_: TensorType) -> Any:
+    """``tensor`` as Keras gives it to an input: of its dtype, a last axis of size one added or left out."""
+    given = type_of(tensor)
+    if given.rank == type_.rank + 1 and given.shape[-1] == 1:
+        tensor = ops.squeeze(tensor, -1)
+    elif given.rank + 1 == type_.rank and type_.shape[-1] == 1:
+        tensor = ops.expand_dims(tensor, -1)
+    return tensor if given.dtype == type_.dtype else ops.cast(tensor, type_.dtype)
 
 
 def replay(

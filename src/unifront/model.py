@@ -26,6 +26,7 @@ from unifront.functional import (
     numbered,
     replay,
     set_trainable,
+    standardized,
     static_shapes,
     unlisted,
 )
@@ -120,7 +121,13 @@ class Model(Restoring, Trained, Portable, Layer):
             raise ArgumentError(
                 f"{type(self).__name__} does not define call() and was not given inputs and outputs."
             )
-        given = flatten_like(args[0] if len(args) == 1 else args, self._inputs)
+        given = flatten_like(args[0] if len(args) == 1 else args, self._inputs, list(self.input_types))
+        if len(given) == len(self.input_types):
+            types = self.input_types.values()
+            given = [
+                self._keep_mask(leaf, standardized(leaf, type_))
+                for leaf, type_ in zip(given, types, strict=True)
+            ]
         return replay(self._calls, self.inputs, given, self.input_types, self._outputs)
 
     @property
@@ -154,7 +161,7 @@ class Model(Restoring, Trained, Portable, Layer):
             return functional_from(cls, config)
         return super().from_config(config)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None
 
     @property

@@ -14,11 +14,12 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from threading import RLock
 from typing import Any
+from weakref import ref
 
 import numpy as np
 
 from unifront import ops, tree
-from unifront.backends import HostKey
+from unifront.backends import HostKey, backend_of
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.graph import Graph
@@ -67,10 +68,36 @@ class CallContext:
 
     def mask_of(self, tensor: Any) -> Any:
         """The mask that travels with ``tensor``, or None."""
-        return self.masks.get(id(tensor), (None, None))[1]
+        found = self.masks.get(id(tensor))
+        return carried_mask(tensor) if found is None else found[1]
 
     def set_mask(self, tensor: Any, mask: Any) -> None:
         self.masks[id(tensor)] = (tensor, mask)  # the tensor is kept, so that its id stays its own
+
+    def hand_over(self, result: Any) -> None:
+        """Let the masks of native arrays in ``result`` travel on to the next call, by the arrays themselves."""
+        if self.masks:
+            for leaf in tree.leaves(result):
+                mask = self.masks.get(id(leaf), (None, None))[1]
+                if mask is not None and backend_of(leaf) is not None:
+                    _carry(leaf, mask)
+
+
+_carried: dict[int, tuple[ref[Any], Any]] = {}
+
+
+def carried_mask(array: Any) -> Any:
+    """The mask that a native array has from the call that gave it, as Keras keeps it: ``array._keras_mask``."""
+    held = _carried.get(id(array)) if _carried else None
+    return held[1] if held is not None else getattr(array, "_keras_mask", None)
+
+
+def _carry(array: Any, mask: Any) -> None:
+    try:
+        array._keras_mask = mask
+    except AttributeError:  # an array without attributes (NumPy): kept beside it, as long as it lives
+        own = id(array)
+        _carried[own] = (ref(array, lambda _: _carried.pop(own, None)), mask)
 
 
 MAKING = RLock()

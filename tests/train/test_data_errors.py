@@ -102,11 +102,6 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
         errors.DataError,
         "target of output 'dense_1' holds",
     ),
-    "two_inputs_for_one": (
-        lambda: fitted({"features": X, "more": X}),
-        errors.DataError,
-        r"The input has the keys \['features', 'more'\]; the model needs \['features'\]",
-    ),
     "misnamed_input": (
         lambda: fitted({"feature": X}),
         errors.DataError,
@@ -378,11 +373,6 @@ COMPILE: dict[str, tuple[Any, type[Exception], str]] = {
         errors.ArgumentError,
         "The model 'mlp' is not compiled",
     ),
-    "nothing_trains": (
-        lambda: train(frozen()),
-        errors.ArgumentError,
-        "line training step: no weight of the model is trainable",
-    ),
     "zoo": (lambda: uf.zoo.create("resnet51"), errors.UnknownName, "model of the zoo 'resnet51'.*resnet50"),
     "zoo_option": (
         lambda: uf.zoo.create("mlp", clases=3),
@@ -415,12 +405,6 @@ COMPILE: dict[str, tuple[Any, type[Exception], str]] = {
         "The model 'later' has not seen its input yet",
     ),
 }
-
-
-def frozen() -> uf.Model:
-    model = compiled()
-    model.trainable = False
-    return model
 
 
 @pytest.mark.parametrize("case", COMPILE)

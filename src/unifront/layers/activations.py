@@ -22,6 +22,7 @@ ActivationLike = Annotated[Any, meant(get)]
 class Activation(Layer):
     """An activation function as a layer."""
 
+    built_at_once = True
     supports_masking = True
 
     @checked
@@ -36,6 +37,7 @@ class Activation(Layer):
 class ReLU(Layer):
     """``x`` above ``threshold`` (at most ``max_value``), ``negative_slope * (x - threshold)`` below."""
 
+    built_at_once = True
     supports_masking = True
 
     @checked
@@ -62,6 +64,7 @@ class ReLU(Layer):
 class LeakyReLU(Layer):
     """``x`` above zero, ``negative_slope * x`` below."""
 
+    built_at_once = True
     supports_masking = True
 
     @checked
@@ -112,6 +115,7 @@ class PReLU(Layer):
 class ELU(Layer):
     """``x`` above zero, ``alpha * (exp(x) - 1)`` below."""
 
+    built_at_once = True
     supports_masking = True
 
     @checked
@@ -129,6 +133,7 @@ class Softmax(Layer):
     Call with ``mask``, booleans that broadcast to the input, to give probability zero where it is false.
     """
 
+    built_at_once = True
     supports_masking = True
 
     @checked

@@ -109,7 +109,7 @@ class Attention(Layer):
             )
         return (result, kept) if return_attention_scores else result
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return mask[0] if isinstance(mask, Sequence) else None
 
 

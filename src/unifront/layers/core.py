@@ -202,12 +202,14 @@ class Embedding(Layer):
             indices = ops.cast(indices, "int32")
         return ops.embedding(indices, self.embeddings)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return ops.not_equal(inputs, 0) if self.mask_zero else None
 
 
 class Masking(Layer):
     """Steps whose features all equal ``mask_value`` are left out by later layers (and set to zero here)."""
+
+    built_at_once = True
 
     @checked
     def __init__(self, mask_value: Real = 0.0, **options: Unpack[LayerOptions]) -> None:
@@ -218,5 +220,5 @@ class Masking(Layer):
         kept = ops.any(ops.not_equal(x, self.mask_value), axis=-1, keepdims=True)
         return ops.multiply(x, ops.cast(kept, type_of(x).dtype))
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)

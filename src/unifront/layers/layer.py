@@ -57,6 +57,8 @@ class Layer(Weighted, Ended, Described):
     autocast = True
     notes_arguments = True
     """Whether `get_config` tells the arguments of the class's constructor."""
+    built_at_once = False
+    """Whether a class, having no weights and no ``build``, is built when it is made, as Keras has it."""
     autograph_info__ = None  # by this TensorFlow's AutoGraph knows what not to rewrite
     _is_building = False
     placed: ref[Layer] | bool | None = None
@@ -87,7 +89,7 @@ class Layer(Weighted, Ended, Described):
         self._children: dict[str, Layer] = {}
         self.trainable = trainable
         self.activity_regularizer = activity_regularizer
-        self.built = False
+        self.built = self.built_at_once and type(self).build is Layer.build
         self.output_types: Any = None
         self._first: list[Symbolic] = []
 
@@ -240,7 +242,7 @@ class Layer(Weighted, Ended, Described):
         """The computation. Overridden by every layer."""
         raise ArgumentError(f"{type(self).__name__} does not define call().")
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of the output, given the mask of the input, which passes if ``supports_masking``."""
         if not self.supports_masking:
             return None
@@ -255,6 +257,8 @@ class Layer(Weighted, Ended, Described):
         """
         if "_children" not in self.__dict__:
             raise ArgumentError(f"{type(self).__name__}.__init__ does not call super().__init__().")
+        if "inputs" in kwargs and not args and "inputs" not in parameters(type(self).call):
+            args = (kwargs.pop("inputs"),)  # what Keras calls the first argument of its layers
         given = [*args, *kwargs.values()]
         if any(isinstance(leaf, Symbolic) for leaf in tree.leaves(given)):
             extra = {} if training is None else {"training": training}
@@ -262,7 +266,9 @@ class Layer(Weighted, Ended, Described):
         outer = current_context()
         if outer is None:
             with call_context(CallContext(training=bool(training))) as context, backend_of_arrays(given):
-                return self._run(context, args, kwargs)
+                result = self._run(context, args, kwargs)
+            context.hand_over(result)
+            return result
         if training is None or training == outer.training:
             return self._run(outer, args, kwargs)
         before, outer.training = outer.training, training
@@ -340,7 +346,7 @@ class Layer(Weighted, Ended, Described):
             takes = parameters(type(self).call)
             if "training" in takes:
                 kwargs["training"] = context.training
-            if "mask" in takes and kwargs.get("mask") is None:
+            if "mask" in takes and kwargs.get("mask") is None and takes.index("mask") > len(args):
                 kwargs["mask"] = masks
             self._build_once(args, kwargs)
             args = tuple(self._cast(arg) for arg in args)
@@ -385,9 +391,9 @@ class Layer(Weighted, Ended, Described):
         return False
 
     def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not self.built:
+        if not self.built or (self.built_at_once and self._dtype is None):  # its first input says the dtype
             with MAKING:
-                if not self.built:  # by another thread, while this one waited
+                if not self.built or self._dtype is None:  # by another thread, while this one waited
                     self._build_for(args, kwargs)
 
     def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -472,8 +478,10 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
 
     @wraps(build)
     def wrapped(layer: Layer, *shapes: Any, **named: Any) -> None:
-        if named:  # as Keras's, build(input_shape=…)
-            shapes = inspect.signature(build).bind(layer, *shapes, **named).args[1:]
+        if named:  # as Keras's, build(input_shape=…), whatever our parameter is called
+            takes = set(named) <= set(inspect.signature(build).parameters)
+            bound = inspect.signature(build).bind(layer, *shapes, **named).args[1:] if takes else ()
+            shapes = bound or (*shapes, *named.values())
         with MAKING:
             if layer._is_building:  # the layer's own call, or super().build
                 build(layer, *shapes)
@@ -482,6 +490,9 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
                     layer._build(shapes)
 
     return wrapped
+
+
+Layer.build = _once(Layer.build)  # type: ignore[method-assign]  # the layer is built then, though it has no weights
 
 
 @cache

@@ -7,7 +7,7 @@ from functools import reduce
 from typing import Annotated, Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Check, Wrong, checked
+from unifront.arguments import Check, Wrong, checked, shown
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import Axis, LayerOptions
 from unifront.layers.layer import Layer
@@ -41,9 +41,30 @@ class _Merge(Layer):
         rank = max(type_of(x).rank for x in xs)
         return reduce(type(self).join, [_widened(x, rank) for x in xs])
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
-        masks = [one for one in (mask or []) if one is not None]
-        return reduce(ops.logical_or, masks) if masks and len(masks) == len(inputs) else None
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        masks = _masks(inputs, mask)
+        return None if any(one is None for one in masks) else reduce(ops.logical_or, masks)
+
+
+def _masks(inputs: Any, mask: Any) -> list[Any]:
+    """One mask for each input, or None; `ArgumentError` for what is no list of so many."""
+    for name, given in (("inputs", inputs), ("mask", mask)):
+        if not isinstance(given, list | tuple) and not (name == "mask" and given is None):
+            raise ArgumentError(
+                f"`{name}` should be a list, with one for each input; given was {shown(given)}."
+            )
+    if mask is not None and len(mask) != len(inputs):
+        raise ArgumentError(
+            f"The lists `inputs` and `mask` should have the same length; they have {len(inputs)} and {len(mask)}."
+        )
+    return [None] * len(inputs) if mask is None else list(mask)
+
+
+def _as(mask: Any, x: Any) -> Any:
+    """``mask`` with trailing axes of size one, so that it broadcasts to ``x``."""
+    for _ in range(type_of(x).rank - type_of(mask).rank):
+        mask = ops.expand_dims(mask, -1)
+    return mask
 
 
 def _widened(x: Any, rank: int) -> Any:
@@ -64,28 +85,38 @@ class Multiply(_Merge):
 
     def call(self, xs: Any, mask: Any = None) -> Any:
         """The product. As in Keras, a masked step of one input does not count; masked in all it is zero."""
-        given = mask or [None] * len(xs)
-        masks = [None if one is None else self._as(one, x) for x, one in zip(xs, given, strict=True)]
+        given = _masks(xs, mask)
+        masks = [None if one is None else _as(one, x) for x, one in zip(xs, given, strict=True)]
         counted = [x if one is None else ops.where(one, x, 1.0) for x, one in zip(xs, masks, strict=True)]
         product = super().call(counted)
         if any(one is None for one in masks):
             return product
         return ops.where(reduce(ops.logical_or, masks), product, 0.0)
 
-    @staticmethod
-    def _as(mask: Any, x: Any) -> Any:
-        for _ in range(type_of(x).rank - type_of(mask).rank):
-            mask = ops.expand_dims(mask, -1)
-        return mask
+
+class _Extreme(_Merge):
+    """One of the inputs, element by element. As in Keras, a masked step of one input does not count."""
+
+    def call(self, xs: Any, mask: Any = None) -> Any:
+        masks = _masks(xs, mask)
+        if all(one is None for one in masks):
+            return super().call(xs)
+        found, kept = xs[0], None if masks[0] is None else _as(masks[0], xs[0])
+        for x, one in zip(xs[1:], masks[1:], strict=True):
+            own = None if one is None else _as(one, x)
+            x = x if own is None else ops.where(own, x, found)
+            found = type(self).join(found if kept is None else ops.where(kept, found, x), x)
+            kept = None if own is None or kept is None else ops.logical_or(kept, own)
+        return found
 
 
-class Maximum(_Merge):
+class Maximum(_Extreme):
     """The largest of the inputs, element by element."""
 
     join = staticmethod(ops.maximum)
 
 
-class Minimum(_Merge):
+class Minimum(_Extreme):
     """The smallest of the inputs, element by element."""
 
     join = staticmethod(ops.minimum)
@@ -130,8 +161,8 @@ class Concatenate(Layer):
     def call(self, xs: Any) -> Any:
         return ops.concatenate(xs, axis=self.axis)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
-        masks = mask or []
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        masks = _masks(inputs, mask)
         if all(one is None for one in masks):
             return None
         rank = type_of(inputs[0]).rank
@@ -146,9 +177,7 @@ class Concatenate(Layer):
         ones = ops.cast(ops.ones_like(x), "bool")
         if mask is None:
             return ones
-        for _ in range(type_of(x).rank - type_of(mask).rank):
-            mask = ops.expand_dims(mask, -1)
-        return ops.logical_and(ones, mask)
+        return ops.logical_and(ones, _as(mask, x))
 
 
 def _two_axes(axes: Any, owner: Any) -> tuple[int, int]:
@@ -197,5 +226,5 @@ class Dot(Layer):
         squared = ops.sum(ops.square(x), axis=-1, keepdims=True)
         return ops.multiply(x, ops.rsqrt(ops.maximum(squared, 1e-12)))  # Keras's epsilon
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None

@@ -308,6 +308,7 @@ class UnitNormalization(Layer):
         axis: an int or several.
     """
 
+    built_at_once = True
     supports_masking = True
 
     @checked

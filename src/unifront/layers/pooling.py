@@ -13,6 +13,7 @@ from unifront.opset.tensor import type_of
 
 
 class _Pooling(Layer):
+    built_at_once = True
     rank: int
     paddings = ("valid", "same")
     pool: Callable[..., Any]
@@ -102,6 +103,7 @@ AdaptiveAveragePooling3D = _define_adaptive("Average", 3, ops.adaptive_average_p
 
 
 class _GlobalPooling(Layer):
+    built_at_once = True
     rank: int
 
     @checked
@@ -178,7 +180,7 @@ class GlobalAveragePooling1D(_GlobalAverage):
         total = ops.sum(ops.multiply(x, weights), axis=axis, keepdims=self.keepdims)
         return ops.divide(total, ops.sum(weights, axis=axis, keepdims=self.keepdims))
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None
 
 

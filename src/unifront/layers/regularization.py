@@ -26,6 +26,7 @@ class Dropout(Layer):
         seed: gives this layer a stream of its own.
     """
 
+    built_at_once = True
     supports_masking = True
 
     @checked
@@ -82,6 +83,7 @@ class SpatialDropout2D(Dropout):
 class GaussianNoise(Layer):
     """While training, add noise with the standard deviation ``stddev``, in [0, 1]."""
 
+    built_at_once = True
     supports_masking = True
 
     @checked
@@ -101,6 +103,7 @@ class GaussianNoise(Layer):
 class ActivityRegularization(Layer):
     """The input as it is, with a penalty on it added to the loss: ``(l1 * sum(|x|) + l2 * sum(x**2)) / batch``."""
 
+    built_at_once = True
     supports_masking = True
 
     @checked

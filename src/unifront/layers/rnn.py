@@ -156,7 +156,7 @@ class Recurrent(Layer):
         carry, outputs = ops.scan(body, (*first, zeros), tuple(steps), reverse=self.go_backwards)
         return (ops.transpose(outputs, (1, 0, 2)), *carry[:-1])
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return super().compute_mask(inputs, mask) if self.return_sequences else None
 
 

@@ -39,8 +39,8 @@ class Weighted:
     @checked
     def add_weight(
         self,
-        shape: Annotated[Sequence[int], anything],
-        initializer: initializers.InitializerLike = "glorot_uniform",
+        shape: Annotated[Sequence[int], anything] = (),
+        initializer: initializers.InitializerLike | None = None,
         *,
         name: str | None = None,
         dtype: DTypeName = None,
@@ -51,13 +51,18 @@ class Weighted:
         """A new weight of this layer, called ``path/of/layer/name``.
 
         Args:
-            shape: static sizes; `NotBuiltError` if one is symbolic or None.
+            shape: static sizes, a scalar's unless given; `NotBuiltError` if one is symbolic or None.
             name: as no other weight of this layer; by default that of the attribute it is set as.
-            initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``.
+            initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``; unless given Glorot's
+                uniform numbers, or zeros for integers and booleans.
             dtype: the layer's unless given.
             regularizer: a name, or a callable from the weight to a scalar added to the loss.
             constraint: a name, or a callable from the weight to what it becomes after each update.
         """
+        if isinstance(shape, str):
+            raise ShapeError(
+                f"add_weight begins with the shape; the name is a keyword argument: name={shape!r}."
+            )
         called = name or f"weight_{len(self._weights)}"
         if "/" in called or any(weight.name == called for weight in self._weights):
             raise ArgumentError(f"A weight's name is its layer's own, and without '/'; {called!r} was given.")
@@ -74,12 +79,13 @@ class Weighted:
             )
         seed = current_seed()
         chosen = dtype_of(dtype) if dtype is not None else self.dtype
+        draws = initializer or initializers.get("glorot_uniform" if chosen.is_float else "zeros")
         path = _joined(current_path(), called)
 
         def initial() -> np.ndarray:
             rng = np.random.default_rng([seed, crc32(variable.path.encode())])
             try:
-                return initializers.drawn(initializer, tuple(int(size) for size in shape), chosen, rng)
+                return initializers.drawn(draws, tuple(int(size) for size in shape), chosen, rng)
             except MemoryError:
                 raise ArgumentError(
                     f"The weight {variable.path!r} of the shape {tuple(shape)} needs "

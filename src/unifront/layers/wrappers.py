@@ -77,7 +77,7 @@ class Bidirectional(Layer):
         output = (a, b) if self.merge_mode is None else (self.merges[self.merge_mode](a, b),)
         return (*output, *states) if len(output) + len(states) > 1 else output[0]
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return super().compute_mask(inputs, mask) if self.return_sequences else None
 
 
@@ -115,7 +115,7 @@ class TimeDistributed(Layer):
 
         return tree.map_leaves(unfold, result)
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         mask = super().compute_mask(inputs, mask)
         rank = 2 if mask is None else type_of(mask).rank
         return ops.any(mask, axis=tuple(range(2, rank))) if rank > 2 else mask

@@ -14,6 +14,7 @@ from unifront import tree
 from unifront.backends import backend_of
 from unifront.dtypes import DType, dtype_of, floatx, int32, promote
 from unifront.errors import ArgumentError, DataError
+from unifront.functional import warn_of_extra
 from unifront.ir.dims import DimExpr, evaluate, solve
 from unifront.ir.types import TensorType
 from unifront.opset.bounds import check_indices, index_bounds
@@ -93,7 +94,11 @@ def named_leaves(given: Any, names: Sequence[str], what: str) -> list[Any]:
     """The parts of ``given`` (one, a list or a dict) in the order of ``names``."""
     if isinstance(given, Mapping):
         missing, extra = [n for n in names if n not in given], [n for n in given if n not in names]
-        if missing or extra:
+        if missing:
+            raise DataError(f"{what} has the keys {sorted(given)}; the model needs {list(names)}.")
+        if extra and what == "The input":
+            warn_of_extra(names, extra)
+        elif extra:
             raise DataError(f"{what} has the keys {sorted(given)}; the model needs {list(names)}.")
         return [given[name] for name in names]
     parts = list(given) if isinstance(given, list | tuple) and len(names) > 1 else [given]
@@ -120,7 +125,9 @@ def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
         what = f"The input {name!r} of the model {model.name!r}"
         array, type_ = to_numpy(part, what), model.input_types[name]
         if array.ndim == type_.rank - 1 and type_.shape[-1] == 1:
-            array = array[..., None]  # Keras takes a missing last axis of size one
+            array = array[..., None]  # Keras takes a missing last axis of size one, and one too many
+        elif array.ndim == type_.rank + 1 and array.shape[-1] == 1:
+            array = array[..., 0]
         if array.ndim != type_.rank or not all(
             solve(d, n, sizes if i else {})
             for i, (d, n) in enumerate(zip(type_.shape, array.shape, strict=True))

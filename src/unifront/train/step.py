@@ -143,7 +143,7 @@ def build_step(
 ) -> TracedStep:
     """The step of `Model.train_step`, or of `Model.test_step`, traced for data of these types.
 
-    Raises `ArgumentError` for a step that trains nothing, or that logs no dict.
+    Raises `ArgumentError` for a step that changes none of the trainable weights there are, or that logs no dict.
     """
     kind = "train_step" if train else "test_step"
     method = getattr(model, kind)
@@ -167,8 +167,10 @@ def build_step(
             raise ArgumentError(
                 f"{type(model).__name__}.{kind}: the log {one!r} has the shape {shape}; a scalar is due."
             )
-    if train and not _trains(step):
-        raise ArgumentError(f"{name}: no weight of the model is trainable, so there is nothing to train.")
+    if (
+        train and model.trainable_weights and not _trains(step)
+    ):  # a model without such weights runs, as in Keras
+        raise ArgumentError(f"{name}: it changes no weight, so there is nothing to train.")
     return replace(step, logs=dict(logs))
 
 

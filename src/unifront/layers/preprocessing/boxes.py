@@ -52,7 +52,8 @@ FORMATS: dict[str, tuple[Callable[..., Corners], Callable[..., Corners]]] = {
 NAMES = (*FORMATS, "rel_xyxy", "rel_yxyx", "rel_xywh", "rel_center_xywh")
 
 
-def _parts(boxes: Any) -> Corners:
+def parts_of(boxes: Any) -> Corners:
+    """The four numbers of boxes, ``[…, 1]`` each."""
     last = type_of(boxes).rank - 1
     a, b, c, d = ops.split(boxes, 4, last)
     return a, b, c, d
@@ -111,7 +112,7 @@ def convert_format(
     boxes = ops.cast(boxes, dtype)
     if source == target:
         return boxes
-    corners = FORMATS[source.removeprefix("rel_")][0](*_parts(boxes))
+    corners = FORMATS[source.removeprefix("rel_")][0](*parts_of(boxes))
     if relative[0] != relative[1]:
         sizes = _size(height, boxes), _size(width, boxes)
         corners = _scaled(corners, *sizes, ops.multiply if relative[0] else ops.divide)
@@ -141,7 +142,7 @@ def clip_to_image_size(
     if bounding_box_format == "xyxy" and (height is None or width is None):
         raise ArgumentError("`height` and `width` must be set if `format='xyxy'`.")
     boxes = bounding_boxes["boxes"]
-    x1, y1, x2, y2 = _parts(boxes)
+    x1, y1, x2, y2 = parts_of(boxes)
     bottom, right = (
         (1.0, 1.0) if bounding_box_format == "rel_xyxy" else (_size(height, boxes), _size(width, boxes))
     )
@@ -162,14 +163,14 @@ def clip_to_image_size(
 
 def shifted(boxes: Any, right: Any, down: Any) -> Any:
     """Boxes ``xyxy`` moved; by numbers, or by tensors that broadcast to ``[…, 1]``."""
-    x1, y1, x2, y2 = _parts(boxes)
+    x1, y1, x2, y2 = parts_of(boxes)
     return _joined((ops.add(x1, right), ops.add(y1, down), ops.add(x2, right), ops.add(y2, down)))
 
 
 def crop(boxes: Any, top: Any, left: Any, height: Any, width: Any, bounding_box_format: str = "xyxy") -> Any:
     """Boxes within the part of an image that begins at ``top`` and ``left`` (keras.utils.bounding_boxes.crop)."""
-    _need_corners(bounding_box_format)
-    x1, y1, x2, y2 = _parts(boxes)
+    need_corners(bounding_box_format)
+    x1, y1, x2, y2 = parts_of(boxes)
     across = (_limited(ops.subtract(x, left), 0, width) for x in (x1, x2))
     down = (_limited(ops.subtract(y, top), 0, height) for y in (y1, y2))
     (left_, right_), (top_, bottom_) = across, down
@@ -180,11 +181,12 @@ def pad(
     boxes: Any, top: Any, left: Any, height: Any = None, width: Any = None, bounding_box_format: str = "xyxy"
 ) -> Any:
     """Boxes of an image that got borders at its top and left (keras.utils.bounding_boxes.pad)."""
-    _need_corners(bounding_box_format)
+    need_corners(bounding_box_format)
     return shifted(boxes, left, top)
 
 
-def _need_corners(name: str) -> None:
+def need_corners(name: str) -> None:
+    """`ArgumentError` for boxes that are not ``xyxy``."""
     if name != "xyxy":
         raise ArgumentError(f"The boxes are taken as xyxy, not {name!r}; see convert_format.")
 
@@ -202,5 +204,5 @@ def around(corners: list[tuple[Any, Any]]) -> Any:
 
 def corners_of(boxes: Any) -> list[tuple[Any, Any]]:
     """The four corners of boxes ``xyxy``."""
-    x1, y1, x2, y2 = _parts(boxes)
+    x1, y1, x2, y2 = parts_of(boxes)
     return [(x1, y1), (x2, y1), (x1, y2), (x2, y2)]

@@ -382,10 +382,9 @@ class _Mapped(_Spatial):
 
     def moved_boxes(self, boxes: Any, drawn: Any) -> Any:
         """The boxes around the corners, which go where the map comes from."""
-        a0, a1, a2, b0, b1, b2 = (
-            ops.expand_dims(one, (1, 2)) for one in ops.unstack(self.map_of(drawn), 8, 1)[:6]
-        )
+        a0, a1, a2, b0, b1, b2 = _each(boxes, self.map_of(drawn))[:6]
         area = ops.subtract(ops.multiply(a0, b1), ops.multiply(a1, b0))
+        area = ops.where(ops.equal(area, 0.0), np.inf, area)  # of an image that became a line no box is left
         corners = []
         for x, y in box.corners_of(boxes):
             x, y = ops.subtract(x, a2), ops.subtract(y, b2)
@@ -393,6 +392,12 @@ class _Mapped(_Spatial):
             down = ops.subtract(ops.multiply(a0, y), ops.multiply(b0, x))
             corners.append((ops.divide(across, area), ops.divide(down, area)))
         return box.around(corners)
+
+
+def _each(boxes: Any, maps: Any) -> list[Any]:
+    """The eight numbers of maps ``[batch, 8]``, so that they broadcast to the parts of boxes ``[batch, count, 1]``, or
+    of the boxes of one image."""
+    return [ops.expand_dims(one, tuple(range(1, type_of(boxes).rank))) for one in ops.unstack(maps, 8, 1)]
 
 
 def _matrix(like: Any, *entries: Any) -> Any:
@@ -650,7 +655,7 @@ class RandomPerspective(_Spatial):
 
     def moved_boxes(self, boxes: Any, drawn: Any) -> Any:
         forth = homography(drawn["end_points"], drawn["start_points"])
-        a = [ops.expand_dims(one, (1, 2)) for one in ops.unstack(forth, 8, 1)]
+        a = _each(boxes, forth)
 
         def line(x: Any, y: Any, three: Any) -> Any:
             return ops.add(ops.add(ops.multiply(three[0], x), ops.multiply(three[1], y)), three[2])
@@ -659,7 +664,7 @@ class RandomPerspective(_Spatial):
         for x, y in box.corners_of(boxes):
             depth = line(x, y, (a[6], a[7], 1.0))
             corners.append((ops.divide(line(x, y, a[:3]), depth), ops.divide(line(x, y, a[3:6]), depth)))
-        choice = ops.reshape(drawn["apply_perspective"], (-1, 1, 1))
+        choice = ops.reshape(drawn["apply_perspective"], (-1, *(1,) * (type_of(boxes).rank - 1)))
         return ops.where(choice, box.around(corners), boxes)
 
 

@@ -146,16 +146,17 @@ class MixUp(BaseImagePreprocessingLayer):
         weight = random.beta(shape, alpha, alpha, "float32", self.key(seed))
         return {"mix_weight": weight, "permutation_order": _order(self, images, seed)}
 
-    def _mixed(self, x: Any, drawn: Any) -> Any:
+    def _mixed(self, x: Any, drawn: Any, least: int = 1) -> Any:
+        """``x`` mixed with itself in another order; what has less than ``least`` axes belongs to one image."""
         known = type_of(x)
-        weight = ops.reshape(drawn["mix_weight"], (-1, *(1,) * (known.rank - 1)))
+        weight = ops.reshape(drawn["mix_weight"], (-1, *(1,) * (max(known.rank, least) - 1)))
         x = x if known.dtype.is_float else ops.cast(x, "float32")
         weight = ops.cast(weight, type_of(x).dtype)
         other = ops.take(x, drawn["permutation_order"], 0)
         return ops.add(ops.multiply(weight, x), ops.multiply(ops.subtract(1.0, weight), other))
 
     def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:
-        return self._mixed(self.floats(images), transformation) if training else self.floats(images)
+        return self._mixed(self.floats(images), transformation, 4) if training else self.floats(images)
 
     def transform_labels(self, labels: Any, transformation: Any, training: bool = True) -> Any:
         return self._mixed(labels, transformation) if training else labels

@@ -203,3 +203,47 @@ WRONG = [
 def test_wrong_arguments_are_named(call, text):
     with pytest.raises((ArgumentError, ValueError), match=text):
         call()
+
+
+def some_boxes(rng, *shape):
+    corners = rng.uniform(0, 5, (*shape, 2))
+    return np.concatenate([corners, corners + rng.uniform(0.1, 4, (*shape, 2))], -1).astype(np.float32)
+
+
+def test_overlaps_and_moved_boxes_are_those_of_keras():
+    rng = np.random.default_rng(8)
+    ours, theirs = uf.utils.bounding_boxes, keras.utils.bounding_boxes
+    cases = []
+    for sizes in (((3,), (4,)), ((2, 3), (2, 4)), ((2, 3), (4,)), ((3,), (2, 4))):
+        pair = [some_boxes(rng, *size) for size in sizes]
+        for source in ("xyxy", "yxyx", "rel_xyxy"):
+            cases.append(("compute_iou", (*pair, source), {"image_shape": (10, 12, 3)}))
+    pair = [some_boxes(rng, 2, 3) - shift for shift in (0, 7)]
+    cases.append(("compute_iou", (*pair, "xyxy"), {"use_masking": True}))
+    cases.append(("compute_ciou", (*pair, "xywh"), {}))
+    numbers = rng.uniform(-0.4, 0.4, (6, 2)).astype(np.float32) * [[90], [1], [1], [1], [20], [20]]
+    numbers[3] += 1
+    boxes = some_boxes(rng, 2, 3)
+    cases.append(("affine_transform", (boxes, *numbers.astype(np.float32), 10, 12), {}))
+    cases.append(("affine_transform", (boxes, *numbers.astype(np.float32), 10, 12, 0.2, 0.7), {}))
+    for name, arguments, options in cases:
+        expected = np.asarray(getattr(theirs, name)(*arguments, **options))
+        found = np.asarray(getattr(ours, name)(*arguments, **options))
+        testing.assert_close(found, expected, bounds={"float32": 1e-5}, what=f"{name} {options}")
+
+
+def test_boxes_of_an_image_that_became_a_line_are_gone():
+    layer = layers.RandomShear(1.0, 1.0, bounding_box_format="xyxy")
+    drawn = {"shear_factor": column(1, 1, 0, 0).reshape(2, 2), "input_shape": SHAPE}
+    found = layer.transform_bounding_boxes(BOXES, drawn)
+    assert np.asarray(found["labels"]).tolist() == [[-1, -1], [3, 4]]
+    testing.assert_close(np.asarray(found["boxes"])[1], BOXES["boxes"][1])
+
+
+def test_boxes_of_one_image_move_as_those_of_a_batch():
+    drawn = {"translations": column(1.5, -2).reshape(1, 2), "input_shape": (1, 9, 7, 3)}
+    layer = layers.RandomTranslation(0.2, 0.2, bounding_box_format="xyxy")
+    single = {"boxes": BOXES["boxes"][0], "labels": BOXES["labels"][0]}
+    found = layer.transform_bounding_boxes(single, drawn)["boxes"]
+    batch = layer.transform_bounding_boxes({key: value[:1] for key, value in BOXES.items()}, drawn)["boxes"]
+    assert np.array_equal(found, np.asarray(batch)[0])

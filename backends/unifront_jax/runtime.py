@@ -58,8 +58,38 @@ def _names() -> dict[Any, str]:
     return {device: name for name, device in reversed(devices_by_name().items())}
 
 
+BATCH = "batch"
+"""The axis of a mesh of devices that a batch is split over."""
+
+
+@cache
+def sharding_of(names: str, split: int | None = None) -> jax.sharding.NamedSharding:
+    """How an array lies on devices: each has the whole of it, or its part of the axis ``split``."""
+    mesh = jax.sharding.Mesh(np.array([device_of(name) for name in names.split(",")]), (BATCH,))
+    axes = () if split is None else (*(None,) * split, BATCH)
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
+
+
+def share(array: Any, names: str, axis: int) -> Any:
+    """``array`` on several devices: each has its part of ``axis``, or the whole where parts would not be equal."""
+    equal = array.ndim > axis and array.shape[axis] % (names.count(",") + 1) == 0
+    return jax.device_put(array, sharding_of(names, axis if equal else None))
+
+
+@cache
+def _name_of(where: jax.Device | jax.sharding.Sharding) -> str | None:
+    """The name of a device, or of several; None if some are of another process."""
+    if isinstance(where, jax.Device):
+        return _names().get(where)
+    several = where.mesh.devices.flat if isinstance(where, jax.sharding.NamedSharding) else where.device_set
+    names = [_names().get(device) for device in several]
+    return None if None in names else ",".join(name for name in names if name is not None)
+
+
 def device_of(name: str | None) -> Any:
-    """The JAX device called ``name``; None is the default one."""
+    """The JAX device called ``name``, None is the default one; or how several hold an array that each has whole."""
+    if name is not None and "," in name:
+        return sharding_of(name)
     found = devices_by_name()
     if name is None:
         return next(iter(found.values()))
@@ -117,7 +147,9 @@ class JaxProgram:
         keys = tuple(i for i, value in enumerate(graph.inputs) if value.type.dtype is key)
         options: dict[str, Any] = {}
         if not graph.inputs and not graph.variables:  # no operand says where it runs
-            options["out_shardings"] = jax.sharding.SingleDeviceSharding(device_of(device))
+            where = device_of(device)
+            single = isinstance(where, jax.Device)
+            options["out_shardings"] = jax.sharding.SingleDeviceSharding(where) if single else where
         self._function = jax.jit(_with_typed_keys(function, keys), **options)
         self._wide = graph_is_wide(graph)
 
@@ -189,6 +221,13 @@ def _rows(name: str, device: str, *, eager: bool) -> Rows:
     return Rows(name, used, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest, typed=used.typed)
 
 
+def _free_bytes(device: jax.Device) -> int | None:
+    if device.platform == "cpu":
+        return host_free_bytes()
+    known = device.memory_stats() or {}
+    return known["bytes_limit"] - known["bytes_in_use"] if "bytes_limit" in known else None
+
+
 @cache
 def _array_class() -> type:
     """Of the arrays that have a value; those that are being traced are of others."""
@@ -199,6 +238,7 @@ class JaxBackend:
     """Compiles with ``jax.jit``; differentiates with ``jax.value_and_grad``."""
 
     name = "jax"
+    spreads = True
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self.name, device or self.devices()[0], eager=True)
@@ -224,6 +264,12 @@ class JaxBackend:
                 return jax.device_put(value, where)
         return jax.device_put(value, where)
 
+    def split(self, value: np.ndarray, device: str | None = None) -> Array:
+        if device is None or "," not in device:
+            return self.array(value, device)
+        with wide(value.dtype.name in WIDE):
+            return share(aligned_copy(np.asarray(value)), device, 0)
+
     def numpy(self, array: Array) -> np.ndarray:
         return np.asarray(jax.random.key_data(array) if is_key(array) else array)
 
@@ -238,14 +284,11 @@ class JaxBackend:
     def device_of(self, array: Array) -> str | None:
         if isinstance(array, jax.core.Tracer):
             return None
-        return _names().get(array.device)  # of several devices it is their sharding
+        return _name_of(array.device)  # a device, or of several how they hold it
 
     def free_bytes(self, device: str | None = None) -> int | None:
-        where = device_of(device)
-        if where.platform == "cpu":
-            return host_free_bytes()
-        known = where.memory_stats() or {}
-        return known["bytes_limit"] - known["bytes_in_use"] if "bytes_limit" in known else None
+        free = [_free_bytes(device_of(name)) for name in (device or self.devices()[0]).split(",")]
+        return None if None in free else min(number for number in free if number is not None)
 
     def signature(self, kind: type) -> Callable[[Array], Hashable] | None:
         if kind is not _array_class():
@@ -270,9 +313,9 @@ class JaxBackend:
             return jnp.copy(leaf)  # a training step donates it
 
     def synchronize(self, device: str | None = None) -> None:
-        where = device_of(device)
+        where = {device_of(name) for name in (device or self.devices()[0]).split(",")}
         # The CPU runs independent programs out of order: only waiting for every result waits for them all.
-        jax.block_until_ready([array for array in jax.live_arrays() if where in array.devices()])
+        jax.block_until_ready([array for array in jax.live_arrays() if where & array.devices()])
 
     def compile(self, graph: Graph, device: str | None = None) -> Compiled:
         program = self.emit(graph, device=device)
@@ -289,7 +332,8 @@ class JaxBackend:
     def step(self, plan: StepPlan, state: StepState, device: str | None = None) -> Step:
         from unifront_jax.step import JaxStep
 
-        return JaxStep(plan, state, _rows(self.name, device or self.devices()[0], eager=False))
+        device = device or self.devices()[0]
+        return JaxStep(plan, state, _rows(self.name, device, eager=False), device)
 
     def module(
         self, training: Graph, inference: Graph, values: Mapping[str, np.ndarray], updates: Sequence[str],

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from unifront.backends import Array, StepPlan, StepState
+from unifront.backends import Array, StepPlan, StepState, kind_of
 from unifront.ir.emit import Rows
 from unifront.opset.replay import StepProgram, step_program
 from unifront_jax._wide import graph_is_wide, wide
 from unifront_jax.policy import POLICY
-from unifront_jax.runtime import typed_key
+from unifront_jax.runtime import sharding_of, share, typed_key
 
 Outcome = tuple[tuple[Any, ...], tuple[Any, ...]]
 """What a step gives: the new values of what it carries, and its results."""
@@ -33,18 +33,24 @@ class _Functions:
     is_wide: bool
 
 
-_compiled: dict[int, _Functions] = {}
+_compiled: dict[tuple[int, str], _Functions] = {}
 
 
-def _functions_of(plan: StepPlan, rows: Rows) -> _Functions:
-    """The functions of ``plan``, compiled once for as long as it lives: a second `fit` starts at once."""
-    if id(plan) not in _compiled:
+def _functions_of(plan: StepPlan, rows: Rows, device: str) -> _Functions:
+    """The functions of ``plan``, compiled once for as long as it lives: a second `fit` starts at once.
+
+    Devices of one kind share them; several at once have theirs, which says where what is carried lies.
+    """
+    several = "," in device
+    known = (id(plan), device if several else kind_of(device))
+    if known not in _compiled:
         made, is_wide = step_program(plan, rows), graph_is_wide(plan.graph)
         step = _step_of(plan, made)
-        one, block = (jax.jit(function, donate_argnums=0) for function in (step, _looped(step)))
-        _compiled[id(plan)] = _Functions(one, block, made, is_wide)
-        weakref.finalize(plan, _compiled.pop, id(plan), None).atexit = False
-    return _compiled[id(plan)]
+        options = {"out_shardings": sharding_of(device)} if several else {}
+        one, block = (jax.jit(function, donate_argnums=0, **options) for function in (step, _looped(step)))
+        _compiled[known] = _Functions(one, block, made, is_wide)
+        weakref.finalize(plan, _compiled.pop, known, None).atexit = False
+    return _compiled[known]
 
 
 class JaxStep:
@@ -53,8 +59,10 @@ class JaxStep:
     The arrays that are carried are donated to each step: what held the old ones holds deleted arrays afterwards.
     """
 
-    def __init__(self, plan: StepPlan, state: StepState, rows: Rows) -> None:
-        self._functions = functions = _functions_of(plan, rows)
+    def __init__(self, plan: StepPlan, state: StepState, rows: Rows, device: str) -> None:
+        self._functions = functions = _functions_of(plan, rows, device)
+        self._device, self._several, self._platform = device, "," in device, kind_of(device)
+        self._on_host = self._platform == "cpu"
         self.storage, self.source = functions.made.program.storage, functions.made.program.source
         self.plan, self.state = plan, state
         carried = set(plan.carry)
@@ -92,11 +100,11 @@ class JaxStep:
         self._follow()
         numbers = [dtype.type(value) for dtype, value in zip(self._counter_dtypes, counters, strict=True)]
         fixed = tuple(self.state.variables[position] for position in self._fixed)
-        if (
-            self._platform() == "cpu"
-        ):  # in one form: for arrays on the device JAX would compile another program
+        if self._on_host:  # in one form: for arrays on the device JAX would compile another program
             batch = [np.asarray(array) for array in batch]  # a view
         with wide(self._functions.is_wide):
+            if self._several:
+                batch = [share(array, self._device, 0) for array in batch]
             self._keep(
                 self._functions.step(self._carry(), fixed, self._key_data, tuple(numbers), tuple(batch))
             )
@@ -110,7 +118,7 @@ class JaxStep:
         steps, size = indices.shape
         row_bytes = sum(array.nbytes // max(array.shape[0], 1) for array in arrays)
         most = max(POLICY.gathered // max(size * row_bytes, 1), 1)
-        loops = steps >= POLICY.block and POLICY.loops_well(self._functions.made.graph, self._platform())
+        loops = steps >= POLICY.block and POLICY.loops_well(self._functions.made.graph, self._platform)
         whole = steps // POLICY.block * POLICY.block if loops and most >= POLICY.block else 0
         self._follow()
         with wide(self._functions.is_wide):
@@ -120,6 +128,8 @@ class JaxStep:
                 columns = zip(*numbers, strict=True)
                 stacked = tuple(np.asarray(c, d) for c, d in zip(columns, self._counter_dtypes, strict=True))
                 batches = _take(tuple(arrays), rows)
+                if self._several:
+                    batches = tuple(share(array, self._device, 1) for array in batches)
                 fixed = tuple(self.state.variables[position] for position in self._fixed)
                 self._keep(self._functions.block(self._carry(), fixed, self._key_data, stacked, batches))
             for i in range(whole, steps):
@@ -127,16 +137,13 @@ class JaxStep:
 
     def _batch(self, arrays: Sequence[Array], rows: np.ndarray) -> Sequence[Any]:
         """One batch. On a CPU NumPy takes it from the same memory, which is quicker than calling a program."""
-        if self._platform() != "cpu":
+        if not self._on_host:
             return _take(tuple(arrays), rows)
         if len(self._views) != len(arrays) or any(
             a is not b for (a, _), b in zip(self._views, arrays, strict=True)
         ):
             self._views = [(array, np.asarray(array)) for array in arrays]
         return [view[rows] for _, view in self._views]
-
-    def _platform(self) -> str:
-        return next(iter(self.state.variables[0].devices())).platform if self.state.variables else "cpu"
 
 
 @jax.jit

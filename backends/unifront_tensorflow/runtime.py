@@ -220,6 +220,7 @@ class TensorFlowBackend:
     """See `unifront.backends.Backend`."""
 
     name = "tensorflow"
+    spreads = False
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self, device or self.devices()[0])

@@ -40,6 +40,7 @@ class TorchBackend:
     """Runs graphs as PyTorch, eagerly: one native call for each node. Keys are `HostKey`s."""
 
     name = "torch"
+    spreads = False
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self, device or self.devices()[0])

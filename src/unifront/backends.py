@@ -101,6 +101,9 @@ class Backend(Protocol):
     """The whole of what unifront asks of a framework."""
 
     name: str
+    spreads: bool = False
+    """Whether a program may run on several devices at once. Then wherever a device is named, several may be, with
+    commas (``"cuda:0,cuda:1"``, see `Placement`): `array` gives each of them the whole, `step` and `split` a part."""
 
     def rows(self, device: str | None = None) -> Rows:
         """The table of native callables, for constants on ``device``."""
@@ -114,6 +117,10 @@ class Backend(Protocol):
     def array(self, value: np.ndarray, device: str | None = None) -> Array:
         """``value`` as a native array of the same dtype, copied to the device."""
 
+    def split(self, value: np.ndarray, device: str | None = None) -> Array:
+        """Like `array`, but of several devices each gets its part of the first axis, if these can be equal."""
+        return self.array(value, device)
+
     def numpy(self, array: Array) -> np.ndarray:
         """A native array as NumPy, waiting for it."""
 
@@ -124,7 +131,8 @@ class Backend(Protocol):
         """A random key."""
 
     def device_of(self, array: Array) -> str | None:
-        """The device of a native array; None where it has no single one (several hold it, or it is traced)."""
+        """The device of a native array, or several that hold it, with commas; None where it has none with a name here
+        (it is traced, or a part of it is in another process)."""
         return self.devices()[0]
 
     def free_bytes(self, device: str | None = None) -> int | None:
@@ -250,6 +258,11 @@ def added_rows(place: str) -> dict[Op, Row]:
     return _added.setdefault(place, LiveRows())
 
 
+def kind_of(device: str) -> str:
+    """What kind of device one name, or the names of several, mean: ``"cuda"`` of ``"cuda:0,cuda:1"``."""
+    return device.partition(",")[0].partition(":")[0]
+
+
 def live_table(
     name: str,
     rows: MutableMapping[Op, Row],
@@ -263,7 +276,7 @@ def live_table(
         device: one of its devices. Rows of its kind (``"cuda"``, ``"cpu"``, ``"tpu"``) stand before the others.
         overlays: the backend's own rows for a kind of device.
     """
-    kind = (device or "").partition(":")[0]
+    kind = kind_of(device or "")
     kind = _KINDS.get(kind, kind)
     own: MutableMapping[Op, Row] = (overlays or {}).get(kind, {})
     return ChainMap(added_rows(f"{name}:{kind}"), own, added_rows(name), rows)
@@ -271,11 +284,29 @@ def live_table(
 
 @dataclass(frozen=True)
 class Placement:
-    """A backend and one of its devices: what ``backend="torch:cuda:1"`` means."""
+    """A backend and where it runs: what ``backend="torch:cuda:1"`` means, or ``"jax:cuda:0,cuda:1"``.
+
+    Of several devices each holds every weight, and a part of each batch along its first axis (data parallelism): a
+    program on them computes what it computes on one. A batch that has no equal parts is held whole by each.
+
+    Args:
+        device: the name of a device, or the names of several with commas between them.
+        name: of the backend.
+    """
 
     backend: Backend = field(compare=False)
     device: str
     name: str
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The names of its devices."""
+        return tuple(self.device.split(","))
+
+    def batch(self, value: np.ndarray) -> Array:
+        """A batch as a native array: of several devices, each has its part."""
+        put = self.backend.split if len(self.devices) > 1 else self.backend.array
+        return put(value, self.device)
 
     def __str__(self) -> str:
         return f"{self.name}:{self.device}"
@@ -350,7 +381,12 @@ def default_name() -> str:
 
 
 def placement(name: str | Placement | None = None) -> Placement:
-    """The backend and device meant by ``name``: ``"jax"``, ``"torch:cuda:1"`` or None for the default."""
+    """The backend and devices meant by ``name``: ``"jax"``, ``"torch:cuda:1"``, ``"jax:cuda:0,cuda:1"`` (see
+    `Placement`) or None for the default.
+
+    Raises `ArgumentError` for a device that is not there, for one named twice, and for several where the backend
+    runs on one only.
+    """
     if isinstance(name, Placement):
         return name
     if not isinstance(name, str | None):
@@ -363,12 +399,22 @@ def placement(name: str | Placement | None = None) -> Placement:
     devices = backend.devices()
     if not device:
         return Placement(backend, devices[0], head)
-    match = [known for known in devices if known in (device, f"{device}:0")]
-    if not match:
+    found = [_device_called(part.strip(), head, devices) for part in device.split(",")]
+    if len(found) > 1 and not backend.spreads:
         raise ArgumentError(
-            f"The backend {head!r} has no device {device!r} here; it has {', '.join(devices)}."
+            f"The backend {head!r} runs a program on one device, and {', '.join(found)} were named. "
+            "Try: one of them, or the backend 'jax'."
         )
-    return Placement(backend, match[0], head)
+    if len(set(found)) < len(found):
+        raise ArgumentError(f"{name!r} names a device twice.")
+    return Placement(backend, ",".join(found), head)
+
+
+def _device_called(given: str, backend: str, devices: Sequence[str]) -> str:
+    for known in (given, f"{given}:0", given.removesuffix(":0")):
+        if known in devices:
+            return known
+    raise ArgumentError(f"The backend {backend!r} has no device {given!r} here; it has {', '.join(devices)}.")
 
 
 class HostKey(int):

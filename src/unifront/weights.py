@@ -275,7 +275,7 @@ class Variable:
         with backend.outside():
             if held.home is None or held.home != place:
                 value = backend.array(self.numpy(), place.device)
-                if place.device not in backend.devices():  # there it would be lost
+                if not set(place.devices).issubset(backend.devices()):  # there it would be lost
                     return backend.leaf(value, self.trains) if as_leaf else _stored(value, None, storage)
                 held = Held(value, place)
             elif held.leaf_for is not None and not as_leaf:

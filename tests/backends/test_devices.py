@@ -12,6 +12,7 @@ import unifront as uf
 from unifront import layers
 from unifront.backends import get_backend, installed, placement, use_backend
 from unifront.dtypes import dtype_of
+from unifront.errors import ArgumentError
 from unifront.testing import assert_close
 
 JAX = """
@@ -28,15 +29,16 @@ def put(value, device):
     with tf.device(device):
         return tf.constant(value)
 """
-CHECKS = """
+IMPORTS = """
 import numpy as np
 import unifront as uf
 from unifront import layers
 from unifront.backends import get_backend
-from unifront.opset.tensor import backend_of_arrays
 
 backend = get_backend(name)
 assert backend.devices() == ("cpu", "cpu:1"), backend.devices()
+"""
+CHECKS = """
 x = np.ones((2, 4, 4, 1), "float32")
 on_first, on_second = put(x, first), put(x, second)
 assert (backend.device_of(on_first), backend.device_of(on_second)) == ("cpu", "cpu:1")
@@ -72,26 +74,148 @@ TRACED = {
     "jax": """
 out = jax.jit(lambda x: layer(x))(on_second)
 assert (backend.device_of(out), layer.kernel.home) == ("cpu:1", "jax:cpu:1")
-spread = jax.device_put(np.ones((4, 3), "float32"), jax.sharding.NamedSharding(
-    jax.make_mesh((2,), ("data",)), jax.sharding.PartitionSpec("data")))
-assert backend.device_of(spread) is None
+spread = jax.device_put(np.ones((4, 1), "float32"), jax.sharding.NamedSharding(
+    jax.sharding.Mesh(jax.devices(), ("data",)), jax.sharding.PartitionSpec("data")))
+assert backend.device_of(spread) == "cpu,cpu:1"
+np.testing.assert_allclose(layer(spread), np.asarray(layer(on_first))[0, 0], atol=1e-6)
+assert backend.device_of(layer(spread)) == layer.kernel.home.partition(":")[2] == "cpu,cpu:1"
 """,
     "tensorflow": """
 out = tf.function(lambda x: layer(x))(on_second)
 assert layer.kernel.home == "tensorflow:cpu:1"
 """,
 }
+TRAINED = """
+from unifront.backends import placement
+
+rng = np.random.default_rng(0)
+images, labels = rng.random((36, 4, 4, 1)), rng.integers(0, 3, 36)
+
+def small():
+    uf.set_seed(0)
+    model = uf.Sequential([
+        uf.Input((4, 4, 1), dtype="float64"), layers.Conv2D(2, 3, activation="relu"), layers.BatchNormalization(),
+        layers.Dropout(0.5), layers.Flatten(), layers.Dense(3),
+    ])
+    loss = uf.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(uf.optimizers.Adam(0.01), loss, metrics=["accuracy"])
+    return model
+
+def outcome(where):
+    # 5 steps an epoch, the last of 4 examples; then predictions and an evaluation whose last batch is odd
+    model, place = small(), placement(where)
+    losses = model.fit(images, labels, batch_size=8, epochs=8, shuffle=False, verbose=0, backend=where).history["loss"]
+    assert {str(weight.home) for weight in model.weights} == {str(place)}, model.weights[0].home
+    held = [model.weights[i].native(place, ...) for i in range(2)]
+    assert {device(array) for array in held} == {place.devices}
+    predicted = model.predict(images, batch_size=7, backend=where)
+    rated = model.evaluate(images, labels, batch_size=7, backend=where)
+    return [np.asarray(part) for part in (losses, predicted, rated, *model.get_weights())]
+
+def agree(one, other):
+    for part, expected in zip(one, other, strict=True):
+        np.testing.assert_allclose(part, expected, rtol=1e-9, atol=1e-12)
+
+expected = outcome(f"{name}:cpu")
+agree(outcome(f"{name}:cpu:1"), expected)
+model = small()  # one model's compiled step serves each device in turn
+for where in ("cpu:1", "cpu", "cpu:1"):
+    model.fit(images, labels, batch_size=8, epochs=1, verbose=0, backend=f"{name}:{where}")
+    assert model.weights[0].home == f"{name}:{where}"
+"""
+SEVERAL = {
+    "jax": """
+agree(outcome("jax:cpu:0,cpu:1"), expected)
+model = small()
+for where in ("cpu", "cpu,cpu:1", "cpu:1"):
+    model.fit(images, labels, batch_size=8, epochs=2, shuffle=False, verbose=0, backend=f"jax:{where}")
+    assert model.weights[0].home == f"jax:{where}"
+together = small()
+together.fit(images, labels, batch_size=8, epochs=6, shuffle=False, verbose=0, backend="jax:cpu")
+for weight, other in zip(model.get_weights(), together.get_weights(), strict=True):
+    np.testing.assert_allclose(weight, other, rtol=1e-9, atol=1e-12)
+
+place = placement("jax:cpu,cpu:1")
+assert (place.devices, str(place)) == (("cpu", "cpu:1"), "jax:cpu,cpu:1")
+assert placement(str(place)) == place
+whole, parts, odd = backend.array(images, place.device), place.batch(images), place.batch(images[:7])
+shapes = lambda array: {shard.data.shape for shard in array.addressable_shards}
+assert (shapes(whole), shapes(parts), shapes(odd)) == ({(36, 4, 4, 1)}, {(18, 4, 4, 1)}, {(7, 4, 4, 1)})
+assert {backend.device_of(array) for array in (whole, parts, odd)} == {place.device}
+assert backend.free_bytes(place.device) > 0
+backend.synchronize(place.device)
+with uf.backend(place):  # eager calls, too
+    np.testing.assert_allclose(uf.ops.sum(uf.ops.convert_to_tensor(images)), images.sum())
+    result = model(uf.ops.convert_to_tensor(images[:4]))
+assert set(result.devices()) == set(jax.devices()), result.devices()
+
+from unifront_jax import step as steps
+from unifront_jax._wide import enable_x64
+(functions,) = [known for (_, where), known in steps._compiled.items() if "," in where]
+compiled, whole = [], functions.step
+object.__setattr__(functions, "step", lambda *given: compiled.append(whole.lower(*given).compile()) or whole(*given))
+model.fit(images, labels, batch_size=8, epochs=1, verbose=0, backend="jax:cpu,cpu:1")
+text = compiled[0].as_text()
+assert "all-reduce" in text
+assert "f64[4,4,4,1]" in text and "f64[8,4,4,1]" not in text  # of a batch of 8 each device computes with 4
+""",
+    "tensorflow": "",
+}
+DEVICE = {
+    "jax": """
+def device(array):
+    return tuple(backend.device_of(shard.data) for shard in array.addressable_shards)
+""",
+    "tensorflow": """
+def device(array):
+    return (backend.device_of(array),)
+""",
+}
 FIRST = {"jax": JAX, "tensorflow": TENSORFLOW}
+SECOND_DEVICES = [name for name in FIRST if name in installed()]
 
 
-@pytest.mark.parametrize("name", [name for name in FIRST if name in installed()])
-def test_calls_follow_their_arrays_to_a_second_device(name):
+def in_a_process_with_two_devices(code):
     flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
-    code = f"name = {name!r}\n{FIRST[name]}{CHECKS}{TRACED[name]}"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **flags}, timeout=240
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.parametrize("name", SECOND_DEVICES)
+def test_calls_follow_their_arrays_to_a_second_device(name):
+    in_a_process_with_two_devices(f"name = {name!r}\n{FIRST[name]}{IMPORTS}{CHECKS}{TRACED[name]}")
+
+
+@pytest.mark.parametrize("name", SECOND_DEVICES)
+def test_training_on_a_second_device_and_on_both(name):
+    in_a_process_with_two_devices(
+        f"name = {name!r}\n{FIRST[name]}{IMPORTS}{DEVICE[name]}{TRAINED}{SEVERAL[name]}"
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in installed() if name != "jax"])
+def test_several_devices_where_programs_run_on_one(name, monkeypatch):
+    monkeypatch.setattr(type(get_backend(name)), "devices", lambda self: ("cpu", "cpu:1"))
+    with pytest.raises(
+        ArgumentError, match=rf"'{name}' runs a program on one device, and cpu, cpu:1 were named"
+    ):
+        placement(f"{name}:cpu,cpu:1")
+
+
+@pytest.mark.parametrize(
+    ("given", "match"),
+    [
+        ("jax:cpu,cpu:0", r"'jax:cpu,cpu:0' names a device twice"),
+        ("jax:cpu,cpu:7", r"'jax' has no device 'cpu:7' here; it has cpu"),
+        ("jax:cpu,", r"'jax' has no device '' here; it has cpu"),
+    ],
+)
+def test_devices_that_make_no_placement(given, match):
+    pytest.importorskip("jax")
+    with pytest.raises(ArgumentError, match=match):
+        placement(given)
 
 
 def test_a_device_without_values_leaves_the_weights_where_they_are():

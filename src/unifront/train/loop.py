@@ -309,9 +309,7 @@ def predict(
             if kinds != (kinds := tuple(dtype_of(part.dtype) for part in batch)):
                 program = _program(model, ("predict", id(traced), kinds), taking(traced.graph, kinds), place)
                 variables = natives(traced.variables, program.storage, place)
-            outputs = program(
-                [*(place.backend.array(part, place.device) for part in batch), *next(keys)], variables
-            )
+            outputs = program([*(place.batch(part) for part in batch), *next(keys)], variables)
             found.append([place.backend.numpy(output) for output in outputs])
     if not found:
         raise data.no_batch("predict")

@@ -311,7 +311,7 @@ def test_summary_and_parity_speak_of_the_layers(pair: Any) -> None:
     model, loaded = pair
     texts: list[str] = []
     for one in (model, loaded):
-        one.summary(texts.append, expand_nested=True, line_length=100)
+        one.summary(print_fn=texts.append, expand_nested=True, line_length=100)
     rows = [[line for line in text.splitlines() if line.startswith("│")] for text in texts]
     assert rows[0] == rows[1]
     found = [uf.parity(one, X, backends=[ANY], gradients=True) for one in (model, loaded)]

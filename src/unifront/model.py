@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from weakref import ref
 
 from unifront import tree
-from unifront.arguments import Size, checked, whole
+from unifront.arguments import Size, checked, only, whole
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError
 from unifront.functional import (
     calls_below,
@@ -30,6 +30,7 @@ from unifront.functional import (
     static_shapes,
     unlisted,
 )
+from unifront.ir.dims import Dim
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.layers.arguments import LayerName
@@ -416,20 +417,54 @@ class Model(Restoring, Trained, Portable, Layer):
     @checked
     def summary(
         self,
-        print_fn: Callable[[str], Any] | None = None,
-        *,
         line_length: Size | None = None,
+        positions: Annotated[Any, only(None)] = None,
+        print_fn: Callable[[str], Any] | None = None,
         expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Sequence[str] | None = None,
+        *,
+        flops: bool = False,
     ) -> None:
         """Print the layers, their output types and numbers of weights.
 
         Args:
-            print_fn: gets the text instead.
             line_length: characters a line; the terminal's unless given.
+            positions: Keras's, None only: columns are as wide as what stands in them.
+            print_fn: gets the text instead.
             expand_nested: show the layers inside layers too, by their paths.
+            show_trainable: say of each layer whether it trains.
+            layer_range: the names of the first and the last layer to show.
+            flops: show how many floating-point operations each layer takes; see `count_flops`.
 
-        Raises `NotBuiltError` before the inputs are known.
+        Before the inputs are known layers have neither types nor weights; ``flops`` raises `NotBuiltError` then.
         """
         from unifront.summary import summarize
 
-        summarize(self, print_fn, line_length, expand_nested)
+        summarize(
+            self, print_fn, line_length, expand_nested=expand_nested, show_trainable=show_trainable,
+            layer_range=layer_range, flops=flops,
+        )  # fmt: skip
+
+    def count_flops(self) -> Dim:
+        """The floating-point operations of the inference on one example, counted in the model's graph.
+
+        A product and the addition after it are two; an activation counts one an element, a sum one for each element
+        that it reads; what only moves numbers counts nothing. Where sizes are free the count is an expression of
+        them. Of an input with a fixed batch it is that of the batch; of a ``while_loop`` that of one turn.
+
+        Raises `NotBuiltError` before the inputs are known.
+
+            >>> uf.Sequential([uf.Input((3,)), uf.layers.Dense(5)]).count_flops()
+            35
+        """
+        from unifront.summary import count_flops
+
+        return count_flops(self)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the summary, and the picture where Graphviz is installed."""
+        from unifront.summary import summary_html
+        from unifront.utils.pictures import svg_of
+
+        return summary_html(self) + svg_of(self)

@@ -188,7 +188,7 @@ def test_a_sequential_without_input_waits_for_data() -> None:
     model = uf.Sequential([layers.Dense(4), layers.Dense(3)])
     assert model.weights == []
     with pytest.raises(errors.NotBuiltError, match="has not seen its input yet"):
-        model.summary()
+        model.graph()
     assert model.predict(X, backend="numpy").shape == (6, 3)
     assert [weight.path for weight in model.weights][::2] == ["dense/kernel", "dense_1/kernel"]
 
@@ -240,9 +240,9 @@ def test_the_summary_shows_layers_inside_layers_when_asked() -> None:
     inner = uf.Sequential([uf.Input((5,)), layers.Dense(4), layers.Dense(3)], name="encoder")
     model = uf.Sequential([uf.Input((5,)), inner, layers.Dense(1)])
     lines: list[str] = []
-    model.summary(lines.append)
+    model.summary(print_fn=lines.append)
     assert "encoder/dense" not in lines[0]
-    model.summary(lines.append, expand_nested=True, line_length=60)
+    model.summary(print_fn=lines.append, expand_nested=True, line_length=60)
     shown = [line.split()[1] for line in lines[1].splitlines() if line.startswith("│")]
     assert shown == ["input", "encoder", "encoder/dense", "encoder/dense_1", "dense"]
     assert max(map(len, lines[1].splitlines())) <= 60

@@ -399,8 +399,8 @@ COMPILE: dict[str, tuple[Any, type[Exception], str]] = {
         errors.ShapeError,
         r"conv: Conv2D takes 4 dimensions, .* the input has the shape \(batch, 4\)",
     ),
-    "bare_summary": (
-        lambda: uf.Sequential([layers.Dense(2)], name="later").summary(),
+    "bare_count": (
+        lambda: uf.Sequential([layers.Dense(2)], name="later").count_flops(),
         errors.NotBuiltError,
         "The model 'later' has not seen its input yet",
     ),

@@ -60,7 +60,7 @@ def test_entries_and_graphs(name: str) -> None:
     graph = model.graph()
     assert parse_graph(print_graph(graph), OPS) == graph.renumbered()
     lines: list[str] = []
-    model.summary(lines.append)
+    model.summary(print_fn=lines.append)
     assert model.name in "".join(lines)
 
 

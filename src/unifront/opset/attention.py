@@ -13,7 +13,7 @@ from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import Shape, TensorType
-from unifront.opset import elementwise
+from unifront.opset import elementwise, flops
 from unifront.opset.creation import iota
 from unifront.opset.elementwise import TensorLike, floating, promoted
 from unifront.opset.linalg import matmul
@@ -159,6 +159,7 @@ ATTENTION = register(
         attributes={"scale": float, "causal": bool},
         decomposition=_decomposed,
         facts=facts.along(None, "accumulate", keeps_zeros=True, sign="any"),
+        flops=flops.attention,
     )
 )
 

@@ -12,6 +12,7 @@ from unifront.dtypes import DType, DTypeLike, dtype_of, promote
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
+from unifront.opset import flops
 from unifront.opset.quick import recorder
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import Tensor, bind, type_of
@@ -99,5 +100,6 @@ CAST = register(
         source="NumPy astype; ONNX Cast",
         attributes={"dtype": str},
         facts=facts.elementwise("half", keeps_zeros=True, sign="kept", commutes=False, fresh=False),
+        flops=flops.none,
     )
 )

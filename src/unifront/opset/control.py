@@ -22,7 +22,7 @@ from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.opset import comparison, elementwise
+from unifront.opset import comparison, elementwise, flops
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.regions import close_regions, refilled, tensor_leaves, trace_region
 from unifront.opset.rules import show
@@ -227,7 +227,7 @@ def _scan_samples(rng: np.random.Generator) -> Iterator[Sample]:
 COND = register(
     OpSpec(
         "cond", _cond_rule, _cond_reference, _cond_samples, "ONNX If; jax.lax.cond", variadic=True,
-        facts=facts.opaque("half"),
+        facts=facts.opaque("half"), flops=flops.cond,
     )
 )  # fmt: skip
 WHILE_LOOP = register(
@@ -241,7 +241,7 @@ SCAN = register(
     OpSpec(
         "scan", _scan_rule, _scan_reference, _scan_samples, "ONNX Scan; jax.lax.scan",
         {"states": int, "sequences": int, "length": (int, NoneType, DimExpr), "reverse": bool}, variadic=True,
-        facts=facts.opaque("half"),
+        facts=facts.opaque("half"), flops=flops.scan,
     )
 )  # fmt: skip
 

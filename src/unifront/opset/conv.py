@@ -10,6 +10,7 @@ import numpy as np
 from unifront.errors import ShapeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
+from unifront.opset import flops
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import need_float, same_dtype, show
 from unifront.opset.spec import OpSpec, Sample, register
@@ -129,6 +130,7 @@ CONV = register(
         "ONNX Conv-22, in Keras's layouts",
         attributes={**_ATTRIBUTES, "groups": int},
         facts=facts.product(1, "zeros"),
+        flops=flops.conv,
     )
 )
 
@@ -257,6 +259,7 @@ DEPTHWISE_CONV = register(
         attributes=_ATTRIBUTES,
         decomposition=_depthwise_decomposed,
         facts=facts.product(2, "zeros"),
+        flops=flops.depthwise_conv,
     )
 )
 

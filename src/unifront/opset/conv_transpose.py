@@ -11,6 +11,7 @@ import numpy as np
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
+from unifront.opset import flops
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import is_whole, need_float, same_dtype, show
 from unifront.opset.spec import OpSpec, Sample, register
@@ -140,6 +141,7 @@ CONV_TRANSPOSE = register(
         "ONNX ConvTranspose-22, in Keras's layouts; what is cut off is given instead of pads",
         attributes={"strides": tuple, "crops": tuple, "dilation": tuple, "data_format": str},
         facts=facts.product(0),
+        flops=flops.conv_transpose,
     )
 )
 

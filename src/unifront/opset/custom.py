@@ -20,6 +20,7 @@ from unifront.ir import facts
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
+from unifront.opset import flops
 from unifront.opset.arrays import native, placed
 from unifront.opset.builder import Builder, Symbolic, builder_for, lift
 from unifront.opset.gradient import single
@@ -83,7 +84,7 @@ def _samples(rng: np.random.Generator) -> Iterator[Sample]:
 CUSTOM_GRADIENT = register(
     OpSpec(
         "custom_gradient", _rule, _reference, _samples, "jax.custom_vjp; tf.custom_gradient; torch.autograd.Function",
-        {"results": int, "wrt": int}, variadic=True, facts=facts.opaque("half"),
+        {"results": int, "wrt": int}, variadic=True, facts=facts.opaque("half"), flops=flops.forward,
     )
 )  # fmt: skip
 

@@ -14,6 +14,7 @@ from unifront.dtypes import DType, bool_, int32
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
+from unifront.opset import flops
 from unifront.opset.casting import CAST as CAST
 from unifront.opset.casting import SHAPES
 from unifront.opset.casting import TensorLike as TensorLike
@@ -293,6 +294,7 @@ STOP_GRADIENT = register(
         source="Keras ops.stop_gradient: the identity, with gradient zero",
         differentiable=False,
         facts=replace(KEEPS, fresh=False),
+        flops=flops.none,
     )
 )
 

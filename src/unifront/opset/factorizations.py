@@ -18,6 +18,7 @@ from unifront.ir import facts
 from unifront.ir.dims import minimum
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
+from unifront.opset import flops
 from unifront.opset.complex_numbers import PARTS
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.linalg import matmul
@@ -95,6 +96,7 @@ CHOLESKY = register(
         "cholesky", _cholesky_rule, _cholesky,
         lambda rng: (Sample((_positive(rng, shape),)) for shape in _SQUARE),
         "NumPy linalg.cholesky, of the symmetric part", facts=facts.opaque("float32"),
+        flops=flops.of_matrix((1, 3, 0, 3)),
     )
 )  # fmt: skip
 
@@ -137,7 +139,7 @@ def _qr_samples(rng: np.random.Generator) -> Iterator[Sample]:
 QR = register(
     OpSpec(
         "qr", _qr_rule, _qr, _qr_samples, "NumPy linalg.qr; LAPACK geqrf", {"complete": bool},
-        facts=facts.opaque("float32"),
+        facts=facts.opaque("float32"), flops=flops.of_matrix((4, 1, 1, 2), (-4, 3, 0, 3)),
     )
 )  # fmt: skip
 
@@ -207,6 +209,7 @@ SVD = register(
     OpSpec(
         "svd", _svd_rule, _svd, _svd_samples, "NumPy linalg.svd; LAPACK gesdd",
         {"full_matrices": bool, "compute_uv": bool}, judged=_svd_judged, facts=facts.opaque("float32"),
+        flops=flops.of_matrix((14, 1, 1, 2), (8, 1, 0, 3)),
     )
 )  # fmt: skip
 
@@ -240,7 +243,7 @@ EIGH = register(
         "eigh", _eigh_rule, _eigh, lambda rng: (Sample((_positive(rng, shape),)) for shape in _SQUARE),
         "NumPy linalg.eigh, of the symmetric part",
         judged=lambda values, vectors: (values, _weighted(vectors, transposed(vectors))),
-        facts=facts.opaque("float32"),
+        facts=facts.opaque("float32"), flops=flops.of_matrix((9, 1, 0, 3)),
     )
 )  # fmt: skip
 
@@ -281,6 +284,7 @@ EIG = register(
     OpSpec(
         "eig", _eig_rule, _eig, lambda rng: (Sample((rng.normal(size=shape),)) for shape in _SQUARE),
         "NumPy linalg.eig; LAPACK geev", judged=_eig_judged, facts=facts.opaque("float32"),
+        flops=flops.of_matrix((25, 1, 0, 3)),
     )
 )  # fmt: skip
 
@@ -322,7 +326,7 @@ def _lu_samples(rng: np.random.Generator) -> Iterator[Sample]:
 LU_FACTOR = register(
     OpSpec(
         "lu_factor", _lu_rule, _lu, _lu_samples, "LAPACK getrf; scipy.linalg.lu_factor", constant_results=(1,),
-        facts=facts.opaque("float32"),
+        facts=facts.opaque("float32"), flops=flops.of_matrix((2, 3, 0, 3)),
     )
 )  # fmt: skip
 

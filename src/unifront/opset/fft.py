@@ -14,7 +14,7 @@ from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
-from unifront.opset import reduce
+from unifront.opset import flops, reduce
 from unifront.opset.creation import iota
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.index import take
@@ -85,7 +85,7 @@ def _fft_samples(rng: np.random.Generator) -> Iterator[Sample]:
 FFT = register(
     OpSpec(
         "fft", _fft_rule, _fft, _fft_samples, "NumPy fft; ONNX DFT",
-        {"kind": str, "dimensions": int, "length": (int, DimExpr)}, facts=facts.opaque("float32"),
+        {"kind": str, "dimensions": int, "length": (int, DimExpr)}, facts=facts.opaque("float32"), flops=flops.fft,
     )
 )  # fmt: skip
 

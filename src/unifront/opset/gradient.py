@@ -18,7 +18,7 @@ from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.opset import elementwise, reduce
+from unifront.opset import elementwise, flops, reduce
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.regions import close_regions, refilled, tensor_leaves, trace_region
 from unifront.opset.spec import OpSpec, Sample, register
@@ -125,7 +125,7 @@ GRADIENT = register(
     OpSpec(
         "gradient", _rule, _reference, _samples,
         "jax.value_and_grad; torch.autograd.grad; tf.GradientTape", {"wrt": int}, variadic=True,
-        facts=facts.opaque("half"),
+        facts=facts.opaque("half"), flops=flops.gradient,
     )
 )  # fmt: skip
 

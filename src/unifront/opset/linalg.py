@@ -14,6 +14,7 @@ from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
+from unifront.opset import flops
 from unifront.opset.elementwise import (
     TensorLike,
     add,
@@ -77,6 +78,7 @@ MATMUL = register(
         _matmul_samples,
         "NumPy matmul; ONNX MatMul",
         facts=facts.product(0),
+        flops=flops.matmul,
     )
 )
 
@@ -146,6 +148,7 @@ DENSE = register(
         "dense", _dense_rule, _dense, _dense_samples, "Keras Dense; ONNX Gemm, MatMul and Add",
         decomposition=_dense_written_out,
         facts=facts.product(1),
+        flops=flops.dense,
     )
 )  # fmt: skip
 
@@ -210,7 +213,7 @@ EINSUM = register(
     OpSpec(
         "einsum", _einsum_rule, lambda *xs, equation: np.einsum(equation, *map(_summable, xs)), _einsum_samples,
         "NumPy einsum; ONNX Einsum", {"equation": str}, variadic=True,
-        facts=facts.product(0, fresh=False),
+        facts=facts.product(0, fresh=False), flops=flops.einsum,
     )
 )  # fmt: skip
 

@@ -19,7 +19,7 @@ from unifront.dtypes import promote, to_float
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.types import Shape, TensorType
-from unifront.opset import comparison, cumulative, elementwise, index, reduce
+from unifront.opset import comparison, cumulative, elementwise, flops, index, reduce
 from unifront.opset import shape as shapes
 from unifront.opset.elementwise import TensorLike, cast
 from unifront.opset.rules import need_float, need_rank, same_dtype, show
@@ -176,6 +176,7 @@ LSTM = register(
         source="Hochreiter and Schmidhuber 1997, Gers et al. 2000; Keras LSTM; ONNX LSTM",
         attributes={"reverse": bool},
         facts=facts.opaque("accumulate", fresh=True),
+        flops=flops.recurrent(4, 9),
     )
 )
 
@@ -195,6 +196,7 @@ GRU = register(
         source="Cho et al. 2014 (reset before the product), cuDNN's form (reset after); Keras GRU; ONNX GRU",
         attributes={"reverse": bool, "reset_after": bool},
         facts=facts.opaque("accumulate", fresh=True),
+        flops=flops.recurrent(3, 8),
     )
 )
 
@@ -227,6 +229,7 @@ SIMPLE_RNN = register(
         source="Elman 1990; Keras SimpleRNN; ONNX RNN",
         attributes={"reverse": bool, "activation": str},
         facts=facts.opaque("accumulate", fresh=True),
+        flops=flops.recurrent(1, 1),
     )
 )
 

@@ -12,7 +12,7 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
-from unifront.opset import reduce
+from unifront.opset import flops, reduce
 from unifront.opset.creation import iota
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.factorizations import (
@@ -73,6 +73,7 @@ SOLVE = register(
     OpSpec(
         "solve", lambda a, b: _system("solve", a, b), _solve,
         lambda rng: map(Sample, _systems(rng)), "NumPy linalg.solve; LAPACK gesv", facts=facts.opaque("float32"),
+        flops=flops.of_matrix((2, 3, 0, 3), (2, 1, 1, 2), columns=True),
     )
 )  # fmt: skip
 
@@ -87,6 +88,7 @@ SOLVE_TRIANGULAR = register(
         lambda a, b, lower: np.linalg.solve(_triangle(a, lower), b),
         lambda rng: (Sample(pair, {"lower": lower}) for pair in _systems(rng) for lower in (True, False)),
         "scipy.linalg.solve_triangular; BLAS trsm", {"lower": bool}, facts=facts.opaque("float32"),
+        flops=flops.of_matrix((1, 1, 1, 2), columns=True),
     )
 )  # fmt: skip
 
@@ -147,13 +149,14 @@ def _square_samples(rng: np.random.Generator) -> Iterator[Sample]:
 DET = register(
     OpSpec(
         "det", lambda x: _scalars("det", x), np.linalg.det, _square_samples,
-        "NumPy linalg.det; ONNX Det", facts=facts.opaque("float32"),
+        "NumPy linalg.det; ONNX Det", facts=facts.opaque("float32"), flops=flops.of_matrix((2, 3, 0, 3)),
     )
 )  # fmt: skip
 SLOGDET = register(
     OpSpec(
         "slogdet", lambda x: (_scalars("slogdet", x),) * 2, lambda x: tuple(np.linalg.slogdet(x)), _square_samples,
         "NumPy linalg.slogdet", constant_results=(0,), facts=facts.opaque("float32"),
+        flops=flops.of_matrix((2, 3, 0, 3)),
     )
 )  # fmt: skip
 

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from unifront.errors import ArgumentError, GraphError, UnknownName
-from unifront.ir.dims import DimExpr
+from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.facts import Facts
-from unifront.ir.graph import Graph
+from unifront.ir.graph import Graph, Node
 from unifront.ir.types import TensorType
 
 Rule = Callable[..., TensorType | tuple[TensorType, ...]]
@@ -60,6 +60,7 @@ class OpSpec:
             operands and results of one shape: ``(node) -> ((operand positions, result positions), …)``.
         judged: of an operation whose results are not unique (singular vectors may change their signs), what of them
             is: ``(*results) -> tensors``, in other operations. The conformance suite compares these.
+        flops: how many floating-point operations a node takes, where not one an element (`unifront.opset.flops`).
     """
 
     name: str
@@ -77,6 +78,7 @@ class OpSpec:
     judged: Callable[..., tuple[Any, ...]] | None = None
     _: KW_ONLY
     facts: Facts
+    flops: Callable[[Node], Dim] | None = None
 
     def infer(
         self, *types: TensorType | None, regions: tuple[Graph, ...] = (), **attributes: Any

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import subprocess
 from collections.abc import Iterator
 from html import escape
 from pathlib import Path
@@ -33,6 +34,7 @@ class _Drawing:
     def __init__(self, model: Model, show: dict[str, bool], expand_nested: bool) -> None:
         self.show, self.expand = show, expand_nested
         self.lines: list[str] = []
+        self.nodes: set[str] = set()
         self.shown: dict[int, str] = {}
         self.body(model, "", "  ")
 
@@ -51,17 +53,19 @@ class _Drawing:
             sources = [self.source(leaf) for leaf in given]
             if self.expand and isinstance(function, Model) and function._calls:
                 self.lines.append(
-                    f'{indent}subgraph "cluster_{path}{name}" {{ label="{escape(name)}"; style=dashed;'
+                    f"{indent}subgraph {_quoted(f'cluster_{path}{name}')} {{ label={_quoted(name)}; style=dashed;"
                 )
                 self.body(function, f"{path}{name}/", indent + "  ")
                 self.lines.append(f"{indent}}}")
                 entries = [self.shown[id(leaf)] for leaf in function.inputs]
-                self.lines += [f'{indent}"{a}" -> "{b}";' for a, b in zip(sources, entries, strict=True)]
+                self.lines += [
+                    f"{indent}{_quoted(a)} -> {_quoted(b)};" for a, b in zip(sources, entries, strict=True)
+                ]
                 self.shown[id(call)] = self.source(function.outputs[0])
                 continue
             node = self.box(function, f"{path}{name}", indent, call, given)
             self.shown[id(call)] = node
-            self.lines += [f'{indent}"{source}" -> "{node}";' for source in sources]
+            self.lines += [f"{indent}{_quoted(source)} -> {_quoted(node)};" for source in sources]
 
     def source(self, tensor: Symbolic) -> str:
         return self.shown[id(tensor) if tensor.call is None else id(tensor.call)]
@@ -69,12 +73,13 @@ class _Drawing:
     def box(self, function: Any, name: str, indent: str, call: Any, given: Any) -> str:
         """A box; gives its name in the picture, which no other has."""
         node, number = name, 0
-        while any(f'"{node}" [' in line for line in self.lines):
+        while node in self.nodes:
             number += 1
             node = f"{name}:{number}"
+        self.nodes.add(node)
         rows = "".join(f"<tr><td>{escape(row)}</td></tr>" for row in self.rows(function, name, call, given))
         self.lines.append(
-            f'{indent}"{node}" [label=<<table border="0" cellborder="1" cellspacing="0" cellpadding="6">{rows}'
+            f'{indent}{_quoted(node)} [label=<<table border="0" cellborder="1" cellspacing="0" cellpadding="6">{rows}'
             "</table>>];"
         )
         return node
@@ -93,6 +98,12 @@ class _Drawing:
             yield f"dtype: {', '.join(one.dtype.name for one in made)}"
         if self.show["trainable"] and isinstance(function, Layer) and function.weights:
             yield f"Trainable: {function.trainable}"
+
+
+def _quoted(name: str) -> str:
+    """``name`` in quotes, out of which it cannot come: names may be a file's."""
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _called(call: Any) -> str:
@@ -124,7 +135,7 @@ def model_to_dot(
     }  # fmt: skip
     lines = _Drawing(model, show, expand_nested).lines
     form = f"rankdir={rankdir}; splines={splines}; dpi={dpi}; node [shape=plain];"
-    head = f'digraph "{escape(model.name)}" {{\n  {form}\n'
+    head = f"digraph {_quoted(model.name)} {{\n  {form}\n"
     return _graphviz().Source(head + "\n".join(lines) + "\n}\n")
 
 
@@ -176,3 +187,16 @@ def plot_model(
             "graphviz). A .dot file is written without it."
         ) from None
     return dot
+
+
+def svg_of(model: Model) -> str:
+    """The picture of a model for a page of HTML; nothing where it cannot be drawn."""
+    if not model._calls:
+        return ""
+    try:
+        drawn: str = model_to_dot(model, show_shapes=True, show_layer_names=True, dpi=72).pipe(
+            format="svg", encoding="utf-8"
+        )
+    except (ArgumentError, OSError, RuntimeError, subprocess.CalledProcessError):  # Graphviz misses or fails
+        return ""
+    return drawn[drawn.index("<svg") :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 import unifront as uf
-from unifront import initializers, layers
+from unifront import arguments, initializers, layers
 from unifront.backends import installed
 from unifront.errors import ArgumentError, ShapeError, UnsupportedOp
 
@@ -113,3 +114,14 @@ def test_the_list_of_the_zoo_holds_no_markup() -> None:
     shown = CliRunner().invoke(app, ["zoo", "list"]).output
     assert "resnet50" in shown
     assert "``" not in shown
+
+
+@pytest.mark.parametrize("cls", [uf.Model, uf.Sequential, uf.Layer, uf.Variable])
+def test_the_checks_of_every_method_are_known_when_it_is_called(cls):
+    """Annotations are looked up at the first call; what a method gives may be known to type checkers alone."""
+    found = [
+        arguments._checks(method.__checked__)
+        for name in dir(cls)
+        if hasattr(method := inspect.getattr_static(cls, name), "__checked__")
+    ]
+    assert found

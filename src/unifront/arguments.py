@@ -375,12 +375,23 @@ def _called(function: Callable[..., Any]) -> str:
 @cache
 def _checks(function: Callable[..., Any]) -> dict[str, Check]:
     """The check of each parameter that has one; made at the first call, when all names are defined."""
-    hints = typing.get_type_hints(_undecorated(function), include_extras=True)
+    hints = _hints(_undecorated(function))
     options = {
         name: hint for one in hints.values() for name, hint in _options(one).items() if name not in hints
     }
     found = {name: check_of(hint) for name, hint in {**hints, **options}.items() if name != "return"}
     return {name: check for name, check in found.items() if check is not None}
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    """The annotations of the parameters of a function, or of the fields of a class; what it gives may have a name that
+    type checkers alone know."""
+    if isinstance(function, type):
+        return typing.get_type_hints(function, include_extras=True)
+    written = inspect.unwrap(function)
+    parameters = {name: hint for name, hint in written.__annotations__.items() if name != "return"}
+    stub = SimpleNamespace(__annotations__=parameters)
+    return typing.get_type_hints(stub, written.__globals__, include_extras=True)
 
 
 def _undecorated(function: Callable[..., Any]) -> Any:

@@ -266,11 +266,17 @@ def check_of(annotation: Any) -> Check | None:
 # ---------------------------------------------------------------- calls
 
 
-def checked(function: T) -> T:
+def in_order(*positional: str) -> Callable[[T], T]:
+    """`checked`, for a method whose ``**options: Unpack[TypedDict]`` may be given by position too, in this order."""
+    return lambda function: checked(function, positional)
+
+
+def checked(function: T, positional: Sequence[str] = ()) -> T:
     """``function``, or a class, whose arguments are checked by their annotations.
 
     What does not fit raises `ArgumentError`, an argument that there is none `UnknownName`. Keywords that
-    ``**options: Unpack[TypedDict]`` takes are checked too, and shown in the signature.
+    ``**options: Unpack[TypedDict]`` takes are checked too, and shown in the signature; for ``positional``
+    see `in_order`.
     """
     if isinstance(function, type):
         constructor = vars(function)["__init__"]
@@ -278,7 +284,7 @@ def checked(function: T) -> T:
             constructor.__dataclass__ = function
         function.__init__ = checked(constructor)  # type: ignore[misc]
         return function
-    signature = _written_out(function)
+    signature = _written_out(function, positional)
     known = signature.parameters
     open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in known.values())
 
@@ -299,6 +305,8 @@ def checked(function: T) -> T:
             value = bound.arguments.get(name, inspect.Parameter.empty)
             if type(value).__module__ != "dataclasses" and value is not inspect.Parameter.empty:
                 bound.arguments[name] = convert(kind, name, value, check, owner)
+        if positional:  # the function itself takes them by name
+            return function(args[0], **dict(list(bound.arguments.items())[1:]))
         return function(*bound.args, **bound.kwargs)
 
     wrapped.__signature__ = signature  # type: ignore[attr-defined]
@@ -407,8 +415,8 @@ def _options(hint: Any) -> dict[str, Any]:
     return {}
 
 
-def _written_out(function: Callable[..., Any]) -> inspect.Signature:
-    """The signature, with the keywords of ``**options: Unpack[…]`` in their place."""
+def _written_out(function: Callable[..., Any], positional: Sequence[str]) -> inspect.Signature:
+    """The signature, with the keywords of ``**options: Unpack[…]`` in their place, those ``positional`` first."""
     signature = inspect.signature(function)
     parameters = list(signature.parameters.values())
     last = parameters[-1] if parameters else None
@@ -420,13 +428,16 @@ def _written_out(function: Callable[..., Any]) -> inspect.Signature:
         return signature
     stub = SimpleNamespace(__annotations__={"options": last.annotation})
     hints = typing.get_type_hints(stub, function.__globals__, include_extras=True)
+    options = _options(hints["options"])
+    kinds = dict.fromkeys(positional, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     keywords = [
         inspect.Parameter(
-            name, inspect.Parameter.KEYWORD_ONLY, default=_default(hint), annotation=_plain(hint)
+            name, kinds.get(name, inspect.Parameter.KEYWORD_ONLY),
+            default=_default(options[name]), annotation=_plain(options[name]),
         )
-        for name, hint in _options(hints["options"]).items()
+        for name in (*positional, *(name for name in options if name not in kinds))
         if name not in signature.parameters
-    ]
+    ]  # fmt: skip
     return signature.replace(parameters=[*parameters[:-1], *keywords])
 
 

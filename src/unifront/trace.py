@@ -48,6 +48,8 @@ class CallContext:
     losses: list[Any] = field(default_factory=list)
     masks: dict[int, tuple[Any, Any]] = field(default_factory=dict)
     recorder: Any = None
+    kept: dict[Any, Any] = field(default_factory=dict)
+    """What layers draw once for the whole call, by keys of their own."""
 
     def random_key(self, seed: int | None = None) -> Any:
         """A key that no other draw of this call has; a ``seed`` gives a stream of its own."""

@@ -79,10 +79,19 @@ def _required(function: Any) -> dict[str, Any]:
     }
 
 
+CELLS: dict[str, Any] = {
+    "RNN": lambda: {"cell": layers.GRUCell(2)},
+    "StackedRNNCells": lambda: {"cells": [layers.SimpleRNNCell(2), layers.LSTMCell(2)]},
+}
+"""What is made of cells."""
+
+
 def _input_of(name: str) -> Any:
+    if name.startswith("ConvLSTM"):
+        return {"1": IMAGE, "2": VOLUME, "3": VOLUME[:, None]}[name[-2]]
     if name in ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"):
         return [X, X]
-    if name in ("RepeatVector",):
+    if name == "RepeatVector" or name.endswith(("RNNCell", "LSTMCell", "GRUCell", "RNNCells")):
         return FLAT
     if name == "Embedding":
         return np.array([[0, 1], [2, 3]], np.int32)
@@ -91,8 +100,9 @@ def _input_of(name: str) -> Any:
 
 
 def _run(given: Any, layer: Any) -> None:
-    layer(given)
-    layer(given, training=True)
+    states = [layer.get_initial_state(batch_size=2)] if hasattr(layer, "output_size") else []
+    layer(given, *states)
+    layer(given, *states, training=True)
 
 
 def layer_targets() -> Iterator[Target]:
@@ -103,6 +113,8 @@ def layer_targets() -> Iterator[Target]:
         right = _required(cls)
         if "layer" in inspect.signature(cls).parameters:
             right["layer"] = layers.Dense(2) if name == "TimeDistributed" else layers.LSTM(2)
+        if name in CELLS:
+            right |= CELLS[name]()
         if name == "GroupNormalization":
             right["groups"] = 3
         if name == "PReLU":

@@ -32,7 +32,13 @@ REQUIRED = {
     "height": 2, "width": 2, "factor": 1, "height_factor": 0.5, "width_factor": 0.5, "scale": 2, "max_number": 2,
 }  # fmt: skip
 """Arguments that have no default."""
-WRAPPED = {"Bidirectional": "LSTM(2)", "TimeDistributed": "LSTM(2)", "SpectralNormalization": "Dense(2)"}
+WRAPPED = {
+    "RNN": "LSTMCell(2)",
+    "StackedRNNCells": "[LSTMCell(2), GRUCell(3)]",
+    "Bidirectional": "LSTM(2)",
+    "TimeDistributed": "LSTM(2)",
+    "SpectralNormalization": "Dense(2)",
+}
 """What layers are put around."""
 
 

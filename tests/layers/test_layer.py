@@ -464,7 +464,9 @@ def test_a_layer_may_be_built_by_hand_once() -> None:
     made = layer.weights
     layer.build((None, None, 5))
     layer(X[:, None])
-    assert [weight.path for weight in made] == ["lstm/kernel", "lstm/recurrent_kernel", "lstm/bias"]
+    assert [weight.path for weight in made] == [
+        f"lstm/lstm_cell/{name}" for name in ("kernel", "recurrent_kernel", "bias")
+    ]
     assert layer.weights == made
 
 

@@ -159,7 +159,7 @@ def test_axes_and_shapes_stay_in_the_file(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sequence.onnx", "sequence.onnx.data"]
     proto = onnx.load(tmp_path / "sequence.onnx", load_external_data=False)
     outside = [w.name for w in proto.graph.initializer if w.data_location == onnx.TensorProto.EXTERNAL]
-    assert outside == ["lstm/kernel", "lstm/recurrent_kernel", "lstm/bias"]
+    assert outside == [f"lstm/lstm_cell/{name}" for name in ("kernel", "recurrent_kernel", "bias")]
     value = np.ones((2, 3, 4), np.float32)
     (result,) = runtime(str(tmp_path / "sequence.onnx"), [value])
     assert_close(result, model.predict(value, backend="numpy"))

@@ -2,6 +2,7 @@
 
 from unifront.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from unifront.layers.attention import AdditiveAttention, Attention
+from unifront.layers.bidirectional import Bidirectional
 from unifront.layers.conv import (
     Conv1D,
     Conv2D,
@@ -11,6 +12,7 @@ from unifront.layers.conv import (
     SeparableConv1D,
     SeparableConv2D,
 )
+from unifront.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from unifront.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from unifront.layers.core import Dense, Embedding, Flatten, Masking, Permute, RepeatVector, Reshape
 from unifront.layers.einsum_dense import EinsumDense
@@ -81,6 +83,7 @@ from unifront.layers.preprocessing.mixing import (
     RandAugment,
     RandomErasing,
 )
+from unifront.layers.recurrent import GRU, LSTM, SimpleRNN
 from unifront.layers.regularization import (
     ActivityRegularization,
     Dropout,
@@ -99,13 +102,15 @@ from unifront.layers.reshaping import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
-from unifront.layers.rnn import GRU, LSTM, SimpleRNN
-from unifront.layers.wrappers import Bidirectional, SpectralNormalization, TimeDistributed
+from unifront.layers.rnn import RNN
+from unifront.layers.rnn_cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
+from unifront.layers.wrappers import SpectralNormalization, TimeDistributed
 
 __all__ = [
     "ELU",
     "GRU",
     "LSTM",
+    "RNN",
     "Activation",
     "ActivityRegularization",
     "AdaptiveAveragePooling1D",
@@ -132,6 +137,9 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "ConvLSTM3D",
     "Cropping1D",
     "Cropping2D",
     "Cropping3D",
@@ -145,6 +153,7 @@ __all__ = [
     "Embedding",
     "Equalization",
     "Flatten",
+    "GRUCell",
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
@@ -156,6 +165,7 @@ __all__ = [
     "GroupQueryAttention",
     "Input",
     "InputLayer",
+    "LSTMCell",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -201,11 +211,13 @@ __all__ = [
     "SeparableConv1D",
     "SeparableConv2D",
     "SimpleRNN",
+    "SimpleRNNCell",
     "Softmax",
     "Solarization",
     "SpatialDropout1D",
     "SpatialDropout2D",
     "SpectralNormalization",
+    "StackedRNNCells",
     "Subtract",
     "TimeDistributed",
     "UnitNormalization",

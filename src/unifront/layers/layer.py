@@ -356,8 +356,9 @@ class Layer(Weighted, Ended, Described):
                 self._add_activity_losses(self.activity_regularizer, result)
             if args:
                 mask = self.compute_mask(args[0], kwargs.get("mask", masks))
-                if mask is not None:
-                    context.set_mask(tree.leaves(result)[0], mask)
+                for leaf, one in zip(tree.leaves(result), tree.leaves(mask), strict=False):
+                    if one is not None:
+                        context.set_mask(leaf, one)
             self.output_types = tree.map_leaves(type_of, result)
             if recorded:
                 recorder.end(recorded, result, context)

@@ -1,414 +1,368 @@
-"""Recurrent layers. With the usual activations each is one fused operation; otherwise a scan of its cell."""
+"""`RNN`: any cell gone through a sequence with, by one fused operation where the cell has one, else by a scan."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import Annotated, Any, Literal, Unpack
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import numpy as np
 
-from unifront import activations, ops, tree
-from unifront.arguments import Default, Share, Size, checked
-from unifront.dtypes import DType
+from unifront import ops, tree
+from unifront.arguments import checked
+from unifront.backends import HostKey
 from unifront.errors import ArgumentError, ShapeError
-from unifront.layers.activations import ActivationLike
-from unifront.layers.arguments import Constraint, Options, Seed, check_mask
-from unifront.layers.initializers import InitializerLike, drawn
+from unifront.ir.dims import DimExpr
+from unifront.layers.arguments import LayerOptions, check_mask
 from unifront.layers.layer import Layer, feature_size
-from unifront.layers.regularizers import RegularizerLike
-from unifront.opset.tensor import type_of
+from unifront.layers.rnn_cells import (
+    Cell,
+    KnownCell,
+    StackedRNNCells,
+    build_cell,
+    check_cell,
+    first_states,
+    output_size_of,
+    run_cell,
+    sizes_of,
+    takes_training,
+)
+from unifront.opset.rules import show
+from unifront.opset.tensor import building, to_numpy, type_of
+from unifront.trace import CallContext, call_context, current_context
+from unifront.weights import Variable
 
-States = tuple[Any, ...]
+States = Sequence[Any]
 
 
-class RecurrentOptions(Options, total=False):
-    """The keywords of recurrent layers that Keras does not name in their signatures."""
+class RNN(Layer):
+    """A cell, applied to every step of a sequence: ``[batch, time, ...]`` → ``[batch, ...]``.
 
-    zero_output_for_mask: Annotated[bool, Default(False)]
+    Args:
+        cell: a layer (or another object) with ``call(inputs, states) -> (output, new_states)`` and ``state_size``: an
+            int, or a list of ints, one for each state. It may have ``output_size`` (else that of the first state) and
+            ``get_initial_state(batch_size)`` (else states begin with zeros). Or a list of such cells, which is a
+            `StackedRNNCells`.
+        return_sequences: give every step's output, ``[batch, time, ...]``, not only the last one.
+        return_state: also give the final states.
+        go_backwards: read from the end; outputs come in the order they are made.
+        stateful: begin each batch with the states that the last one ended with; see `reset_state`.
+        unroll: taken as Keras takes it: it needs a static length. How loops are unrolled is the compiler's choice.
+        zero_output_for_mask: masked steps give zeros instead of the output before them.
 
+    Call with ``initial_state``, a list of the states to begin from. Steps outside the input's mask are passed over:
+    states stay, outputs repeat. What a cell of yours draws at random differs from step to step.
 
-class Recurrent(Layer):
-    """What the recurrent layers share. A subclass has ``gates``, ``state_names``, `fused` and `step`."""
+    Raises `ArgumentError` for what is no cell, and for a stateful layer without a static batch size.
 
-    gates: int
-    bias_initializer: Any
-    state_names: tuple[str, ...] = ("h",)
+    Example::
+
+        class Adding(uf.Layer):
+            state_size = 4
+
+            def call(self, inputs, states):
+                total = states[0] + inputs
+                return total, [total]
+
+        x = layers.RNN(Adding(), return_sequences=True)(uf.Input((None, 4)))
+    """
+
     supports_masking = True
-    fused_activations: tuple[tuple[str | None, ...], ...]
+    keeps_positions = False
+    """Whether outputs read from the end lie where their inputs do."""
+    input_rank: int | None = None
+    """How many dimensions the input has; None for at least 3."""
 
+    @checked
     def __init__(
-        self, units: int, activation: Any, recurrent_activation: Any, use_bias: bool, *, dropout: float,
-        recurrent_dropout: float, seed: int | None, return_sequences: bool, return_state: bool,
-        go_backwards: bool, stateful: bool, unroll: bool, zero_output_for_mask: bool = False, **options: Any,
-    ) -> None:  # fmt: skip
+        self,
+        cell: Any,
+        return_sequences: bool = False,
+        return_state: bool = False,
+        go_backwards: bool = False,
+        stateful: bool = False,
+        unroll: bool = False,
+        zero_output_for_mask: bool = False,
+        **options: Unpack[LayerOptions],
+    ) -> None:
         super().__init__(**options)
-        inner = None if recurrent_activation is None else activations.name_of(recurrent_activation)
-        named = (activations.name_of(activation), inner)
-        self.is_fused = named in self.fused_activations and not recurrent_dropout
-        self.activation_name: Any = named[0] if self.is_fused else None
-        self.units, self.use_bias, self.seed = units, use_bias, seed
-        self.activation, self.recurrent_activation = activation, recurrent_activation
-        self.dropout, self.recurrent_dropout = dropout, recurrent_dropout
+        if isinstance(cell, list | tuple):
+            cell = StackedRNNCells(cell)
+        check_cell(cell)
+        sizes_of(cell)
+        self.cell = cell
         self.return_sequences, self.return_state = return_sequences, return_state
-        self.go_backwards, self.zero_output_for_mask = go_backwards, zero_output_for_mask
-        self.keeps_positions = False
-        if stateful:
-            raise ArgumentError(
-                f"{type(self).__name__}: stateful=True is not supported; pass initial_state and use "
-                "return_state=True."
-            )
+        self.go_backwards, self.stateful, self.unroll = go_backwards, stateful, unroll
+        self.zero_output_for_mask = zero_output_for_mask
+        self.states: Any = None
 
-    def bias_shape(self) -> tuple[int, ...]:
-        """The shape of the bias."""
-        return (self.gates * self.units,)
+    @property
+    def state_size(self) -> list[Any]:
+        """The size of each state."""
+        return sizes_of(self.cell)
 
-    def build(self, shape: Any) -> None:
-        if len(shape) != 3:
+    def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
+        wanted = self.input_rank or max(3, len(sequences_shape))
+        if len(sequences_shape) != wanted:
+            form = "[batch, time, features]" if wanted == 3 else f"{wanted} dimensions, [batch, time, ...]"
             raise ShapeError(
-                f"{type(self).__name__} takes [batch, time, features]; the input has the shape {shape}."
+                f"{type(self).__name__} takes {form}; the input has the shape {sequences_shape}."
             )
-        size = feature_size(shape)
-        width = self.gates * self.units
-        self.kernel = self.add_declared("kernel", (size, width))
-        self.recurrent_kernel = self.add_declared("recurrent", (self.units, width), called="recurrent_kernel")
-        self.bias: Any = None
-        if self.use_bias:
-            self.bias = self.add_declared("bias", self.bias_shape(), initializer=self.initial_bias())
+        if self.input_rank == 3:
+            feature_size(sequences_shape)
+        build_cell(self.cell, (sequences_shape[0], *sequences_shape[2:]), self.dtype)
+        if self.stateful:
+            self._make_states(sequences_shape[0])
 
-    def initial_bias(self) -> Any:
-        """The initializer of the bias."""
-        return self.bias_initializer
+    # ------------------------------------------------------------ states kept
 
-    def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
-        """``(sequence, *states)`` by the fused operation. Overridden."""
-        raise ArgumentError(f"{type(self).__name__} does not define fused().")
+    def _make_states(self, batch: Any) -> None:
+        if not isinstance(batch, int):
+            raise ArgumentError(
+                f"{type(self).__name__} is stateful, so the batch size must be static; give it as "
+                "uf.Input(..., batch_size=...), or build the layer for a shape that says it."
+            )
+        path = f"{self.name}/rnn_state"
 
-    def step(self, x: Any, states: States, h: Any) -> States:
-        """The new states from one step's input ``x[batch, features]``. Overridden.
+        def kept(state: Any) -> Variable:
+            initial = np.asarray(to_numpy(state), self.dtype.numpy)
+            return Variable(path, initial.shape, self.dtype, initial=initial, trainable=False)
 
-        ``h`` is the first state as the gates see it, after recurrent dropout.
-        """
-        raise ArgumentError(f"{type(self).__name__} does not define step().")
+        with building(None):  # values, even where a graph is traced around this
+            self.states = tree.map_leaves(kept, self.get_initial_state(batch))
+
+    def get_initial_state(self, batch_size: Any) -> list[Any]:
+        """The states to begin from where none are given: a list, as the cell has them."""
+        found = first_states(self.cell, batch_size, self.dtype)
+        return list(found) if isinstance(found, list | tuple) else [found]
+
+    def reset_state(self) -> None:
+        """Make the states that a stateful layer keeps zeros; without any nothing happens."""
+        for state in [] if self.states is None else tree.leaves(self.states):
+            state.assign(np.zeros(state.shape, state.dtype.numpy))
+
+    reset_states = reset_state
+
+    def _begin(self, x: Any, initial_state: Any) -> tuple[Any, list[Any] | None]:
+        """The structure of the states; and those to begin from, None for the cell's own zeros."""
+        sizes = self.state_size
+        if initial_state is None and self.stateful:
+            known, given = tree.leaves(self.states)[0].shape[0], type_of(x).shape[0]
+            if not isinstance(given, DimExpr) and given != known:
+                raise ArgumentError(
+                    f"{type(self).__name__} is stateful: the batch size is that of its states, {known}, "
+                    f"not {given}. A layer for another one has states of its own."
+                )
+            initial_state = self.states
+        if initial_state is None:
+            return sizes, None
+        states = tree.leaves(initial_state)
+        if len(states) != len(tree.leaves(sizes)):
+            raise ArgumentError(
+                f"initial_state has {len(states)} tensors; {type(self).__name__} has "
+                f"{len(tree.leaves(sizes))} states."
+            )
+        return sizes, [ops.cast(state, self.dtype) for state in states]
+
+    # ------------------------------------------------------------ going through
 
     def call(
         self, sequences: Any, initial_state: Any = None, mask: Any = None, training: bool = False
     ) -> Any:
-        x = sequences
-        given = None if initial_state is None else tuple(tree.leaves(initial_state))
-        if given is not None and len(given) != len(self.state_names):
+        x, cell = sequences, self.cell
+        if self.unroll and not isinstance(type_of(x).shape[1], int):
             raise ArgumentError(
-                f"initial_state has {len(given)} tensors; {type(self).__name__} has the states "
-                f"{', '.join(self.state_names)}."
+                f"{type(self).__name__} cannot be unrolled: the length of its input {show(type_of(x).shape)} is "
+                "free. Give Input a static one, or leave unroll at False."
             )
+        structure, given = self._begin(x, initial_state)
         mask = next((one for one in tree.leaves(mask) if one is not None), None)
-        if mask is not None:
-            check_mask(mask, x)
-        if training and self.dropout:
-            batch, _, size = type_of(x).shape
-            x = ops.dropout(x, self.random_key(self.seed), rate=self.dropout, noise_shape=(batch, 1, size))
-        run = self._fused if self.is_fused else partial(self._stepwise, training=training)
-        sequence, *states = run(x, given, mask)
-        if self.return_sequences and self.go_backwards and not self.keeps_positions:
-            sequence = ops.flip(sequence, axis=1)  # Keras gives the outputs in the order they were made
-        if self.return_sequences:
-            output = sequence
-        elif mask is not None and (given is not None or self.zero_output_for_mask):
-            output = sequence[:, 0 if self.go_backwards else -1]  # a masked last step shows no state
-        else:
-            output = states[0]
-        return (output, *states) if self.return_state else output
+        fused = isinstance(cell, KnownCell) and cell.is_fused(training)
+        # Our cells give their first state; so the last output is there without a sequence of them.
+        short = fused or isinstance(cell, Cell)
+        whole = self.return_sequences or mask is not None or not short
 
-    def _fused(self, x: Any, states: States | None, mask: Any) -> tuple[Any, ...]:
-        given: States = states or (None,) * len(self.state_names)
+        def run(x: Any, lengths: Any) -> tuple[Any, ...]:
+            if fused:
+                states = [None] * len(tree.leaves(structure)) if given is None else given
+                found: tuple[Any, ...] = cell.fused(x, states, lengths, self.go_backwards, training)
+                return found
+            return self._scan(x, given, lengths, training, whole)
+
         if mask is None:
-            return self.fused(x, given, None, self.go_backwards)
+            sequence, *states = run(x, None)
+        else:
+            check_mask(mask, x)
+            sequence, *states = ops.with_mask(
+                run, x, mask, reverse=self.go_backwards, zero_output=self.zero_output_for_mask
+            )
+        if self.stateful:
+            for kept, new in zip(tree.leaves(self.states), states, strict=True):
+                self.update(kept, ops.stop_gradient(new))
+        output = self._output(sequence, states, short and (mask is None or self._shows_state(given)))
+        return (output, *_filled(structure, states)) if self.return_state else output
 
-        def run(compact: Any, lengths: Any) -> tuple[Any, ...]:
-            return self.fused(compact, given, lengths, self.go_backwards)
+    def _shows_state(self, given: Any) -> bool:
+        """Whether the last output is the first state even if the last step is masked."""
+        return given is None and not self.zero_output_for_mask
 
-        return ops.with_mask(run, x, mask, reverse=self.go_backwards, zero_output=self.zero_output_for_mask)
+    def _output(self, sequence: Any, states: States, is_state: bool) -> Any:
+        if not self.return_sequences:
+            return self._first_output(states) if is_state else sequence[:, 0 if self.go_backwards else -1]
+        if self.go_backwards and not self.keeps_positions:
+            return ops.flip(sequence, axis=1)  # Keras gives the outputs in the order they were made
+        return sequence
 
-    def _stepwise(self, x: Any, states: States | None, mask: Any, training: bool) -> tuple[Any, ...]:
-        """The cell scanned over the steps: for activations without a fused operation, and recurrent dropout."""
-        zeros = ops.zeros((type_of(x).shape[0], self.units), type_of(x).dtype, like=x)
-        first = states or (zeros,) * len(self.state_names)
-        noise = None
-        if training and self.recurrent_dropout:
-            noise = ops.dropout(ops.ones_like(zeros), self.random_key(self.seed), rate=self.recurrent_dropout)
-        if mask is not None:  # a masked NaN would show in the gradient, though not in the state
-            x = ops.where(ops.expand_dims(ops.cast(mask, "bool"), -1), x, 0.0)
-        steps = [ops.transpose(x, (1, 0, 2))]
-        if mask is not None:
-            steps.append(ops.transpose(ops.cast(mask, "bool"), (1, 0)))
+    def _first_output(self, states: States) -> Any:
+        """The state that is the output: of several cells the first one of the last."""
+        cell, rest = self.cell, list(states)
+        while isinstance(cell, StackedRNNCells):
+            rest = rest[len(tree.leaves(sizes_of(cell))) - len(tree.leaves(sizes_of(cell.cells[-1]))) :]
+            cell = cell.cells[-1]
+        return rest[0]
 
-        def body(carry: States, step: States) -> tuple[States, Any]:
-            old, shown = carry[:-1], carry[-1]
-            new = self.step(step[0], old, old[0] if noise is None else ops.multiply(old[0], noise))
-            if mask is None:
-                return (*new, new[0]), new[0]
-            keep = ops.expand_dims(step[1], -1)
-            new = tuple(ops.where(keep, a, b) for a, b in zip(new, old, strict=True))
-            output = ops.where(keep, new[0], 0.0 if self.zero_output_for_mask else shown)
-            return (*new, output), output
+    def _scan(self, x: Any, given: Any, lengths: Any, training: bool, whole: bool) -> tuple[Any, ...]:
+        """``(sequence, *states)`` by a scan of the cell's steps; the sequence is None unless ``whole``."""
+        cell, structure = self.cell, self.state_size
+        batch, time = type_of(x).shape[:2]
+        initial = first_states(cell, batch, self.dtype, x) if given is None else given
+        states = tuple(ops.cast(state, self.dtype) for state in tree.leaves(initial))
+        own = isinstance(cell, Cell)
+        numbers = None if own and lengths is None else ops.arange(time, dtype="int32", like=x)
+        if lengths is not None:
+            keep = ops.less(ops.expand_dims(numbers, 0), ops.expand_dims(lengths, 1))
+            beside = ops.expand_dims(keep, tuple(range(2, type_of(x).rank)))
+            # A masked NaN would show in the gradient, though not in the state.
+            x = ops.where(beside, x, ops.zeros((), type_of(x).dtype))
+        step: _OwnSteps | _Steps
+        if own:
+            step = _OwnSteps(cell, x, training)
+        else:
+            step = _Steps(cell, x, structure, numbers, training)
+        kept = None if lengths is None else _swapped(keep)
 
-        carry, outputs = ops.scan(body, (*first, zeros), tuple(steps), reverse=self.go_backwards)
-        return (ops.transpose(outputs, (1, 0, 2)), *carry[:-1])
+        def body(carry: States, at: Any) -> tuple[States, Any]:
+            inputs, counts = at
+            output, new, losses = step(inputs, carry)
+            if lengths is not None:
+                new = tuple(ops.where(_beside(counts, a), a, b) for a, b in zip(new, carry, strict=True))
+            return new, ((output, *losses) if whole else tuple(losses))
+
+        final, found = ops.scan(body, states, (step.inputs, kept), reverse=self.go_backwards)
+        outputs, losses = (found[0], found[1:]) if whole else (None, found)
+        context = current_context()
+        for loss in losses:
+            if context is not None:
+                context.losses.append(ops.sum(loss))
+        return (None if outputs is None else _swapped(outputs), *final)
+
+    # ------------------------------------------------------------ what it gives
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        return super().compute_mask(inputs, mask) if self.return_sequences else None
+        output = super().compute_mask(inputs, mask) if self.return_sequences else None
+        return [output, *[None] * len(self.state_size)] if self.return_state else output
 
+    def compute_output_shape(self, sequences_shape: Any, initial_state_shape: Any = None) -> Any:
+        """The shape of the output, and of the states if they are given, for an input of this shape."""
+        batch, time = sequences_shape[:2]
 
-class SimpleRNN(Recurrent):
-    """``h = activation(x @ kernel + h @ recurrent_kernel + bias)`` at each step of time (Elman 1990).
+        def shape(size: Any) -> tuple[Any, ...]:
+            return (batch, *(size if isinstance(size, list | tuple) else (size,)))
 
-    ``[batch, time, features]`` → ``[batch, units]``.
-
-    Args:
-        units: size of the state and of the output.
-        activation: of the state; a name or callable.
-        use_bias: whether there is a bias.
-        dropout: share of the input's features dropped while training, the same for all steps.
-        recurrent_dropout: the same for the state (then the layer is not fused).
-        return_sequences: give every step's output, ``[batch, time, units]``, not only the last one.
-        return_state: also give the final state.
-        go_backwards: read from the end; outputs come in the order they are made.
-        zero_output_for_mask: masked steps give zeros instead of the previous output.
-        kernel_initializer, recurrent_initializer, bias_initializer: see `unifront.layers.initializers`.
-        kernel_regularizer, recurrent_regularizer, bias_regularizer: see `unifront.layers.regularizers`.
-
-    Call with ``initial_state`` (``[batch, units]``) to begin from it. Steps outside the input's mask are
-    passed over. Raises `ArgumentError` for ``stateful=True``.
-
-    Example::
-
-        x = layers.SimpleRNN(8, return_sequences=True)(uf.Input((None, 4)))
-    """
-
-    gates = 1
-    fused_activations = (("tanh", None), ("relu", None))
-
-    @checked
-    def __init__(
-        self,
-        units: Size,
-        activation: ActivationLike = "tanh",
-        use_bias: bool = True,
-        kernel_initializer: InitializerLike = "glorot_uniform",
-        recurrent_initializer: InitializerLike = "orthogonal",
-        bias_initializer: InitializerLike = "zeros",
-        kernel_regularizer: RegularizerLike = None,
-        recurrent_regularizer: RegularizerLike = None,
-        bias_regularizer: RegularizerLike = None,
-        activity_regularizer: RegularizerLike = None,
-        kernel_constraint: Constraint = None,
-        recurrent_constraint: Constraint = None,
-        bias_constraint: Constraint = None,
-        dropout: Share = 0.0,
-        recurrent_dropout: Share = 0.0,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        seed: Seed = None,
-        **options: Unpack[RecurrentOptions],
-    ) -> None:
-        super().__init__(
-            units, activation, None, use_bias, dropout=dropout,
-            recurrent_dropout=recurrent_dropout, seed=seed, return_sequences=return_sequences,
-            return_state=return_state, go_backwards=go_backwards, stateful=stateful, unroll=unroll,
-            activity_regularizer=activity_regularizer, **options,
-        )  # fmt: skip
-        self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.declare("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
-        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
-
-    def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
-        found: tuple[Any, ...] = ops.simple_rnn(
-            x, self.kernel, self.recurrent_kernel, self.bias, states[0], lengths,
-            reverse=reverse, activation=self.activation_name,
-        )  # fmt: skip
-        return found
-
-    def step(self, x: Any, states: States, h: Any) -> States:
-        inner = ops.dense(x, self.kernel, self.bias)
-        return (self.activation(ops.add(inner, ops.matmul(h, self.recurrent_kernel))),)
-
-
-class LSTM(Recurrent):
-    """Long short-term memory (Hochreiter and Schmidhuber 1997); gates in the order i, f, c, o.
-
-    Args:
-        units: size of the states ``h`` and ``c`` and of the output.
-        activation: of the cell and its output.
-        recurrent_activation: of the gates. With other functions than the defaults the layer is not fused.
-        unit_forget_bias: start the forget gate's bias at one.
-
-    The other arguments are those of `SimpleRNN`; ``initial_state`` is ``[h, c]``.
-
-    Example::
-
-        x, h, c = layers.LSTM(8, return_sequences=True, return_state=True)(uf.Input((None, 4)))
-    """
-
-    gates = 4
-    state_names = ("h", "c")
-    fused_activations = (("tanh", "sigmoid"),)
-
-    @checked
-    def __init__(
-        self,
-        units: Size,
-        activation: ActivationLike = "tanh",
-        recurrent_activation: ActivationLike = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: InitializerLike = "glorot_uniform",
-        recurrent_initializer: InitializerLike = "orthogonal",
-        bias_initializer: InitializerLike = "zeros",
-        unit_forget_bias: bool = True,
-        kernel_regularizer: RegularizerLike = None,
-        recurrent_regularizer: RegularizerLike = None,
-        bias_regularizer: RegularizerLike = None,
-        activity_regularizer: RegularizerLike = None,
-        kernel_constraint: Constraint = None,
-        recurrent_constraint: Constraint = None,
-        bias_constraint: Constraint = None,
-        dropout: Share = 0.0,
-        recurrent_dropout: Share = 0.0,
-        seed: Seed = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        use_cudnn: bool | Literal["auto"] = "auto",
-        **options: Unpack[RecurrentOptions],
-    ) -> None:
-        super().__init__(
-            units, activation, recurrent_activation, use_bias, dropout=dropout,
-            recurrent_dropout=recurrent_dropout, seed=seed, return_sequences=return_sequences,
-            return_state=return_state, go_backwards=go_backwards, stateful=stateful, unroll=unroll,
-            activity_regularizer=activity_regularizer, **options,
-        )  # fmt: skip
-        self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.declare("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
-        self.unit_forget_bias = unit_forget_bias
-        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
-
-    def initial_bias(self) -> Any:
-        return _ForgetBias(self.bias_initializer) if self.unit_forget_bias else self.bias_initializer
-
-    def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
-        h, c = states
-        found: tuple[Any, ...] = ops.lstm(
-            x, self.kernel, self.recurrent_kernel, self.bias, h, c, lengths, reverse=reverse
+        own = shape(output_size_of(self.cell))
+        return self._shapes_given(
+            own,
+            time,
+            [
+                [shape(n) for n in one] if isinstance(one, list | tuple) else shape(one)
+                for one in self.state_size
+            ],
         )
-        return found
 
-    def step(self, x: Any, states: States, h: Any) -> States:
-        c = states[1]
-        sums = ops.add(ops.dense(x, self.kernel, self.bias), ops.matmul(h, self.recurrent_kernel))
-        i, f, g, o = ops.split(sums, 4, axis=-1)
-        inside = self.recurrent_activation
-        c = ops.add(ops.multiply(inside(f), c), ops.multiply(inside(i), self.activation(g)))
-        return ops.multiply(inside(o), self.activation(c)), c
+    def _shapes_given(self, output: tuple[Any, ...], time: Any, states: Sequence[Any]) -> Any:
+        found = (output[0], time, *output[1:]) if self.return_sequences else output
+        return (found, *states) if self.return_state else found
 
 
-class GRU(Recurrent):
-    """Gated recurrent unit (Cho et al. 2014); gates in the order z, r, h.
+class _OwnSteps:
+    """The steps of a cell of ours: what inputs add to its gates is computed for all of them at once."""
 
-    Args:
-        units: size of the state and of the output.
-        reset_after: apply the reset gate after the matrix product, as cuDNN does (default).
+    def __init__(self, cell: Cell, x: Any, training: bool) -> None:
+        self.cell, self.context = cell, current_context() or CallContext()
+        masks: tuple[Any, Any] = cell.draw_masks(x) if training else (None, None)
+        entering, self.masks = masks
+        with cell._entered(self.context):
+            self.inputs = _swapped(cell.enter(x, entering))
 
-    The other arguments are those of `SimpleRNN`, and ``recurrent_activation`` as in `LSTM`.
+    def __call__(self, x: Any, states: States) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+        with self.cell._entered(self.context):
+            new = self.cell.advance(x, states, self.masks)
+        return new[0], new, ()
 
-    Example::
 
-        x = layers.GRU(8)(uf.Input((None, 4)))  # float32[batch, 8]
-    """
+class _Steps:
+    """The steps of any cell. What it draws at random is drawn for each step, but for the dropout of cells of ours."""
 
-    gates = 3
-    fused_activations = (("tanh", "sigmoid"),)
+    def __init__(self, cell: Any, x: Any, structure: Any, numbers: Any, training: bool) -> None:
+        self.cell, self.structure = cell, structure
+        self.options = {"training": training} if takes_training(cell) else {}
+        self.inputs = (_swapped(x), numbers)
+        self.single = not isinstance(cell.state_size, list | tuple)
+        self.context = current_context() or CallContext()
+        for one in cell.layers_below() if isinstance(cell, Layer) else ():
+            if isinstance(one, Cell) and one.built and training:
+                one.draw_masks(x)
 
-    @checked
-    def __init__(
-        self,
-        units: Size,
-        activation: ActivationLike = "tanh",
-        recurrent_activation: ActivationLike = "sigmoid",
-        use_bias: bool = True,
-        kernel_initializer: InitializerLike = "glorot_uniform",
-        recurrent_initializer: InitializerLike = "orthogonal",
-        bias_initializer: InitializerLike = "zeros",
-        kernel_regularizer: RegularizerLike = None,
-        recurrent_regularizer: RegularizerLike = None,
-        bias_regularizer: RegularizerLike = None,
-        activity_regularizer: RegularizerLike = None,
-        kernel_constraint: Constraint = None,
-        recurrent_constraint: Constraint = None,
-        bias_constraint: Constraint = None,
-        dropout: Share = 0.0,
-        recurrent_dropout: Share = 0.0,
-        seed: Seed = None,
-        return_sequences: bool = False,
-        return_state: bool = False,
-        go_backwards: bool = False,
-        stateful: bool = False,
-        unroll: bool = False,
-        reset_after: bool = True,
-        use_cudnn: bool | Literal["auto"] = "auto",
-        **options: Unpack[RecurrentOptions],
-    ) -> None:
-        super().__init__(
-            units, activation, recurrent_activation, use_bias, dropout=dropout,
-            recurrent_dropout=recurrent_dropout, seed=seed, return_sequences=return_sequences,
-            return_state=return_state, go_backwards=go_backwards, stateful=stateful, unroll=unroll,
-            activity_regularizer=activity_regularizer, **options,
+    def __call__(self, at: Any, states: States) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
+        x, number = at
+        before = len(self.context.losses)
+        with call_context(_InStep.of(self.context, number)):
+            output, new = run_cell(self.cell, x, _filled(self.structure, states), **self.options)
+        losses = tuple(self.context.losses[before:])
+        del self.context.losses[before:]
+        found = tuple(tree.leaves(new))
+        if len(found) != len(states):
+            raise ArgumentError(
+                f"{type(self.cell).__name__} gave {len(found)} new states for its {len(states)}."
+            )
+        return output, found, losses
+
+
+class _InStep(CallContext):
+    """The context of one step: what it draws is drawn by a key of the step."""
+
+    outer: CallContext
+    number: Any
+
+    @classmethod
+    def of(cls, outer: CallContext, number: Any) -> _InStep:
+        inner = cls(
+            training=outer.training, depth=outer.depth, losses=outer.losses, masks=outer.masks,
+            recorder=outer.recorder, kept=outer.kept,
         )  # fmt: skip
-        self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
-        self.declare("recurrent", recurrent_initializer, recurrent_regularizer, recurrent_constraint)
-        self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
-        self.reset_after = reset_after
+        inner.outer, inner.number = outer, number
+        return inner
 
-    def bias_shape(self) -> tuple[int, ...]:
-        return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
-
-    def fused(self, x: Any, states: States, lengths: Any, reverse: bool) -> tuple[Any, ...]:
-        found: tuple[Any, ...] = ops.gru(
-            x, self.kernel, self.recurrent_kernel, self.bias, states[0], lengths,
-            reverse=reverse, reset_after=self.reset_after,
-        )  # fmt: skip
-        return found
-
-    def step(self, x: Any, states: States, h: Any) -> States:
-        input_bias = recurrent_bias = None
-        if self.bias is not None:
-            input_bias, recurrent_bias = ops.unstack(self.bias) if self.reset_after else (self.bias, None)
-        xz, xr, xh = ops.split(ops.dense(x, self.kernel, input_bias), 3, axis=-1)
-        inside, u = self.recurrent_activation, self.units
-        if self.reset_after:
-            hz, hr, hh = ops.split(ops.dense(h, self.recurrent_kernel, recurrent_bias), 3, axis=-1)
-            z, r = inside(ops.add(xz, hz)), inside(ops.add(xr, hr))
-            new = self.activation(ops.add(xh, ops.multiply(r, hh)))
-        else:
-            gates, last = ops.split(self.recurrent_kernel, [2 * u], axis=-1)
-            hz, hr = ops.split(ops.matmul(h, gates), 2, axis=-1)
-            z, r = inside(ops.add(xz, hz)), inside(ops.add(xr, hr))
-            new = self.activation(ops.add(xh, ops.matmul(ops.multiply(r, h), last)))
-        return (ops.add(ops.multiply(z, states[0]), ops.multiply(ops.subtract(1.0, z), new)),)
+    def own_key(self) -> Any:
+        if self.key is None:
+            key = self.outer.random_key()
+            self.key = key if isinstance(key, HostKey) else ops.fold_in(key, self.number)
+        return self.key
 
 
-@dataclass(frozen=True)
-class _ForgetBias:
-    """Ones for the forget gate, the rest as ``draw`` says."""
+def _swapped(x: Any) -> Any:
+    """``x`` with batch and time changed about."""
+    return ops.swapaxes(x, 0, 1)
 
-    draw: Callable[..., np.ndarray]
 
-    def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
-        units = shape[0] // 4
-        first, last = (drawn(self.draw, (size,), dtype, rng) for size in (units, 2 * units))
-        parts = [first, np.ones(units, dtype.numpy), last]
-        return np.concatenate(parts)
+def _beside(keep: Any, x: Any) -> Any:
+    """Booleans of a batch with the further axes of ``x``."""
+    return ops.expand_dims(keep, tuple(range(1, type_of(x).rank)))
+
+
+def _filled(structure: Any, leaves: Sequence[Any]) -> list[Any]:
+    """``leaves`` in the structure of state sizes."""
+    rest = iter(leaves)
+    return [
+        [next(rest) for _ in tree.leaves(one)] if isinstance(one, list | tuple) else next(rest)
+        for one in structure
+    ]

@@ -2,83 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
-from typing import Annotated, Any, ClassVar, Literal, Unpack
+from typing import Any, Unpack
 
 from unifront import ops, tree
-from unifront.arguments import Size, checked, only
+from unifront.arguments import Size, checked
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.initializers import TruncatedNormal
 from unifront.layers.layer import Layer, parameters
-from unifront.layers.rnn import Recurrent
 from unifront.opset.tensor import type_of
-
-
-class Bidirectional(Layer):
-    """A recurrent layer run forward, and a copy of it run backward.
-
-    Args:
-        layer: a recurrent layer that has no weights yet.
-        merge_mode: how the two outputs join: "concat", "sum", "mul", "ave", or None for a pair.
-        backward_layer: the layer to run backward, instead of a copy.
-    """
-
-    supports_masking = True
-    merges: ClassVar[dict[str, Callable[[Any, Any], Any]]] = {
-        "concat": lambda a, b: ops.concatenate([a, b], axis=-1),
-        "sum": ops.add,
-        "mul": ops.multiply,
-        "ave": lambda a, b: ops.multiply(ops.add(a, b), 0.5),
-    }
-
-    @checked
-    def __init__(
-        self,
-        layer: Any,
-        merge_mode: Literal["concat", "sum", "mul", "ave"] | None = "concat",
-        weights: Annotated[Any, only(None)] = None,
-        backward_layer: Any = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        super().__init__(**options)
-        for one in (layer,) if backward_layer is None else (layer, backward_layer):
-            if not isinstance(one, Recurrent) or one.built:
-                raise ArgumentError(f"Bidirectional takes a new SimpleRNN, LSTM or GRU, not {one!r}.")
-        self.merge_mode = merge_mode
-        own = layer.name.removeprefix("forward_")
-        forward, backward = copy.deepcopy(layer), copy.deepcopy(backward_layer or layer)
-        if backward_layer is None:
-            backward.go_backwards = not layer.go_backwards
-        elif backward.go_backwards == layer.go_backwards:
-            raise ArgumentError("Bidirectional: backward_layer is a recurrent layer that runs the other way.")
-        for one, name in ((forward, f"forward_{own}"), (backward, f"backward_{own}")):
-            one._name = name
-            one.zero_output_for_mask = layer.return_sequences  # as Keras does
-            one.keeps_positions = one is backward
-        self.forward_layer, self.backward_layer = forward, backward
-        self.return_sequences, self.return_state = layer.return_sequences, layer.return_state
-
-    def told_argument(self, name: str, given: Any) -> Any:
-        """The layers as they were given, which have no weights yet."""
-        return given if name == "backward_layer" else super().told_argument(name, given)
-
-    def call(self, sequences: Any, initial_state: Any = None, mask: Any = None) -> Any:
-        given = None if initial_state is None else tree.leaves(initial_state)
-        half = None if given is None else len(given) // 2
-        mask = next((one for one in tree.leaves(mask) if one is not None), None)
-        a = self.forward_layer(sequences, initial_state=None if given is None else given[:half], mask=mask)
-        b = self.backward_layer(sequences, initial_state=None if given is None else given[half:], mask=mask)
-        states: tuple[Any, ...] = ()
-        if self.return_state:
-            (a, *first), (b, *second) = a, b
-            states = (*first, *second)
-        output = (a, b) if self.merge_mode is None else (self.merges[self.merge_mode](a, b),)
-        return (*output, *states) if len(output) + len(states) > 1 else output[0]
-
-    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
-        return super().compute_mask(inputs, mask) if self.return_sequences else None
 
 
 class TimeDistributed(Layer):

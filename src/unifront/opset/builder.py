@@ -278,8 +278,8 @@ _active: ContextVar[Builder | None] = ContextVar("unifront_builder", default=Non
 
 
 @contextmanager
-def building(builder: Builder) -> Iterator[Builder]:
-    """A block in which operations on variables and keys alone belong to ``builder`` too."""
+def building(builder: Builder | None) -> Iterator[Builder | None]:
+    """A block in which operations on variables and keys alone belong to ``builder`` too; None: they run at once."""
     token = _active.set(builder)
     try:
         yield builder

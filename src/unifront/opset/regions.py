@@ -54,7 +54,9 @@ def trace_region(
     builder = Builder(name, outer=outer)
     inputs: list[Traced] = []
 
-    def placeholder(leaf: Any) -> Traced:
+    def placeholder(leaf: Any) -> Any:
+        if leaf is None:  # it stands for nothing
+            return None
         type_ = leaf if isinstance(leaf, TensorType) else type_of(leaf)
         inputs.append(builder.input(f"x{len(inputs)}", type_))
         return inputs[-1]

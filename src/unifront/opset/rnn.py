@@ -346,15 +346,20 @@ def with_mask(
     Args:
         run: ``(x, lengths) -> (sequence, *states)``, a partial `lstm` say, that reads in the direction
             ``reverse``.
-        x: ``[batch, time, features]``.
+        x: ``[batch, time, ...]``.
         mask: booleans ``[batch, time]``, true where a step counts.
 
     Returns what ``run`` returns.
     """
+
+    def beside(numbers: Any, tensor: Any) -> Any:
+        """``numbers[batch, time]`` with the further axes of ``tensor``."""
+        return shapes.expand_dims(numbers, tuple(range(2, type_of(tensor).rank)))
+
     mask = cast(mask, "bool")
     order = index.argsort(cast(comparison.logical_not(mask), "int32"), axis=1)
     count = cumulative.cumsum(cast(mask, "int32"), axis=1)
-    compact = index.take_along_axis(x, shapes.expand_dims(order, -1), axis=1)
+    compact = index.take_along_axis(x, beside(order, x), axis=1)
     lengths = reduce.sum(cast(mask, "int32"), axis=1)
     sequence, *states = run(compact, lengths)
     # Where the output of each step stands: a masked step takes that of the step read before it.
@@ -364,9 +369,8 @@ def with_mask(
         if reverse
         else comparison.greater_equal(position, 0)
     )
-    position = shapes.expand_dims(
-        elementwise.maximum(position, 0), -1
-    )  # never past the end: a masked step leaves room
+    # Never past the end: a masked step leaves room.
+    position = beside(elementwise.maximum(position, 0), sequence)
     spread = index.take_along_axis(sequence, position, axis=1)
     shown = mask if zero_output else exists
-    return (elementwise.where(shapes.expand_dims(shown, -1), spread, 0.0), *states)
+    return (elementwise.where(beside(shown, spread), spread, 0.0), *states)

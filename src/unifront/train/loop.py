@@ -311,9 +311,14 @@ def predict(
                 variables = natives(traced.variables, program.storage, place)
             outputs = program([*(place.batch(part) for part in batch), *next(keys)], variables)
             found.append([place.backend.numpy(output) for output in outputs])
+            if traced.updates:  # states that stay from batch to batch
+                for variable, value in zip(traced.updates, found[-1][traced.output_count :], strict=True):
+                    variable.assign(value)
+                variables = natives(traced.variables, program.storage, place)
     if not found:
         raise data.no_batch("predict")
-    joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
+    count = model.trace(False).output_count
+    joined = [np.concatenate(parts) for parts in zip(*(one[:count] for one in found), strict=True)]
     return tree.map_leaves(lambda number: joined[number], model.trace(False).structure)
 
 

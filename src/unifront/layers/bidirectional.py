@@ -62,7 +62,7 @@ class Bidirectional(Layer):
         forward = like(layer, f"forward_{layer.name.removeprefix('forward_')}")
         if backward_layer is None:
             backward = like(layer, f"backward_{layer.name.removeprefix('backward_')}")
-            backward.go_backwards = True
+            backward.go_backwards = not layer.go_backwards
         else:
             backward = backward_layer if backward_layer is not layer else like(layer, backward_layer.name)
         self._check(forward, backward)

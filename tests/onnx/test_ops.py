@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.onnx.runtimes import check, reference, runtime
+from unifront.errors import UnsupportedOp
 from unifront.onnx.export import DEFAULT_OPSET, OPSETS, convert
 from unifront.onnx.recurrent import TIME_MAJOR
 from unifront.onnx.rows import target
@@ -41,6 +42,7 @@ def _lengths(sample: Sample, dtype: str) -> bool:
 # ONNX's reference evaluator, 1.23: what it cannot judge.
 EXCUSED_FROM_REFERENCE: dict[str, Excuse] = {
     "erf": _double,  # computes it in float32
+    "erfc": _double,
     "gelu": _exact_double,
     "softsign": lambda sample, dtype: sample.operands[0].ndim == 0,  # gives no array for a scalar
     "lstm": _lengths,  # it takes no notice of sequence_lens
@@ -50,16 +52,19 @@ EXCUSED_FROM_REFERENCE: dict[str, Excuse] = {
     ),
     "scan": lambda sample, dtype: sample.attributes["reverse"],  # not implemented there
 }
+_NO_DOUBLES = """
+    erf erfc arcsin arccos arctan arctan2 sinh cosh arcsinh arccosh lstm gru simple_rnn
+    conv depthwise_conv conv_transpose average_pool
+"""
 # ONNX Runtime, 1.31, on a CPU: what it has no kernel for.
 EXCUSED_FROM_RUNTIME: dict[str, Excuse] = {
-    **dict.fromkeys(
-        ("erf", "lstm", "gru", "simple_rnn", "conv", "depthwise_conv", "conv_transpose", "average_pool"),
-        _double,
-    ),
+    **dict.fromkeys(_NO_DOUBLES.split(), _double),
     "gelu": _exact_double,
     "det": _double,
     "fft": _double,  # its twiddle factors are of float32
 }
+# Operators that came later than the oldest opset, and the first that has them.
+NEWER = dict.fromkeys(("bitwise_and", "bitwise_or", "bitwise_xor"), 18)
 JUDGES = ((reference, EXCUSED_FROM_REFERENCE), (runtime, EXCUSED_FROM_RUNTIME))
 
 
@@ -99,7 +104,20 @@ def test_operation(case: Case, dtype: str) -> None:
 @pytest.mark.parametrize("opset", [OPSETS[0], OPSETS[-1]])
 @pytest.mark.parametrize("case", [case for case in CASES if case.index == 0], ids=str)
 def test_oldest_and_newest_opset(case: Case, opset: int) -> None:
-    assert _judge(case, "float32", opset, optimize=False)
+    if opset < NEWER.get(case.spec.name, 0):
+        with pytest.raises(UnsupportedOp, match=rf"Try opset={NEWER[case.spec.name]}\."):
+            _judge(case, "float32", opset, optimize=False)
+    else:
+        assert _judge(case, "float32", opset, optimize=False)
+
+
+@pytest.mark.parametrize(("mode", "least"), [("set", 13), ("add", 16), ("mul", 16), ("max", 18), ("min", 18)])
+def test_scatter_is_written_from_the_opset_that_has_its_mode(mode: str, least: int) -> None:
+    case = next(c for c in CASES if c.spec.name == "scatter" and c.sample.attributes["mode"] == mode)
+    assert _judge(case, "float32", least, optimize=False)
+    if least > OPSETS[0]:
+        with pytest.raises(UnsupportedOp, match=f"of mode {mode!r} cannot be written .* Try opset={least}"):
+            _judge(case, "float32", least - 1, optimize=False)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.spec.name in ("fft", "segment")], ids=str)

@@ -513,8 +513,29 @@ ATTENTION = [
     case(f"EinsumDense('abc,cd->abd', (2, 2), bias_axes='bd', kernel_regularizer={L2})", (3, 2, 4)),
 ]
 
+PLAIN = [
+    case("Identity()", (2, 3)),
+    case("AlphaDropout(0.5)", (2, 3)),
+    case("GaussianDropout(0.5)", (2, 3)),
+    case("SpatialDropout3D(0.5)", (2, 2, 2, 2, 3)),
+    case("Pipeline([Dense(3), Dense(2)])", (2, 4)),
+    case("ReversibleEmbedding(7, 3, tie_weights=False)", Ints((2, 5), 7)),
+    case("ReversibleEmbedding(7, 3)", (2, 5, 3), call="layer(x[0], reverse=True)"),
+    case("ReversibleEmbedding(7, 3, False, logit_soft_cap=2.0)", (2, 3), call="layer(x[0], reverse=True)"),
+    case("Normalization(mean=[1.0, -2.0, 0.5], variance=[4.0, 0.25, 0.0])", (4, 3)),
+    case("Normalization(axis=None, mean=1.0, variance=4.0)", (4, 3)),
+    case("Normalization(axis=(1, 2), mean=[[1.0, 2.0]], variance=[[0.5, 4.0]], invert=True)", (4, 1, 2, 3)),
+    case("Discretization([-0.5, 0.0, 0.5])", (4, 3)),
+    case("Discretization([-0.5, 0.0, 0.5], output_mode='one_hot')", (4, 1)),
+    case("Discretization([-0.5, 0.0, 0.5], output_mode='multi_hot')", (4, 3)),
+    case("CategoryEncoding(6)", Ints((4, 3), 6)),
+    case("CategoryEncoding(6, 'one_hot')", Ints((4, 3), 6)),
+    case("CategoryEncoding(6, 'count')", Ints((4, 3), 6)),
+]
+
 ALL = list(
     chain(
+        PLAIN,
         ATTENTION,
         HEADS,
         CORE,

@@ -247,3 +247,10 @@ def test_boxes_of_one_image_move_as_those_of_a_batch():
     found = layer.transform_bounding_boxes(single, drawn)["boxes"]
     batch = layer.transform_bounding_boxes({key: value[:1] for key, value in BOXES.items()}, drawn)["boxes"]
     assert np.array_equal(found, np.asarray(batch)[0])
+
+
+def test_a_model_augments_while_it_trains_only():
+    x = uf.Input((9, 7, 3))
+    model = uf.Model(x, layers.RandomFlip(seed=3)(x))
+    assert np.array_equal(model.predict(IMAGES), IMAGES)
+    assert not np.array_equal(model(np.repeat(IMAGES, 8, 0), training=True), np.repeat(IMAGES, 8, 0))

@@ -3,6 +3,7 @@
 from unifront.layers.activations import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from unifront.layers.attention import AdditiveAttention, Attention
 from unifront.layers.bidirectional import Bidirectional
+from unifront.layers.configs import deserialize, serialize
 from unifront.layers.conv import (
     Conv1D,
     Conv2D,
@@ -17,8 +18,26 @@ from unifront.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Con
 from unifront.layers.core import Dense, Embedding, Flatten, Masking, Permute, RepeatVector, Reshape
 from unifront.layers.einsum_dense import EinsumDense
 from unifront.layers.input import Input, InputLayer
+from unifront.layers.input_spec import InputSpec
 from unifront.layers.layer import Layer
-from unifront.layers.merge import Add, Average, Concatenate, Dot, Maximum, Minimum, Multiply, Subtract
+from unifront.layers.merge import (
+    Add,
+    Average,
+    Concatenate,
+    Dot,
+    Maximum,
+    Minimum,
+    Multiply,
+    Subtract,
+    add,
+    average,
+    concatenate,
+    dot,
+    maximum,
+    minimum,
+    multiply,
+    subtract,
+)
 from unifront.layers.multi_head_attention import GroupQueryAttention, MultiHeadAttention
 from unifront.layers.normalization import (
     BatchNormalization,
@@ -27,6 +46,7 @@ from unifront.layers.normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from unifront.layers.passing import Identity, Lambda, Pipeline, Wrapper
 from unifront.layers.pooling import (
     AdaptiveAveragePooling1D,
     AdaptiveAveragePooling2D,
@@ -64,6 +84,8 @@ from unifront.layers.preprocessing.color import (
     Rescaling,
     Solarization,
 )
+from unifront.layers.preprocessing.discretization import Discretization
+from unifront.layers.preprocessing.encoding import CategoryEncoding
 from unifront.layers.preprocessing.geometry import (
     CenterCrop,
     MaxNumBoundingBoxes,
@@ -83,13 +105,17 @@ from unifront.layers.preprocessing.mixing import (
     RandAugment,
     RandomErasing,
 )
+from unifront.layers.preprocessing.normalization import Normalization
 from unifront.layers.recurrent import GRU, LSTM, SimpleRNN
 from unifront.layers.regularization import (
     ActivityRegularization,
+    AlphaDropout,
     Dropout,
+    GaussianDropout,
     GaussianNoise,
     SpatialDropout1D,
     SpatialDropout2D,
+    SpatialDropout3D,
 )
 from unifront.layers.reshaping import (
     Cropping1D,
@@ -102,6 +128,7 @@ from unifront.layers.reshaping import (
     ZeroPadding2D,
     ZeroPadding3D,
 )
+from unifront.layers.reversible_embedding import ReversibleEmbedding
 from unifront.layers.rnn import RNN
 from unifront.layers.rnn_cells import GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
 from unifront.layers.wrappers import SpectralNormalization, TimeDistributed
@@ -121,6 +148,7 @@ __all__ = [
     "AdaptiveMaxPooling3D",
     "Add",
     "AdditiveAttention",
+    "AlphaDropout",
     "Attention",
     "AutoContrast",
     "Average",
@@ -129,6 +157,7 @@ __all__ = [
     "AveragePooling3D",
     "BatchNormalization",
     "Bidirectional",
+    "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
     "Conv1D",
@@ -147,6 +176,7 @@ __all__ = [
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Discretization",
     "Dot",
     "Dropout",
     "EinsumDense",
@@ -154,6 +184,7 @@ __all__ = [
     "Equalization",
     "Flatten",
     "GRUCell",
+    "GaussianDropout",
     "GaussianNoise",
     "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
@@ -163,9 +194,12 @@ __all__ = [
     "GlobalMaxPooling3D",
     "GroupNormalization",
     "GroupQueryAttention",
+    "Identity",
     "Input",
     "InputLayer",
+    "InputSpec",
     "LSTMCell",
+    "Lambda",
     "Layer",
     "LayerNormalization",
     "LeakyReLU",
@@ -179,8 +213,10 @@ __all__ = [
     "MixUp",
     "MultiHeadAttention",
     "Multiply",
+    "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
     "RandAugment",
     "RandomBrightness",
@@ -208,6 +244,7 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "ReversibleEmbedding",
     "SeparableConv1D",
     "SeparableConv2D",
     "SimpleRNN",
@@ -216,6 +253,7 @@ __all__ = [
     "Solarization",
     "SpatialDropout1D",
     "SpatialDropout2D",
+    "SpatialDropout3D",
     "SpectralNormalization",
     "StackedRNNCells",
     "Subtract",
@@ -224,7 +262,18 @@ __all__ = [
     "UpSampling1D",
     "UpSampling2D",
     "UpSampling3D",
+    "Wrapper",
     "ZeroPadding1D",
     "ZeroPadding2D",
     "ZeroPadding3D",
+    "add",
+    "average",
+    "concatenate",
+    "deserialize",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "serialize",
+    "subtract",
 ]

@@ -167,3 +167,13 @@ def layer_from(config: Any, custom_objects: Mapping[str, Any] | None = None) -> 
     if not isinstance(made, Layer):
         raise ArgumentError(f"A layer is described by a class and its config; {made!r} came of it.")
     return made
+
+
+def serialize(layer: Any) -> Any:
+    """A layer as plain data, which `deserialize` reads; see `uf.saving.serialize_keras_object`."""
+    return serialize_keras_object(layer)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """The layer that `serialize` described, here or in Keras; `ArgumentError` for what is none."""
+    return layer_from(config, custom_objects)

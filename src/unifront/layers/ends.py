@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from unifront import tree
 from unifront.errors import NotBuiltYet
-from unifront.opset.tensor import Symbolic
+from unifront.ir.dims import DimExpr
+from unifront.opset.tensor import Symbolic, record, type_of
 
 
 class end_of:
@@ -29,6 +31,31 @@ class Ended:
 
         @property
         def name(self) -> str: ...
+
+    def compute_output_shape(self, input_shape: Any, *more: Any) -> Any:
+        """The shape of what `call` gives for inputs of such shapes, None for free sizes; no weights are made.
+
+        Args:
+            input_shape: a shape, or a list or dict of shapes; ``more`` for further arguments of `call`.
+
+        Example::
+
+            layers.Dense(8).compute_output_shape((None, 4))  # (None, 8)
+        """
+        from unifront.layers.input import Input
+
+        def like(shape: Any) -> Any:
+            if isinstance(shape, dict):
+                return {name: like(one) for name, one in shape.items()}
+            if any(isinstance(one, list | tuple | dict) for one in shape):
+                return [like(one) for one in shape]
+            return Input(batch_shape=tuple(None if isinstance(n, DimExpr) else n for n in shape))
+
+        layer: Any = self if vars(self)["built"] else copy.deepcopy(self)
+        result = record(layer, *map(like, (input_shape, *more)))
+        return tree.map_leaves(
+            lambda one: tuple(size if isinstance(size, int) else None for size in type_of(one).shape), result
+        )
 
     def _noted(self, result: Any) -> Any:
         self._first = self._first or tree.leaves(result)

@@ -22,6 +22,7 @@ from unifront.layers import regularizers
 from unifront.layers.arguments import DTypeName, LayerName, refuse
 from unifront.layers.configs import Described, noting
 from unifront.layers.ends import Ended
+from unifront.layers.input_spec import check_inputs
 from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
 from unifront.opset.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
@@ -55,6 +56,8 @@ class Layer(Weighted, Ended, Described):
 
     supports_masking = False
     autocast = True
+    input_spec: Any = None
+    """What the input has to be: an `InputSpec`, or a list of them."""
     notes_arguments = True
     """Whether `get_config` tells the arguments of the class's constructor."""
     built_at_once = False
@@ -348,6 +351,8 @@ class Layer(Weighted, Ended, Described):
                 kwargs["training"] = context.training
             if "mask" in takes and kwargs.get("mask") is None and takes.index("mask") > len(args):
                 kwargs["mask"] = masks
+            if self.input_spec is not None and args:
+                check_inputs(self.input_spec, args[0], self.name)
             self._build_once(args, kwargs)
             args = tuple(self._cast(arg) for arg in args)
             kwargs = {key: self._cast(value) for key, value in kwargs.items()}

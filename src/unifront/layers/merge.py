@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Annotated, Any, Unpack
 
@@ -228,3 +228,46 @@ class Dot(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None
+
+
+# ---------------------------------------------------------------- as functions
+
+
+def add(inputs: Any, **options: Any) -> Any:
+    """`Add` of ``inputs``; the options are the layer's."""
+    return Add(**options)(inputs)
+
+
+def subtract(inputs: Any, **options: Any) -> Any:
+    """`Subtract` of two ``inputs``; the options are the layer's."""
+    return Subtract(**options)(inputs)
+
+
+def multiply(inputs: Any, **options: Any) -> Any:
+    """`Multiply` of ``inputs``; the options are the layer's."""
+    return Multiply(**options)(inputs)
+
+
+def average(inputs: Any, **options: Any) -> Any:
+    """`Average` of ``inputs``; the options are the layer's."""
+    return Average(**options)(inputs)
+
+
+def maximum(inputs: Any, **options: Any) -> Any:
+    """`Maximum` of ``inputs``; the options are the layer's."""
+    return Maximum(**options)(inputs)
+
+
+def minimum(inputs: Any, **options: Any) -> Any:
+    """`Minimum` of ``inputs``; the options are the layer's."""
+    return Minimum(**options)(inputs)
+
+
+def concatenate(inputs: Any, axis: int = -1, **options: Any) -> Any:
+    """`Concatenate` of ``inputs``; the options are the layer's."""
+    return Concatenate(axis=axis, **options)(inputs)
+
+
+def dot(inputs: Any, axes: int | Sequence[int] = -1, **options: Any) -> Any:
+    """`Dot` of two ``inputs``; the options are the layer's."""
+    return Dot(axes=axes, **options)(inputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -78,6 +79,71 @@ class SpatialDropout2D(Dropout):
         super().__init__(
             rate, noise_shape=(None, None, 1, 1) if first else (None, 1, 1, None), seed=seed, **options
         )
+
+
+class SpatialDropout3D(Dropout):
+    """`Dropout` of whole channels of ``[batch, depth, height, width, channels]``."""
+
+    @checked
+    def __init__(
+        self, rate: Share, data_format: DataFormat = None, seed: Seed = None, **options: Unpack[LayerOptions]
+    ) -> None:
+        first = data_format == "channels_first"
+        super().__init__(
+            rate, noise_shape=(None, None, 1, 1, 1) if first else (None, 1, 1, 1, None), seed=seed, **options
+        )
+
+
+class AlphaDropout(Dropout):
+    """`Dropout` that keeps mean and variance of what `selu` gives: what is dropped becomes its negative limit.
+
+    Klambauer et al. 2017, Self-Normalizing Neural Networks.
+
+    Args:
+        rate: the share, in [0, 1).
+        noise_shape: where it has a 1, one draw serves the whole axis; None stands for the input's size.
+        seed: gives this layer a stream of its own.
+    """
+
+    _LOWEST = -1.6732632423543772 * 1.0507009873554805  # -alpha * scale of selu
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        noise_shape = self.noise(x)
+        if not training or self.rate == 0:
+            return x
+        known = type_of(x)
+        draws = ops.random_uniform(self.random_key(self.seed), noise_shape or known.shape, like=x)
+        kept = ops.where(ops.greater_equal(draws, self.rate), x, self._LOWEST)
+        scale = ((1 - self.rate) * (1 + self.rate * self._LOWEST**2)) ** -0.5
+        return ops.add(ops.multiply(kept, scale), -scale * self._LOWEST * self.rate)
+
+
+class GaussianDropout(Layer):
+    """While training, multiply by noise of the mean 1 and the standard deviation ``sqrt(rate / (1 - rate))``.
+
+    Srivastava et al. 2014.
+
+    Args:
+        rate: as of `Dropout`, in [0, 1).
+        seed: gives this layer a stream of its own.
+    """
+
+    supports_masking = True
+
+    @checked
+    def __init__(self, rate: Share, seed: Seed = None, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.rate, self.seed = rate, seed
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training or not self.rate:
+            return x
+        known = type_of(x)
+        deviation = math.sqrt(self.rate / (1 - self.rate))
+        noise = ops.random_normal(
+            self.random_key(self.seed), known.shape, 1.0, deviation, known.dtype, like=x
+        )
+        return ops.multiply(x, noise)
 
 
 class GaussianNoise(Layer):

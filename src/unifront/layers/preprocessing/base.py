@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from unifront import ops
+from unifront import ops, tree
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer
 from unifront.opset.data_format import standardize_data_format
 from unifront.opset.rules import show
 from unifront.opset.seeds import drawn_key
-from unifront.opset.tensor import type_of
+from unifront.opset.tensor import Symbolic, type_of
 from unifront.trace import current_context
 
 Factor = Any
@@ -122,7 +122,8 @@ class BaseImagePreprocessingLayer(Layer):
         self.factor = pair("factor", factor, *self._FACTOR_BOUNDS)
 
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
-        if training is None and current_context() is None:
+        symbolic = any(isinstance(leaf, Symbolic) for leaf in tree.leaves([args, kwargs]))
+        if training is None and current_context() is None and not symbolic:
             training = True
         return super().__call__(*args, training=training, **kwargs)
 

@@ -1,0 +1,215 @@
+"""Preprocessing of numbers: what layers learn from data is judged by Keras; forms of data, errors, configs, backends."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import unifront as uf
+from unifront import layers
+from unifront.backends import installed
+from unifront.errors import ArgumentError, DTypeError, NotBuiltError, ShapeError, UnknownName
+from unifront.testing import assert_close
+
+RNG = np.random.default_rng(3)
+TABLE = RNG.normal(3, 2, (17, 4)).astype(np.float32)
+BLOCK = RNG.normal(-1, 5, (6, 2, 3, 4)).astype(np.float32)
+
+
+def host(x):
+    return np.asarray(keras.ops.convert_to_numpy(x))
+
+
+# ---------------------------------------------------------------- Normalization
+
+ADAPTED = [
+    ({}, TABLE),
+    ({"axis": None}, TABLE),
+    ({"axis": (1, 2)}, BLOCK),
+    ({"axis": (3, 1)}, BLOCK),
+    ({"axis": -2, "invert": True}, BLOCK),
+    ({}, np.full((3, 2), 7.0, np.float32)),
+    ({"axis": 0}, TABLE[:1]),
+]
+
+
+@pytest.mark.parametrize(("options", "data"), ADAPTED, ids=str)
+def test_normalization_adapts_as_keras(options, data):
+    ours, theirs = layers.Normalization(**options), keras.layers.Normalization(**options)
+    ours.adapt(data)
+    theirs.adapt(data)
+    assert_close(ours(data), host(theirs(data)))
+    for mine, other in zip(ours.get_weights()[:2], theirs.get_weights()[:2], strict=True):
+        assert_close(mine, np.asarray(other))
+    assert [w.name for w in ours.weights] == ["mean", "variance", "count"]
+    assert ours.mean.shape == tuple(theirs.mean.shape)
+
+
+def batches_of(data):
+    yield from np.array_split(data, 4)
+
+
+FORMS = {
+    "list of arrays": lambda data: np.array_split(data, 3),
+    "generator": batches_of,
+    "pairs": lambda data: [(part, part[:, 0]) for part in np.array_split(data, 3)],
+    "int array": lambda data: np.round(data).astype(np.int64),
+    "tf.data": lambda data: __import__("tensorflow").data.Dataset.from_tensor_slices(data).batch(5),
+    "tf.data of vectors": lambda data: __import__("tensorflow").data.Dataset.from_tensor_slices(data),
+    "tf tensor": lambda data: __import__("tensorflow").constant(data),
+    "torch tensor": lambda data: __import__("torch").tensor(data),
+    "jax array": lambda data: __import__("jax").numpy.asarray(data),
+    "torch DataLoader": lambda data: __import__("torch").utils.data.DataLoader(data, batch_size=5),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_normalization_adapts_to_every_form_of_data(form):
+    layer = layers.Normalization()
+    layer.adapt(FORMS[form](TABLE))
+    known = np.round(TABLE) if form == "int array" else TABLE
+    assert_close(layer.adapt_mean.numpy(), known.mean(0))
+    assert_close(layer.adapt_variance.numpy(), known.var(0))
+
+
+def test_a_large_mean_costs_no_digits():
+    data = np.float64(1e6) + RNG.normal(size=(1000, 2))
+    layer = layers.Normalization(dtype="float64")
+    layer.adapt(np.array_split(data, 7))
+    assert_close(layer.adapt_variance.numpy(), data.var(0), bounds={"float64": 1e-9})
+
+
+def test_adapting_again_changes_a_model_that_is_there():
+    x = uf.Input((4,))
+    layer = layers.Normalization()
+    model = uf.Model(x, layer(x))
+    assert_close(model.predict(TABLE, backend="numpy"), TABLE)
+    layer.adapt(TABLE)
+    for name in installed():
+        assert_close(model.predict(TABLE, backend=name), (TABLE - TABLE.mean(0)) / TABLE.std(0))
+
+
+def test_normalization_is_saved_with_what_it_learned(tmp_path):
+    layer = layers.Normalization()
+    layer.adapt(TABLE)
+    model = uf.Sequential([uf.Input((4,)), layer])
+    model.save(tmp_path / "model.uf")
+    assert_close(uf.load(tmp_path / "model.uf").predict(TABLE), model.predict(TABLE))
+    config = layers.Normalization(mean=np.array([1.0, 2.0]), variance=[1.0, 4.0]).get_config()
+    assert config["mean"] == [1.0, 2.0]
+    assert_close(
+        layers.Normalization.from_config(config)(np.array([[1.0, 4.0]], np.float32)),
+        np.array([[0, 1]], np.float32),
+    )
+    assert keras.layers.Normalization.from_config(config).get_config()["axis"] == (-1,)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: layers.Normalization(mean=1.0), ArgumentError, "both `mean` and `variance` must be set"),
+        (lambda: layers.Normalization(mean=[1.0], variance=[1.0, 2.0]), ShapeError, "must have the same shape"),
+        (lambda: layers.Normalization(mean=[[1.0]], variance=[[1.0]]), ShapeError, "number of axes"),
+        (lambda: layers.Normalization(axis=3).build((2, 2)), ShapeError, r"range \[-ndim, ndim\)"),
+        (lambda: layers.Normalization(axis=1).build((None, None)), NotBuiltError, "must have a known shape"),
+        (lambda: layers.Normalization(mean=[1.0, 2.0], variance=[1.0, 2.0]).build((2, 3)), ShapeError, "does not fit"),
+        (lambda: layers.Normalization().adapt([]), ArgumentError, "empty iterable"),
+        (lambda: layers.Normalization().adapt([[1.0, 2.0]]), DTypeError, "yields arrays"),
+        (lambda: layers.Normalization().adapt(5), DTypeError, "Unsupported data type"),
+        (lambda: layers.Normalization().adapt([TABLE, TABLE[:, :2]]), ShapeError, "an incompatible shape"),
+        (lambda: layers.Normalization(mean=1.0, variance=1.0, axis=None).adapt(TABLE), ArgumentError, "nothing to adapt"),
+        (lambda: layers.Normalization()(uf.Input((None,))), NotBuiltError, "must have a known shape"),
+    ],
+)  # fmt: skip
+def test_normalization_refuses(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+# ---------------------------------------------------------------- Discretization
+
+
+@pytest.mark.parametrize("bins", [1, 2, 5, 30])
+@pytest.mark.parametrize("data", [TABLE, np.arange(7.0), np.ones(4), RNG.normal(size=5000)], ids=["table", "seven", "ones", "many"])  # fmt: skip
+def test_discretization_adapts_as_keras(data, bins):
+    ours = layers.Discretization(num_bins=bins, epsilon=0.02)
+    theirs = keras.layers.Discretization(num_bins=bins, epsilon=0.02)
+    parts = np.array_split(data, 3)
+    ours.adapt(parts)
+    theirs.adapt(parts)
+    assert_close(np.array(ours.bin_boundaries), np.array(theirs.bin_boundaries))
+    again = layers.Discretization.from_config(ours.get_config())
+    assert np.array_equal(again(data.astype(np.float32)), host(theirs(data)))
+
+
+def test_discretization_of_unusual_numbers_as_keras():
+    x = np.array([[-np.inf, np.inf, 0.0, 1.0, 1e6, -1e6]], np.float32)
+    ours, theirs = (m.Discretization(bin_boundaries=[0.0, 1.0]) for m in (layers, keras.layers))
+    found = ours(x)
+    assert found.dtype == np.int32
+    assert np.array_equal(found, host(theirs(x)))
+    assert ours(x[:, :0]).shape == (1, 0)
+    assert np.array_equal(ours([-1.5, 0.5]), [0, 1])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: layers.Discretization(), ArgumentError, "either `num_bins` or `bin_boundaries`"),
+        (lambda: layers.Discretization([0.0], 3), ArgumentError, "should not be set"),
+        (lambda: layers.Discretization(num_bins=-1), ArgumentError, "greater than or equal to 0"),
+        (lambda: layers.Discretization([1.0, 0.0]), ArgumentError, "ascend"),
+        (lambda: layers.Discretization([0.0]).adapt(TABLE), ArgumentError, "Cannot adapt"),
+        (lambda: layers.Discretization(num_bins=3)(TABLE), NotBuiltError, "adapt"),
+        (lambda: layers.Discretization(num_bins=3, sparse=True), ArgumentError, "dense"),
+        (lambda: layers.Discretization([0.0], output_mode="ont_hot"), UnknownName, "one_hot"),
+    ],
+)
+def test_discretization_refuses(make, error, text):
+    with pytest.raises(error, match=text):
+        make()
+
+
+# ---------------------------------------------------------------- CategoryEncoding
+
+ENCODED = [
+    np.array([1, 2, 3, 1]),
+    np.array([[1], [2]]),
+    np.array([[1, 2, 3], [0, 0, 1]]),
+    np.array(2),
+    np.zeros((2, 0), int),
+]
+
+
+@pytest.mark.parametrize("mode", ["one_hot", "multi_hot", "count"])
+@pytest.mark.parametrize("x", ENCODED, ids=lambda x: str(x.shape))
+def test_encoding_as_keras(x, mode):
+    ours, theirs = (m.CategoryEncoding(4, mode) for m in (layers, keras.layers))
+    assert_close(ours(x), host(theirs(x)))
+    if x.ndim:
+        assert ours(uf.Input(batch_shape=x.shape, dtype="int32")).shape == ours(x).shape
+
+
+def test_weighted_counts_as_keras():
+    x, weights = np.array([[0, 1, 1], [3, 3, 2]]), RNG.normal(size=(2, 3)).astype(np.float32)
+    ours, theirs = (m.CategoryEncoding(4, "count")(x, count_weights=weights) for m in (layers, keras.layers))
+    assert_close(ours, host(theirs))
+
+
+def test_what_is_outside_counts_nowhere():
+    assert np.array_equal(layers.CategoryEncoding(3, "count")(np.array([[5, -1, 2]])), [[0, 0, 1]])
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "text"),
+    [
+        (lambda: layers.CategoryEncoding(), ArgumentError, "num_tokens must be set"),
+        (lambda: layers.CategoryEncoding(0), ArgumentError, "must be >= 1"),
+        (lambda: layers.CategoryEncoding(3, sparse=True), ArgumentError, "dense"),
+        (lambda: layers.CategoryEncoding(3)([[1]], count_weights=[[1.0]]), ArgumentError, "not used"),
+    ],
+)
+def test_encoding_refuses(make, error, text):
+    with pytest.raises(error, match=text):
+        make()

@@ -76,7 +76,7 @@ class Lambda(Layer):
         given = {"mask": mask, "training": training}
         return self.function(inputs, **self.arguments, **{name: given[name] for name in self._takes})
 
-    def compute_mask(self, inputs: Any, mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
 
 

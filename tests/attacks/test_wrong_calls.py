@@ -23,7 +23,7 @@ FALSY = {"[]", "empty array"}
 
 RIGHT: dict[str, set[str]] = {
     # tensors: numbers are tensors, and lists; that a weight or bound is NaN is for the user to know
-    r"ops\.\w+\.(x|y|xs|condition|indices|data|pred|like|learning_rate)": ARRAYS,
+    r"ops\.\w+\.(x|y|x1|x2|xs|condition|indices|data|pred|like|learning_rate|initial|start|stop)": ARRAYS,
     r"losses\.\w+\(\)\.(sample_weight|mask)": ARRAYS,
     r"ops\.\w+\.like": {
         "array of strings",

@@ -63,7 +63,8 @@ VOLUME = np.linspace(-1, 1, 96, dtype=np.float32).reshape(2, 4, 2, 2, 3)
 FLAT = X[:, 0]
 
 REQUIRED: dict[str, Any] = {
-    "units": 2, "filters": 2, "kernel_size": 1, "rate": 0.5, "stddev": 0.5, "axes": 1, "n": 2, "dims": (2, 1),
+    "units": 2, "filters": 2, "kernel_size": 1, "num_heads": 2, "key_dim": 2, "head_dim": 2, "num_query_heads": 2,
+    "num_key_value_heads": 1, "output_size": 1, "height": 3, "width": 3, "factor": 0.5, "rate": 0.5, "stddev": 0.5, "axes": 1, "n": 2, "dims": (2, 1),
     "input_dim": 4, "output_dim": 2, "activation": "relu", "target_shape": (15,), "learning_rate": 0.1,
     "initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "boundaries": [1, 2], "values": [1, 2, 3],
     "name": "metric",
@@ -86,23 +87,42 @@ CELLS: dict[str, Any] = {
 """What is made of cells."""
 
 
+LAYERS: dict[str, dict[str, Any]] = {
+    "Cropping3D": {"cropping": ((1, 1), (0, 0), (0, 0))}, "EinsumDense": {"equation": "abc,cd->abd", "output_shape": (None, 2)},
+    "GroupNormalization": {"groups": 3}, "MaxNumBoundingBoxes": {"max_number": 2, "bounding_box_format": "xyxy"}, "PReLU": {"shared_axes": 1},
+    "RandomPosterization": {"factor": 4}, "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
+    "RandomZoom": {"height_factor": 0.2}, "Rescaling": {"scale": 2.0},
+}  # fmt: skip
+"""Right arguments of single layers."""
+
+PAIRED = ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract")
+
+
 def _input_of(name: str) -> Any:
     if name.startswith("ConvLSTM"):
         return {"1": IMAGE, "2": VOLUME, "3": VOLUME[:, None]}[name[-2]]
-    if name in ("Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"):
+    if name in (*PAIRED, "Attention", "AdditiveAttention"):
         return [X, X]
     if name == "RepeatVector" or name.endswith(("RNNCell", "LSTMCell", "GRUCell", "RNNCells")):
         return FLAT
+    if name in ("MultiHeadAttention", "GroupQueryAttention"):
+        return X, X
+    if name == "MaxNumBoundingBoxes":
+        return {
+            "images": IMAGE,
+            "bounding_boxes": {"boxes": np.ones((2, 3, 4), np.float32), "labels": np.ones((2, 3))},
+        }
     if name == "Embedding":
         return np.array([[0, 1], [2, 3]], np.int32)
-    rank = next((digit for digit in "123" if name.endswith(f"{digit}D")), "1")
+    rank = next((digit for digit in "123" if f"{digit}D" in name), "1")
     return {"1": X, "2": IMAGE, "3": VOLUME}[rank]
 
 
 def _run(given: Any, layer: Any) -> None:
+    several = given if isinstance(given, tuple) else (given,)
     states = [layer.get_initial_state(batch_size=2)] if hasattr(layer, "output_size") else []
-    layer(given, *states)
-    layer(given, *states, training=True)
+    layer(*several, *states)
+    layer(*several, *states, training=True)
 
 
 def layer_targets() -> Iterator[Target]:
@@ -113,13 +133,7 @@ def layer_targets() -> Iterator[Target]:
         right = _required(cls)
         if "layer" in inspect.signature(cls).parameters:
             right["layer"] = layers.Dense(2) if name == "TimeDistributed" else layers.LSTM(2)
-        if name in CELLS:
-            right |= CELLS[name]()
-        if name == "GroupNormalization":
-            right["groups"] = 3
-        if name == "PReLU":
-            right["shared_axes"] = 1
-
+        right |= CELLS[name]() if name in CELLS else LAYERS.get(name, {})
         yield Target(f"layers.{name}", cls, right, functools.partial(_run, _input_of(name)))
     yield Target("Layer", uf.Layer)
     for right, leave in (({"shape": (3,)}, "batch_shape"), ({"batch_shape": (None, 3)}, "shape")):
@@ -166,12 +180,8 @@ def training_targets() -> Iterator[Target]:
         yield Target(f"callbacks.{name}", getattr(callbacks, name))
     for module in (losses, optimizers, initializers, regularizers):
         word = module.__name__.rpartition(".")[2]
-        right = {"loss": "mse", "optimizer": "sgd", "initializer": "zeros", "regularizer": "l2"}
-        yield Target(
-            f"{word}.get",
-            module.get,
-            {k: v for k, v in right.items() if word.startswith(k)} or {"loss": "mse"},
-        )
+        right = {"losses": "mse", "optimizers": "sgd", "initializers": "zeros", "regularizers": "l2"}[word]
+        yield Target(f"{word}.get", module.get, {next(iter(inspect.signature(module.get).parameters)): right})
     yield Target(
         "metrics.get",
         metrics.get,
@@ -184,8 +194,9 @@ def start_targets() -> Iterator[Target]:
     for name in dict.fromkeys(made.__name__ for made in initializers.NAMES.values()):
         made = getattr(initializers, name, None)
         if made is not None:
-            yield Target(f"initializers.{name}", made, {}, lambda drawn: drawn((2, 2)))
-            yield Target(f"initializers.{name}()", made().__call__, {"shape": (2, 2)})
+            shape = (4, 1, 3) if name == "STFT" else (2, 2)
+            yield Target(f"initializers.{name}", made, {}, lambda drawn, shape=shape: drawn(shape))
+            yield Target(f"initializers.{name}()", made().__call__, {"shape": shape})
     for name in ("L1", "L2", "L1L2"):
         yield Target(f"regularizers.{name}", getattr(regularizers, name), {}, lambda made: made(X))
 
@@ -277,45 +288,99 @@ OPERANDS: dict[str, Any] = {
     "epsilon": 1e-3, "minimum": 0.0, "maximum": 1.0, "param": X, "grad": X, "m": X, "v": X, "velocity": X,
     "accumulator": X, "iteration": 1, "learning_rate": 0.1, "pool_size": 2, "starts": (0, 0, 0), "stops": (1, 1, 1), "recurrent_kernel": np.ones((2, 8), np.float32),
     "groups": 3, "size": 3, "x1": X, "x2": X, "num": 2, "value": np.int32(3), "mask": X > 0,
+    "inputs": X, "output_size": 2, "target": ONE_HOT, "output": PREDICTED, "kth": 1, "query": IMAGE, "counts": np.float32(4),
+    "probabilities": np.float32(0.5), "alpha": np.float32(2), "seed": 1, "values": FLAT, "q": 0.5, "max_val": 1.0,
+    "sequence_length": 2, "sequence_stride": 1, "fft_length": 4, "sequence_lengths": np.array([5, 4], np.int32),
+    "segment_ids": LABELS, "n": 2, "N": 2, "block_size": 1, "kernel_size": 2, "shift": 1, "newshape": (2, 15),
+    "array": X, "variable": X, "a": X, "b": X, "subscripts": "bti->bt", "bins": [-0.5, 0.5], "threshold": 0.5, "default_value": 0.0,
+    "predictions": ONE_HOT, "start_indices": (0, 0, 0), "sorted_sequence": np.arange(4, dtype=np.float32), "tensor": X,
+    "depthwise_kernel": np.ones((2, 3, 1), np.float32), "pointwise_kernel": np.ones((1, 3, 2), np.float32),
 }  # fmt: skip
 
+INTEGERS = np.array([[1, 2], [3, 4]], np.int32)
+SQUARE = np.array([[2, 1], [1, 3]], np.float32)
+EVEN = np.linspace(-1, 1, 24, dtype=np.float32).reshape(2, 3, 4)
+VECTOR = np.arange(4, dtype=np.float32)
+
 OWN: dict[str, dict[str, Any]] = {
-    "matmul": {"y": np.ones((3, 2), np.float32)}, "dot": {"y": np.ones((3, 2), np.float32)},
+    "matmul": {"x2": np.ones((3, 2), np.float32)}, "dot": {"x2": np.ones((3, 2), np.float32)},
     "conv": {"kernel": np.ones((2, 3, 2), np.float32)}, "depthwise_conv": {"kernel": np.ones((2, 3, 1), np.float32)},
+    "conv_transpose": {"kernel": np.ones((2, 2, 3), np.float32), "strides": 1},
     "broadcast_to": {"shape": (4, 2, 5, 3)}, "tile": {"repeats": (1, 1, 1)}, "squeeze": {"x": X[:, :1]},
     "take_along_axis": {"indices": np.zeros((2, 1, 3), np.int32)}, "one_hot": {"x": LABELS, "axis": -1},
+    "multi_hot": {"inputs": LABELS, "num_classes": 3},
     "tensordot": {"axes": 0}, "unstack": {"num": 5, "axis": 1}, "zeros": {"shape": (2,)}, "ones": {"shape": (2,)}, "full": {"shape": (2,)},
     "lstm": {"kernel": np.ones((3, 8), np.float32)},
     "gru": {"kernel": np.ones((3, 6), np.float32), "recurrent_kernel": np.ones((2, 6), np.float32)},
     "simple_rnn": {"kernel": np.ones((3, 2), np.float32), "recurrent_kernel": np.ones((2, 2), np.float32)},
-    "moveaxis": {}, "slice": {}, "iota": {"shape": (2, 3)}, "arange": {},
-    "batch_norm": {"axis": 2}, "batch_norm_training": {"axis": 2}, "layer_norm": {"axis": 2}, "rms_norm": {"axis": 2}, "group_norm": {"axis": 2, "groups": 3},
-    "global_average_pool": {"x": IMAGE}, "global_max_pool": {"x": IMAGE}, "sparse_softmax_cross_entropy": {},
+    "iota": {"shape": (2, 3)}, "batch_norm": {"axis": 2}, "batch_norm_training": {"axis": 2},
+    "batch_normalization": {"axis": 2}, "layer_norm": {"axis": 2}, "rms_norm": {"axis": 2},
+    "group_norm": {"axis": 2, "groups": 3}, "global_average_pool": {"x": IMAGE}, "global_max_pool": {"x": IMAGE},
+    "sparse_categorical_crossentropy": {"target": LABELS}, "geomspace": {"start": 1, "stop": 8}, "glu": {"x": EVEN},
+    "ldexp": {"x2": INTEGERS[0, 0]}, "view_as_complex": {"x": X[..., :2]}, "kaiser": {"x": 4, "beta": 1.0},
+    "bartlett": {"x": 4}, "blackman": {"x": 4}, "hamming": {"x": 4}, "hanning": {"x": 4}, "histogram": {"x": VECTOR},
+    "bincount": {"x": LABELS}, "corrcoef": {"x": FLAT}, "correlate": {"x1": VECTOR, "x2": VECTOR}, "diag": {"x": FLAT},
+    "vander": {"x": VECTOR}, "ctc_loss": {
+        "target": np.array([[1, 2], [2, 1]], np.int32), "output": X,
+        "target_length": np.array([2, 1], np.int32), "output_length": np.array([5, 4], np.int32),
+    },
+    "depth_to_space": {"x": np.ones((1, 2, 2, 4), np.float32), "block_size": 2},
+    "space_to_depth": {"x": np.ones((1, 4, 4, 1), np.float32), "block_size": 2},
+    **{f"segment_{kind}": {"data": FLAT} for kind in ("max", "min", "prod", "sum")},
+    "dot_product_attention": {"key": IMAGE, "value": IMAGE}, "fft": {"x": (X, X)}, "fft2": {"x": (X, X)},
+    "ifft2": {"x": (X, X)}, "irfft": {"x": (X, X)}, "istft": {"x": (X, X)}, "solve": {"a": SQUARE, "b": FLAT},
+    "solve_triangular": {"a": SQUARE, "b": FLAT}, "lstsq": {"a": SQUARE, "b": FLAT}, "fold": {
+        "x": np.ones((2, 4, 4), np.float32), "output_size": 3,
+    },
+    "unfold": {"x": np.ones((2, 1, 3, 3), np.float32)}, "in_top_k": {"targets": LABELS},
+    "random_bits": {"key": np.array([1, 2], np.uint32)}, "rearrange": {"pattern": "a b c -> a (b c)"},
+    "scatter": {"indices": np.array([[0], [1]], np.int32), "shape": (2, 3)}, "slice": {"shape": (1, 2, 3)},
+    "searchsorted": {"values": VECTOR}, "select": {"condlist": [X > 0], "choicelist": [X]},
+    "scatter_update": {"indices": np.array([[0], [1]], np.int32), "updates": X}, "slice_update": {"updates": X},
+    **{name: {"x": SQUARE} for name in (
+        "cholesky", "cholesky_inverse", "det", "eig", "eigh", "inv", "logdet", "slogdet",
+    )},
+    **{name: {"x": INTEGERS} for name in ("bitwise_invert", "bitwise_not")},
+    **{name: {"x": INTEGERS, "y": INTEGERS, "x1": INTEGERS, "x2": INTEGERS} for name in (
+        "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift", "left_shift",
+        "right_shift", "gcd", "lcm",
+    )},
 }  # fmt: skip
-WITH_FUNCTIONS = ("cond", "while_loop", "scan", "with_mask", "define", "undefine")
+WITH_FUNCTIONS: dict[str, dict[str, Any]] = {
+    "cond": {"pred": True, "true_fn": lambda: X, "false_fn": lambda: X},
+    "while_loop": {"cond": lambda i: ops.less(i, 3), "body": lambda i: (ops.add(i, 1),), "loop_vars": (np.int32(0),)},
+    "scan": {"f": lambda carry, x: (carry, x), "init": np.float32(0), "xs": X},
+    "associative_scan": {"f": ops.add, "elems": X}, "fori_loop": {
+        "lower": 0, "upper": 3, "body_fun": lambda i, x: ops.add(x, 1.0), "init_val": np.float32(0),
+    },
+    "map": {"f": ops.exp, "xs": X}, "vectorized_map": {"function": ops.exp, "elements": X},
+    "switch": {"index": 0, "branches": [lambda: X]}, "custom_gradient": {"f": lambda x: (x, lambda g: g)},
+}  # fmt: skip
+"""Operations that run functions of the user's."""
+NO_TARGETS = ("with_mask", "define", "undefine", "promoted", "meshgrid", "einsum")
+
+
+def _einsum(subscripts: Any, x: Any) -> Any:
+    return ops.einsum(subscripts, x)
+
+
+_einsum.__wrapped__ = lambda subscripts, x: ops.einsum.__wrapped__(subscripts, x)  # type: ignore[attr-defined]
 
 
 def op_targets() -> Iterator[Target]:
+    yield Target("ops.einsum", _einsum, {"subscripts": "bti->bt", "x": X})
     for name in ops.__all__:
         function = getattr(ops, name)
-        if name in (*WITH_FUNCTIONS, "promoted") or name.endswith("_update") or not callable(function):
+        if name in NO_TARGETS or name.endswith("_update") or not callable(function):
             continue
         parameters = inspect.signature(function).parameters
-        right = {
+        right = WITH_FUNCTIONS.get(name) or {
             one.name: OPERANDS[one.name]
             for one in parameters.values()
             if one.default is Parameter.empty and one.name in OPERANDS
         }
         right |= OWN.get(name, {})
         yield Target(f"ops.{name}", function, {k: v for k, v in right.items() if k in parameters})
-    row = {"pred": True, "true_fn": lambda: X, "false_fn": lambda: X}
-    yield Target("ops.cond", ops.cond, row)
-    row = {"cond": lambda i: ops.less(i, 3), "body": lambda i: (ops.add(i, 1),), "loop_vars": (np.int32(0),)}
-    yield Target(
-        "ops.while_loop",
-        ops.while_loop,
-        {k: v for k, v in row.items() if k in inspect.signature(ops.while_loop).parameters},
-    )
 
 
 def targets(folder: Any) -> Iterator[Target]:

@@ -170,11 +170,11 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             error.of(name, again=name not in BODIES)
             raise
         except TypeError as error:
-            if (
-                error.__traceback__ is not None and error.__traceback__.tb_next is None
-            ):  # the call did not fit
-                raise misfit(name, signature, kwargs, error) from None
-            raise
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as unfit:  # the call did not fit
+                raise misfit(name, signature, kwargs, unfit) from None
+            raise error
 
     return wrapped
 

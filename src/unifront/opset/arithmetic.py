@@ -13,7 +13,7 @@ from unifront.opset import comparison, control, reduce
 from unifront.opset import elementwise as e
 from unifront.opset.casting import TensorLike, cast, floating, promoted
 from unifront.opset.predicates import isnan
-from unifront.opset.tensor import type_of
+from unifront.opset.tensor import bind, type_of
 
 
 def fabs(x: TensorLike) -> Any:
@@ -112,9 +112,13 @@ def nan_to_num(
         nan: in place of nan.
         posinf, neginf: in place of the infinities; None: the largest and the smallest number of the dtype.
 
-    Integers and booleans stay as they are.
+    Integers and booleans stay as they are; of complex numbers it is done to both parts.
     """
     dtype = type_of(x).dtype
+    if dtype.is_complex:
+        from unifront.opset.complex_numbers import COMPLEX, PARTS  # a family above this one
+
+        return bind(COMPLEX, *(nan_to_num(part, nan, posinf, neginf) for part in bind(PARTS, x)))
     if not dtype.is_float:
         return cast(x, dtype)
     largest = float(ml_dtypes.finfo(dtype.numpy).max)

@@ -8,7 +8,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from unifront.backends import Array, HostKey, backend_of
-from unifront.dtypes import DType, DTypeLike, dtype_of, promote
+from unifront.dtypes import DType, DTypeLike, bool_, dtype_of, promote
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
@@ -24,7 +24,7 @@ SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (3,), (2, 3), (2, 0), (2, 1, 3)
 
 def cast(x: TensorLike, dtype: DTypeLike) -> Any:
     """``x`` with its elements converted to ``dtype``; floats are cut toward zero to integers, complex numbers become
-    their real part.
+    their real part, or as booleans whether they are not zero.
 
     Raises `DTypeError` for random keys, `UnknownName` if ``dtype`` is none (NumPy astype; ONNX Cast).
     """
@@ -34,6 +34,10 @@ def cast(x: TensorLike, dtype: DTypeLike) -> Any:
     if own == target:
         return x
     if own is not None and own.is_complex and not target.is_complex:
+        if target == bool_:
+            from unifront.opset.comparison import not_equal
+
+            return not_equal(x, 0)
         from unifront.opset.complex_numbers import real
 
         return cast(real(x), target)

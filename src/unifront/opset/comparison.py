@@ -25,6 +25,7 @@ EQUAL, equal = binary(
     np.equal,
     "NumPy equal",
     result="bool",
+    of_complex=True,
     differentiable=False,
     facts=facts.elementwise("half", keeps_zeros=False, sign="not negative", commutes=True),
 )
@@ -33,6 +34,7 @@ NOT_EQUAL, not_equal = binary(
     np.not_equal,
     "NumPy not_equal",
     result="bool",
+    of_complex=True,
     differentiable=False,
     facts=SYMMETRIC_TEST,
 )

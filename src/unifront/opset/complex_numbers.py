@@ -110,13 +110,16 @@ def conj(x: TensorLike) -> Any:
 def view_as_complex(x: TensorLike) -> Any:
     """Pairs of real numbers as complex ones: ``[..., 2]`` → ``[...]`` (torch.view_as_complex).
 
-    float64 becomes complex128, all others complex64. Raises `ShapeError` unless the last axis is 2 long.
+    float64 becomes complex128, all others complex64. Raises `ShapeError` unless the last axis is 2 long,
+    `DTypeError` for complex numbers.
 
     Example::
 
         uf.ops.view_as_complex(np.array([[1.0, 2.0]]))  # array([1.+2.j])
     """
     type_ = type_of(x)
+    if type_.dtype.is_complex:
+        raise DTypeError(f"view_as_complex: the numbers are {type_.dtype} already.")
     if not type_.shape or type_.shape[-1] != 2:
         raise ShapeError(
             "view_as_complex: the last axis is 2 long, the real and the imaginary part; the shape is "

@@ -118,7 +118,7 @@ def nancumprod(x: TensorLike, axis: int | None = None, dtype: DTypeLike | None =
 
 
 def _without_nan(x: TensorLike, neutral: int) -> Any:
-    return e.where(not_equal(x, x), neutral, x) if type_of(x).dtype.is_float else x
+    return e.where(not_equal(x, x), neutral, x) if type_of(x).dtype.kind in "fc" else x
 
 
 @replayed
@@ -131,7 +131,8 @@ def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Any:
         raise ArgumentError(f"diff: n is an int from 0 up, not {n}.")
     axis = axis_in(axis, type_of(a).rank)
     subtract = not_equal if type_of(a).dtype == bool_ else e.subtract
-    for _ in range(n):
+    length = type_of(a).shape[axis]
+    for _ in range(min(n, length) if isinstance(length, int) else n):  # nothing has no differences either
         a = subtract(_part(a, axis, slice(1, None)), _part(a, axis, slice(None, -1)))
     return a
 

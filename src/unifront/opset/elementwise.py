@@ -44,7 +44,7 @@ from unifront.opset.making import (
     binary,
     unary,
 )  # fmt: skip
-from unifront.opset.rules import broadcast, same_dtype
+from unifront.opset.rules import broadcast, need_order, same_dtype
 from unifront.opset.rules import need_float as need_float
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, type_of
@@ -59,10 +59,14 @@ def _erf(x: np.ndarray) -> np.ndarray:
     return np.vectorize(math.erf, otypes=[np.float64])(x).astype(x.dtype)
 
 
-NEGATIVE, negative = unary("negative", np.negative, "NumPy negative", keeps_integers=True, facts=SIGNED)
-ABS, abs = unary("abs", np.abs, "NumPy abs", keeps_integers=True, facts=NOT_NEGATIVE)
+NEGATIVE, negative = unary(
+    "negative", np.negative, "NumPy negative", keeps_integers=True, of_complex="kept", facts=SIGNED
+)
+ABS, abs = unary("abs", np.abs, "NumPy abs", keeps_integers=True, of_complex="real", facts=NOT_NEGATIVE)
 SIGN, sign = unary("sign", np.sign, "NumPy sign", keeps_integers=True, facts=KEEPS)
-SQUARE, _square = unary("square", np.square, "NumPy square", keeps_integers=True, facts=NOT_NEGATIVE)
+SQUARE, _square = unary(
+    "square", np.square, "NumPy square", keeps_integers=True, of_complex="kept", facts=NOT_NEGATIVE
+)
 EXP, exp = unary("exp", np.exp, "NumPy exp", facts=WIDE_POSITIVE)
 EXPM1, expm1 = unary("expm1", np.expm1, "NumPy expm1", facts=WIDE)
 LOG, log = unary(
@@ -105,9 +109,11 @@ ROUND, _round = unary(
 SOFTPLUS, softplus = unary(
     "softplus", lambda x: np.logaddexp(x, 0), "ONNX Softplus", (-6.0, 6.0), facts=WIDE_POSITIVE
 )
-ADD, add = binary("add", np.add, "NumPy add", booleans="or", facts=COMMUTES)
-SUBTRACT, subtract = binary("subtract", np.subtract, "NumPy subtract", facts=SIGNED)
-MULTIPLY, multiply = binary("multiply", np.multiply, "NumPy multiply", booleans="and", facts=COMMUTES)
+ADD, add = binary("add", np.add, "NumPy add", booleans="or", of_complex=True, facts=COMMUTES)
+SUBTRACT, subtract = binary("subtract", np.subtract, "NumPy subtract", of_complex=True, facts=SIGNED)
+MULTIPLY, multiply = binary(
+    "multiply", np.multiply, "NumPy multiply", booleans="and", of_complex=True, facts=COMMUTES
+)
 DIVIDE, divide = binary(
     "divide", np.true_divide, "NumPy true_divide", floats_only=True, second=(0.5, 2.0), facts=QUOTIENT
 )
@@ -127,7 +133,7 @@ REMAINDER, remainder = binary(
     first=(0.2, 2.5),
     facts=QUOTIENT,
 )
-POWER, power = binary("power", np.power, "NumPy power", first=(0.3, 2.0), facts=WIDE_KEPT)
+POWER, power = binary("power", np.power, "NumPy power", first=(0.3, 2.0), of_complex=True, facts=WIDE_KEPT)
 MAXIMUM, maximum = binary("maximum", np.maximum, "NumPy maximum", booleans="or", facts=COMMUTES)
 MINIMUM, minimum = binary("minimum", np.minimum, "NumPy minimum", booleans="and", facts=COMMUTES)
 
@@ -158,7 +164,7 @@ def ceil(x: TensorLike) -> Any:
 
 def trunc(x: TensorLike) -> Any:
     """``x`` without the digits behind the point (NumPy trunc). Integers and booleans stay as they are."""
-    if not type_of(x).dtype.is_float:
+    if not need_order(type_of(x)).dtype.is_float:
         return cast(x, type_of(x).dtype)
     return where(less(x, 0), bind(CEIL, x), bind(FLOOR, x))
 
@@ -240,7 +246,7 @@ def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | 
 def _clip_rule(x: TensorType, minimum: float, maximum: float) -> TensorType:
     if x.dtype.kind in "bk":
         raise DTypeError(f"clip takes numbers, not {x.dtype}; cast it first.")
-    return x
+    return need_order(x)
 
 
 CLIP = register(

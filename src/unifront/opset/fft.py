@@ -19,7 +19,7 @@ from unifront.opset.creation import iota
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.index import take
 from unifront.opset.padding import pad
-from unifront.opset.rules import same_dtype, show
+from unifront.opset.rules import need_float, same_dtype, show
 from unifront.opset.shape import reshape, swapaxes
 from unifront.opset.slicing import get_item, tile
 from unifront.opset.spec import OpSpec, Sample, register
@@ -179,9 +179,11 @@ def rfft(x: TensorLike, fft_length: Size | None = None) -> tuple[Any, Any]:
         x: ``[..., n]``; integers become float32.
         fft_length: to which the signal is cut, or filled up with zeros. Default its own length.
 
-    Returns the real and the imaginary part.
+    Returns the real and the imaginary part. Raises `DTypeError` for complex numbers.
     """
-    real, imag = _transformed("rfft", [e.floating(x)], length=fft_length)
+    x = e.floating(x)
+    need_float(type_of(x), "the signal")
+    real, imag = _transformed("rfft", [x], length=fft_length)
     return real, imag
 
 

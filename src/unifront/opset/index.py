@@ -21,7 +21,7 @@ from unifront.ir.dims import Dim
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike, cast
 from unifront.opset.quick import value_is_read
-from unifront.opset.rules import axis_in, broadcast, need_float, need_rank, show, whole
+from unifront.opset.rules import axis_in, broadcast, need_float, need_order, need_rank, show, whole
 from unifront.opset.shape import flatten
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, current_path, type_of
@@ -269,7 +269,7 @@ def _sort_rule(x: TensorType, axis: int) -> TensorType:
     if x.dtype.kind in "bk":
         raise DTypeError(f"{x.dtype} cannot be sorted; cast it to a number.")
     axis_in(axis, x.rank)
-    return x
+    return need_order(x)
 
 
 def _sort_samples(rng: np.random.Generator) -> Iterator[Sample]:

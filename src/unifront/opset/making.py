@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from unifront.ir import facts
 from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
 from unifront.opset.casting import SHAPES, TensorLike, cast, floating, promoted
-from unifront.opset.rules import axes_in, broadcast, need_float, same_dtype
+from unifront.opset.rules import axes_in, broadcast, need_float, need_order, same_dtype
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, type_of
 
@@ -61,17 +61,20 @@ def unary(
     *,
     facts: Facts,
     keeps_integers: bool = False,
+    of_complex: Literal["kept", "real", "refused"] = "refused",
     differentiable: bool = True,
 ) -> tuple[OpSpec, Function]:
     """A float operation of one operand and its public function.
 
-    ``keeps_integers``: it takes integers too, and gives them.
+    ``keeps_integers``: it takes integers too, and gives them. ``of_complex``: what it gives of complex numbers.
     """
 
     def rule(x: TensorType) -> TensorType:
+        if x.dtype.is_complex and of_complex != "refused":
+            return x if of_complex == "kept" else x.with_dtype(x.dtype.parts)
         if x.dtype.kind in "bk" or not keeps_integers:
             need_float(x)
-        return x
+        return need_order(x)
 
     spec = register(
         OpSpec(
@@ -109,19 +112,23 @@ def binary(
     floats_only: bool = False,
     result: str = "same",
     booleans: str = "",
+    of_complex: bool = False,
     second: tuple[float, float] = (-2.0, 2.0),
     first: tuple[float, float] = (-2.0, 2.0),
     differentiable: bool = True,
 ) -> tuple[OpSpec, Function]:
     """An operation of two broadcast operands of one dtype, and its public function, which promotes.
 
-    ``booleans``: what it is of them ("or", "and"); it does not take them otherwise.
+    ``booleans``: what it is of them ("or", "and"); it does not take them otherwise. ``of_complex``: whether it takes
+    complex numbers.
     """
 
     def rule(x: TensorType, y: TensorType) -> TensorType:
         dtype = same_dtype(x, y)
         if floats_only:
             need_float(x)
+        if not of_complex:
+            need_order(x)
         if dtype == bool_ and result == "same" and not booleans:
             raise DTypeError(f"{name} does not take booleans; use logical_and, logical_or or cast.")
         return TensorType(bool_ if result == "bool" else dtype, broadcast(x.shape, y.shape, unify=True))

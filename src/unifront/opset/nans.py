@@ -16,7 +16,7 @@ Axes = int | Sequence[int] | None
 
 
 def _filled(x: TensorLike, value: float) -> Any:
-    return e.where(isnan(x), value, x) if type_of(x).dtype.is_float else x
+    return e.where(comparison.not_equal(x, x), value, x) if type_of(x).dtype.kind in "fc" else x
 
 
 def nansum(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Any:

@@ -16,7 +16,7 @@ from unifront.opset import comparison
 from unifront.opset import elementwise as e
 from unifront.opset.casting import TensorLike, cast, floating
 from unifront.opset.making import counted, kept, named, number_rule, summed
-from unifront.opset.rules import axes_in, axis_in, need_float, show
+from unifront.opset.rules import axes_in, axis_in, need_float, need_order, show
 from unifront.opset.shape import flatten, reshape
 from unifront.opset.spec import OpSpec, Rule, Sample, register
 from unifront.opset.tensor import bind, type_of
@@ -39,7 +39,7 @@ def _extremum_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> Tens
         )
     if x.dtype.kind == "k":
         raise DTypeError("The reduction does not take key; random keys have no order.")
-    return kept(x, axes, keepdims)
+    return kept(need_order(x), axes, keepdims)
 
 
 def _float_rule(x: TensorType, axes: tuple[int, ...], keepdims: bool) -> TensorType:

@@ -112,6 +112,15 @@ def need_float(type_: TensorType, what: str = "the operand") -> TensorType:
     return type_
 
 
+def need_order(type_: TensorType, what: str = "the operand") -> TensorType:
+    """``type_``, which must be of a dtype whose numbers are smaller and larger than each other."""
+    if type_.dtype.is_complex:
+        raise DTypeError(
+            f"{what} is {type_.dtype}, and complex numbers have no order; take their abs, real or imag."
+        )
+    return type_
+
+
 def need_rank(type_: TensorType, rank: int, what: str = "the operand") -> TensorType:
     """``type_``, which must have ``rank`` dimensions."""
     if type_.rank != rank:

@@ -120,7 +120,7 @@ def _input_of(name: str) -> Any:
 
 def _run(given: Any, layer: Any) -> None:
     several = given if isinstance(given, tuple) else (given,)
-    states = [layer.get_initial_state(batch_size=2)] if hasattr(layer, "output_size") else []
+    states = [layer.get_initial_state(batch_size=2)] if hasattr(type(layer), "state_size") else []
     layer(*several, *states)
     layer(*several, *states, training=True)
 

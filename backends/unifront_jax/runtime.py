@@ -15,6 +15,7 @@ import numpy as np
 from unifront.backends import (
     Array,
     Compiled,
+    HostKey,
     Step,
     StepPlan,
     StepState,
@@ -280,6 +281,9 @@ class JaxBackend:
         signed = (int(seed) + 2**63) % 2**64 - 2**63
         with enable_x64(True):  # or the upper half of the seed would be cut off
             return jax.device_put(jax.random.key(signed), device_of(device))
+
+    def drawn_key(self, key: HostKey) -> HostKey:
+        return key
 
     def device_of(self, array: Array) -> str | None:
         if isinstance(array, jax.core.Tracer):

@@ -15,6 +15,7 @@ from tensorflow.python.eager import context  # there is no public way to what is
 
 from unifront.backends import (
     Array,
+    HostKey,
     Step,
     StepPlan,
     StepState,
@@ -250,6 +251,13 @@ class TensorFlowBackend:
 
     def key(self, seed: int, device: str | None = None) -> Key:
         return key_of(int(seed))
+
+    def drawn_key(self, key: HostKey) -> Any:
+        if tf.executing_eagerly():
+            return key
+        # In a function of the user's, or a map of tf.data: a constant would give each batch the same numbers.
+        seed = int(key) & 0x7FFFFFFF
+        return Key(tf.random.uniform((2,), -(2**31), 2**31 - 1, tf.int32, seed=seed))
 
     def device_of(self, array: Array) -> str | None:
         return _short_name((array.seed if type(array) is Key else array).device)

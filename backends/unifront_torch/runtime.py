@@ -77,6 +77,9 @@ class TorchBackend:
     def key(self, seed: int, device: str | None = None) -> HostKey:
         return HostKey(seed)
 
+    def drawn_key(self, key: HostKey) -> HostKey:
+        return key
+
     def device_of(self, array: Array) -> str:
         return _name_of(array.device)
 

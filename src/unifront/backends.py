@@ -130,6 +130,10 @@ class Backend(Protocol):
     def key(self, seed: int, device: str | None = None) -> Array:
         """A random key."""
 
+    def drawn_key(self, key: HostKey) -> Any:
+        """The key of one call: ``key``, or what each run of the framework's own graph around the call draws."""
+        return key
+
     def device_of(self, array: Array) -> str | None:
         """The device of a native array, or several that hold it, with commas; None where it has none with a name here
         (it is traced, or a part of it is in another process)."""

@@ -228,7 +228,7 @@ class GraphModel(Model):
         assert context is not None
         given = flatten_like(args[0] if len(args) == 1 else list(args), self.input_structure)
         wiring = self._wiring
-        part = wiring.whole(context.training)
+        part = wiring.whole(bool(context.training))
         name = f"{self.name!r}"
         outputs = run(part, wiring.variables, wiring.layers, given, name, at_top=context.depth == 1)
         return tree.map_leaves(lambda number: outputs[number], self._output_structure)

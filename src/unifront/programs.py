@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ from unifront import tree
 from unifront.backends import Compiled, Placement, backend_of, placement
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError
+from unifront.ir.dims import Dim, symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset.tensor import (
@@ -154,6 +155,40 @@ class _Asking(CallContext):
         return builder.input(f"key {len(self.asked)}", TensorType(key_dtype))
 
 
+def _arrays_of_call(context: CallContext, arguments: Any) -> list[Any]:
+    """The native arrays among the arguments of a call that is no part of a graph of ours; else none."""
+    if active_builder() is not None or context.recorder is not None:
+        return []
+    leaves = [leaf for leaf in tree.leaves(arguments) if not isinstance(leaf, Variable)]
+    if any(isinstance(leaf, Tensor) for leaf in leaves):
+        return []
+    return [leaf for leaf in leaves if backend_of(leaf) is not None]
+
+
+def _are_open(arrays: Sequence[Any]) -> bool:
+    return not all(isinstance(size, int) for one in arrays for size in type_of(one).shape)
+
+
+def sizes_are_open(context: CallContext, arguments: Any) -> bool:
+    """Whether a call is on arrays whose sizes are not known yet: of a function or a dataset that TensorFlow traces.
+
+    One operation after the other cannot tell such sizes apart; a graph can, which is made for the call.
+    """
+    return _are_open(_arrays_of_call(context, arguments))
+
+
+def _opened(types: Iterable[TensorType]) -> tuple[TensorType, ...]:
+    """``types`` with a symbol for each size that is not known: the same one along axis 0, as of ``uf.Input``."""
+
+    def size(number: int, axis: int, given: Dim) -> Dim:
+        return given if isinstance(given, int) else symbol("batch" if not axis else f"size_{number}_{axis}")
+
+    return tuple(
+        type_.with_shape(tuple(size(number, axis, dim) for axis, dim in enumerate(type_.shape)))
+        for number, type_ in enumerate(types)
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class _Hybrid:
     """One program of a hybridized layer.
@@ -184,13 +219,8 @@ class Hybrid:
 
     def takes(self, layer: Layer, context: CallContext, arguments: Any) -> bool:
         """Whether a call is compiled: on native arrays of known sizes, and not as part of a graph around it."""
-        if active_builder() is not None or context.recorder is not None:
-            return False
-        leaves = [leaf for leaf in tree.leaves(arguments) if not isinstance(leaf, Variable)]
-        if any(isinstance(leaf, Tensor) for leaf in leaves):
-            return False
-        arrays = [leaf for leaf in leaves if backend_of(leaf) is not None]
-        return bool(arrays) and all(isinstance(size, int) for one in arrays for size in type_of(one).shape)
+        arrays = _arrays_of_call(context, arguments)
+        return bool(arrays) and not _are_open(arrays)
 
     def __call__(self, layer: Layer, context: CallContext, args: tuple[Any, ...], kwargs: Any) -> Any:
         """The layer's call, as its program."""
@@ -198,8 +228,11 @@ class Hybrid:
         found = list(map(context.mask_of, given.arrays))
         masks = [mask for mask in found if mask is not None]
         masked = tuple(number for number, mask in enumerate(found) if mask is not None)
-        types = (given.types, tuple(map(type_of, masks)))
-        own_key = (frozen(given.structure), types, masked, context.training, str(given.place))
+        types = (_opened(given.types), _opened(map(type_of, masks)))
+        training = context.training
+        if training is None and not any(one.trains_untold() for one in self.layers or layer.layers_below()):
+            training = False
+        own_key = (frozen(given.structure), types, masked, training, str(given.place))
         program = self.programs.get((own_key, self._trained()))
         if program is None:
             with MAKING:

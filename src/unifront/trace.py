@@ -19,7 +19,7 @@ from weakref import ref
 import numpy as np
 
 from unifront import ops, tree
-from unifront.backends import HostKey, backend_of
+from unifront.backends import HostKey, backend_of, placement
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.graph import Graph
@@ -39,9 +39,13 @@ from unifront.weights import Variable
 
 @dataclass
 class CallContext:
-    """What the layers of one outermost call share."""
+    """What the layers of one outermost call share.
 
-    training: bool = False
+    Args:
+        training: whether layers train; None leaves that to each layer's own `call`.
+    """
+
+    training: bool | None = None
     key: Any = None
     draws: int = 0
     depth: int = 0
@@ -64,7 +68,7 @@ class CallContext:
         if self.key is None:
             builder = outermost_builder()
             self.key = first_key(
-                HostKey(eager_seed()) if builder is None else builder.input("key", TensorType(key_dtype))
+                _eager_key() if builder is None else builder.input("key", TensorType(key_dtype))
             )
         return self.key
 
@@ -175,6 +179,12 @@ def eager_seed() -> int:
     """The seed of one call that draws outside of training: another one each time, the same after `set_seed`."""
     _eager_draws[0] += 1
     return HostKey(current_seed()).fold_in(_eager_draws[0])
+
+
+def _eager_key() -> Any:
+    """The key of a call outside of training; one that each run of a framework's own graph around it draws anew."""
+    backend = placement().backend
+    return backend.drawn_key(HostKey(eager_seed()))
 
 
 set_fresh_key(lambda: (current_context() or CallContext()).random_key())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import unifront as uf
 from unifront import layers, testing
@@ -38,6 +39,8 @@ CASES = [
      False),
     ("AutoContrast", {}, None, False),
     ("Equalization", {}, None, False),
+    ("ContrastLimitedAdaptiveHistogramEqualization", {"tile_grid_size": (2, 3)}, None, False),
+    ("ContrastLimitedAdaptiveHistogramEqualization", {"tile_grid_size": (8, 8), "clip_limit": 0.0}, None, False),
     ("RandomGaussianBlur", {}, {"should_apply_blur": np.array([True, False]), "blur_factor": column(0.7, 0.7)}, False),
     ("RandomTranslation", {"height_factor": 0.2, "width_factor": 0.2},
      {"translations": column(1.5, -2, 0.3, 1).reshape(2, 2), "input_shape": SHAPE}, True),
@@ -121,7 +124,7 @@ AUGMENTING = [
     lambda **o: layers.RandomFlip(**o), lambda **o: layers.RandomRotation(0.2, **o), lambda **o: layers.RandomZoom(0.3, **o),
     lambda **o: layers.RandomTranslation(0.2, 0.1, **o), lambda **o: layers.RandomPerspective(**o),
     lambda **o: layers.RandomShear(0.2, 0.1, **o), lambda **o: layers.RandomCrop(5, 4, **o),
-    lambda **o: layers.RandAugment(**o), lambda **o: layers.RandomErasing(**o), lambda **o: layers.RandomElasticTransform(**o),
+    lambda **o: layers.RandAugment(**o), lambda **o: layers.AugMix(**o), lambda **o: layers.RandomErasing(**o), lambda **o: layers.RandomElasticTransform(**o),
 ]  # fmt: skip
 
 
@@ -138,7 +141,9 @@ def test_all_that_belongs_to_an_image_is_taken_on_every_backend(name):
         layer = make(bounding_box_format="xywh")
         found = layer(data)
         assert found.keys() == data.keys()
-        assert set(np.unique(backend.numpy(found["segmentation_masks"]))) <= {0, 1}, type(layer).__name__
+        found_masks = backend.numpy(found["segmentation_masks"])
+        assert 0 <= found_masks.min() <= found_masks.max() <= 1 + 1e-6, type(layer).__name__
+        assert "Mix" in type(layer).__name__ or set(np.unique(found_masks)) <= {0, 1}, type(layer).__name__
         assert backend.numpy(found["bounding_boxes"]["boxes"]).shape == (2, 2, 4)
         assert np.array_equal(backend.numpy(found["labels"]), np.eye(2))
         assert np.isfinite(backend.numpy(found["images"])).all()
@@ -156,6 +161,34 @@ def test_a_model_augments_while_it_trains_and_not_when_it_predicts():
     for name in installed():
         testing.assert_close(model.predict(IMAGES, backend=name), IMAGES / 255, bounds={"float32": 1e-6})
     assert np.abs(np.asarray(model(IMAGES, training=True)) - IMAGES / 255).max() > 0.05
+
+
+def test_a_call_augments_unless_it_is_told_not_to():
+    given = uf.Input((9, 7, 3))
+    models = [uf.Sequential([uf.Input((9, 7, 3)), layers.RandomInvert((1.0, 1.0))])]
+    models += [uf.Model(given, layers.RandomInvert((1.0, 1.0))(given)), layers.RandomInvert((1.0, 1.0))]
+    for model in models:  # as in Keras
+        testing.assert_close(np.asarray(model(IMAGES)), 255 - IMAGES)
+        testing.assert_close(np.asarray(model(IMAGES, training=False)), IMAGES)
+    for model in models[:2]:
+        testing.assert_close(model.predict(IMAGES), IMAGES)
+
+
+def test_layers_are_mapped_over_a_dataset_of_tensorflow():
+    same = np.broadcast_to(IMAGES[0], (6, 9, 7, 3))
+    data = tf.data.Dataset.from_tensor_slices({"images": same, "labels": np.eye(6, dtype=np.float32)})
+    layer = layers.RandomBrightness(0.5)
+    means = [found["images"].numpy().mean() for found in data.batch(2).map(layer)]
+    assert len({*means}) == 3  # each batch draws anew
+    for found in data.batch(4).map(layers.CutMix()):
+        np.testing.assert_allclose(found["labels"].numpy().sum(1), 1, rtol=1e-6)
+    rows = tf.data.Dataset.from_generator(
+        lambda: (IMAGES[0, :size] for size in (4, 9)), output_signature=tf.TensorSpec((None, None, 3))
+    )
+    sizes = (4, 9)
+    resized = layers.Resizing(3, 5)
+    for size, found in zip(sizes, rows.map(resized), strict=True):
+        testing.assert_close(found.numpy(), np.asarray(resized(IMAGES[0, :size])), bounds={"float32": 1e-4})
 
 
 @pytest.mark.parametrize("source", box.NAMES)

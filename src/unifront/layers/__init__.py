@@ -69,7 +69,6 @@ from unifront.layers.pooling import (
 )
 from unifront.layers.preprocessing.color import (
     AutoContrast,
-    Equalization,
     RandomBrightness,
     RandomColorDegeneration,
     RandomColorJitter,
@@ -99,13 +98,17 @@ from unifront.layers.preprocessing.geometry import (
     RandomZoom,
     Resizing,
 )
+from unifront.layers.preprocessing.histograms import (
+    ContrastLimitedAdaptiveHistogramEqualization,
+    Equalization,
+)
 from unifront.layers.preprocessing.mixing import (
     CutMix,
     MixUp,
-    RandAugment,
     RandomErasing,
 )
 from unifront.layers.preprocessing.normalization import Normalization
+from unifront.layers.preprocessing.policies import AugMix, RandAugment
 from unifront.layers.recurrent import GRU, LSTM, SimpleRNN
 from unifront.layers.regularization import (
     ActivityRegularization,
@@ -150,6 +153,7 @@ __all__ = [
     "AdditiveAttention",
     "AlphaDropout",
     "Attention",
+    "AugMix",
     "AutoContrast",
     "Average",
     "AveragePooling1D",
@@ -160,6 +164,7 @@ __all__ = [
     "CategoryEncoding",
     "CenterCrop",
     "Concatenate",
+    "ContrastLimitedAdaptiveHistogramEqualization",
     "Conv1D",
     "Conv1DTranspose",
     "Conv2D",

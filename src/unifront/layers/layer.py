@@ -26,7 +26,7 @@ from unifront.layers.input_spec import check_inputs
 from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
 from unifront.opset.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
-from unifront.programs import Hybrid
+from unifront.programs import Hybrid, sizes_are_open
 from unifront.trace import (
     MAKING,
     CallContext,
@@ -256,7 +256,8 @@ class Layer(Weighted, Ended, Described):
 
         Args:
             args: tensors, or lists of them, as `call` takes them.
-            training: whether dropout drops and batch norm learns; inherited from the call around, else False.
+            training: whether dropout drops and batch norm learns; inherited from the call around, else as `call`
+                has it by default.
         """
         if "_children" not in self.__dict__:
             raise ArgumentError(f"{type(self).__name__}.__init__ does not call super().__init__().")
@@ -268,7 +269,8 @@ class Layer(Weighted, Ended, Described):
             return self._noted(record(self, *args, **extra, **kwargs))
         outer = current_context()
         if outer is None:
-            with call_context(CallContext(training=bool(training))) as context, backend_of_arrays(given):
+            trains = None if training is None else bool(training)
+            with call_context(CallContext(training=trains)) as context, backend_of_arrays(given):
                 result = self._run(context, args, kwargs)
             context.hand_over(result)
             return result
@@ -335,9 +337,15 @@ class Layer(Weighted, Ended, Described):
         state = [values[id(weight)] for weight in self.non_trainable_weights]
         return (outputs, state, context.losses) if return_losses else (outputs, state)
 
+    def trains_untold(self) -> bool:
+        """Whether the layer trains where nobody says it: by the default that its `call` has for ``training``."""
+        return _trains_untold(type(self).call)
+
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._hybrid is not None and self._hybrid.takes(self, context, [args, kwargs]):
             return self._hybrid(self, context, args, kwargs)
+        if not context.depth and sizes_are_open(context, [args, kwargs]):
+            return Hybrid()(self, context, args, kwargs)
         return self.run_now(context, args, kwargs)
 
     def run_now(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -348,7 +356,8 @@ class Layer(Weighted, Ended, Described):
             masks = tree.map_leaves(context.mask_of, args[0]) if args else None
             takes = parameters(type(self).call)
             if "training" in takes:
-                kwargs["training"] = context.training
+                told = context.training
+                kwargs["training"] = self.trains_untold() if told is None else told
             if "mask" in takes and kwargs.get("mask") is None and takes.index("mask") > len(args):
                 kwargs["mask"] = masks
             if self.input_spec is not None and args:
@@ -505,6 +514,12 @@ Layer.build = _once(Layer.build)  # type: ignore[method-assign]  # the layer is 
 def parameters(function: Callable[..., Any]) -> tuple[str, ...]:
     """The names of the parameters of a function, such as a layer class's ``call``."""
     return tuple(inspect.signature(function).parameters)
+
+
+@cache
+def _trains_untold(call: Callable[..., Any]) -> bool:
+    parameter = inspect.signature(call).parameters.get("training")
+    return parameter is not None and parameter.default is True
 
 
 @cache

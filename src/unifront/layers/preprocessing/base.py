@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from unifront import ops, tree
+from unifront import ops
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer
 from unifront.opset.data_format import standardize_data_format
 from unifront.opset.rules import show
 from unifront.opset.seeds import drawn_key
-from unifront.opset.tensor import Symbolic, type_of
-from unifront.trace import current_context
+from unifront.opset.tensor import type_of
 
 Factor = Any
 Transformation = Any
@@ -83,7 +82,7 @@ class BaseImagePreprocessingLayer(Layer):
     ``"labels"``, ``"bounding_boxes"`` (a dict of ``"boxes"`` and ``"labels"``) and ``"segmentation_masks"``, which are
     transformed alike. A subclass gives `get_random_transformation`, what a call draws, and ``transform_images``,
     ``transform_labels``, ``transform_bounding_boxes`` and ``transform_segmentation_masks``, which each take their part,
-    as a batch, and what was drawn. Outside of training and inference of models a call trains, as in Keras.
+    as a batch, and what was drawn. A call trains unless ``training=False`` says otherwise, as `predict` does.
 
     Args:
         factor: how much is changed, a number or two.
@@ -121,16 +120,12 @@ class BaseImagePreprocessingLayer(Layer):
     def _set_factor(self, factor: Factor) -> None:
         self.factor = pair("factor", factor, *self._FACTOR_BOUNDS)
 
-    def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
-        symbolic = any(isinstance(leaf, Symbolic) for leaf in tree.leaves([args, kwargs]))
-        if training is None and current_context() is None and not symbolic:
-            training = True
-        return super().__call__(*args, training=training, **kwargs)
-
     # ------------------------------------------------------------ what a call draws
 
     def key(self, seed: Any = None) -> Any:
-        """A key for one draw, which no other draw has."""
+        """A key for one draw, which no other draw has; of a ``seed``, or what a function ``seed`` gives."""
+        if callable(seed):
+            return seed()
         return self.random_key(self.seed) if seed is None else drawn_key(seed)
 
     def uniform(

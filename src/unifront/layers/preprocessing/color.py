@@ -10,7 +10,7 @@ from unifront import ops
 from unifront.arguments import checked
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import LayerOptions, Seed
-from unifront.layers.layer import Layer, feature_size
+from unifront.layers.layer import Layer
 from unifront.layers.preprocessing.base import (
     BaseImagePreprocessingLayer,
     Factor,
@@ -47,7 +47,7 @@ class Rescaling(Layer):
         return ops.add(ops.multiply(x, scale), offset)
 
 
-class _Color(BaseImagePreprocessingLayer):
+class ColorLayer(BaseImagePreprocessingLayer):
     """A layer whose `transform_images` is ``changed(images, what was drawn)`` while training."""
 
     _USE_BASE_FACTOR = False
@@ -77,7 +77,7 @@ class _Color(BaseImagePreprocessingLayer):
         return ops.cast(x, self.dtype)
 
 
-class RandomBrightness(_Color):
+class RandomBrightness(ColorLayer):
     """A number added to each image.
 
     Args:
@@ -104,7 +104,7 @@ class RandomBrightness(_Color):
         return between(ops.add(images, self._of_dtype(drawn["rgb_delta"])), *self.value_range)
 
 
-class RandomContrast(_Color):
+class RandomContrast(ColorLayer):
     """Each image's distance from its mean scaled by a number near 1.
 
     Args:
@@ -138,7 +138,7 @@ class RandomContrast(_Color):
         return between(ops.add(apart, mean), *self.value_range)
 
 
-class _Ranged(_Color):
+class _Ranged(ColorLayer):
     """A layer with a factor, a range of values and a seed."""
 
     @checked
@@ -256,7 +256,7 @@ class RandomPosterization(_Ranged):
         return rescaled(found, BYTE, self.value_range)
 
 
-class RandomGrayscale(_Color):
+class RandomGrayscale(ColorLayer):
     """Images made gray with the probability ``factor``, their channels kept."""
 
     @checked
@@ -283,7 +283,7 @@ class RandomGrayscale(_Color):
         return ops.where(drawn, ops.image.rgb_to_grayscale(images, self.data_format), images)
 
 
-class RandomInvert(_Color):
+class RandomInvert(ColorLayer):
     """Images with their values turned around, each with a probability drawn from ``factor``, in [0, 1]."""
 
     _FACTOR_BOUNDS = (0, 1)
@@ -314,7 +314,7 @@ def _lasting(choice: Any) -> Any:
     return ops.expand_dims(choice, (1, 2, 3)) if type_of(choice).rank == 1 else choice
 
 
-class Solarization(_Color):
+class Solarization(ColorLayer):
     """A number added to each image, then its values above a threshold turned around.
 
     Args:
@@ -359,7 +359,7 @@ class Solarization(_Color):
         return rescaled(ops.where(below, added, ops.subtract(255.0, added)), BYTE, self.value_range)
 
 
-class AutoContrast(_Color):
+class AutoContrast(ColorLayer):
     """Each channel of an image stretched to the whole range of values. It does so in inference too."""
 
     @checked
@@ -380,48 +380,7 @@ class AutoContrast(_Color):
         return ops.where(flat, images, rescaled(wide, BYTE, self.value_range))
 
 
-class Equalization(_Color):
-    """Each channel's values spread so that all are about as frequent.
-
-    Args:
-        bins: of the histogram of values.
-    """
-
-    @checked
-    def __init__(
-        self,
-        value_range: Any = (0, 255),
-        bins: int = 256,
-        data_format: str | None = None,
-        **options: Unpack[ImageOptions],
-    ) -> None:
-        super().__init__(data_format=data_format, **options)
-        self.value_range, self.bins = range_of(value_range), bins
-
-    def changed(self, images: Any, drawn: Any) -> Any:
-        count = feature_size(type_of(images).shape, self._channels)
-        parts = ops.split(images, count, self._channels)
-        return ops.concatenate([self._equalized(part) for part in parts], self._channels)
-
-    def _equalized(self, channel: Any) -> Any:
-        values = rescaled(channel, self.value_range, BYTE)
-        place = ops.cast(
-            between(ops.multiply(values, (self.bins - 1) / 255.0), 0.0, self.bins - 1.0), "int32"
-        )
-        ordered = ops.sort(ops.flatten(place))
-        # How many pixels are in each bin or below: the table of the sums of the histogram.
-        bins = np.arange(self.bins, dtype=np.int32)
-        up_to = ops.sum(ops.cast(ops.less_equal(ops.expand_dims(ordered, 1), bins), "float32"), axis=0)
-        first = ops.sum(ops.cast(ops.equal(ordered, ops.min(ordered)), "float32"))
-        last = ops.max(up_to)
-        rest = ops.subtract(last, first)
-        table = ops.divide(ops.multiply(ops.subtract(up_to, first), 255.0), ops.maximum(rest, 1.0))
-        found = ops.take(between(ops.round(table), *BYTE), place, 0)
-        found = ops.where(ops.equal(rest, 0.0), values, ops.cast(found, self.dtype))
-        return rescaled(found, BYTE, self.value_range)
-
-
-class RandomGaussianBlur(_Color):
+class RandomGaussianBlur(ColorLayer):
     """Images smoothed, each with a probability drawn from ``factor``.
 
     Args:
@@ -469,7 +428,7 @@ class RandomGaussianBlur(_Color):
         return between(ops.where(_lasting(drawn["should_apply_blur"]), smooth, images), *self.value_range)
 
 
-class RandomColorJitter(_Color):
+class RandomColorJitter(ColorLayer):
     """`RandomBrightness`, `RandomContrast`, `RandomSaturation` and `RandomHue` after each other.
 
     Those without a factor are left out.
@@ -491,7 +450,7 @@ class RandomColorJitter(_Color):
         self.seed, self.value_range = seed, range_of(value_range)
         self.brightness_factor, self.contrast_factor = brightness_factor, contrast_factor
         self.saturation_factor, self.hue_factor = saturation_factor, hue_factor
-        kinds: tuple[tuple[type[_Color], Any], ...] = (
+        kinds: tuple[tuple[type[ColorLayer], Any], ...] = (
             (RandomBrightness, brightness_factor), (RandomContrast, contrast_factor),
             (RandomSaturation, saturation_factor), (RandomHue, hue_factor),
         )  # fmt: skip

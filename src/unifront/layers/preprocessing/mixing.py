@@ -1,4 +1,4 @@
-"""Layers that mix images, erase parts of them, and choose among other layers."""
+"""Layers that mix images with each other, and erase parts of them."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from unifront import ops, random
-from unifront.arguments import Count, checked
+from unifront.arguments import checked
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import Seed
-from unifront.layers.preprocessing import color, geometry
 from unifront.layers.preprocessing.base import (
     BaseImagePreprocessingLayer,
     Factor,
@@ -243,99 +242,3 @@ class CutMix(_Boxed):
         self, bounding_boxes: Any, transformation: Any, training: bool = True
     ) -> Any:
         raise ArgumentError("CutMix cuts images apart, which leaves no boxes around what is in them.")
-
-
-class RandAugment(BaseImagePreprocessingLayer):
-    """``num_ops`` layers after each other, chosen anew for each batch (Cubuk et al. 2019).
-
-    Args:
-        factor: how much each of them does, in [0, 1].
-    """
-
-    _USE_BASE_FACTOR = False
-    _FACTOR_BOUNDS = (0, 1)
-
-    @checked
-    def __init__(
-        self,
-        value_range: Any = (0, 255),
-        num_ops: Count = 2,
-        factor: Factor = 0.5,
-        interpolation: str = "bilinear",
-        seed: Seed = None,
-        data_format: str | None = None,
-        **options: Unpack[ImageOptions],
-    ) -> None:
-        super().__init__(data_format=data_format, **options)
-        self._set_factor(factor)
-        self.value_range, self.num_ops, self.interpolation = range_of(value_range), num_ops, interpolation
-        self.seed = seed
-        common: dict[str, Any] = {
-            "seed": seed, "data_format": data_format, "bounding_box_format": self.bounding_box_format,
-        }  # fmt: skip
-        moving = {**common, "interpolation": interpolation}
-        ranged = {**common, "value_range": value_range}
-        plain = {key: value for key, value in ranged.items() if key != "seed"}
-        own = self.factor
-        self.steps: list[BaseImagePreprocessingLayer] = [
-            geometry.RandomShear(own, own, **moving),
-            geometry.RandomTranslation(own, own, **moving),
-            geometry.RandomRotation(own, **moving),
-            color.RandomBrightness(own, **ranged),
-            color.RandomColorDegeneration(own, **ranged),
-            color.RandomContrast(own, **ranged),
-            color.RandomSharpness(own, **ranged),
-            color.RandomPosterization(max(1, int(8 * own[1])), **ranged),
-            color.Solarization(own, own, **ranged),
-            color.AutoContrast(**plain),
-            color.Equalization(**plain),
-        ]
-
-    def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
-        if not training:
-            return None
-        images = self.images_in(data)
-        which = ops.floor(self.uniform((self.num_ops,), (0.0, float(len(self.steps))), seed, images))
-        return {
-            "layer_idxes": which,
-            "transforms": [step.get_random_transformation(data, seed=seed) for step in self.steps],
-        }
-
-    def _chosen(self, x: Any, drawn: Any, change: Any) -> Any:
-        for place in range(self.num_ops):
-            which = drawn["layer_idxes"][place]
-            before = x
-            for number_, (step, own) in enumerate(zip(self.steps, drawn["transforms"], strict=True)):
-                step._dtype = self.dtype
-                x = ops.where(ops.equal(which, float(number_)), change(step, before, own), x)
-        return x
-
-    def transform_images(self, images: Any, transformation: Any, training: bool = True) -> Any:
-        images = self.floats(images)
-        if not training or transformation is None:
-            return images
-        return self._chosen(images, transformation, lambda step, x, own: step.transform_images(x, own))
-
-    def transform_segmentation_masks(
-        self, segmentation_masks: Any, transformation: Any, training: bool = True
-    ) -> Any:
-        if not training or transformation is None:
-            return segmentation_masks
-        return self._chosen(
-            segmentation_masks, transformation, lambda step, x, own: step.transform_segmentation_masks(x, own)
-        )
-
-    def transform_bounding_boxes(
-        self, bounding_boxes: Any, transformation: Any, training: bool = True
-    ) -> Any:
-        if not training or transformation is None:
-            return bounding_boxes
-        found = dict(bounding_boxes)
-        for place in range(self.num_ops):
-            which, before = transformation["layer_idxes"][place], dict(found)
-            for number_, (step, own) in enumerate(zip(self.steps, transformation["transforms"], strict=True)):
-                changed = step.transform_bounding_boxes(before, own)
-                for name in ("boxes", "labels"):
-                    chosen = ops.equal(which, float(number_))
-                    found[name] = ops.where(chosen, changed[name], found[name])
-        return found

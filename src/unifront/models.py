@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from unifront.data_format import with_data_format
 from unifront.model import Model
 from unifront.model_config import clone_model, model_from_json
 from unifront.saving import load_model, save_model
 from unifront.sequential import Sequential
 
-__all__ = ["Model", "Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__all__ = [
+    "Model",
+    "Sequential",
+    "clone_model",
+    "load_model",
+    "model_from_json",
+    "save_model",
+    "with_data_format",
+]

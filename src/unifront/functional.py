@@ -13,7 +13,7 @@ from unifront import ops, tree
 from unifront.errors import ArgumentError, DataError, ShapeError, UnknownName
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import Shape, TensorType
-from unifront.layers.input import Input, InputTensor
+from unifront.layers.input import InputTensor
 from unifront.layers.layer import Layer, snake_case
 from unifront.opset.tensor import Call, Symbolic, type_of
 
@@ -346,14 +346,3 @@ def static_shapes(tensors: Sequence[Symbolic]) -> Any:
     """The shapes of ``tensors`` as Keras gives them: free sizes are None, one shape stands by itself."""
     shapes = [tuple(dim if isinstance(dim, int) else None for dim in tensor.shape) for tensor in tensors]
     return shapes[0] if len(shapes) == 1 else shapes
-
-
-def inputs_of(shape: Any) -> Any:
-    """An input of ``shape``, or a list or dict of them."""
-    if shape is None:
-        raise ShapeError("The shape to build for is a tuple of sizes, batch first, not None.")
-    if isinstance(shape, dict):
-        return {key: inputs_of(one) for key, one in shape.items()}
-    if isinstance(shape, list | tuple) and shape and all(isinstance(one, list | tuple) for one in shape):
-        return [inputs_of(one) for one in shape]
-    return Input(batch_shape=shape)

@@ -19,7 +19,6 @@ from unifront.functional import (
     fits,
     flatten_like,
     in_order,
-    inputs_of,
     listed,
     name_apart,
     named_types,
@@ -35,7 +34,7 @@ from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.layers.arguments import LayerName
 from unifront.layers.ends import end_of
-from unifront.layers.input import BATCH, InputTensor
+from unifront.layers.input import BATCH, InputTensor, inputs_of
 from unifront.layers.layer import Layer
 from unifront.opset.tensor import Call, Symbolic
 from unifront.portable import Portable
@@ -173,6 +172,12 @@ class Model(Restoring, Trained, Portable, Layer):
         return [
             self._children[one] if isinstance(one, str) else self._input_layer(one) for one in self._order
         ]
+
+    @layers.setter
+    def layers(self, value: Any) -> None:
+        raise AttributeError(
+            "`Model.layers` attribute is reserved and should not be used; take another name."
+        )
 
     def _input_layer(self, tensor: InputTensor) -> Layer:
         layer = tensor.layer
@@ -353,7 +358,7 @@ class Model(Restoring, Trained, Portable, Layer):
         if isinstance(result, dict) and len(result) == count:
             return tuple(map(str, result))
         names: list[str] = []
-        for i, leaf in enumerate(self.outputs or [None] * count):
+        for i, leaf in enumerate(tree.leaves(self._outputs) or [None] * count):
             function = leaf.call.function if leaf is not None and leaf.call else None
             base = function.name if isinstance(function, Layer) else "output"
             names.append(base if base not in names else f"{base}_{i}")

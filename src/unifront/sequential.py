@@ -61,6 +61,23 @@ class Sequential(Model):
         """The layers, as in Keras without that of the input."""
         return list(self.children())
 
+    @layers.setter
+    def layers(self, value: Any) -> None:
+        raise AttributeError(
+            "`Sequential.layers` attribute is reserved and should not be used. Use `add()` and `pop()` to change the "
+            "layers in this model."
+        )
+
+    @property
+    def inputs(self) -> list[InputTensor]:
+        """The input tensor; `NotBuiltError` before the input is known."""
+        return [self._end(self._inputs)]
+
+    @property
+    def outputs(self) -> list[Symbolic]:
+        """The output tensor; `NotBuiltError` before the input is known."""
+        return [self._end(self._outputs)]
+
     def add(self, layer: Any) -> None:
         """Append a layer."""
         if isinstance(layer, InputLayer):

@@ -348,8 +348,10 @@ def _found(name: str, registered: Any, module: Any, what: str) -> Any:
         found = get_registered_object(key) if isinstance(key, str) else None
         if found is not None:
             return found
-    if isinstance(module, str):
-        for home in _homes_of(module):
+    if isinstance(module, str | None):
+        for home in (
+            _homes_of(module) if module else ("keras.layers", "keras")
+        ):  # older descriptions name no module
             found = getattr(_home(home), _CALLED.get(name, name), None)
             if found is not None and _is_public(found):
                 return found

@@ -165,3 +165,70 @@ def test_inputs_are_given_by_name_and_others_passed_over_with_a_warning() -> Non
     assert_close(model({"b": x, "a": y}), model([y, x]))
     with pytest.warns(UserWarning, match="not used are 'c'"):
         model({"b": x, "a": y, "c": y})
+
+
+# ---------------------------------------------------------------- what layers and models tell of themselves
+
+
+@pytest.mark.parametrize(
+    ("made", "shape"),
+    [
+        ("Conv2D(8, 3)", (None, 28, 28, 1)), ("Add()", [(2, 3), (2, 3)]), ("Embedding(3, 4)", (None, 5)),
+        ("Dense(4)", (None, None, 3)), ("Flatten()", (None, 2, 3)), ("MaxPooling1D()", (2, 7, 3)),
+    ],
+)  # fmt: skip
+def test_the_shape_of_the_output_is_told_without_building(made: str, shape: Any) -> None:
+    ours, theirs = (eval(f"library.{made}", {"library": library}) for library in (layers, keras.layers))
+    assert ours.compute_output_shape(shape) == theirs.compute_output_shape(shape)
+    assert not ours.weights
+
+
+def test_the_losses_of_a_call_and_of_regularizers_are_listed() -> None:
+    def made(library: Any) -> Any:
+        return library.Sequential(
+            [
+                library.layers.ActivityRegularization(l2=0.1),
+                library.layers.Dense(2, kernel_initializer="ones", kernel_regularizer="l2"),
+            ]
+        )
+
+    x = np.ones((2, 3), "float32")
+    ours, theirs = made(uf), made(keras)
+    for _ in range(2):  # those of the last call, not of all
+        ours(torch.tensor(x)), theirs(x)
+        assert [one.item() for one in ours.losses] == pytest.approx([float(one) for one in theirs.losses])
+
+
+def test_the_losses_are_at_hand_in_a_step_of_ones_own() -> None:
+    class Own(uf.Model):
+        def train_step(self, data: Any) -> Any:
+            x, _ = data
+
+            def loss_of() -> Any:
+                self(x, training=True)
+                return sum(self.losses)
+
+            loss, grads = uf.value_and_grad(loss_of, wrt=self.trainable_variables)()
+            self.optimizer.apply(grads, self.trainable_variables)
+            return {"loss": loss}
+
+    x = uf.Input((3,))
+    dense = layers.Dense(2, kernel_initializer="ones", kernel_regularizer="l2")
+    model = Own(x, layers.ActivityRegularization(l1=0.5)(dense(x)))
+    model.compile("sgd")
+    data = np.ones((2, 3), "float32")
+    assert model.fit(data, data, verbose=0, backend="torch").history["loss"] == pytest.approx([3.06])
+
+
+def test_a_model_whose_input_is_not_known_has_none() -> None:
+    for library in (uf, keras):
+        model = library.Sequential([library.layers.Dense(3)])
+        assert not any(hasattr(model, name) for name in ("inputs", "outputs", "input_shape", "output_shape"))
+        model.build((None, 2))
+        assert (len(model.inputs), len(model.outputs)) == (1, 1)
+
+
+@pytest.mark.parametrize(("model", "match"), [(uf.Model(), "reserved"), (uf.Sequential(), r"Use `add\(\)`")])
+def test_the_layers_of_a_model_are_not_set(model: Any, match: str) -> None:
+    with pytest.raises(AttributeError, match=match):
+        model.layers = []

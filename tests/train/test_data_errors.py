@@ -326,11 +326,6 @@ COMPILE: dict[str, tuple[Any, type[Exception], str]] = {
         errors.ArgumentError,
         r"Metric 'three' of output 'out': NoState does not define update_state\(\)",
     ),
-    "loss_class": (
-        lambda: compiled(uf.losses.MeanSquaredError),
-        errors.ArgumentError,
-        "A loss is a name, .*, not <class '.*MeanSquaredError'>",
-    ),
     "loss_weights": (
         lambda: compiled(loss_weights=["much"]),
         errors.ArgumentError,

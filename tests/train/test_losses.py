@@ -129,7 +129,9 @@ def test_all_masked_is_zero() -> None:
 @pytest.mark.parametrize("name", sorted(uf.losses.NAMES))
 def test_names_are_those_of_keras(name: str) -> None:
     ours, judge = uf.losses.get(name), keras.losses.get(name)
-    true, predicted = (LABELS, PROBABILITIES) if name.startswith("sparse") else (ONE_HOT, PROBABILITIES)
+    true, predicted = (
+        (LABELS, PROBABILITIES) if name.lower().startswith("sparse") else (ONE_HOT, PROBABILITIES)
+    )
     assert_close(
         np.asarray(ours(true, predicted)),
         value(judge(true, keras.ops.convert_to_tensor(predicted))).mean(),
@@ -197,11 +199,6 @@ def test_a_function_is_a_loss() -> None:
             lambda: uf.losses.SparseCategoricalCrossentropy(ignore_class="pad"),
             errors.ArgumentError,
             "SparseCategoricalCrossentropy: ignore_class is an int, not 'pad'",
-        ),
-        (
-            lambda: uf.losses.get(uf.losses.Huber),
-            errors.ArgumentError,
-            "A loss is a name.*not <class '.*Huber'>",
         ),
     ],
 )

@@ -165,6 +165,17 @@ def Input(
     return InputTensor(TensorType(dtype or floatx(), tuple(dims)), name or "", anonymous)
 
 
+def inputs_of(shape: Any) -> Any:
+    """An input of ``shape``, or a list or dict of them."""
+    if shape is None:
+        raise ShapeError("The shape to build for is a tuple of sizes, batch first, not None.")
+    if isinstance(shape, dict):
+        return {key: inputs_of(one) for key, one in shape.items()}
+    if isinstance(shape, list | tuple) and shape and all(isinstance(one, list | tuple) for one in shape):
+        return [inputs_of(one) for one in shape]
+    return Input(batch_shape=shape)
+
+
 def _free(name: str, axis: int) -> str:
     """What the free size at ``axis`` of the input ``name`` is called."""
     return f"{_NO_NAME.sub('_', snake_case(name))}_{axis}"

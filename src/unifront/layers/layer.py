@@ -14,18 +14,26 @@ import numpy as np
 
 from unifront import ops, tree
 from unifront.arguments import checked
-from unifront.backends import HostKey
+from unifront.backends import HostKey, use_backend
 from unifront.dtypes import DType, dtype_of, floatx
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
 from unifront.ir.types import Shape
 from unifront.layers import regularizers
 from unifront.layers.arguments import DTypeName, LayerName, refuse
 from unifront.layers.configs import Described, noting
-from unifront.layers.ends import Ended
+from unifront.layers.ends import Ended, end_of
 from unifront.layers.input_spec import check_inputs
 from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
-from unifront.opset.tensor import Symbolic, backend_of_arrays, current_path, record, scope, type_of
+from unifront.opset.tensor import (
+    Symbolic,
+    backend_of_arrays,
+    current_path,
+    is_building,
+    record,
+    scope,
+    type_of,
+)
 from unifront.programs import Hybrid, sizes_are_open
 from unifront.trace import (
     MAKING,
@@ -200,6 +208,17 @@ class Layer(Weighted, Ended, Described):
         if context is not None:
             context.losses.append(loss)
 
+    @end_of
+    def losses(self) -> list[Any]:
+        """What layers add to the loss in this call (outside of one: in the last call of this layer), and what the
+        regularizers of the trainable weights add."""
+        context = current_context()
+        added = vars(self).get("_added", ()) if context is None else context.losses
+        return [
+            *added,
+            *(_penalty(weight) for weight in self.trainable_weights if weight.regularizer is not None),
+        ]
+
     def random_key(self, seed: int | None = None) -> Any:
         """A fresh random key for this call; a ``seed`` (an int) gives a stream of its own.
 
@@ -273,6 +292,8 @@ class Layer(Weighted, Ended, Described):
             with call_context(CallContext(training=trains)) as context, backend_of_arrays(given):
                 result = self._run(context, args, kwargs)
             context.hand_over(result)
+            if context.losses or "_added" in vars(self):
+                vars(self)["_added"] = context.losses
             return result
         if training is None or training == outer.training:
             return self._run(outer, args, kwargs)
@@ -459,7 +480,11 @@ class Layer(Weighted, Ended, Described):
 
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles: all but the identities of the layers inside, which are others' in a copy."""
-        own = {key: value for key, value in list(vars(self).items()) if key not in ("_known", "_is_building")}
+        own = {
+            key: value
+            for key, value in list(vars(self).items())
+            if key not in ("_known", "_is_building", "_added")
+        }
         return {**own, "placed": False} if isinstance(self.placed, ref) else own
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -469,6 +494,17 @@ class Layer(Weighted, Ended, Described):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}>"
+
+
+def _penalty(weight: Variable) -> Any:
+    """What the regularizer of ``weight`` adds, computed where the weight is."""
+    at = (
+        nullcontext()
+        if is_building() or weight.home == "host"
+        else use_backend(weight.home.partition(":")[0])
+    )
+    with at:
+        return weight.regularizer(weight) if weight.regularizer is not None else 0.0
 
 
 def _layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:

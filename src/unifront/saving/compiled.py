@@ -47,8 +47,8 @@ def described(model: Model) -> dict[str, Any] | None:
     training = model._training
     if training is None:
         return None
-    optimizer: optimizers.Optimizer = training.optimizer
-    if OPTIMIZERS.get(type(optimizer).__name__) is not type(optimizer):
+    optimizer = training.optimizer
+    if optimizer is None or OPTIMIZERS.get(type(optimizer).__name__) is not type(optimizer):
         return None
     rate = optimizer.learning_rate
     if callable(rate) and KNOWN.get(_name(type(rate))) is not type(rate):

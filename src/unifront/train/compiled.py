@@ -42,7 +42,7 @@ class Part:
 class Compiled:
     """What `Model.compile` was given, in full, and the metrics that come of it."""
 
-    optimizer: optimizers.Optimizer
+    optimizer: optimizers.Optimizer | None
     loss: Any
     metrics: Any
     loss_weights: Any
@@ -80,8 +80,7 @@ class Compiled:
             for attribute in ("metrics", "weighted_metrics"):
                 for given in _listed(getattr(self, attribute), names, i, attribute):
                     metric = metrics.get(given, type_of(true).shape, type_of(prediction).shape)
-                    title = f"{name}_{metric.name}" if several else metric.name
-                    title = _free_name(title, attribute, taken)
+                    title = _free_name(metric.name, f"{name}_" if several else "", attribute, taken)
                     taken.append(title)
                     own.append((title, metric, attribute == "weighted_metrics"))
             found.append(Part(name, loss, factors[i], tracker, tuple(own)))
@@ -187,10 +186,11 @@ def _weights(weight: Any, mask: Any) -> Any:
     return mask if weight is None else ops.multiply(losses._like(weight, mask), mask)
 
 
-def _free_name(name: str, attribute: str, taken: Sequence[str]) -> str:
-    """``name``, or as Keras calls a second metric of that name: ``weighted_NAME``, ``NAME_1`` …"""
+def _free_name(called: str, output: str, attribute: str, taken: Sequence[str]) -> str:
+    """``OUTPUT_NAME``, or as Keras calls a second one of that name: ``OUTPUT_weighted_NAME``, ``OUTPUT_NAME_1`` …"""
+    name = f"{output}{called}"
     if name in taken and attribute == "weighted_metrics":
-        name = f"weighted_{name}"
+        name = f"{output}weighted_{called}"
     number = 0
     while (candidate := f"{name}_{number}" if number else name) in taken:
         number += 1

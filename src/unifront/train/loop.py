@@ -125,7 +125,10 @@ def fit(
             raise ArgumentError("validation_split needs arrays, and no validation_data beside it.")
         source, held_out = data.split(source, validation_split)
     first, batches = _first(source, "train on")
-    begun = training.optimizer.calls
+    optimizer = training.optimizer
+    if optimizer is None:
+        raise ArgumentError("The model was compiled without an optimizer; call compile(optimizer=...).")
+    begun = optimizer.calls
     runs = [begun]
     step = _step(model, training, first, runs, train=True)
     history = History()
@@ -163,7 +166,7 @@ def fit(
             session.close()
             model._steps += runs[0] - begun
         if epochs > initial_epoch:
-            training.optimizer.finalize_variable_values(model.trainable_weights)
+            optimizer.finalize_variable_values(model.trainable_weights)
     return history
 
 
@@ -415,9 +418,9 @@ def _first(source: Source, purpose: str) -> tuple[Arrays, Iterator[Arrays]]:
 def _step(model: Model, training: Compiled, example: Arrays, runs: list[int], *, train: bool) -> TracedStep:
     """The traced step for data like ``example``; made once and kept."""
     types, structure = data.types_of(model, example)
-    optimizer = training.optimizer
+    how = training.optimizer and training.optimizer.config()
     key = (
-        "step", train, str(structure), tuple(types.items()), model.trainable_state(), repr(optimizer.config()),
+        "step", train, str(structure), tuple(types.items()), model.trainable_state(), repr(how),
         tuple(sorted(metrics_of(model))),
     )  # fmt: skip
     with MAKING:

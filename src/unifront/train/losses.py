@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Annotated, Any
 
-from unifront import ops
-from unifront.arguments import Fraction, Positive, checked, one_of
+from unifront import ops, tree
+from unifront.arguments import Fraction, Positive, checked, meant, one_of
+from unifront.dtypes import DTypeLike, dtype_of
 from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.layers.arguments import Axis
+from unifront.layers.layer import snake_case
 from unifront.opset.tensor import type_of
+from unifront.serialization import (
+    Configured,
+    deserialize_keras_object,
+    get_registered_object,
+    serialize_keras_object,
+)
+from unifront.trace import carried_mask
 
 EPSILON = 1e-7
 """Probabilities are kept this far from 0 and 1 before a logarithm (Keras's epsilon)."""
 
 
-REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", "mean_with_sample_weight")
+REDUCTIONS = ("sum_over_batch_size", "mean", "sum", "none", None, "mean_with_sample_weight")
+
+
+def _dtype_name(given: Any) -> str | None:
+    return None if given is None else dtype_of(given).name
+
+
+DTypeOf = Annotated[DTypeLike | None, meant(_dtype_name)]
+"""A dtype in any of its spellings, kept by its name."""
 
 
 @checked
 @dataclass(frozen=True, kw_only=True)
-class Loss:
+class Loss(Configured):
     """A function of targets and predictions that gives one number for each example, and how they are reduced.
 
     Args:
-        reduction: ``"sum_over_batch_size"`` or ``"mean"`` (the mean), ``"sum"``, ``"none"``, or
+        reduction: ``"sum_over_batch_size"`` or ``"mean"`` (the mean), ``"sum"``, ``"none"`` or None, or
             ``"mean_with_sample_weight"`` (the sum divided by the sum of the weights).
         name: how errors call it, instead of by its class.
+        dtype: what targets and predictions are cast to; that of the predictions unless given.
 
     Raises `UnknownName` for a reduction that is none, `ArgumentError` for a value outside its range. For a
     loss of your own, write a function, or a subclass with a `call`.
     """
 
-    reduction: Annotated[str | None, one_of((*REDUCTIONS, None))] = "sum_over_batch_size"
+    reduction: Annotated[str | None, one_of(REDUCTIONS)] = "sum_over_batch_size"
     name: str | None = None
+    dtype: DTypeOf = None
 
-    def __post_init__(self) -> None:
-        if self.reduction not in REDUCTIONS:
-            raise UnknownName("reduction", self.reduction, REDUCTIONS)
+    def get_config(self) -> dict[str, Any]:
+        """The arguments that make a loss like this one."""
+        config = super().get_config()
+        return config if self.dtype is not None else {k: v for k, v in config.items() if k != "dtype"}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of each example (or step): the last axis is reduced. Overridden by every loss."""
@@ -55,17 +77,20 @@ class Loss:
             mask: boolean, the shape of the unreduced loss; steps outside it do not count, so that a mean is
                 one over the steps inside.
         """
+        mask = carried_mask(y_pred) if mask is None else mask
+        if (dtype := self.dtype) is not None:
+            y_true, y_pred = (tree.map_leaves(lambda y: ops.cast(y, dtype), y) for y in (y_true, y_pred))
         losses = self.call(y_true, y_pred)
-        dtype = type_of(losses).dtype
+        own = type_of(losses).dtype
 
         def factor(given: Any) -> Any:
-            return None if given is None else ops.cast(_like(given, losses), dtype)
+            return None if given is None else ops.cast(_like(given, losses), own)
 
         kept = _product(factor(mask), factor(self.counted(y_true, y_pred)))
         weights = _product(factor(sample_weight), kept)
         if weights is not None:
             losses = ops.multiply(losses, weights)
-        if self.reduction == "none":
+        if self.reduction in ("none", None):
             return losses
         total = ops.sum(losses)
         if self.reduction == "sum":
@@ -164,15 +189,18 @@ class SparseCategoricalCrossentropy(Loss):
     Args:
         from_logits: whether predictions are logits; else probabilities along the last axis.
         ignore_class: a label that does not count.
+        axis: that of the classes in the predictions.
     """
 
     from_logits: bool = False
     ignore_class: int | None = None
+    axis: Axis = -1
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
+        y_pred = _classes_last(y_pred, self.axis)
         labels = labels_of(y_true, y_pred)
         logits = y_pred if self.from_logits else _log_probabilities(y_pred)
-        counted = self.counted(y_true, y_pred)
+        counted = None if self.ignore_class is None else ops.not_equal(labels, self.ignore_class)
         if counted is None:
             return ops.sparse_softmax_cross_entropy(logits, labels)
         losses = ops.sparse_softmax_cross_entropy(logits, ops.where(counted, labels, 0))
@@ -181,7 +209,7 @@ class SparseCategoricalCrossentropy(Loss):
     def counted(self, y_true: Any, y_pred: Any) -> Any:
         if self.ignore_class is None:
             return None
-        return ops.not_equal(labels_of(y_true, y_pred), self.ignore_class)
+        return ops.not_equal(labels_of(y_true, _classes_last(y_pred, self.axis)), self.ignore_class)
 
 
 @checked
@@ -192,13 +220,16 @@ class CategoricalCrossentropy(Loss):
     Args:
         from_logits: whether predictions are logits; else probabilities along the last axis.
         label_smoothing: the share of the target spread evenly over the classes.
+        axis: that of the classes.
     """
 
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
+    axis: Axis = -1
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        targets = matched(y_true, y_pred)
+        targets = _classes_last(matched(y_true, y_pred), self.axis)
+        y_pred = _classes_last(y_pred, self.axis)
         if self.label_smoothing:
             classes = type_of(y_pred).shape[-1]
             if not isinstance(classes, int):
@@ -217,21 +248,27 @@ class BinaryCrossentropy(Loss):
     Args:
         from_logits: whether predictions are logits; else probabilities.
         label_smoothing: moves the targets this far toward 1/2.
+        axis: that of which the mean is taken.
     """
 
     from_logits: bool = False
     label_smoothing: Fraction = 0.0
+    axis: Axis = -1
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         targets = matched(y_true, y_pred)
         if self.label_smoothing:
             targets = ops.add(ops.multiply(targets, 1 - self.label_smoothing), 0.5 * self.label_smoothing)
         if self.from_logits:
-            return ops.mean(ops.sigmoid_cross_entropy(y_pred, targets), axis=-1)
+            return ops.mean(ops.sigmoid_cross_entropy(y_pred, targets), axis=self.axis)
         p = ops.clip(y_pred, EPSILON, 1 - EPSILON)
         yes = ops.multiply(targets, ops.log(p))
         no = ops.multiply(ops.subtract(1.0, targets), ops.log(ops.subtract(1.0, p)))
-        return ops.mean(ops.negative(ops.add(yes, no)), axis=-1)
+        return ops.mean(ops.negative(ops.add(yes, no)), axis=self.axis)
+
+
+def _classes_last(tensor: Any, axis: int) -> Any:
+    return tensor if axis in (-1, type_of(tensor).rank - 1) else ops.moveaxis(tensor, axis, -1)
 
 
 def _log_probabilities(p: Any) -> Any:
@@ -250,26 +287,101 @@ class FunctionLoss(Loss):
         return self.function(y_true, y_pred)
 
 
+@checked
+@dataclass(frozen=True, kw_only=True)
+class SumOfLosses(Loss):
+    """The sum of several losses of one output."""
+
+    losses: tuple[Loss, ...]
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, mask: Any = None) -> Any:
+        return reduce(ops.add, (ops.mean(loss(y_true, y_pred, sample_weight, mask)) for loss in self.losses))
+
+
+# ---------------------------------------------------------------- as functions: one loss for each example
+
+
+def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
+    """`MeanSquaredError` of each example."""
+    return MeanSquaredError().call(y_true, y_pred)
+
+
+def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
+    """`MeanAbsoluteError` of each example."""
+    return MeanAbsoluteError().call(y_true, y_pred)
+
+
+def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
+    """`Huber` of each example."""
+    return Huber(delta=delta).call(y_true, y_pred)
+
+
+def sparse_categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1
+) -> Any:
+    """`SparseCategoricalCrossentropy` of each example."""
+    loss = SparseCategoricalCrossentropy(from_logits=from_logits, ignore_class=ignore_class, axis=axis)
+    return loss.call(y_true, y_pred)
+
+
+def categorical_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Any:
+    """`CategoricalCrossentropy` of each example."""
+    loss = CategoricalCrossentropy(from_logits=from_logits, label_smoothing=label_smoothing, axis=axis)
+    return loss.call(y_true, y_pred)
+
+
+def binary_crossentropy(
+    y_true: Any, y_pred: Any, from_logits: bool = False, label_smoothing: float = 0.0, axis: int = -1
+) -> Any:
+    """`BinaryCrossentropy` of each example."""
+    loss = BinaryCrossentropy(from_logits=from_logits, label_smoothing=label_smoothing, axis=axis)
+    return loss.call(y_true, y_pred)
+
+
+CLASSES: tuple[type[Loss], ...] = (
+    MeanSquaredError, MeanAbsoluteError, Huber, SparseCategoricalCrossentropy, CategoricalCrossentropy,
+    BinaryCrossentropy,
+)  # fmt: skip
+SHORT = {
+    "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError, "MAE": MeanAbsoluteError,
+    "bce": BinaryCrossentropy, "BCE": BinaryCrossentropy,
+}  # fmt: skip
 NAMES: dict[str, Callable[[], Loss]] = {
-    "mse": MeanSquaredError,
-    "mean_squared_error": MeanSquaredError,
-    "mae": MeanAbsoluteError,
-    "mean_absolute_error": MeanAbsoluteError,
-    "huber": Huber,
-    "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
-    "categorical_crossentropy": CategoricalCrossentropy,
-    "binary_crossentropy": BinaryCrossentropy,
-}
+    **SHORT, **{snake_case(cls.__name__): cls for cls in CLASSES}, **{cls.__name__: cls for cls in CLASSES}
+}  # fmt: skip
 
 
-def get(loss: Any) -> Loss:
-    """The loss meant by a name, a `Loss` or a function; `UnknownName` or `ArgumentError` for anything else."""
-    if isinstance(loss, Loss):
-        return loss
+def get(loss: Any) -> Any:
+    """The loss meant by a name, a description, a class, a `Loss` or a function; None stays None.
+
+    A list means the sum of the losses in it. Raises `UnknownName` or `ArgumentError` for anything else.
+    """
+    if isinstance(loss, Mapping) and "class_name" in loss:
+        loss = deserialize(loss)
+    if isinstance(loss, list | tuple):
+        found = tuple(get(one) for one in loss if one is not None)
+        return found[0] if len(found) == 1 else SumOfLosses(losses=found) if found else None
     if isinstance(loss, str):
-        if loss not in NAMES:
+        known = get_registered_object(loss, module_objects=NAMES)
+        if known is None:
             raise UnknownName("loss", loss, NAMES)
-        return NAMES[loss]()
+        loss = known
+    if isinstance(loss, type) and issubclass(loss, Loss):
+        loss = loss()
+    if isinstance(loss, Loss | None):
+        return loss
     if callable(loss) and not isinstance(loss, type):
         return FunctionLoss(function=loss, name=getattr(loss, "__name__", None))
     raise ArgumentError(f"A loss is a name, a uf.losses.Loss or a function (y_true, y_pred), not {loss!r}.")
+
+
+def serialize(loss: Any) -> Any:
+    """A loss or loss function as plain data. Source: ``keras.losses.serialize``."""
+    return serialize_keras_object(loss)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What `serialize`, here or in Keras, described. Raises `UnknownName` for a class that is not known."""
+    return deserialize_keras_object(config, custom_objects, module_objects=NAMES)

@@ -7,7 +7,7 @@ the host, by the same ops.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 from weakref import ref
 
 import numpy as np
@@ -20,6 +20,7 @@ from unifront.errors import ArgumentError, UnknownName
 from unifront.layers import initializers
 from unifront.layers.arguments import DTypeName
 from unifront.opset.tensor import is_building, type_of, update
+from unifront.serialization import deserialize_keras_object, serialize_keras_object
 from unifront.train import losses
 from unifront.train.losses import labels_of, matched
 from unifront.weights import MOVING, Overlay, Variable, overlaid
@@ -159,6 +160,11 @@ class Metric:
     def get_config(self) -> dict[str, Any]:
         """The arguments that make a metric like this one."""
         return {"name": self.name, "dtype": None if self._dtype is None else self._dtype.name}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A new metric from what `get_config` gave, here or in Keras."""
+        return cls(**config)
 
     def __repr__(self) -> str:
         arguments = {k: v for k, v in self.get_config().items() if v is not None}
@@ -334,6 +340,13 @@ class MeanMetricWrapper(MeanOverExamples):
     def values(self, y_true: Any, y_pred: Any) -> Any:
         return self.fn(y_true, y_pred, **self.options)
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "fn": serialize_keras_object(self.fn), **self.options}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        return cls(**{**config, "fn": deserialize_keras_object(config["fn"])})
+
 
 NAMES: dict[str, Callable[..., Metric]] = {
     "sparse_categorical_accuracy": SparseCategoricalAccuracy,
@@ -347,8 +360,20 @@ NAMES: dict[str, Callable[..., Metric]] = {
 _ACCURACIES = ("accuracy", "acc")
 
 
+def serialize(metric: Metric) -> Any:
+    """A metric as plain data. Source: ``keras.metrics.serialize``."""
+    return serialize_keras_object(metric)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What `serialize`, here or in Keras, described. Raises `UnknownName` for a class that is not known."""
+    return deserialize_keras_object(config, custom_objects, module_objects=NAMES)
+
+
 def get(metric: Any, true_shape: Sequence[Any], pred_shape: Sequence[Any]) -> Metric:
     """The metric meant by a name, a `Metric` or a function; ``"accuracy"`` by the shapes of both."""
+    if isinstance(metric, Mapping) and "class_name" in metric:
+        metric = deserialize(metric)
     if isinstance(metric, Metric):
         return metric
     if isinstance(metric, str) and metric in _ACCURACIES:

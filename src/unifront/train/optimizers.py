@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, TypedDict, Unpack
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Self, TypedDict, Unpack
 
 import numpy as np
 
@@ -27,6 +28,7 @@ from unifront.arguments import (
 from unifront.errors import ArgumentError, UnknownName
 from unifront.opset.optimize import ADAM_UPDATE, MOMENTUM_UPDATE, RMSPROP_UPDATE, SGD_UPDATE
 from unifront.opset.spec import OpSpec
+from unifront.serialization import deserialize_keras_object, get_registered_object, serialize_keras_object
 from unifront.train import schedules as schedules  # Keras's place for them: uf.optimizers.schedules
 from unifront.train.arguments import number
 from unifront.train.schedules import Schedule
@@ -71,6 +73,37 @@ class DecayedOptions(TypedDict, total=False):
     name: str | None
 
 
+CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
+"""Arguments of which one may be given."""
+AT_DEFAULT: Mapping[str, Any] = {
+    "loss_scale_factor": None, "amsgrad": False, "is_legacy_optimizer": False, "jit_compile": True
+}  # fmt: skip
+"""What configs of Keras's hold beside our arguments, with the only values taken."""
+
+
+class Rate(float):
+    """A constant learning rate: a number that is also read and set as Keras's variable is."""
+
+    _of: Optimizer | None = None
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self)
+
+    def numpy(self) -> np.float32:
+        """The number, as NumPy's."""
+        return np.float32(self)
+
+    def assign(self, value: Any) -> None:
+        """Give the optimizer another rate."""
+        if self._of is not None:
+            self._of.learning_rate = float(value)
+
+    def __reduce__(self) -> Any:
+        return float, (float(self),)
+
+
 class Optimizer:
     """What all optimizers share.
 
@@ -94,6 +127,8 @@ class Optimizer:
     """
 
     slot_names: tuple[str, ...] = ()
+    at_default: ClassVar[Mapping[str, Any]] = {}
+    """As `AT_DEFAULT`, of this class."""
 
     @checked
     def __init__(
@@ -131,11 +166,33 @@ class Optimizer:
     @property
     def learning_rate(self) -> Any:
         """A float, or a schedule ``step -> float``."""
-        return self._learning_rate
+        if callable(self._learning_rate):
+            return self._learning_rate
+        rate = Rate(self._learning_rate)
+        rate._of = self
+        return rate
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
         self._learning_rate = convert(type(self).__name__, "learning_rate", value, Check(_rate))
+
+    def _clipping(self, name: str) -> float | None:
+        return self.clipping[1] if self.clipping and self.clipping[0] == name else None
+
+    @property
+    def clipnorm(self) -> float | None:
+        """What the norm of each gradient is limited to."""
+        return self._clipping("clipnorm")
+
+    @property
+    def clipvalue(self) -> float | None:
+        """What each element of the gradients is limited to."""
+        return self._clipping("clipvalue")
+
+    @property
+    def global_clipnorm(self) -> float | None:
+        """What the norm of all gradients together is limited to."""
+        return self._clipping("global_clipnorm")
 
     @property
     def iterations(self) -> int:
@@ -282,6 +339,31 @@ class Optimizer:
         """The arguments that only this class takes."""
         return {}
 
+    def get_config(self) -> dict[str, Any]:
+        """All arguments that make an optimizer like this one, as plain data, under Keras's names."""
+        rate = self.learning_rate
+        return {
+            "name": self.name,
+            "learning_rate": serialize_keras_object(rate) if callable(rate) else float(rate),
+            "weight_decay": self.weight_decay,
+            **{name: getattr(self, name) for name in CLIPPING},
+            "use_ema": self.use_ema,
+            "ema_momentum": self.ema_momentum,
+            "ema_overwrite_frequency": self.ema_overwrite_frequency,
+            "gradient_accumulation_steps": self.gradient_accumulation_steps,
+            **({"groups": dict(self.groups)} if self.groups else {}),
+            **self.own_config(),
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Self:
+        """A new optimizer from what `get_config` gave, here or in Keras."""
+        only = {**AT_DEFAULT, **cls.at_default}
+        given = {k: v for k, v in config.items() if k not in only or v != only[k]}
+        if isinstance(given.get("learning_rate"), Mapping):
+            given["learning_rate"] = deserialize_keras_object(given["learning_rate"], custom_objects)
+        return cls(**given)
+
     def __repr__(self) -> str:
         given = {"learning_rate": self.learning_rate, "weight_decay": self.weight_decay, **self.own_config()}
         given |= dict([self.clipping]) if self.clipping else {}
@@ -361,6 +443,7 @@ class RMSprop(Optimizer):
     """RMSprop (Tieleman and Hinton 2012), plain: no momentum, not centered."""
 
     slot_names = ("velocity",)
+    at_default = MappingProxyType({"momentum": 0.0, "centered": False})
 
     @checked
     def __init__(
@@ -380,12 +463,30 @@ class RMSprop(Optimizer):
 NAMES: dict[str, Callable[..., Optimizer]] = {"sgd": SGD, "adam": Adam, "adamw": AdamW, "rmsprop": RMSprop}
 
 
-def get(optimizer: Any) -> Optimizer:
-    """The optimizer meant by a name or an `Optimizer`."""
-    if isinstance(optimizer, Optimizer):
-        return optimizer
-    if isinstance(optimizer, str) and optimizer.lower() in NAMES:
-        return NAMES[optimizer.lower()]()
+def get(optimizer: Any) -> Any:
+    """The optimizer meant by a name, a description or an `Optimizer`; None stays None, as in Keras."""
+    if isinstance(optimizer, Mapping) and "class_name" in optimizer:
+        optimizer = deserialize(optimizer)
     if isinstance(optimizer, str):
-        raise UnknownName("optimizer", optimizer, NAMES)
+        known = NAMES.get(optimizer.lower()) or get_registered_object(optimizer)
+        if known is None:
+            raise UnknownName("optimizer", optimizer, NAMES)
+        optimizer = known
+    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
+        optimizer = optimizer()
+    if isinstance(optimizer, Optimizer | None):
+        return optimizer
     raise ArgumentError(f"An optimizer is a name or a uf.optimizers.Optimizer, not {optimizer!r}.")
+
+
+def serialize(optimizer: Optimizer) -> Any:
+    """An optimizer as plain data. Source: ``keras.optimizers.serialize``."""
+    return serialize_keras_object(optimizer)
+
+
+def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+    """What `serialize`, here or in Keras, described. Raises `UnknownName` for a class that is not known."""
+    name = config.get("class_name") if isinstance(config, Mapping) else None
+    if isinstance(name, str) and name.lower() in NAMES:  # as in Keras, whatever its case
+        config = {**config, "class_name": name.lower()}
+    return deserialize_keras_object(config, custom_objects, module_objects=NAMES)

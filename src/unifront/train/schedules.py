@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from unifront.arguments import Amount, Positive, checked
 from unifront.errors import ArgumentError
+from unifront.serialization import Configured
 
 
-class Schedule:
+class Schedule(Configured):
     """A learning rate that depends on the number of steps done.
 
     Raises `ArgumentError` for an argument outside its interval.
@@ -31,6 +32,7 @@ class ExponentialDecay(Schedule):
     decay_steps: Positive
     decay_rate: Amount
     staircase: bool = False
+    name: str | None = None
 
     def __call__(self, step: int) -> float:
         power = step / self.decay_steps
@@ -48,6 +50,7 @@ class InverseTimeDecay(Schedule):
     decay_steps: Positive
     decay_rate: Amount
     staircase: bool = False
+    name: str | None = None
 
     def __call__(self, step: int) -> float:
         periods = step / self.decay_steps
@@ -74,6 +77,7 @@ class CosineDecay(Schedule):
     alpha: Amount = 0.0
     warmup_target: Amount | None = None
     warmup_steps: Amount = 0
+    name: str | None = None
 
     def __call__(self, step: int) -> float:
         top = self.initial_learning_rate if self.warmup_target is None else self.warmup_target
@@ -99,6 +103,7 @@ class PolynomialDecay(Schedule):
     end_learning_rate: Amount = 1e-4
     power: Amount = 1.0
     cycle: bool = False
+    name: str | None = None
 
     def __call__(self, step: int) -> float:
         steps = self.decay_steps * (max(1, math.ceil(step / self.decay_steps)) if self.cycle else 1)
@@ -115,6 +120,7 @@ class PiecewiseConstantDecay(Schedule):
 
     boundaries: Sequence[Amount]
     values: Sequence[Amount]
+    name: str | None = None
 
     def __post_init__(self) -> None:
         if list(self.boundaries) != sorted(self.boundaries):

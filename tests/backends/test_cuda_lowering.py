@@ -94,6 +94,7 @@ def test_every_operation_of_a_tensorflow_step_has_a_gpu_kernel(
 ) -> None:
     tf = pytest.importorskip("tensorflow")
     from tensorflow.python.framework import kernels  # there is no public way to what is registered
+
     from unifront_tensorflow import step as module
     from unifront_tensorflow.runtime import _rows
 

@@ -18,6 +18,7 @@ from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
+from unifront.opset.builder import active_builder
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.quick import value_is_read
 from unifront.opset.rules import axis_in, dims_in, negative_size, show, whole
@@ -83,16 +84,20 @@ IOTA = register(
 )  # fmt: skip
 
 
-def _is_static(name: str, shape: tuple[Dim, ...], like: Any) -> bool:
-    """Whether to make a NumPy array; `ArgumentError` where neither that nor a graph is possible."""
+def _home(name: str, shape: tuple[Dim, ...], like: Any) -> Any:
+    """The tensor in whose graph or backend to make it, None for a NumPy array; `ArgumentError` where neither is
+    possible. Named dimensions are of the graph being written, if ``like`` says no other."""
     static = all(isinstance(dim, int) for dim in shape)
     if any(isinstance(dim, int) and dim < 0 for dim in shape):
         raise ArgumentError(f"{name}: sizes are not negative; given was the shape {show(shape)}.")
     if like is None and not static:
-        raise ArgumentError(
-            f"{name}: the shape {show(shape)} has named dimensions; give a tensor of the graph as like."
-        )
-    return like is None
+        writing = active_builder()
+        if writing is None:
+            raise ArgumentError(
+                f"{name}: the shape {show(shape)} has named dimensions; give a tensor of the graph as like."
+            )
+        return writing.constant(np.zeros((), np.float32))
+    return like
 
 
 @replayed
@@ -108,12 +113,14 @@ def full(
     Args:
         fill_value: a number, or a named dimension: its size. Or a tensor that broadcasts to ``shape``.
         dtype: ``floatx`` unless given.
-        like: a tensor of the graph or backend to make it in; needed for named dimensions.
+        like: a tensor of the graph or backend to make it in; needed for named dimensions unless a graph is being
+            written, as in a call of a layer or in a training step.
     """
     sizes, kind = dims_in(shape), floatx() if dtype is None else dtype_of(dtype)
     if not isinstance(fill_value, Number):
         return broadcast_to(e.cast(fill_value, kind), sizes)
-    if _is_static("full", sizes if not isinstance(fill_value, DimExpr) else (*sizes, fill_value), like):
+    like = _home("full", sizes if not isinstance(fill_value, DimExpr) else (*sizes, fill_value), like)
+    if like is None:
         try:
             return np.full(sizes, fill_value, kind.numpy)
         except (OverflowError, TypeError, ValueError):
@@ -171,11 +178,13 @@ def iota(
     """A tensor of ``shape`` in which each element is its position along ``axis`` (XLA Iota).
 
     Args:
-        like: a tensor of the graph or backend to make it in; needed for named dimensions.
+        like: a tensor of the graph or backend to make it in; needed for named dimensions unless a graph is being
+            written, as in a call of a layer or in a training step.
     """
     sizes, kind = dims_in(shape), dtype_of(dtype)
     place = axis_in(axis, len(sizes))
-    if _is_static("iota", sizes, like):
+    like = _home("iota", sizes, like)
+    if like is None:
         return _iota(None, sizes, place, kind.name)  # type: ignore[arg-type]  # ints, as just checked
     return bind(IOTA, like, shape=sizes, axis=place, dtype=kind.name)
 
@@ -196,7 +205,8 @@ def arange(
         start, stop: numbers, or named dimensions; ``step`` (1 unless given) is then a positive int. Or integer
             scalars that are tensors: the length then comes from their values.
         dtype: int32, or ``floatx`` if a bound or the step is a float.
-        like: a tensor of the graph or backend to make it in; needed for named dimensions.
+        like: a tensor of the graph or backend to make it in; needed for named dimensions unless a graph is being
+            written, as in a call of a layer or in a training step.
         size: with tensors, a fixed length, which XLA needs: ``start``, ``start + step``, …, so many.
     """
     first, last = (0, start) if stop is None else (start, stop)

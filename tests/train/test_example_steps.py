@@ -210,3 +210,27 @@ def test_an_example_trains_alike_on_every_backend(make: Callable[[], Any]) -> No
             assert history[log] == pytest.approx(values, rel=1e-9, abs=1e-12), log
         for path, value in weights.items():
             assert_close(others[path], value, bounds={"float64": 1e-9}, what=path)
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_constants_of_a_size_that_is_only_named(backend: str) -> None:
+    """In a step nothing needs to be given to say whose size it is: not in it, nor in what it differentiates."""
+
+    class Own(uf.Model):
+        def train_step(self, data: Any) -> Any:
+            size = ops.shape(data)[0]
+
+            def loss_of() -> Any:
+                return ops.sum(self(data) * ops.ones((size, 1))) + ops.sum(ops.zeros(size))
+
+            loss, grads = uf.value_and_grad(loss_of, wrt=self.trainable_weights)()
+            self.optimizer.apply(grads, self.trainable_weights)
+            positions = ops.sum(ops.arange(size))
+            return {"loss": loss, "filled": ops.sum(ops.full((size, 2), 3.0)), "positions": positions}
+
+    x = uf.Input((2,))
+    model = Own(x, layers.Dense(1)(x))
+    model.compile("sgd")
+    for size in (6, 5):  # the same step
+        found = model.fit(np.ones((size, 2)), batch_size=size, verbose=0, backend=backend).history
+        assert (found["filled"], found["positions"]) == ([6.0 * size], [size * (size - 1) / 2])

@@ -98,10 +98,12 @@ from unifront.layers.preprocessing.geometry import (
     RandomZoom,
     Resizing,
 )
+from unifront.layers.preprocessing.hashing import HashedCrossing, Hashing
 from unifront.layers.preprocessing.histograms import (
     ContrastLimitedAdaptiveHistogramEqualization,
     Equalization,
 )
+from unifront.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from unifront.layers.preprocessing.mixing import (
     CutMix,
     MixUp,
@@ -109,6 +111,7 @@ from unifront.layers.preprocessing.mixing import (
 )
 from unifront.layers.preprocessing.normalization import Normalization
 from unifront.layers.preprocessing.policies import AugMix, RandAugment
+from unifront.layers.preprocessing.text import TextVectorization
 from unifront.layers.recurrent import GRU, LSTM, SimpleRNN
 from unifront.layers.regularization import (
     ActivityRegularization,
@@ -199,10 +202,13 @@ __all__ = [
     "GlobalMaxPooling3D",
     "GroupNormalization",
     "GroupQueryAttention",
+    "HashedCrossing",
+    "Hashing",
     "Identity",
     "Input",
     "InputLayer",
     "InputSpec",
+    "IntegerLookup",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -261,7 +267,9 @@ __all__ = [
     "SpatialDropout3D",
     "SpectralNormalization",
     "StackedRNNCells",
+    "StringLookup",
     "Subtract",
+    "TextVectorization",
     "TimeDistributed",
     "UnitNormalization",
     "UpSampling1D",

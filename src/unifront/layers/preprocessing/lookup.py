@@ -1,0 +1,554 @@
+"""Terms as their places in a vocabulary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Unpack
+
+import numpy as np
+
+from unifront import ops
+from unifront.arguments import checked, only, shown, whole
+from unifront.dtypes import floatx
+from unifront.errors import ArgumentError, DTypeError, FileFormatError, NotBuiltError
+from unifront.layers.arguments import LayerOptions
+from unifront.layers.layer import Layer
+from unifront.layers.preprocessing.data import array_of, batches, is_array, numbers
+from unifront.layers.preprocessing.encoding import Dense, encoded
+from unifront.layers.preprocessing.hashes import farmhash64, siphash24
+from unifront.layers.preprocessing.strings import HostLayer, lines_of, strings_of, text_of
+from unifront.opset.tensor import Tensor, type_of
+
+Count = Annotated[int, whole(0)]
+Mode = Literal["int", "one_hot", "multi_hot", "count", "tf_idf", "binary", "tf-idf"]
+OLDER = {"binary": "multi_hot", "tf-idf": "tf_idf"}
+"""Keras's former names of modes."""
+
+
+def salt_of(layer: str, salt: Any) -> tuple[int, int] | None:
+    """The two numbers of a salt."""
+    if salt is None:
+        return None
+    pair = tuple(salt) if isinstance(salt, list | tuple) else (salt, salt)
+    if len(pair) != 2 or not all(isinstance(one, int | np.integer) for one in pair):
+        raise ArgumentError(
+            f"The `salt` argument for `{layer}` can only be a tuple of 2 integers, or a single integer. "
+            f"Received: salt={salt}."
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def buckets(strings: Sequence[bytes], count: int, salt: tuple[int, int] | None) -> np.ndarray:
+    """Which of ``count`` buckets the hash of each string says: FarmHash64, or SipHash-2-4 under a salt."""
+    hashes = farmhash64(strings) if salt is None else siphash24(strings, salt)
+    return (hashes % np.uint64(count)).astype(np.int64)
+
+
+class IndexLookup(Layer):
+    """What `StringLookup` and `IntegerLookup` share: the vocabulary, and how it is learned."""
+
+    autocast = False
+
+    def __init__(
+        self, max_tokens: Any, num_oov_indices: int, mask_token: Any, oov_token: Any, vocabulary: Any,
+        idf_weights: Any, invert: bool, output_mode: str, pad_to_max_tokens: bool, sparse: bool, salt: Any,
+        has_input_vocabulary: bool | None, vocabulary_size: Any, **options: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(**options)
+        self.max_tokens, self.num_oov_indices = max_tokens, num_oov_indices
+        self.mask_token, self.oov_token, self.invert = mask_token, oov_token, invert
+        self.output_mode = OLDER.get(output_mode, output_mode)
+        self.pad_to_max_tokens, self.sparse, self.salt = pad_to_max_tokens, sparse, salt_of(self._class, salt)
+        self._check_arguments(idf_weights)
+        self._given = bool(vocabulary is not None if has_input_vocabulary is None else has_input_vocabulary)
+        self._tokens: tuple[Any, ...] = ()
+        self._has_vocabulary = False
+        self._idf: np.ndarray | None = None
+        self._reset_counts()
+        if vocabulary is not None:
+            if self.output_mode == "tf_idf" and idf_weights is None:
+                raise ArgumentError(
+                    f"{self._class}: when specifying the `vocabulary` argument, in TF-IDF output mode, the "
+                    "`idf_weights` argument must also be provided."
+                )
+            self.set_vocabulary(vocabulary, idf_weights)
+
+    @property
+    def _class(self) -> str:
+        return type(self).__name__
+
+    def _check_arguments(self, idf_weights: Any) -> None:
+        if self.max_tokens is not None and self.max_tokens <= 1:
+            raise ArgumentError(
+                f"If `max_tokens` is set for `{self._class}`, it must be greater than 1. "
+                f"Received: max_tokens={self.max_tokens}"
+            )
+        if self.pad_to_max_tokens and self.max_tokens is None:
+            raise ArgumentError(f"{self._class}: if pad_to_max_tokens is True, must set `max_tokens`.")
+        if self.invert and self.output_mode != "int":
+            raise ArgumentError(
+                f"`output_mode` must be `'int'` when `invert` is true. Received: output_mode={self.output_mode}"
+            )
+        if idf_weights is not None and self.output_mode != "tf_idf":
+            raise ArgumentError(
+                "`idf_weights` should only be set if `output_mode` is `'tf_idf'`. "
+                f"Received: output_mode={self.output_mode}"
+            )
+
+    # ------------------------------------------------------------ the vocabulary
+
+    def _term(self, term: Any) -> Any:
+        """A term as it is kept."""
+        raise NotImplementedError
+
+    def _terms(self, vocabulary: Any) -> list[Any]:
+        if isinstance(vocabulary, str | Path):
+            if self.output_mode == "tf_idf":
+                raise ArgumentError("output_mode `'tf_idf'` does not support loading a vocabulary from file.")
+            return [self._line(vocabulary, i, line) for i, line in enumerate(lines_of(vocabulary), 1)]
+        values = array_of(vocabulary) if is_array(vocabulary) else vocabulary
+        if isinstance(values, np.ndarray):
+            values = values.reshape(-1).tolist() if values.ndim == 1 else [None]
+        if not isinstance(values, list | tuple):
+            raise ArgumentError(
+                f"{self._class}: a vocabulary is a list of terms or a path, not {shown(values)}."
+            )
+        return [self._term(one) for one in values]
+
+    def _line(self, path: Any, number: int, line: str) -> Any:
+        return line
+
+    def _oov_start(self) -> int:
+        return 1 if self.mask_token is not None and self.output_mode == "int" else 0
+
+    def _start(self) -> int:
+        return self._oov_start() + self.num_oov_indices
+
+    def _special(self) -> list[Any]:
+        return [self.mask_token] * self._oov_start() + [self.oov_token] * self.num_oov_indices
+
+    def set_vocabulary(self, vocabulary: Any, idf_weights: Any = None) -> None:
+        """Take ``vocabulary``, with or without the mask and out-of-vocabulary tokens at its start.
+
+        Args:
+            vocabulary: a list or array of terms, or the path of a text file with one a line.
+            idf_weights: in the mode ``"tf_idf"`` as many numbers.
+
+        Raises `ArgumentError` for terms that come twice, special ones in the middle, or more than ``max_tokens``.
+        """
+        if (idf_weights is None) == (self.output_mode == "tf_idf"):
+            raise ArgumentError(
+                "`idf_weights` must be set if output_mode is 'tf_idf'." if idf_weights is None else
+                "`idf_weights` should only be set if output_mode is `'tf_idf'`. "
+                f"Received: output_mode={self.output_mode}"
+            )  # fmt: skip
+        terms = self._terms(vocabulary)
+        if not terms:
+            raise ArgumentError(f"Cannot set an empty vocabulary. Received: vocabulary={shown(vocabulary)}")
+        special = self._special()
+        complete = terms[: self._start()] == special
+        tokens = terms[self._start() :] if complete else terms
+        self._check_tokens(tokens, len(terms) - len(tokens), special)
+        self._tokens, self._has_vocabulary = tuple(tokens), True
+        if idf_weights is not None:
+            self._idf = self._weights_of(idf_weights, terms, complete)
+
+    def _check_tokens(self, tokens: list[Any], before: int, special: list[Any]) -> None:
+        repeated = [one for one, count in Counter(tokens).items() if count > 1]
+        if repeated:
+            raise ArgumentError(
+                "The passed vocabulary has at least one repeated term. Please uniquify your dataset. The repeated "
+                f"terms are: {repeated[:20]}"
+            )
+        reserved = {"mask": self.mask_token, "OOV": self.oov_token if self.invert else None}
+        for what, token in reserved.items():
+            if token is not None and token in tokens:
+                raise ArgumentError(
+                    f"Found reserved {what} token at unexpected location in `vocabulary`. Either remove all mask and "
+                    f"OOV tokens, or include them only at the start of the vocabulary in precisely this order: "
+                    f"{special}. Received: {token!r} at vocabulary index {before + tokens.index(token)}"
+                )
+        size = self._start() + len(tokens)
+        if self.max_tokens is not None and size > self.max_tokens:
+            raise ArgumentError(
+                "Attempted to set a vocabulary larger than the maximum vocab size. "
+                f"Received vocabulary size is {size}; `max_tokens` is {self.max_tokens}."
+            )
+
+    def _weights_of(self, idf_weights: Any, terms: list[Any], complete: bool) -> np.ndarray:
+        weights = np.asarray(array_of(idf_weights), np.float64)
+        if weights.ndim != 1 or len(weights) != len(terms):
+            raise ArgumentError(
+                "`idf_weights` must be the same length as vocabulary. "
+                f"len(idf_weights) is {weights.size}; len(vocabulary) is {len(terms)}"
+            )
+        return self._padded(weights, 0 if complete else self._start())
+
+    def _padded(self, weights: np.ndarray, front: int) -> np.ndarray:
+        """The weights of all indices: their mean for what is not known, zero for what there is not."""
+        back = self.max_tokens - front - len(weights) if self.pad_to_max_tokens else 0
+        mean = weights.mean() if len(weights) else 0.0
+        whole_ = np.concatenate([np.full(front, mean), weights, np.zeros(back)])
+        return whole_.astype(floatx().numpy)
+
+    def get_vocabulary(self, include_special_tokens: bool = True) -> list[Any]:
+        """The terms in the order of their indices."""
+        return [*(self._special() if include_special_tokens else ()), *self._tokens]
+
+    def vocabulary_size(self) -> int:
+        """How many indices there are, those of mask and unknown terms included."""
+        return self._start() + len(self._tokens)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make it again with; the vocabulary too, also one that was learned."""
+        config = {
+            **self._base_config(), "max_tokens": self.max_tokens, "num_oov_indices": self.num_oov_indices,
+            "mask_token": self.mask_token, "oov_token": self.oov_token, "invert": self.invert,
+            "output_mode": self.output_mode, "pad_to_max_tokens": self.pad_to_max_tokens, "sparse": self.sparse,
+            "vocabulary": self.get_vocabulary() if self._tokens else None,
+            "idf_weights": None if self._idf is None else self._idf[: self.vocabulary_size()].tolist(),
+            "vocabulary_size": self.vocabulary_size() if self._tokens else None,
+            "salt": None if self.salt is None else list(self.salt),
+        }  # fmt: skip
+        if self._tokens and not self._given:
+            config["has_input_vocabulary"] = False
+        return config
+
+    # ------------------------------------------------------------ learning it
+
+    def adapt(self, data: Any, steps: int | None = None) -> None:
+        """Learn the vocabulary: the terms of ``data``, the most frequent first, of equal ones the last in the alphabet.
+
+        Args:
+            data: an array or list of terms, each of which (or each row) is a document; or an iterable of batches, such
+                as a ``tf.data.Dataset``, a generator or a torch ``DataLoader``.
+            steps: how many batches to take at most.
+        """
+        self.reset_state()
+        if is_array(data) or isinstance(data, list | tuple | str):
+            values = self._values(data)
+            self.update_state(values[:, None] if values.ndim == 1 else values)
+        else:
+            for batch in batches(data, steps):
+                self.update_state(batch)
+        self.finalize_state()
+
+    def _values(self, data: Any) -> np.ndarray:
+        raise NotImplementedError
+
+    def update_state(self, data: Any) -> None:
+        """Let the terms of ``data`` count too; its rows are documents, one of one dimension is one document."""
+        if self._given:
+            raise ArgumentError(
+                f"Cannot adapt layer '{self.name}' after setting a static vocabulary via `vocabulary` argument or "
+                "`set_vocabulary()` method."
+            )
+        values = self._values(data)
+        self.count_documents(values.reshape(1, -1) if values.ndim < 2 else values)
+
+    def count_documents(self, documents: Any) -> None:
+        """Count the terms of documents, sequences of terms of any lengths."""
+        for document in documents:
+            terms = document.reshape(-1).tolist() if isinstance(document, np.ndarray) else document
+            self._counts.update(terms)
+            if self.output_mode == "tf_idf":
+                self._document_counts.update(set(terms))
+            self._documents += 1
+
+    def finalize_state(self) -> None:
+        """Make the vocabulary of what was counted."""
+        if self._given or not self._counts:
+            return
+        for token in (self.mask_token, self.oov_token):
+            self._counts.pop(token, None)
+        most = None if self.max_tokens is None else max(self.max_tokens - self._start(), 0)
+        ordered = sorted(self._counts, key=lambda term: (self._counts[term], term), reverse=True)[:most]
+        self._tokens, self._has_vocabulary = tuple(ordered), True
+        if self.output_mode == "tf_idf":
+            seen = np.array([self._document_counts[term] for term in ordered], np.float64)
+            self._idf = self._padded(np.log(1 + self._documents / (1 + seen)), self._start())
+        self._reset_counts()
+
+    def reset_state(self) -> None:
+        """Forget what was counted."""
+        if not self._given:
+            self._reset_counts()
+
+    def _reset_counts(self) -> None:
+        self._counts: Counter[Any] = Counter()
+        self._document_counts: Counter[Any] = Counter()
+        self._documents = 0
+
+    # ------------------------------------------------------------ looking up
+
+    def _depth(self) -> int:
+        if self.pad_to_max_tokens:
+            return int(self.max_tokens)
+        if not self._has_vocabulary:
+            raise NotBuiltError(
+                f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, you must set the "
+                "layer's vocabulary before calling it. Either pass a `vocabulary` argument to the layer, or call "
+                "`adapt` with some sample data."
+            )
+        return self.vocabulary_size()
+
+    def _mask_index(self) -> int:
+        """Of masked terms; -1 is encoded nowhere."""
+        return 0 if self.output_mode == "int" else -1
+
+    def encode(self, indices: Any) -> Any:
+        """Indices as the output mode says."""
+        if self.output_mode == "int":
+            return indices
+        if self.output_mode != "tf_idf":
+            return encoded(indices, self.output_mode, self._depth(), "int64")
+        counts = encoded(indices, "count", self._depth(), floatx())
+        if self._idf is None:
+            raise NotBuiltError("When `output_mode` is `'tf_idf'`, `idf_weights` must be provided.")
+        return ops.multiply(counts, self._idf)
+
+    def _refuse_unknown(self, unknown: Sequence[Any]) -> None:
+        if len(unknown):
+            raise ArgumentError(
+                "When `num_oov_indices=0` all inputs should be in vocabulary, found OOV values "
+                f"{shown(list(unknown)[:10])}, consider setting `num_oov_indices=1`."
+            )
+
+
+class StringLookup(HostLayer, IndexLookup):
+    """Strings as their places in a vocabulary, or the other way.
+
+    It runs on the host: call it on lists of str or arrays of strings, before the graph; see `HostLayer`.
+
+    Args:
+        max_tokens: how many indices `adapt` makes at most, those of mask and unknown strings included.
+        num_oov_indices: indices for unknown strings, among which their hash (FarmHash64, SipHash-2-4 with a ``salt``)
+            chooses; with 0 an unknown string is an error.
+        mask_token: the string of index 0; in other modes than ``"int"`` it counts nowhere. None for none.
+        oov_token: what an unknown index becomes with ``invert``.
+        vocabulary: a list or array of strings, or the path of a UTF-8 file with one a line.
+        idf_weights: in the mode ``"tf_idf"``, what each string weighs.
+        invert: indices become strings.
+        output_mode: ``"int"``, or vectors of the size of the vocabulary: ``"one_hot"`` of each string, ``"multi_hot"``,
+            ``"count"`` or ``"tf_idf"`` of each row.
+        pad_to_max_tokens: vectors of the size ``max_tokens``.
+        sparse: taken at False only.
+        encoding: of bytes.
+        salt: an int, or two.
+
+    Source: ``keras.layers.StringLookup``.
+
+    Example::
+
+        layer = layers.StringLookup(vocabulary=["a", "b"])
+        layer(["b", "z", "a"])  # [2 0 1]
+    """
+
+    @checked
+    def __init__(
+        self,
+        max_tokens: int | None = None,
+        num_oov_indices: Count = 1,
+        mask_token: Any = None,
+        oov_token: Any = "[UNK]",
+        vocabulary: Any = None,
+        idf_weights: Any = None,
+        invert: bool = False,
+        output_mode: Mode = "int",
+        pad_to_max_tokens: bool = False,
+        sparse: Dense = False,
+        encoding: str = "utf-8",
+        salt: Any = None,
+        *,
+        oov_method: Literal["floormod", "farmhash"] = "floormod",
+        has_input_vocabulary: bool | None = None,
+        vocabulary_size: Any = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        self.encoding = encoding
+        try:
+            "".encode(encoding)
+        except LookupError:
+            raise ArgumentError(f"StringLookup: encoding {encoding!r} is none that Python knows.") from None
+        super().__init__(
+            max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode,
+            pad_to_max_tokens, sparse, salt, has_input_vocabulary, vocabulary_size, **options,
+        )  # fmt: skip
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make it again with; the vocabulary too, also one that was learned."""
+        return {**super().get_config(), "encoding": self.encoding}
+
+    def _term(self, term: Any) -> str:
+        return text_of(term, self.encoding)
+
+    def _values(self, data: Any) -> np.ndarray:
+        return strings_of(data, self.encoding)
+
+    def call(self, inputs: Any) -> Any:
+        if self.invert:
+            return self._strings_at(array_of(inputs))
+        return self.encode(self.indices(strings_of(inputs, self.encoding)))
+
+    def _strings_at(self, indices: np.ndarray) -> np.ndarray:
+        if indices.dtype.kind not in "iu":
+            raise DTypeError(f"{self._class}: indices are integers, not {indices.dtype}.")
+        unknown = "" if self.oov_token is None else self.oov_token
+        table = np.array([*self.get_vocabulary(), unknown], str)
+        known = (indices >= 0) & (indices < len(table) - 1)
+        return np.asarray(table[np.where(known, indices, len(table) - 1)])
+
+    def indices(self, strings: np.ndarray) -> np.ndarray:
+        """The places of strings, in int64."""
+        found = np.empty(strings.shape, np.int64)
+        flat = strings.reshape(-1).tolist()
+        table = {term: i for i, term in enumerate(self._tokens, self._start())}
+        if self.mask_token is not None:
+            table[self.mask_token] = self._mask_index()
+        unknown = [term for term in dict.fromkeys(flat) if term not in table]
+        if unknown:
+            if self.num_oov_indices == 0:
+                self._refuse_unknown(unknown)
+            places = (
+                buckets([term.encode() for term in unknown], self.num_oov_indices, self.salt).tolist()
+                if self.num_oov_indices > 1
+                else [0] * len(unknown)
+            )
+            table.update((term, self._oov_start() + i) for term, i in zip(unknown, places, strict=True))
+        found.reshape(-1)[:] = [table[term] for term in flat]
+        return found
+
+
+class IntegerLookup(IndexLookup):
+    """Integers as their places in a vocabulary, or the other way; on data and in graphs.
+
+    Args:
+        max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode, sparse,
+            pad_to_max_tokens: as of `StringLookup`, of integers.
+        vocabulary_dtype: taken at ``"int64"`` only.
+        oov_method: how one of several ``num_oov_indices`` is chosen for an unknown integer: ``"floormod"`` by its
+            remainder, ``"farmhash"`` by the hash of its decimal digits, which needs values (no graph).
+        salt: an int or two, for SipHash-2-4 in the place of FarmHash64.
+
+    In a graph an unknown integer is -1 if ``num_oov_indices`` is 0; with values it is an error. Source:
+    ``keras.layers.IntegerLookup``.
+
+    Example::
+
+        layers.IntegerLookup(vocabulary=[12, 36])(np.array([36, 7, 12]))  # [2 0 1]
+    """
+
+    @checked
+    def __init__(
+        self,
+        max_tokens: int | None = None,
+        num_oov_indices: Count = 1,
+        mask_token: int | None = None,
+        oov_token: int | None = -1,
+        vocabulary: Any = None,
+        vocabulary_dtype: Annotated[Any, only("int64")] = "int64",
+        idf_weights: Any = None,
+        invert: bool = False,
+        output_mode: Mode = "int",
+        sparse: Dense = False,
+        pad_to_max_tokens: bool = False,
+        oov_method: Literal["floormod", "farmhash"] = "floormod",
+        salt: Any = None,
+        *,
+        has_input_vocabulary: bool | None = None,
+        vocabulary_size: Any = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        self.oov_method, self.vocabulary_dtype = oov_method, "int64"
+        if salt is not None and oov_method != "farmhash":
+            raise ArgumentError(
+                f"`salt` can only be used when `oov_method='farmhash'`. Received: oov_method={oov_method}"
+            )
+        super().__init__(
+            max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode,
+            pad_to_max_tokens, sparse, salt, has_input_vocabulary, vocabulary_size, **options,
+        )  # fmt: skip
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments to make it again with; the vocabulary too, also one that was learned."""
+        return {
+            **super().get_config(), "oov_method": self.oov_method, "vocabulary_dtype": self.vocabulary_dtype,
+        }  # fmt: skip
+
+    def _term(self, term: Any) -> int:
+        value = term.item() if isinstance(term, np.generic) else term
+        if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
+            raise DTypeError(
+                f"IntegerLookup: the terms of a vocabulary are 64-bit integers, not {shown(term)}."
+            )
+        return value
+
+    def _line(self, path: Any, number: int, line: str) -> int:
+        try:
+            return self._term(int(line))
+        except (ValueError, DTypeError):
+            raise FileFormatError(f"{path}, line {number}: {shown(line)} is no 64-bit integer.") from None
+
+    def _values(self, data: Any) -> np.ndarray:
+        values = array_of(data)
+        if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and values.size):
+            raise DTypeError(f"IntegerLookup takes integers, not {values.dtype}.")
+        return values.astype(np.int64)
+
+    def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
+        return super().__call__(*map(numbers, args), training=training, **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        kind = type_of(inputs).dtype
+        if not kind.is_integer:
+            raise DTypeError(f"IntegerLookup takes integers, not {kind}.")
+        x = ops.cast(inputs, "int64")
+        if self.invert:
+            table = np.array(
+                [*self.get_vocabulary(), -1 if self.oov_token is None else self.oov_token], np.int64
+            )
+            known = ops.logical_and(ops.greater_equal(x, 0), ops.less(x, len(table) - 1))
+            return ops.take(table, ops.where(known, x, len(table) - 1))
+        return self.encode(self._indices(x))
+
+    def _indices(self, x: Any) -> Any:
+        """Their places by searching the sorted vocabulary, in int64."""
+        unknown = self._unknown_places(x)
+        found, known = unknown, None
+        if self._tokens:
+            order = np.argsort(np.array(self._tokens, np.int64), kind="stable")
+            keys = np.array(self._tokens, np.int64)[order]
+            place = ops.minimum(
+                ops.cast(ops.searchsorted(keys, ops.reshape(x, (-1,))), "int64"), len(keys) - 1
+            )
+            place = ops.reshape(place, type_of(x).shape)
+            known = ops.equal(ops.take(keys, place), x)
+            found = ops.where(known, ops.take((order + self._start()).astype(np.int64), place), unknown)
+        if self.mask_token is not None:
+            found = ops.where(ops.equal(x, self.mask_token), self._mask_index(), found)
+        found = ops.cast(found, "int64")
+        if self.num_oov_indices == 0 and not isinstance(x, Tensor):
+            values = array_of(x)
+            outside = ~np.isin(
+                values, [*self._tokens, *([] if self.mask_token is None else [self.mask_token])]
+            )
+            self._refuse_unknown(values[outside].tolist())
+        return found
+
+    def _unknown_places(self, x: Any) -> Any:
+        start = self._oov_start()
+        if self.num_oov_indices < 2:
+            return ops.full_like(x, start if self.num_oov_indices else -1)
+        if self.oov_method == "floormod":
+            return ops.add(ops.mod(x, self.num_oov_indices), start)
+        if isinstance(x, Tensor):
+            raise ArgumentError(
+                "IntegerLookup: oov_method='farmhash' hashes decimal digits, which needs values; call the layer on "
+                "the data before the model, or use 'floormod'."
+            )
+        values = array_of(x)
+        distinct, back = np.unique(values, return_inverse=True)
+        places = buckets([str(one).encode() for one in distinct.tolist()], self.num_oov_indices, self.salt)
+        return places[back].reshape(values.shape) + start

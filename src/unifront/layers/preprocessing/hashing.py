@@ -160,6 +160,15 @@ class HashedCrossing(_Hashed):
             raise ArgumentError(
                 f"`HashedCrossing` should be called on at least two inputs. Received: inputs={inputs}"
             )
+        shapes = [np.shape(one) for one in inputs]
+        shape = shapes[0]
+        if len(shape) > 2 or (len(shape) == 2 and shape[-1] != 1):
+            raise ShapeError(
+                "All `HashedCrossing` inputs should have shape `()`, `(batch_size)` or `(batch_size, 1)`. "
+                f"Received: {shape}"
+            )
+        if any(one != shape for one in shapes):
+            raise ShapeError(f"All `HashedCrossing` inputs should have equal shape. Received: {shapes}")
         for one in inputs:
             if is_array(one) and array_of(one).dtype.kind == "f":
                 raise DTypeError(
@@ -167,17 +176,6 @@ class HashedCrossing(_Hashed):
                     f"Received: {array_of(one).dtype}"
                 )
         features = [values_of(one) for one in inputs]
-        shape = features[0].shape
-        if len(shape) > 2 or (len(shape) == 2 and shape[-1] != 1):
-            raise ShapeError(
-                "All `HashedCrossing` inputs should have shape `()`, `(batch_size)` or `(batch_size, 1)`. "
-                f"Received: {shape}"
-            )
-        if any(one.shape != shape for one in features):
-            raise ShapeError(
-                "All `HashedCrossing` inputs should have equal shape. "
-                f"Received: {[one.shape for one in features]}"
-            )
         hashes = crossed([_hashes(one.reshape(-1)) for one in features])
         found = (hashes % np.uint64(self.num_bins)).astype(np.int64).reshape(shape)
         return encoded(found, self.output_mode, self.num_bins, self.dtype)

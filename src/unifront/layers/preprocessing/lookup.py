@@ -34,7 +34,7 @@ def salt_of(layer: str, salt: Any) -> tuple[int, int] | None:
     pair = tuple(salt) if isinstance(salt, list | tuple) else (salt, salt)
     if len(pair) != 2 or not all(isinstance(one, int | np.integer) for one in pair):
         raise ArgumentError(
-            f"The `salt` argument for `{layer}` can only be a tuple of 2 integers, or a single integer. "
+            f"The `salt` argument for `{layer}` can only be a tuple of size 2 integers, or a single integer. "
             f"Received: salt={salt}."
         )
     return int(pair[0]), int(pair[1])
@@ -207,7 +207,7 @@ class IndexLookup(Layer):
             **self._base_config(), "max_tokens": self.max_tokens, "num_oov_indices": self.num_oov_indices,
             "mask_token": self.mask_token, "oov_token": self.oov_token, "invert": self.invert,
             "output_mode": self.output_mode, "pad_to_max_tokens": self.pad_to_max_tokens, "sparse": self.sparse,
-            "vocabulary": self.get_vocabulary() if self._tokens else None,
+            "vocabulary": self.get_vocabulary(self._idf is not None) if self._tokens else None,
             "idf_weights": None if self._idf is None else self._idf[: self.vocabulary_size()].tolist(),
             "vocabulary_size": self.vocabulary_size() if self._tokens else None,
             "salt": None if self.salt is None else list(self.salt),

@@ -75,10 +75,10 @@ class Normalization(DataLayer):
 
     def told_argument(self, name: str, given: Any) -> Any:
         """Mean and variance as lists."""
-        told = {"mean": self.input_mean, "variance": self.input_variance}
-        if name in told:
-            value = told[name]
-            return None if value is None else value.tolist()
+        if name in ("mean", "variance"):
+            return (
+                None if given is None else np.asarray(array_of(given) if is_array(given) else given).tolist()
+            )
         return super().told_argument(name, given)
 
     def build(self, shape: Any) -> None:

@@ -528,6 +528,12 @@ PLAIN = [
     case("Discretization([-0.5, 0.0, 0.5])", (4, 3)),
     case("Discretization([-0.5, 0.0, 0.5], output_mode='one_hot')", (4, 1)),
     case("Discretization([-0.5, 0.0, 0.5], output_mode='multi_hot')", (4, 3)),
+    *(
+        case(f"STFTSpectrogram('{mode}', frame_length=8)", (2, 40, 2))
+        for mode in ("log", "magnitude", "psd", "real", "imag", "angle", "stft")
+    ),
+    case("STFTSpectrogram('magnitude', 6, 2, 8, padding='same', expand_dims=True, scaling=None)", (2, 40, 2)),
+    case("STFTSpectrogram('real', 8, window='hamming', periodic=True, scaling='spectrum')", (2, 40, 2)),
     case("CategoryEncoding(6)", Ints((4, 3), 6)),
     case("CategoryEncoding(6, 'one_hot')", Ints((4, 3), 6)),
     case("CategoryEncoding(6, 'count')", Ints((4, 3), 6)),

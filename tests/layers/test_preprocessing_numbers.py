@@ -213,3 +213,53 @@ def test_what_is_outside_counts_nowhere():
 def test_encoding_refuses(make, error, text):
     with pytest.raises(error, match=text):
         make()
+
+
+# ---------------------------------------------------------------- MelSpectrogram
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"sequence_length": 48, "window": "hamming", "mag_exp": 1.0}, {"power_to_db": False, "max_freq": 3000},
+     {"ref_power": 0.5, "top_db": 20.0}],
+    ids=str,
+)  # fmt: skip
+@pytest.mark.parametrize("shape", [(400,), (2, 401)], ids=str)
+def test_mel_spectrogram_as_keras(options, shape):
+    sound = RNG.normal(size=shape).astype(np.float32)
+    sizes = {"fft_length": 64, "sequence_stride": 32, "num_mel_bins": 8, **options}
+    ours, theirs = layers.MelSpectrogram(**sizes), keras.layers.MelSpectrogram(**sizes)
+    expected = host(theirs(sound))
+    assert_close(ours(sound), expected, bounds={"float32": 1e-4})  # decibels of Keras's float32 matrix
+    if len(shape) == 2:
+        x = uf.Input((None,))
+        model = uf.Model(x, ours(x))
+        for name in installed():
+            assert_close(model.predict(sound, backend=name), expected, bounds={"float32": 1e-4})
+
+
+def test_spectrograms_refuse():
+    with pytest.raises(ArgumentError, match="greater than or equal"):
+        layers.MelSpectrogram(fft_length=8, sequence_length=16)
+    with pytest.raises(ArgumentError, match="`frame_step` should be"):
+        layers.STFTSpectrogram(frame_length=8, frame_step=9)
+    with pytest.raises(ArgumentError, match="`fft_length` should be"):
+        layers.STFTSpectrogram(frame_length=8, fft_length=4)
+    with pytest.raises(ShapeError, match="3 dimensions"):
+        layers.STFTSpectrogram()(TABLE)
+    with pytest.raises(DTypeError, match="Invalid input type"):
+        layers.STFTSpectrogram(frame_length=8)(np.ones((1, 40, 1), np.int32))
+
+
+def test_a_spectrogram_of_channels_first():
+    sound = RNG.normal(size=(2, 40, 3)).astype(np.float32)
+    last, first = (
+        [
+            layers.STFTSpectrogram(frame_length=8, data_format=where, expand_dims=wide)
+            for wide in (False, True)
+        ]
+        for where in ("channels_last", "channels_first")
+    )
+    flipped = np.ascontiguousarray(sound.transpose(0, 2, 1))
+    assert_close(first[0](flipped), np.asarray(last[0](sound)).transpose(0, 2, 1))
+    assert_close(first[1](flipped), np.asarray(last[1](sound)).transpose(0, 3, 1, 2))

@@ -111,6 +111,7 @@ from unifront.layers.preprocessing.mixing import (
 )
 from unifront.layers.preprocessing.normalization import Normalization
 from unifront.layers.preprocessing.policies import AugMix, RandAugment
+from unifront.layers.preprocessing.spectrogram import MelSpectrogram, STFTSpectrogram
 from unifront.layers.preprocessing.text import TextVectorization
 from unifront.layers.recurrent import GRU, LSTM, SimpleRNN
 from unifront.layers.regularization import (
@@ -220,6 +221,7 @@ __all__ = [
     "MaxPooling2D",
     "MaxPooling3D",
     "Maximum",
+    "MelSpectrogram",
     "Minimum",
     "MixUp",
     "MultiHeadAttention",
@@ -256,6 +258,7 @@ __all__ = [
     "Reshape",
     "Resizing",
     "ReversibleEmbedding",
+    "STFTSpectrogram",
     "SeparableConv1D",
     "SeparableConv2D",
     "SimpleRNN",

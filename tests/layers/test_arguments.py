@@ -131,7 +131,11 @@ REFUSED = {
         errors.UnknownName,
         r"Dense: kernel_constraint: Unknown constraint 'max_nrm'\. Did you mean 'max_norm'",
     ),
-    "lora": (lambda: layers.Conv2D(3, 2, lora_rank=4), errors.ArgumentError, "lora_rank: 4 is not supported"),
+    "lora": (
+        lambda: layers.DepthwiseConv2D(3, lora_rank=4),
+        errors.ArgumentError,
+        "lora_rank: 4 is not supported",
+    ),
     "activation": (
         lambda: layers.Dense(3, "rellu"),
         errors.UnknownName,

@@ -72,6 +72,8 @@ class Described:
             for name, value in arguments.items()
             if name not in {*base, "activity_regularizer"}
         }
+        if told.get("lora_rank", 0) is None:  # as in Keras, told only where there is one
+            told = {name: value for name, value in told.items() if name not in ("lora_rank", "lora_alpha")}
         kept = {name: value for name, value in base.items() if takes_more or name in arguments}
         return {**kept, **told}
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Size, checked
+from unifront.arguments import Real, Size, checked
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, DataFormat, Options, Padding, PerAxis
 from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer, feature_size
+from unifront.layers.lora import LowRank
 from unifront.layers.regularizers import RegularizerLike
 
 
@@ -73,7 +74,7 @@ class _Conv(Layer):
         }  # fmt: skip
 
 
-class _FullConv(_Conv):
+class _FullConv(LowRank, _Conv):
     @checked
     def __init__(
         self,
@@ -93,6 +94,8 @@ class _FullConv(_Conv):
         activity_regularizer: RegularizerLike = None,
         kernel_constraint: Constraint = None,
         bias_constraint: Constraint = None,
+        lora_rank: Size | None = None,
+        lora_alpha: Real | None = None,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(
@@ -101,6 +104,7 @@ class _FullConv(_Conv):
         )  # fmt: skip
         self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.ask_lora(lora_rank, lora_alpha)
         self.filters, self.groups = filters, groups
         if filters % groups:
             raise ArgumentError(
@@ -115,9 +119,11 @@ class _FullConv(_Conv):
             )
         self.kernel = self.add_declared("kernel", (*self.kernel_size, channels // self.groups, self.filters))
         self.add_bias(self.filters)
+        self.begin_lora()
 
     def call(self, x: Any) -> Any:
-        return self.activation(ops.conv(x, self.kernel, bias=self.bias, groups=self.groups, **self.window))
+        kernel = self.adapted(self.kernel)
+        return self.activation(ops.conv(x, kernel, bias=self.bias, groups=self.groups, **self.window))
 
 
 class Conv1D(_FullConv):
@@ -131,6 +137,7 @@ class Conv1D(_FullConv):
         groups: the channels fall into so many groups that do not see each other.
         activation, use_bias: as for `Dense`.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: as for `Dense`.
+        lora_rank, lora_alpha: as for `Dense`.
 
     The weights are ``kernel[kernel_size, in/groups, filters]`` and ``bias[filters]``.
 
@@ -156,6 +163,7 @@ class Conv2D(_FullConv):
         groups: the channels fall into so many groups that do not see each other.
         activation, use_bias: as for `Dense`.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: as for `Dense`.
+        lora_rank, lora_alpha: as for `Dense`.
 
     The weights are ``kernel[*kernel_size, in/groups, filters]`` and ``bias[filters]``.
 

@@ -16,11 +16,12 @@ from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, DataFormat, LayerOptions, Options, check_rank
 from unifront.layers.initializers import Given, InitializerLike
 from unifront.layers.layer import Layer, feature_size
+from unifront.layers.lora import LowRank
 from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.tensor import type_of
 
 
-class Dense(Layer):
+class Dense(LowRank, Layer):
     """``activation(x @ kernel + bias)`` over the last axis: ``[..., in]`` → ``[..., units]``.
 
     Args:
@@ -29,6 +30,7 @@ class Dense(Layer):
         use_bias: whether there is a ``bias[units]`` beside the ``kernel[in, units]``.
         kernel_initializer, bias_initializer: see `unifront.layers.initializers`.
         kernel_regularizer, bias_regularizer, activity_regularizer: see `unifront.layers.regularizers`.
+        lora_rank, lora_alpha: as for `enable_lora`, which is then called when the layer is built.
 
     Raises `NotBuiltError` if the size of the input's last axis is free.
 
@@ -52,20 +54,24 @@ class Dense(Layer):
         activity_regularizer: RegularizerLike = None,
         kernel_constraint: Constraint = None,
         bias_constraint: Constraint = None,
+        lora_rank: Size | None = None,
+        lora_alpha: Real | None = None,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
         self.units, self.activation, self.use_bias = units, activation, use_bias
         self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.ask_lora(lora_rank, lora_alpha)
 
     def build(self, shape: Any) -> None:
         size = feature_size(shape)
         self.kernel = self.add_declared("kernel", (size, self.units))
         self.bias = self.add_declared("bias", (self.units,)) if self.use_bias else None
+        self.begin_lora()
 
     def call(self, x: Any) -> Any:
-        return self.activation(ops.dense(x, self.kernel, self.bias))
+        return self.activation(ops.dense(x, self.adapted(self.kernel), self.bias))
 
 
 class Flatten(Layer):
@@ -145,7 +151,7 @@ class RepeatVector(Layer):
         return ops.broadcast_to(ops.expand_dims(x, 1), (batch, self.n, features))
 
 
-class Embedding(Layer):
+class Embedding(LowRank, Layer):
     """Integers to vectors: ``[...]`` → ``[..., output_dim]``.
 
     Args:
@@ -155,11 +161,13 @@ class Embedding(Layer):
             ``embeddings[input_dim, output_dim]``.
         mask_zero: whether index 0 is padding, which later layers leave out.
         weights: the vectors to begin with, ``[input_dim, output_dim]``, or a list of that one array.
+        lora_rank, lora_alpha: as for `enable_lora`, which is then called when the layer is built.
 
     Float indices are cut to integers, as in Keras. Raises `ShapeError` for ``weights`` of another shape.
     """
 
     autocast = False
+    adapted_weight = "embeddings"
 
     @checked
     def __init__(
@@ -171,6 +179,8 @@ class Embedding(Layer):
         embeddings_constraint: Constraint = None,
         mask_zero: bool = False,
         weights: Any = None,
+        lora_rank: Size | None = None,
+        lora_alpha: Real | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -178,6 +188,7 @@ class Embedding(Layer):
         if weights is not None:
             embeddings_initializer = self._given(weights)
         self.declare("embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
+        self.ask_lora(lora_rank, lora_alpha)
 
     def _given(self, weights: Any) -> Given:
         vectors = weights[0] if isinstance(weights, list) and len(weights) == 1 else weights
@@ -196,11 +207,12 @@ class Embedding(Layer):
 
     def build(self, shape: Any) -> None:
         self.embeddings = self.add_declared("embeddings", (self.input_dim, self.output_dim))
+        self.begin_lora()
 
     def call(self, indices: Any) -> Any:
         if type_of(indices).dtype.is_float:  # Keras takes float indices too, as its Input is float by default
             indices = ops.cast(indices, "int32")
-        return ops.embedding(indices, self.embeddings)
+        return self.adapted_rows(ops.embedding(indices, self.embeddings), indices)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return ops.not_equal(inputs, 0) if self.mask_zero else None

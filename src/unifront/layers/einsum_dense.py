@@ -9,12 +9,13 @@ from string import ascii_letters
 from typing import Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Size, checked
+from unifront.arguments import Real, Size, checked
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, LayerOptions
 from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer
+from unifront.layers.lora import LowRank
 from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.rules import show
 from unifront.opset.tensor import type_of
@@ -22,7 +23,7 @@ from unifront.opset.tensor import type_of
 FORM = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
 
 
-class EinsumDense(Layer):
+class EinsumDense(LowRank, Layer):
     """``activation(einsum(equation, x, kernel) + bias)``: a dense layer over the axes that an equation names.
 
     Args:
@@ -34,6 +35,7 @@ class EinsumDense(Layer):
         bias_axes: the labels of the output's axes along which the bias differs; None for no bias.
         kernel_initializer, bias_initializer: see `unifront.layers.initializers`.
         kernel_regularizer, bias_regularizer, activity_regularizer: see `unifront.layers.regularizers`.
+        lora_rank, lora_alpha: as for `enable_lora`, which is then called when the layer is built.
 
     Raises `ArgumentError` for another equation, `ShapeError` for an input that does not fit it.
 
@@ -55,6 +57,8 @@ class EinsumDense(Layer):
         bias_regularizer: RegularizerLike = None,
         kernel_constraint: Constraint = None,
         bias_constraint: Constraint = None,
+        lora_rank: Size | None = None,
+        lora_alpha: Real | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -62,6 +66,7 @@ class EinsumDense(Layer):
         self.partial_output_shape = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
         self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
+        self.ask_lora(lora_rank, lora_alpha)
         self.bias: Any = None
 
     def build(self, shape: Any) -> None:
@@ -70,6 +75,7 @@ class EinsumDense(Layer):
         self.kernel = self.add_declared("kernel", self._kernel_shape(shape, free))
         if self.bias_axes is not None:
             self.bias = self.add_declared("bias", self._bias_shape(free))
+        self.begin_lora()
 
     def _terms(self, rank: int) -> tuple[tuple[str, str, str], tuple[str, int]]:
         """The labels of input, kernel and output without ``...``, for which new ones stand; and these, with the
@@ -153,7 +159,7 @@ class EinsumDense(Layer):
     def call(self, x: Any) -> Any:
         shared = self._shared()
         if shared is None:
-            y = ops.einsum(f"{self._x},{self._w}->{self._y}", x, self.kernel)
+            y = ops.einsum(f"{self._x},{self._w}->{self._y}", x, self.adapted(self.kernel))
             return self.activation(y if self.bias is None else ops.add(y, self.bias))
         return self.activation(self._product(x, shared))
 
@@ -170,9 +176,8 @@ class EinsumDense(Layer):
         outer, sizes = type_of(x).shape[:-shared], self.kernel.shape[shared:]
         if shared > 1:
             x = ops.reshape(x, (*outer, math.prod(self.kernel.shape[:shared])))
-        matrix = (
-            ops.reshape(self.kernel, (-1, math.prod(sizes))) if len(self.kernel.shape) > 2 else self.kernel
-        )
+        kernel = self.adapted(self.kernel)
+        matrix = ops.reshape(kernel, (-1, math.prod(sizes))) if len(self.kernel.shape) > 2 else kernel
         fused = self.bias is not None and tuple(self.bias.shape) == tuple(sizes)
         bias = ops.reshape(self.bias, (-1,)) if fused and len(sizes) > 1 else self.bias
         y = ops.dense(x, matrix, bias if fused else None)

@@ -69,7 +69,7 @@ class ReversibleEmbedding(Embedding):
             if self.mask_zero and context is not None:
                 context.set_mask(vectors, ops.not_equal(inputs, 0))
             return vectors
-        kernel = ops.transpose(self.embeddings) if self.tie_weights else self.reverse_embeddings
+        kernel = ops.transpose(self.adapted(self.embeddings)) if self.tie_weights else self.reverse_embeddings
         if self.reverse_dtype is not None:
             inputs, kernel = ops.cast(inputs, self.reverse_dtype), ops.cast(kernel, self.reverse_dtype)
         logits = ops.matmul(inputs, kernel)

@@ -11,6 +11,9 @@ from typing import Any
 
 import numpy as np
 
+L1, L2 = "regularizers.L1(0.25)", "regularizers.L2(0.5)"
+"""Numbers that float32 holds, in which Keras keeps them."""
+
 
 @dataclass(frozen=True)
 class Ints:

@@ -7,13 +7,11 @@ from itertools import chain
 
 import numpy as np
 
-from tests.layers.case import Case, Ints, Padded, case
+from tests.layers.case import L1, L2, Case, Ints, Padded, case
+from tests.layers.recurrent_cases import CELLS, CONV_LSTM, WRAPPERS, recurrent
 
 SINGLE = {"float64": 1e-7}
 """Keras on TensorFlow keeps constants of these functions in float32, or has no float64 for them on CPU."""
-
-L1, L2 = "regularizers.L1(0.25)", "regularizers.L2(0.5)"
-"""Numbers that float32 holds, in which Keras keeps them."""
 
 CORE = [
     case("Dense(4)", (3, 5)),
@@ -301,96 +299,6 @@ DROPOUT = [
     )
 ] + [case("Dropout(0.0)", (3, 4), training=True)]
 
-RNNS = {
-    "SimpleRNN": ("", "activation='relu'", "activation='sigmoid'"),
-    "LSTM": ("", "unit_forget_bias=False, activation='relu', recurrent_activation='hard_sigmoid'"),
-    "GRU": (
-        "",
-        "reset_after=False",
-        "activation='softsign', recurrent_activation='tanh'",
-        "reset_after=False, activation='linear'",
-    ),
-}
-COUNTS = np.array([[True] * 3, [False] * 3, [True, False, False]])
-STATES = {"SimpleRNN": 1, "GRU": 1, "LSTM": 2}
-
-
-def recurrent() -> list[Case]:
-    found = []
-    for name, variants in RNNS.items():
-        states = ((3, 4),) * STATES[name]
-        initial = "layer(x[0], initial_state=x[1:])"
-        for variant in variants:
-            first = f"4, {variant}" if variant else "4"
-            found += [
-                case(f"{name}({first})", (3, 5, 2)),
-                case(
-                    f"{name}({first}, return_sequences=True, return_state=True)",
-                    (3, 5, 2),
-                    *states,
-                    call=initial,
-                ),
-                case(f"{name}({first}, go_backwards=True, return_sequences=True, use_bias=False)", (3, 5, 2)),
-                case(f"Sequential([Masking(), {name}({first}, return_sequences=True)])", Padded((4, 6, 2))),
-            ]
-        found += [
-            case(f"{name}(4, go_backwards=True, return_state=True)", (3, 1, 2), *states, call=initial),
-            case(
-                f"{name}(3, kernel_regularizer={L2}, recurrent_regularizer={L1}, bias_regularizer={L2})",
-                (2, 3, 2),
-            ),
-            case(f"Sequential([Masking(), {name}(4)])", Padded((4, 6, 2))),
-            case(f"Sequential([Masking(), {name}(4, zero_output_for_mask=True)])", Padded((4, 6, 2))),
-            case(
-                f"Sequential([Masking(), {name}(4, go_backwards=True, return_sequences=True, "
-                "zero_output_for_mask=True)])",
-                Padded((4, 6, 2)),
-            ),
-            case(
-                f"{name}(4, return_state=True)",
-                np.where(COUNTS[..., None], np.linspace(-1, 1, 18).reshape(3, 3, 2), 1e6),
-                COUNTS,
-                *states,
-                call="layer(x[0], mask=x[1], initial_state=x[2:])",
-            ),
-        ]
-    found += [
-        case(f"{name}(2, activity_regularizer={L2}, return_state=True)", (2, 3, 2))
-        for name in ("LSTM", "GRU")
-    ]  # Keras's SimpleRNN forgets its activity_regularizer
-    return found
-
-
-WRAPPERS = [
-    *(
-        case(f"Bidirectional({name}(3, return_sequences={several}), merge_mode={mode!r})", (2, 4, 3))
-        for name, several, mode in (
-            ("LSTM", True, "concat"),
-            ("LSTM", False, "sum"),
-            ("GRU", True, "mul"),
-            ("GRU", False, "ave"),
-            ("SimpleRNN", True, None),
-            ("SimpleRNN", False, "concat"),
-        )
-    ),
-    case("Bidirectional(LSTM(3, return_sequences=True, return_state=True))", (2, 4, 3)),
-    case(
-        "Bidirectional(GRU(3, return_state=True))",
-        (2, 4, 3),
-        (2, 3),
-        (2, 3),
-        call="layer(x[0], initial_state=x[1:])",
-    ),
-    case("Bidirectional(LSTM(3), backward_layer=LSTM(3, activation='relu', go_backwards=True))", (2, 4, 3)),
-    case("Sequential([Masking(), Bidirectional(LSTM(3, return_sequences=True))])", Padded((4, 5, 2))),
-    case("Sequential([Masking(), Bidirectional(GRU(3))])", Padded((4, 5, 2))),
-    case("TimeDistributed(Dense(3))", (2, 4, 5)),
-    case("TimeDistributed(Conv2D(2, 2))", (2, 3, 4, 4, 2)),
-    case("TimeDistributed(Flatten())", (2, 3, 2, 2)),
-    case("TimeDistributed(BatchNormalization())", (2, 3, 2)),
-    case("Sequential([Masking(), TimeDistributed(Dense(3))])", Padded((4, 5, 2))),
-]
-
 WORDS = Padded((4, 6), high=9)
 MASKED = [
     case(f"Sequential([Embedding(9, 3, mask_zero=True), {rest}])", WORDS)
@@ -552,6 +460,8 @@ ALL = list(
         NORMALIZATION,
         DROPOUT,
         recurrent(),
+        CELLS,
+        CONV_LSTM,
         WRAPPERS,
         MASKED,
         JOINED,

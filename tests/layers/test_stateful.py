@@ -59,7 +59,8 @@ def test_fit_and_evaluate_keep_the_states(backend: str) -> None:
     model, layer, plain = model_of("LSTM")
     model.compile(uf.optimizers.SGD(0.0), loss="mse")
     model.fit(TWO, Y, batch_size=2, epochs=1, shuffle=False, verbose=0, backend=backend)
-    last = uf.Sequential([uf.Input((None, 3)), layers.LSTM(2, return_state=True)])
+    x = uf.Input((None, 3))
+    last = uf.Model(x, layers.LSTM(2, return_state=True)(x))
     last.set_weights(plain.get_weights())
     for state, expected in zip(layer.states, last.predict(X, backend="numpy")[1:], strict=True):
         assert_close(state.numpy(), expected)
@@ -97,7 +98,7 @@ def test_states_are_no_weights() -> None:
 
 
 def test_a_copy_and_a_file_keep_states_of_their_own(tmp_path: Path) -> None:
-    model, layer, plain = model_of("LSTM")
+    model, _, plain = model_of("LSTM")
     model.predict(X[:, :3], batch_size=2, backend="numpy")
     copied = copy.deepcopy(model)
     model.save(tmp_path / "model.uf")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -121,14 +122,20 @@ class RNN(Layer):
                 f"{type(self).__name__} is stateful, so the batch size must be static; give it as "
                 "uf.Input(..., batch_size=...), or build the layer for a shape that says it."
             )
-        path = f"{self.name}/rnn_state"
+        number = itertools.count()
 
         def kept(state: Any) -> Variable:
             initial = np.asarray(to_numpy(state), self.dtype.numpy)
+            path = f"{self.name}/rnn_state_{next(number)}"
             return Variable(path, initial.shape, self.dtype, initial=initial, trainable=False)
 
         with building(None):  # values, even where a graph is traced around this
             self.states = tree.map_leaves(kept, self.get_initial_state(batch))
+
+    def named_weights(self) -> list[tuple[str, Variable]]:
+        """The states that are kept, each with its name: they are no weights, but a graph has them beside these."""
+        states = [] if self.states is None else tree.leaves(self.states)
+        return [*super().named_weights(), *((state.name, state) for state in states)]
 
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """The states to begin from where none are given: a list, as the cell has them."""
@@ -152,7 +159,8 @@ class RNN(Layer):
                     f"{type(self).__name__} is stateful: the batch size is that of its states, {known}, "
                     f"not {given}. A layer for another one has states of its own."
                 )
-            initial_state = self.states
+            # Copies, as eager calls write into the states what gradients still need.
+            initial_state = tree.map_leaves(ops.copy, self.states)
         if initial_state is None:
             return sizes, None
         states = tree.leaves(initial_state)

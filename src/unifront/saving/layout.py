@@ -37,6 +37,8 @@ def dump(model: Model, recorders: Mapping[bool, Recorder], used: Mapping[str, An
     ]
     paths = model.variable_paths()
     weights = [(paths[id(weight)], weight) for weight in model.weights if paths[id(weight)] in used]
+    own = {path for path, _ in weights}
+    weights += [(path, used[path]) for path in used if path not in own]  # states that layers keep
     parts: dict[str, Sequence[Any]] = {
         "layers": [
             [path, getattr(layer, "kind", type(layer).__name__), bool(layer.trainable)]

@@ -107,8 +107,39 @@ def named_leaves(given: Any, names: Sequence[str], what: str) -> list[Any]:
     return parts
 
 
-def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
-    """``x`` as one array for each input of ``model``, of its dtype. Raises `DataError` naming the input."""
+def fixed_batch(model: Model) -> int | None:
+    """How many examples a batch of ``model`` has, if its inputs say so (``Input(..., batch_size=…)``)."""
+    types = [] if model.has_free_inputs else list(model.input_types.values())
+    size = types[0].shape[0] if types and types[0].rank else None
+    return size if isinstance(size, int) else None
+
+
+def size_of_batches(model: Model, given: int | None) -> int:
+    """How many examples a batch has: as given, or as the model's inputs say, or 32; `DataError` if these differ."""
+    fixed = fixed_batch(model)
+    if fixed is not None and given not in (None, fixed):
+        raise DataError(
+            f"The model {model.name!r} takes batches of {fixed} examples; batch_size={given} was given."
+        )
+    return given or fixed or 32
+
+
+def check_whole_batches(model: Model, count: int) -> None:
+    """Raise `DataError` if ``count`` examples leave a rest, in a model whose batches are of a fixed size."""
+    fixed = fixed_batch(model)
+    if fixed and count % fixed:
+        raise DataError(
+            f"The model {model.name!r} takes batches of {fixed} examples; {count} of them leave a rest of "
+            f"{count % fixed}."
+        )
+
+
+def check_inputs(model: Model, x: Any, several: bool = False) -> tuple[np.ndarray, ...]:
+    """``x`` as one array for each input of ``model``, of its dtype. Raises `DataError` naming the input.
+
+    Args:
+        several: it may be several batches, of a model whose batches are of a fixed size.
+    """
     if model.has_free_inputs:
         is_leaf = not isinstance(x, dict | tuple) and not (isinstance(x, list) and _holds_arrays(x))
         arrays = (
@@ -131,10 +162,13 @@ def check_inputs(model: Model, x: Any) -> tuple[np.ndarray, ...]:
         if array.ndim != type_.rank or not all(
             solve(d, n, sizes if i else {})
             for i, (d, n) in enumerate(zip(type_.shape, array.shape, strict=True))
+            if i or not several
         ):
             raise DataError(f"{what} has the shape {array.shape}; the model takes {type_}.")
         found.append(array if arrives_small(array.dtype, type_.dtype) else _cast(array, type_.dtype, what))
     _same_length(found, names)
+    if several and found:
+        check_whole_batches(model, len(found[0]))
     _check_indices(model, found)
     return tuple(found)
 
@@ -189,7 +223,7 @@ def own_arrays(model: Model, x: Any, y: Any, weight: Any) -> Arrays:
     if model.has_free_inputs:
         structure, inputs = _numbered_arrays(x, array)
     else:
-        structure, inputs = model.input_structure, list(check_inputs(model, x))
+        structure, inputs = model.input_structure, list(check_inputs(model, x, several=True))
     targets_structure, targets = (None, []) if y is None else _numbered_arrays(y, array)
     weights = None if weight is None else array(weight)
     every = [*inputs, *targets, *([] if weights is None else [weights])]

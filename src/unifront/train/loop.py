@@ -107,7 +107,7 @@ def fit(
     """
     training = model._compiled()
     place = placement(backend or training.backend)
-    size = _optional("batch_size", batch_size) or 32
+    size = data.size_of_batches(model, _optional("batch_size", batch_size))
     validation_size = _optional("validation_batch_size", validation_batch_size) or size
     limit = _optional("steps_per_epoch", steps_per_epoch)
     validation_limit = _optional("validation_steps", validation_steps)
@@ -124,6 +124,7 @@ def fit(
         if not isinstance(source, Arrays) or held_out is not None:
             raise ArgumentError("validation_split needs arrays, and no validation_data beside it.")
         source, held_out = data.split(source, validation_split)
+        data.check_whole_batches(model, len(source))
     first, batches = _first(source, "train on")
     optimizer = training.optimizer
     if optimizer is None:
@@ -210,7 +211,8 @@ def evaluate(
     """
     training = model._compiled()
     place = placement(backend or training.backend)
-    size, limit = _optional("batch_size", batch_size) or 32, _optional("steps", steps)
+    size = data.size_of_batches(model, _optional("batch_size", batch_size))
+    limit = _optional("steps", steps)
     source = _source(model, training, x, y, sample_weight, None)
     with Interrupts() as interrupts:
         logs = _evaluate(model, training, source, size, place, limit, interrupts)
@@ -288,13 +290,14 @@ def predict(
         backend: where to run; NumPy serves too.
     """
     place = placement(backend or (model._training.backend if model._training else None))
-    size, limit = _optional("batch_size", batch_size) or 32, _optional("steps", steps)
+    size = data.size_of_batches(model, _optional("batch_size", batch_size))
+    limit = _optional("steps", steps)
     if defines(model, "predict_step"):
         return _predict_own(model, x, size, limit, place)
     if data.is_stream(x):
         given: Iterator[tuple[np.ndarray, ...]] = (data.check_inputs(model, b[0]) for b in data.batches_of(x))
     else:
-        arrays = data.check_inputs(model, x)
+        arrays = data.check_inputs(model, x, several=True)
         if not len(arrays[0]):
             return data.no_outputs(model, arrays)
         starts = range(0, len(arrays[0]), size)
@@ -370,7 +373,7 @@ def _optional(name: str, value: Any) -> int | None:
 def _source(model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any) -> Source:
     """Checked arrays, or what begins an iterable of batches (each is checked as it comes)."""
     if not data.is_stream(x):
-        return _checked(model, training, x, y, weight, class_weight)
+        return _checked(model, training, x, y, weight, class_weight, several=True)
     if y is not None or weight is not None:
         raise ArgumentError(
             "An iterable x gives (x, y) or (x, y, sample_weight) itself; pass neither y nor weights."
@@ -389,12 +392,14 @@ def defines(model: Model, *names: str) -> bool:
     return any(getattr(type(model), name) is not getattr(Model, name) for name in names)
 
 
-def _checked(model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any) -> Arrays:
+def _checked(
+    model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any, several: bool = False
+) -> Arrays:
     if defines(model, "train_step", "test_step"):
         if class_weight is not None:
             raise ArgumentError("class_weight is for the train_step of Model, not one of your own.")
         return data.own_arrays(model, x, y, weight)
-    inputs = data.check_inputs(model, x)
+    inputs = data.check_inputs(model, x, several)
     if not len(inputs[0]):
         raise DataError("The data is empty: the input has 0 examples.")
     targets = data.check_targets(model, y, training.loss, len(inputs[0]), data.sizes_of(model, inputs))

@@ -3,6 +3,7 @@
     from unifront import testing
 
     test_forward = testing.forward_tests("my_backend")
+    test_dtypes = testing.dtype_tests("my_backend")
     test_gradient = testing.gradient_tests("my_backend")
 
 is the whole of a test file outside this repository.
@@ -22,6 +23,7 @@ import numpy as np
 from unifront import ops
 from unifront.backends import Backend, HostKey, placement
 from unifront.dtypes import DType, dtype_of, float64
+from unifront.errors import ArgumentError, DTypeError
 from unifront.ir.graph import Graph, Value
 from unifront.opset import activation, bitwise, casting, comparison, elementwise, special, trigonometry
 from unifront.opset.spec import OPS, OpSpec, Sample
@@ -164,8 +166,18 @@ def check_forward(
 ) -> None:
     """Run samples of an operation, all in one program; assert dtypes, shapes and values against the NumPy
     reference in float64. Of operations of single elements each element is judged by itself too."""
-    place = placement(f"{backend}:{device}" if device else backend)
     operands = [[_as(operand, dtype) for operand in sample.operands] for sample in samples]
+    _check(backend, spec, samples, operands, device)
+
+
+def _check(
+    backend: str,
+    spec: OpSpec,
+    samples: Sequence[Sample],
+    operands: Sequence[Sequence[Any]],
+    device: str | None,
+) -> None:
+    place = placement(f"{backend}:{device}" if device else backend)
     builder, results = Builder(spec.name), []
     for n, (sample, own) in enumerate(zip(samples, operands, strict=True)):
         results.append(_apply(builder, f"s{n}_", spec, sample, own))
@@ -174,9 +186,10 @@ def check_forward(
         _call(place.backend, graph, [o for own in operands for o in own if o is not None], place.device)
     )
     for sample, own, outputs in zip(samples, operands, results, strict=True):
-        expected = _reference(spec, sample, [_as(o, "float64") for o in own])
+        expected = _reference(spec, sample, [_wide(o) for o in own])
         for i, (output, e) in enumerate(zip(outputs, expected, strict=True)):
-            what = f"{spec.name} result {i} on {backend} {dict(sample.attributes)}"
+            given = next((f" of {o.dtype}" for o in own if isinstance(o, np.ndarray | np.generic)), "")
+            what = f"{spec.name} result {i}{given} on {backend} {dict(sample.attributes)}"
             a = next(found)
             if output.dtype.kind == "k":
                 continue
@@ -185,8 +198,60 @@ def check_forward(
                 assert a.shape == np.shape(e), f"{what}: shape {a.shape}, expected {np.shape(e)}"
                 continue
             assert_close(a, e, bounds={**FORWARD, **sample.bound}, what=what)
-            if spec in ELEMENTWISE:
+            if spec in ELEMENTWISE and a.dtype.itemsize > 2:  # a half near zero may have lost all its digits
                 assert_each_close(a, e, what=what)
+
+
+OTHER_DTYPES = (
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "float16", "bfloat16",
+)  # fmt: skip
+"""What operations take beside float32 and float64, where their type rules let them."""
+
+
+def check_dtypes(
+    backend: str, spec: OpSpec, samples: Sequence[Sample], dtype: str = "", device: str | None = None
+) -> None:
+    """As `check_forward`, of float operands cast to each of `OTHER_DTYPES` that the type rule admits.
+
+    All of it is one program. The reference judges halves in float64, and integers as they are.
+    """
+    kept: list[Sample] = []
+    operands: list[list[Any]] = []
+    for sample in samples:
+        if spec.random or sample.regions or not any(map(_is_float, sample.operands)):
+            continue
+        for name in (dtype,) if dtype else OTHER_DTYPES:
+            own = [_recast(o, name, spec) if _is_float(o) else o for o in sample.operands]
+            if _admits(spec, own, sample):
+                kept.append(sample)
+                operands.append(own)
+    if kept:
+        _check(backend, spec, kept, operands, device)
+
+
+def _admits(spec: OpSpec, operands: Sequence[Any], sample: Sample) -> bool:
+    try:
+        spec.infer(*(None if o is None else type_of(o) for o in operands), **sample.attributes)
+    except (DTypeError, ArgumentError):
+        return False
+    return True
+
+
+def _recast(operand: np.ndarray, dtype: str, spec: OpSpec) -> np.ndarray:
+    """Floats about one as other numbers: booleans by their sign, integers from three times them."""
+    kind = dtype_of(dtype)
+    if kind.is_float:
+        return np.asarray(operand, kind.numpy)
+    if kind.kind == "b":
+        return np.asarray(operand > 0)
+    whole = np.rint(3 * np.nan_to_num(operand, posinf=0, neginf=0))
+    not_negative = kind.kind == "u" or spec is elementwise.POWER  # NumPy takes no negative power of integers
+    return np.asarray(np.abs(whole) if not_negative else whole, kind.numpy)
+
+
+def _wide(operand: Any) -> Any:
+    """A float operand in float64."""
+    return np.asarray(operand, np.float64) if _is_float(operand) else _as(operand, "float64")
 
 
 def check_gradient(
@@ -322,6 +387,11 @@ def forward_tests(
 ) -> Any:
     """A pytest function over every operation, with all its samples: forward."""
     return _tests(backend, check_forward, operations(), dtypes, device)
+
+
+def dtype_tests(backend: str, *, device: str | None = None) -> Any:
+    """A pytest function over every operation: forward, in all the other dtypes that it takes (`OTHER_DTYPES`)."""
+    return _tests(backend, check_dtypes, operations(), ("",), device)
 
 
 def gradient_tests(

@@ -33,3 +33,9 @@ def test_forward(name: str, spec: OpSpec, dtype: str) -> None:
 @pytest.mark.parametrize(("name", "spec"), pairs(testing.operations(gradient=True)), ids=called)
 def test_gradient(name: str, spec: OpSpec, dtype: str) -> None:
     testing.check_all(testing.check_gradient, name, spec, dtype)
+
+
+@pytest.mark.parametrize(("name", "spec"), pairs(testing.operations()), ids=called)
+def test_other_dtypes(name: str, spec: OpSpec) -> None:
+    """One sample of each, in every integer, boolean and half dtype that the type rule admits."""
+    testing.check_dtypes(name, spec, testing.samples_of(spec)[:4][-1:])

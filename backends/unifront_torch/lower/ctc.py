@@ -19,9 +19,11 @@ def _ctc_loss(
     output_length: torch.Tensor,
     blank: int,
 ) -> torch.Tensor:
-    logarithms = F.log_softmax(logits, -1).transpose(0, 1)
+    half = logits.dtype if logits.dtype.itemsize == 2 else None  # of which there is no kernel
+    logarithms = F.log_softmax(logits, -1, dtype=half and torch.float32).transpose(0, 1)
     lengths = output_length.long(), target_length.long()
-    return F.ctc_loss(logarithms, target.long(), *lengths, blank=blank, reduction="none")
+    losses = F.ctc_loss(logarithms, target.long(), *lengths, blank=blank, reduction="none")
+    return losses if half is None else losses.to(half)
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {CTC_LOSS: _ctc_loss}

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from unifront.opset import cumulative as ops
 from unifront.opset.spec import OpSpec
+from unifront_torch.lower.unsigned import widened
 
 
 def _cumsum(x: torch.Tensor, axis: int, reverse: bool, exclusive: bool) -> torch.Tensor:
@@ -22,6 +23,6 @@ def _cumsum(x: torch.Tensor, axis: int, reverse: bool, exclusive: bool) -> torch
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.CUMSUM: _cumsum,
-    ops.CUMPROD: lambda x, axis: torch.cumprod(x, axis, dtype=x.dtype),
+    ops.CUMSUM: widened(_cumsum),
+    ops.CUMPROD: widened(lambda x, axis: torch.cumprod(x, axis, dtype=x.dtype)),
 }

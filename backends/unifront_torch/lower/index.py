@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from unifront.opset import index as ops
 from unifront.opset.spec import OpSpec
 from unifront_torch.dtypes import TORCH
+from unifront_torch.lower.unsigned import widened
 
 
 def _from_front(indices: torch.Tensor, length: int) -> torch.Tensor:
@@ -57,11 +58,11 @@ def _top_k(x: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.TAKE: _take,
-    ops.TAKE_ALONG_AXIS: _take_along_axis,
+    ops.TAKE: widened(_take),
+    ops.TAKE_ALONG_AXIS: widened(_take_along_axis),
     ops.EMBEDDING: _embedding,
     ops.ONE_HOT: _one_hot,
     ops.SORT: _sort,
     ops.ARGSORT: _argsort,
-    ops.TOP_K: _top_k,
+    ops.TOP_K: widened(_top_k),
 }

@@ -17,8 +17,8 @@ def _whole(product: Callable[..., torch.Tensor], *xs: torch.Tensor) -> torch.Ten
     """A product of integers: of int8 in int32, of what PyTorch has no kernels for in int64, whose lower bits it is."""
     dtype = xs[0].dtype
     if dtype == torch.int8:
-        return product(*(x.to(torch.int32) for x in xs))
-    return product(*(x.to(torch.int64) for x in xs)).to(dtype) if dtype in _NO_KERNEL else product(*xs)
+        return product(*(x.to(torch.int32) for x in xs)).to(torch.int32)  # einsum's sums would be int64
+    return product(*(x.to(torch.int64) if dtype in _NO_KERNEL else x for x in xs)).to(dtype)
 
 
 def _matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

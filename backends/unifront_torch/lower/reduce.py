@@ -9,6 +9,7 @@ import torch
 
 from unifront.opset import reduce as ops
 from unifront.opset.spec import OpSpec
+from unifront_torch.lower.unsigned import widened
 
 Axes = tuple[int, ...]
 
@@ -51,15 +52,15 @@ def _argmin(x: torch.Tensor, axis: int, keepdims: bool) -> torch.Tensor:
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.SUM: _sum,
-    ops.PROD: _prod,
+    ops.SUM: widened(_sum),
+    ops.PROD: widened(_prod),
     ops.MEAN: _over(torch.mean),
-    ops.MAX: _over(torch.amax),
-    ops.MIN: _over(torch.amin),
+    ops.MAX: widened(_over(torch.amax)),
+    ops.MIN: widened(_over(torch.amin)),
     ops.ALL: _over(torch.all),
     ops.ANY: _over(torch.any),
     ops.LOGSUMEXP: _over(torch.logsumexp),
     ops.VAR: _var,
-    ops.ARGMAX: _argmax,
-    ops.ARGMIN: _argmin,
+    ops.ARGMAX: widened(_argmax),
+    ops.ARGMIN: widened(_argmin),
 }

@@ -9,6 +9,7 @@ import torch
 
 from unifront.opset import scatter as ops
 from unifront.opset.spec import OpSpec
+from unifront_torch.lower.unsigned import widened
 
 REDUCTIONS = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
@@ -50,7 +51,7 @@ def _scatter(x: torch.Tensor, indices: torch.Tensor, updates: torch.Tensor, mode
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.DYNAMIC_SLICE: _dynamic_slice,
-    ops.SLICE_UPDATE: _slice_update,
-    ops.SCATTER: _scatter,
+    ops.DYNAMIC_SLICE: widened(_dynamic_slice),
+    ops.SLICE_UPDATE: widened(_slice_update),
+    ops.SCATTER: widened(_scatter),
 }

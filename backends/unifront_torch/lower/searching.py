@@ -9,10 +9,11 @@ import torch
 
 from unifront.opset import searching as ops
 from unifront.opset.spec import OpSpec
+from unifront_torch.lower.unsigned import widened
 
 
 def _searchsorted(sorted_sequence: torch.Tensor, values: torch.Tensor, right: bool) -> torch.Tensor:
     return torch.searchsorted(sorted_sequence.contiguous(), values.contiguous(), right=right, out_int32=True)
 
 
-TABLE: dict[OpSpec, Callable[..., Any]] = {ops.SEARCHSORTED: _searchsorted}
+TABLE: dict[OpSpec, Callable[..., Any]] = {ops.SEARCHSORTED: widened(_searchsorted)}

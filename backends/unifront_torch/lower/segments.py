@@ -10,6 +10,7 @@ import torch
 from unifront.opset import segments as ops
 from unifront.opset.spec import OpSpec
 from unifront_torch.dtypes import UNIFRONT
+from unifront_torch.lower.unsigned import widened
 
 _REDUCTIONS = {"max": "amax", "min": "amin", "prod": "prod"}
 
@@ -25,4 +26,4 @@ def _segment(x: torch.Tensor, ids: torch.Tensor, kind: str, num_segments: int, s
     return found.scatter_reduce(0, index, x, _REDUCTIONS[kind])[:num_segments]
 
 
-TABLE: dict[OpSpec, Callable[..., Any]] = {ops.SEGMENT: _segment}
+TABLE: dict[OpSpec, Callable[..., Any]] = {ops.SEGMENT: widened(_segment)}

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from unifront.opset import slicing as ops
 from unifront.opset.spec import OpSpec
+from unifront_torch.lower.unsigned import widened
 
 Bounds = tuple[int | None, ...]
 
@@ -52,8 +53,8 @@ def _tile(x: torch.Tensor, repeats: tuple[int, ...]) -> torch.Tensor:
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.SLICE: _slice,
-    ops.PAD: _pad,
-    ops.FLIP: _flip,
+    ops.PAD: widened(_pad),
+    ops.FLIP: widened(_flip),
     ops.REPEAT: _repeat,
     ops.TILE: _tile,
 }

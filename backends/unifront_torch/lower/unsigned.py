@@ -10,7 +10,8 @@ import torch
 
 from unifront.errors import UnsupportedOp
 
-WIDER = {torch.uint16: torch.int32, torch.uint32: torch.int64}
+WIDER = {torch.uint16: torch.int64, torch.uint32: torch.int64}
+"""Not int32, which the positions have that some rows give beside their values."""
 
 
 def widened(row: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,7 +32,14 @@ def widened(row: Callable[..., Any]) -> Callable[..., Any]:
                 ) from None
             if dtype not in WIDER:
                 raise
-            result = row(*(operand.to(WIDER[dtype]) for operand in operands), **attributes)
-            return result if result.dtype == torch.bool else result.to(dtype)
+            wider = WIDER[dtype]
+            result = row(*(_as(operand, dtype, wider) for operand in operands), **attributes)
+            if isinstance(result, tuple):
+                return tuple(_as(one, wider, dtype) for one in result)
+            return _as(result, wider, dtype)
 
     return run
+
+
+def _as(operand: Any, old: torch.dtype, new: torch.dtype) -> Any:
+    return operand.to(new) if isinstance(operand, torch.Tensor) and operand.dtype == old else operand

@@ -74,6 +74,10 @@ def _reference(
 
 
 def _decomposed(logits: Any, target: Any, target_length: Any, output_length: Any, blank: int) -> Any:
+    dtype = type_of(logits).dtype
+    if dtype.bits == 16:  # which has no number as small as `NEVER`
+        wide = e.cast(logits, "float32")
+        return e.cast(_decomposed(wide, target, target_length, output_length, blank), dtype)
     batch, steps, _ = type_of(logits).shape
     target = e.cast(target, "int32")
     count = type_of(target).shape[1]

@@ -246,6 +246,8 @@ def where(condition: TensorLike, x1: TensorLike | None = None, x2: TensorLike | 
 def _clip_rule(x: TensorType, minimum: float, maximum: float) -> TensorType:
     if x.dtype.kind in "bk":
         raise DTypeError(f"clip takes numbers, not {x.dtype}; cast it first.")
+    if x.dtype.is_integer and not (isinstance(minimum, int) and isinstance(maximum, int)):
+        raise DTypeError(f"clip: the bounds {minimum} and {maximum} of {x.dtype} are ints; cast x first.")
     return need_order(x)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from types import EllipsisType
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from unifront.dtypes import bool_
@@ -208,6 +209,10 @@ def _pad_rule(x: TensorType, widths: Widths, mode: str, value: float) -> TensorT
         )
     if mode not in MODES:
         raise ArgumentError(f"pad: the mode is one of {', '.join(MODES)}, not {mode!r}.")
+    if x.dtype.is_integer:
+        limits = ml_dtypes.iinfo(x.dtype.numpy)
+        if not limits.min <= value <= limits.max:
+            raise ArgumentError(f"pad: the value {value} does not fit {x.dtype}.")
     for axis, (dim, pair) in enumerate(zip(x.shape, widths, strict=True)):
         most = dim - 1 if mode == "reflect" else dim
         if mode != "constant" and isinstance(most, int) and builtins.max(pair) > builtins.max(most, 0):

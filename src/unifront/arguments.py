@@ -17,6 +17,8 @@ from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
+import numpy as np
+
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
 from unifront.files import path_of
 
@@ -183,6 +185,16 @@ def _mapping(value: Any, owner: Any) -> Any:
     return value
 
 
+def _numbers(value: Any, owner: Any) -> Any:
+    try:
+        kind = np.asarray(value).dtype.kind
+    except (TypeError, ValueError):  # lists of unequal lengths
+        kind = "O"
+    if kind not in "biuf":
+        raise Wrong("a number or an array of numbers")
+    return value
+
+
 def _either(checks: Sequence[Check]) -> Check:
     def convert(value: Any, owner: Any) -> Any:
         wrong: dict[str, None] = {}  # in words; that None is right too goes without saying
@@ -237,6 +249,9 @@ Positive = Annotated[float, within("(0, inf)")]
 """A finite number above 0."""
 Real = Annotated[float, within("(-inf, inf)")]
 """A finite number."""
+
+Numbers = Annotated[Any, Check(_numbers)]
+"""A number, or a list or array of numbers."""
 
 Location = Annotated[str | Path, meant(path_of)]
 """Where a file is: a string or any ``os.PathLike``, which become a `Path`."""

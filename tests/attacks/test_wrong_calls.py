@@ -33,6 +33,44 @@ RIGHT: dict[str, set[str]] = {
         "[None]",
     },  # only whose array it is counts
     r"ops\.get_item\.key": {"None", "...", "-1", "0"},
+    r"ops\.\w+\.(q|bins|values|default|init_val|init|base|dx|b|tol|rcond|rtol|atol|x_min|x_max|default_value)": ARRAYS,
+    r"ops\.\w+\.(nan|posinf|neginf|max_val|variable|a|array|counts|probabilities|loop_vars|elements|elems)": ARRAYS,
+    r"ops\.\w+\.(mask|bias|scale|inputs|sorted_sequence|x1|x2|lower|upper|alpha|beta)": ARRAYS,
+    r"ops\.(is_tensor|view|array|convert_to_\w+)\.x": set(VALUES),  # they say what is an array, or make one
+    r"ops\.\w+\.(x|x1|x2|xs|y|data|elems|a|array|variable|condition|init_val|rcond|max_val)": {
+        "complex array"
+    },
+    r"layers\.Lambda\.(mask|output_shape)": set(VALUES) - {"int"},  # judged where masks and free sizes are
+    r"layers\.ReversibleEmbedding\.(logit_soft_cap|reverse_dtype)": NUMBERS | {"inf", "int"},
+    r"layers\.Pipeline\.layers": FALSY,
+    r"ops\.scan\.(init|xs|unroll)": set(VALUES) - {"-1", "0"},  # any structure is carried along
+    r"layers\.\w+\.bounding_box_format": {"'no'", "''"},  # judged when there are boxes
+    r"layers\.\w+\.\w*initializer": {"None", "empty array", "array of rank 5"},  # of the values themselves
+    r"layers\.\w+\.\w*factor": {"0", "-1", "1.5", "True"},  # its span
+    r"layers\.\w+\.(fill_value|offset|scale)": SIGNED | {"nan", "inf", "None", "[None]", "True"},
+    r"layers\.\w+\.(implementation|flash_attention|output_padding|attention_axes|output_shape|sigma|num_ops)": {
+        "0",
+        "-1",
+        "True",
+        "[]",
+        "empty array",
+    },
+    r"layers\.\w+\.(bin_boundaries|renorm_clipping|renorm_momentum)": ARRAYS | {"{}"},
+    r"(initializers|regularizers)\.get\.identifier": {"None", "empty array", "array of rank 5"},
+    r"initializers\.\w+\.(input_axes|output_axes)": FALSY,
+    r"regularizers\.\w+\.(l1|l2)": {"None"},
+    r".*\.window": {"None"},
+    r"ops\.\w+\.(size|N|M|n|num|minlength|kth|axisa|axisb|axisc|shift|decimals|offset|order|length)": SIGNED
+    | FALSY,
+    r"ops\.\w+\.(beam_width|top_paths|mask_index|num_segments|newshape|output_padding)": SIGNED,
+    r"ops\.(geomspace|linspace|logspace)\.axis": SIGNED,
+    r"ops\.(diag|rot90)\.k": SIGNED,
+    r"ops\.convert_to_tensor\.(sparse|ragged)": {"0"},
+    r"ops\.dot_product_attention\.flash_attention": {"0", "True"},
+    r"ops\.full(_like)?\.fill_value": {"nan"},
+    r"ops\.histogram\.(range|bins)": {"None", "0", "[]"},
+    r"ops\.switch\.index": ANY_NUMBER,
+    r"ops\.unravel_index\.shape": {"empty array"},
     # numbers without bounds
     r"ops\.\w+\.(alpha|negative_slope|constant_values|fill_value)": SIGNED | {"inf", "True"},
     r"ops\.arange\.(start|stop|step)": SIGNED | {"inf"},

@@ -91,7 +91,8 @@ LAYERS: dict[str, dict[str, Any]] = {
     "Cropping3D": {"cropping": ((1, 1), (0, 0), (0, 0))}, "EinsumDense": {"equation": "abc,cd->abd", "output_shape": (None, 2)},
     "GroupNormalization": {"groups": 3}, "MaxNumBoundingBoxes": {"max_number": 2, "bounding_box_format": "xyxy"}, "PReLU": {"shared_axes": 1},
     "RandomPosterization": {"factor": 4}, "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
-    "RandomZoom": {"height_factor": 0.2}, "Rescaling": {"scale": 2.0},
+    "RandomZoom": {"height_factor": 0.2}, "Rescaling": {"scale": 2.0}, "CategoryEncoding": {"num_tokens": 4},
+    "Discretization": {"bin_boundaries": [0.0, 0.5]}, "Lambda": {"function": lambda x: x},
 }  # fmt: skip
 """Right arguments of single layers."""
 
@@ -112,7 +113,7 @@ def _input_of(name: str) -> Any:
             "images": IMAGE,
             "bounding_boxes": {"boxes": np.ones((2, 3, 4), np.float32), "labels": np.ones((2, 3))},
         }
-    if name == "Embedding":
+    if name in ("Embedding", "ReversibleEmbedding", "CategoryEncoding"):
         return np.array([[0, 1], [2, 3]], np.int32)
     rank = next((digit for digit in "123" if f"{digit}D" in name), "1")
     return {"1": X, "2": IMAGE, "3": VOLUME}[rank]
@@ -120,19 +121,27 @@ def _input_of(name: str) -> Any:
 
 def _run(given: Any, layer: Any) -> None:
     several = given if isinstance(given, tuple) else (given,)
-    states = [layer.get_initial_state(batch_size=2)] if hasattr(type(layer), "state_size") else []
+    states = (
+        [layer.get_initial_state(batch_size=2)]
+        if hasattr(layer, "state_size") and not hasattr(layer, "return_sequences")
+        else []
+    )
     layer(*several, *states)
     layer(*several, *states, training=True)
 
 
 def layer_targets() -> Iterator[Target]:
     for name in layers.__all__:
-        if name in ("Input", "InputLayer", "Layer"):
+        if name in ("Input", "InputLayer", "Layer", "Wrapper", "InputSpec"):
+            continue
+        if not isinstance(getattr(layers, name), type):
             continue
         cls = getattr(layers, name)
         right = _required(cls)
         if "layer" in inspect.signature(cls).parameters:
-            right["layer"] = layers.Dense(2) if name == "TimeDistributed" else layers.LSTM(2)
+            right["layer"] = layers.LSTM(2) if name == "Bidirectional" else layers.Dense(2)
+        if name == "Pipeline":
+            right["layers"] = [layers.Dense(2)]
         right |= CELLS[name]() if name in CELLS else LAYERS.get(name, {})
         yield Target(f"layers.{name}", cls, right, functools.partial(_run, _input_of(name)))
     yield Target("Layer", uf.Layer)

@@ -69,6 +69,12 @@ class EinsumDense(LowRank, Layer):
         self.ask_lora(lora_rank, lora_alpha)
         self.bias: Any = None
 
+    def told_argument(self, name: str, given: Any) -> Any:
+        """One size is told as Keras tells it: as a list."""
+        return (
+            list(self.partial_output_shape) if name == "output_shape" else super().told_argument(name, given)
+        )
+
     def build(self, shape: Any) -> None:
         terms, free = self._terms(len(shape))
         self._x, self._w, self._y = terms

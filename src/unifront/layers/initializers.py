@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from unifront.arguments import LARGEST, Amount, Check, Real, checked, meant, whole
+from unifront.arguments import LARGEST, Amount, Check, Numbers, Real, checked, meant, whole
 from unifront.backends import backend_of
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError
@@ -122,15 +122,20 @@ class Ones(Initializer):
 class Constant(Initializer):
     """All ``value``, a number or an array that broadcasts to the weight."""
 
-    value: Any = 0.0
+    value: Numbers = 0.0
 
     def __post_init__(self) -> None:
         array = np.asarray(self.value)
-        if array.dtype.kind not in "biuf" or (array.dtype.kind == "f" and np.isnan(array).any()):
+        if array.dtype.kind == "f" and np.isnan(array).any():
             raise ArgumentError(f"Constant: value is a number or an array of numbers, not {self.value!r}.")
 
     def draw(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
-        return np.full(shape, self.value, dtype.numpy)
+        try:
+            return np.full(shape, self.value, dtype.numpy)
+        except ValueError:
+            raise ShapeError(
+                f"Constant: values of the shape {np.shape(self.value)} do not broadcast to the weight's, {shape}."
+            ) from None
 
 
 @checked

@@ -233,41 +233,49 @@ class Dot(Layer):
 # ---------------------------------------------------------------- as functions
 
 
+@checked
 def add(inputs: Any, **options: Any) -> Any:
     """`Add` of ``inputs``; the options are the layer's."""
     return Add(**options)(inputs)
 
 
+@checked
 def subtract(inputs: Any, **options: Any) -> Any:
     """`Subtract` of two ``inputs``; the options are the layer's."""
     return Subtract(**options)(inputs)
 
 
+@checked
 def multiply(inputs: Any, **options: Any) -> Any:
     """`Multiply` of ``inputs``; the options are the layer's."""
     return Multiply(**options)(inputs)
 
 
+@checked
 def average(inputs: Any, **options: Any) -> Any:
     """`Average` of ``inputs``; the options are the layer's."""
     return Average(**options)(inputs)
 
 
+@checked
 def maximum(inputs: Any, **options: Any) -> Any:
     """`Maximum` of ``inputs``; the options are the layer's."""
     return Maximum(**options)(inputs)
 
 
+@checked
 def minimum(inputs: Any, **options: Any) -> Any:
     """`Minimum` of ``inputs``; the options are the layer's."""
     return Minimum(**options)(inputs)
 
 
+@checked
 def concatenate(inputs: Any, axis: int = -1, **options: Any) -> Any:
     """`Concatenate` of ``inputs``; the options are the layer's."""
     return Concatenate(axis=axis, **options)(inputs)
 
 
+@checked
 def dot(inputs: Any, axes: int | Sequence[int] = -1, **options: Any) -> Any:
     """`Dot` of two ``inputs``; the options are the layer's."""
     return Dot(axes=axes, **options)(inputs)

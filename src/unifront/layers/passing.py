@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Self, Unpack
+from typing import Annotated, Any, Self, Unpack
 
 from unifront import tree
-from unifront.arguments import checked, shown
+from unifront.arguments import anything, checked, sequence, shown
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import LayerName, LayerOptions
 from unifront.layers.configs import plain, revived
@@ -119,7 +119,7 @@ class Pipeline(Layer):
     autocast = False
 
     @checked
-    def __init__(self, layers: Sequence[Any], name: LayerName = None) -> None:
+    def __init__(self, layers: Annotated[Sequence[Any], sequence(anything)], name: LayerName = None) -> None:
         super().__init__(name=name)
         self.layers = [revived(layer) for layer in layers]
         for layer in self.layers:

@@ -15,7 +15,7 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.types import Shape
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import LayerOptions
-from unifront.layers.initializers import drawn
+from unifront.layers.initializers import Zeros, drawn
 from unifront.layers.layer import Layer, feature_size, parameters
 from unifront.layers.recurrent_arguments import (
     CONSTRAINTS,
@@ -444,11 +444,11 @@ class GRUCell(_DenseCell):
 class ForgetBias:
     """Ones for the forget gate, the rest as ``draw`` says."""
 
-    draw: Callable[..., np.ndarray]
+    draw: Callable[..., np.ndarray] | None
 
     def __call__(self, shape: tuple[int, ...], dtype: DType, rng: np.random.Generator) -> np.ndarray:
         units = shape[0] // 4
-        first, last = (drawn(self.draw, (size,), dtype, rng) for size in (units, 2 * units))
+        first, last = (drawn(self.draw or Zeros(), (size,), dtype, rng) for size in (units, 2 * units))
         parts = [first, np.ones(units, dtype.numpy), last]
         return np.concatenate(parts)
 

@@ -344,6 +344,9 @@ def scan(
         raise ArgumentError("scan: there is no xs to scan over and no length.")
     sequences = [] if xs is None else tensor_leaves(xs)
     leaves = [*tensor_leaves(init), *sequences]
+    types = [type_of(leaf) for leaf in leaves]  # what is no tensor has none
+    if any(not type_.shape for type_ in types[len(leaves) - len(sequences) :]):
+        raise ShapeError("scan: a sequence needs an axis 0 to scan over; one is a scalar.")
     if _is_symbolic(leaves):
         return record(scan, f, init, xs, length, reverse)
     builder = builder_for(leaves)
@@ -351,8 +354,6 @@ def scan(
         return _scan_now(f, init, xs, length, reverse)
     initial = [lift(leaf, builder) for leaf in tensor_leaves(init)]
     scanned = [lift(leaf, builder) for leaf in sequences]
-    if any(tensor.rank == 0 for tensor in scanned):
-        raise ShapeError("scan: a sequence needs an axis 0 to scan over; one is a scalar.")
     slices = [tensor.type.with_shape(tensor.shape[1:]) for tensor in scanned]
     step = None if xs is None else refilled(xs, slices)
     arguments = [refilled(init, initial)]

@@ -117,6 +117,8 @@ def full(
             written, as in a call of a layer or in a training step.
     """
     sizes, kind = dims_in(shape), floatx() if dtype is None else dtype_of(dtype)
+    if fill_value is None:
+        raise ArgumentError("full: fill_value is a number or a tensor, not None.")
     if not isinstance(fill_value, Number):
         return broadcast_to(e.cast(fill_value, kind), sizes)
     like = _home("full", sizes if not isinstance(fill_value, DimExpr) else (*sizes, fill_value), like)
@@ -213,6 +215,9 @@ def arange(
     step = 1 if step is None else step
     if is_tensor(first) or is_tensor(last):
         return _between(first, last, step, dtype, size)
+    for number in (first, last, step):
+        if not isinstance(number, int | float | DimExpr | np.integer | np.floating):
+            raise ArgumentError(f"arange takes numbers, not {number!r}.")
     if step == 0:
         raise ArgumentError("arange: the step is not 0.")
     floats = any(isinstance(number, float) for number in (first, last, step))

@@ -67,6 +67,9 @@ def fori_loop(lower: int | TensorLike, upper: int | TensorLike, body_fun: Functi
             return init_val
         counted = creation.arange(int(lower), int(upper))
         return scan(lambda value, i: (body_fun(i, value), None), init_val, counted)[0]
+    for name, bound in (("lower", lower), ("upper", upper)):
+        if not type_of(bound).dtype.is_integer or type_of(bound).shape:
+            raise ArgumentError(f"fori_loop: {name} is an int or an integer scalar, not {type_of(bound)}.")
     start = e.cast(lower, int32)
 
     def step(i: Any, value: Any) -> tuple[Any, Any]:

@@ -12,7 +12,7 @@ from unifront.errors import ArgumentError
 from unifront.opset import comparison, creation
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
-from unifront.opset.rules import axis_in, broadcast, is_whole
+from unifront.opset.rules import axis_in, broadcast, whole
 from unifront.opset.shape import broadcast_to, moveaxis
 from unifront.opset.tensor import Tensor, is_tensor, replayed, to_numpy, type_of
 
@@ -23,16 +23,13 @@ def _count(value: Any, name: str) -> int:
         raise ArgumentError(f"{name} has no value while a graph is traced; give an int.")
     if is_tensor(value) and type_of(value).dtype.is_integer and not type_of(value).shape:
         value = int(to_numpy(value))
-    if not is_whole(value) or value < 0:
-        raise ArgumentError(f"{name} is an int from 0 up, not {value!r}.")
-    return int(value)
+    return whole(value, name)
 
 
 def _ends(start: Any, stop: Any, dtype: DTypeLike | None) -> tuple[Any, Any, Any]:
     """The two ends as floats of one shape, and the dtype of the result."""
     known = [type_of(one).dtype if is_tensor(one) else one for one in (start, stop)]
-    known = [float(np.asarray(one).flat[0]) if isinstance(one, list | tuple) else one for one in known]
-    work = promote(*known, 1.0)
+    work = promote(*(1.0 if isinstance(one, list | tuple) else one for one in known), 1.0)
     if not any(is_tensor(one) for one in (start, stop)):
         work = floatx()
     wanted = work if dtype is None else dtype_of(dtype)
@@ -115,6 +112,8 @@ def logspace(
     axis: int = 0,
 ) -> Any:
     """``base`` to the powers that `linspace` gives (NumPy logspace); the other arguments are those of `linspace`."""
+    if base is None:
+        raise ArgumentError("logspace: base is a number or a tensor, not None.")
     if numbers := _numbers(start, stop, base):
         powers = np.linspace(numbers[0], numbers[1], _count(num, "logspace: num"), endpoint)
         return _as(np.power(numbers[2], powers), dtype)
@@ -194,5 +193,13 @@ def kaiser(x: int | TensorLike, beta: float | TensorLike) -> Any:
     """
     if isinstance(beta, Tensor):
         raise ArgumentError("kaiser: beta has no value while a graph is traced; give a number.")
-    shape = float(to_numpy(beta)) if is_tensor(beta) else float(beta)
+    given = to_numpy(beta) if is_tensor(beta) else beta
+    if (
+        isinstance(given, list)
+        or np.shape(given)
+        or not isinstance(given, int | float | np.ndarray)
+        or np.iscomplexobj(given)
+    ):
+        raise ArgumentError(f"kaiser: beta is a number, not {beta!r}.")
+    shape = float(given)
     return _window(x, "kaiser", lambda count: np.kaiser(count, shape))

@@ -16,7 +16,7 @@ from unifront.opset import elementwise as e
 from unifront.opset import reduce
 from unifront.opset.creation import bind_size
 from unifront.opset.elementwise import TensorLike
-from unifront.opset.rules import need_rank, show, whole
+from unifront.opset.rules import need_order, need_rank, show, whole
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, replayed, type_of
 
@@ -39,6 +39,8 @@ def _segment_rule(x: TensorType, ids: TensorType, kind: str, num_segments: Dim, 
         raise ArgumentError(f"A segment is reduced by one of {', '.join(_KINDS)}, not {kind!r}.")
     if x.dtype.kind in "bk":
         raise DTypeError(f"{name} takes numbers, not {x.dtype}; cast them first.")
+    if kind in ("max", "min"):
+        need_order(x, f"{name}: the data")
     if not ids.dtype.is_integer:
         raise DTypeError(f"{name}: the segment of a row is an integer, not {ids.dtype}.")
     need_rank(ids, 1, f"{name}: segment_ids")

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.errors import ShapeError
+from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim, at_most, divide_exactly
 from unifront.ir.types import Shape, TensorType
@@ -374,8 +374,12 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[Dim] | TensorLike, 
                 f"Axis {axis} of the shape {show(type_.shape)} has no {indices_or_sections} equal parts."
             )
         sizes: Shape = (part,) * indices_or_sections
+    elif not isinstance(indices_or_sections, list | tuple):
+        raise ArgumentError(
+            f"split: indices_or_sections is an int or a list of ints, not {indices_or_sections!r}."
+        )
     else:
-        cuts = (0, *dims_in(tuple(indices_or_sections), "indices"), length)
+        cuts = (0, *dims_in(indices_or_sections, "indices"), length)
         sizes = tuple(after - before for before, after in pairwise(cuts))
     return [x] if len(sizes) == 1 else list(bind(SPLIT, x, sizes=sizes, axis=axis))
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from unifront.dtypes import DType, float32, float64, int32
-from unifront.errors import ArgumentError, ShapeError
+from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import DimExpr
 from unifront.opset import comparison, index, linalg, reduce
 from unifront.opset import elementwise as e
+from unifront.opset.arrays import host_array
 from unifront.opset.casting import TensorLike, cast, floating, promoted
 from unifront.opset.conv import conv
 from unifront.opset.padding import pad
@@ -109,7 +110,18 @@ def nanmedian(x: TensorLike, axis: Axes = None, keepdims: bool = False) -> Any:
 
 
 def _hundredth(q: Any) -> Any:
-    return e.divide(q, 100) if is_tensor(q) and not isinstance(q, np.ndarray) else np.divide(q, 100)
+    return np.divide(_shares(q), 100) if _is_known(q) else e.divide(q, 100)
+
+
+def _is_known(q: Any) -> bool:
+    return not is_tensor(q) or isinstance(q, np.ndarray | np.generic)
+
+
+def _shares(q: Any) -> np.ndarray:
+    host_array(q)  # says what is wrong with what are no numbers
+    if np.iscomplexobj(q):
+        raise DTypeError("A share is a real number, not a complex one.")
+    return np.asarray(q, np.float64)
 
 
 @replayed
@@ -153,7 +165,7 @@ def _quantile(
 
 def _positions(name: str, q: Any, count: Any, dtype: DType) -> tuple[bool, Any, bool]:
     """Where ``q`` lies among ``count`` ordered elements, in NumPy where both are known; is it there, is ``q`` one."""
-    if is_tensor(q) and not isinstance(q, np.ndarray):
+    if not _is_known(q):
         if type_of(q).rank > 1:
             raise ArgumentError(
                 f"{name}: q is a share or a vector of them, not of shape {show(type_of(q).shape)}."
@@ -161,7 +173,7 @@ def _positions(name: str, q: Any, count: Any, dtype: DType) -> tuple[bool, Any, 
         scalar = type_of(q).rank == 0
         shares: Any = reshape(q, (-1,))
     else:
-        array = np.asarray(q, np.float64)
+        array = _shares(q)
         if array.ndim > 1 or not np.all((array >= 0) & (array <= 1)):
             raise ArgumentError(f"{name}: q is a share or a vector of them, from none to all; not {q!r}.")
         scalar, shares = array.ndim == 0, array.reshape(-1)

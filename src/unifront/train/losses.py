@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from unifront import ops, tree
 from unifront.arguments import Fraction, Positive, checked, meant, one_of
 from unifront.dtypes import DTypeLike, dtype_of
-from unifront.errors import ArgumentError, ShapeError, UnknownName
+from unifront.errors import ArgumentError, DTypeError, ShapeError, UnknownName
 from unifront.layers.arguments import Axis
 from unifront.layers.layer import snake_case
 from unifront.opset.tensor import type_of
@@ -122,6 +122,9 @@ def _like(weight: Any, losses: Any) -> Any:
 def matched(y_true: Any, y_pred: Any) -> Any:
     """``y_true`` as a float of the shape of ``y_pred``; a last axis of size one may be missing."""
     true, pred = type_of(y_true), type_of(y_pred)
+    for what, type_ in (("targets", true), ("predictions", pred)):
+        if type_.dtype.is_complex:
+            raise DTypeError(f"The {what} of a loss are real numbers, not {type_.dtype}.")
     y_true = ops.cast(y_true, pred.dtype)
     if true.rank == pred.rank - 1 and pred.shape[-1] == 1:
         return ops.expand_dims(y_true, -1)

@@ -54,7 +54,10 @@ def pair(
 
 def range_of(value_range: Any) -> tuple[float, float]:
     """The least and the largest value of a pixel; `ArgumentError` unless these are two numbers."""
-    if not isinstance(value_range, list | tuple) or len(value_range) != 2:
+    numbers = isinstance(value_range, list | tuple) and all(
+        isinstance(one, int | float | np.number) for one in value_range
+    )
+    if not numbers or len(value_range) != 2:
         raise ArgumentError(
             f"The `value_range` argument should be a list of two numbers. Received: value_range={value_range}"
         )

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import checked
+from unifront.arguments import Numbers, checked
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import LayerOptions, Seed
 from unifront.layers.layer import Layer
@@ -35,7 +35,7 @@ class Rescaling(Layer):
     autocast = False
 
     @checked
-    def __init__(self, scale: Any, offset: Any = 0.0, **options: Unpack[LayerOptions]) -> None:
+    def __init__(self, scale: Numbers, offset: Numbers = 0.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         self.scale, self.offset = scale, offset
 

@@ -14,7 +14,7 @@ from unifront.opset.tensor import type_of
 
 
 def _dense(value: Any) -> bool:
-    if value:
+    if not isinstance(value, int) or value:
         raise ArgumentError(
             "sparse and ragged tensors are no tensors of unifront, whose graphs are dense; leave it at False."
         )

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from unifront import ops, random
-from unifront.arguments import checked
+from unifront.arguments import Positive, checked
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import Seed
 from unifront.layers.preprocessing.base import (
@@ -130,7 +130,7 @@ class MixUp(BaseImagePreprocessingLayer):
     @checked
     def __init__(
         self,
-        alpha: Any = 0.2,
+        alpha: Positive = 0.2,
         data_format: str | None = None,
         seed: Seed = None,
         **options: Unpack[ImageOptions],

@@ -229,7 +229,7 @@ def test_right_calls_work(tmp_path: Path) -> None:
         (lambda: uf.Input((3,), nam="a"), "Unknown argument of Input 'nam'. Did you mean 'name'"),
         (lambda: uf.ops.sum([1.0], keepdims="no"), "sum: keepdims is True or False, not 'no'"),
         (lambda: uf.ops.add([1.0, 2.0], [1.0, 2.0, 3.0]), r"add: The shapes \(2,\) and \(3,\) do not broadcast"),
-        (lambda: uf.ops.matmul([1.0]), "matmul: .*missing .*'y'; it takes x, y"),
+        (lambda: uf.ops.matmul([1.0]), "matmul: .*missing .*'x2'; it takes x1, x2"),
         (lambda: uf.ops.exp([1.0], axes=1), "Unknown argument of exp 'axes'. Known: x"),
         (lambda: uf.optimizers.Adam(beta_1="0.9"), r"Adam: beta_1 is a number in \[0, 1\), not '0.9'"),
         (lambda: uf.losses.Huber(delta=0), r"Huber: delta is a number in \(0, inf\), not 0"),

@@ -92,7 +92,7 @@ LAYERS: dict[str, dict[str, Any]] = {
     "GroupNormalization": {"groups": 3}, "MaxNumBoundingBoxes": {"max_number": 2, "bounding_box_format": "xyxy"}, "PReLU": {"shared_axes": 1},
     "RandomPosterization": {"factor": 4}, "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
     "RandomZoom": {"height_factor": 0.2}, "Rescaling": {"scale": 2.0}, "CategoryEncoding": {"num_tokens": 4},
-    "Discretization": {"bin_boundaries": [0.0, 0.5]}, "Lambda": {"function": lambda x: x},
+    "Discretization": {"bin_boundaries": [0.0, 0.5]}, "Lambda": {"function": lambda x: x}, "Hashing": {"num_bins": 4}, "HashedCrossing": {"num_bins": 4},
 }  # fmt: skip
 """Right arguments of single layers."""
 
@@ -159,13 +159,17 @@ ABSTRACT = (metrics.Metric, metrics.MeanOverExamples)
 
 def training_targets() -> Iterator[Target]:
     for name, cls in vars(losses).items():
-        if isinstance(cls, type) and issubclass(cls, losses.Loss) and cls is not losses.Loss:
+        if (
+            isinstance(cls, type)
+            and issubclass(cls, losses.Loss)
+            and cls not in (losses.Loss, losses.SumOfLosses)
+        ):
             true = LABELS if "Sparse" in name else ONE_HOT
             right = {"function": lambda y, p: ops.mean(p, axis=-1)} if name == "FunctionLoss" else {}
             yield Target(f"losses.{name}", cls, right, lambda loss, true=true: loss(true, PREDICTED))
             if name == "FunctionLoss":
                 continue
-            made = cls()
+            made = cls(**right)
             yield Target(f"losses.{name}()", made.__call__, {"y_true": true, "y_pred": PREDICTED})
     for name, cls in vars(metrics).items():
         if isinstance(cls, type) and issubclass(cls, metrics.Metric) and cls not in ABSTRACT:

@@ -58,6 +58,9 @@ RIGHT: dict[str, set[str]] = {
     r"layers\.\w+\.(bin_boundaries|renorm_clipping|renorm_momentum)": ARRAYS | {"{}"},
     r"(initializers|regularizers)\.get\.identifier": {"None", "empty array", "array of rank 5"},
     r"initializers\.\w+\.(input_axes|output_axes)": FALSY,
+    r"layers\.\w+\.lora_alpha": SIGNED,
+    r"losses\.get\.loss": {"None", "[]", "[None]"},  # no loss
+    r"optimizers\.get\.optimizer": {"None"},
     r"regularizers\.\w+\.(l1|l2)": {"None"},
     r".*\.window": {"None"},
     r"ops\.\w+\.(size|N|M|n|num|minlength|kth|axisa|axisb|axisc|shift|decimals|offset|order|length)": SIGNED

@@ -93,6 +93,10 @@ LAYERS: dict[str, dict[str, Any]] = {
     "RandomPosterization": {"factor": 4}, "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
     "RandomZoom": {"height_factor": 0.2}, "Rescaling": {"scale": 2.0}, "CategoryEncoding": {"num_tokens": 4},
     "Discretization": {"bin_boundaries": [0.0, 0.5]}, "Lambda": {"function": lambda x: x}, "Hashing": {"num_bins": 4}, "HashedCrossing": {"num_bins": 4},
+    "IntegerLookup": {"vocabulary": [1, 2]}, "StringLookup": {"vocabulary": ["a", "b"]},
+    "TextVectorization": {"vocabulary": ["a", "b"]},
+    "MelSpectrogram": {"fft_length": 4, "sequence_stride": 2, "num_mel_bins": 2},
+    "STFTSpectrogram": {"frame_length": 2, "frame_step": 1, "fft_length": 2},
 }  # fmt: skip
 """Right arguments of single layers."""
 
@@ -113,7 +117,13 @@ def _input_of(name: str) -> Any:
             "images": IMAGE,
             "bounding_boxes": {"boxes": np.ones((2, 3, 4), np.float32), "labels": np.ones((2, 3))},
         }
-    if name in ("Embedding", "ReversibleEmbedding", "CategoryEncoding"):
+    if name in ("StringLookup", "TextVectorization"):
+        return np.array(["a", "c"])
+    if name == "HashedCrossing":
+        return [LABELS, LABELS]
+    if name == "MelSpectrogram":
+        return VOLUME.reshape(2, 48)
+    if name in ("Embedding", "ReversibleEmbedding", "CategoryEncoding", "IntegerLookup"):
         return np.array([[0, 1], [2, 3]], np.int32)
     rank = next((digit for digit in "123" if f"{digit}D" in name), "1")
     return {"1": X, "2": IMAGE, "3": VOLUME}[rank]

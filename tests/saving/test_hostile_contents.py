@@ -302,8 +302,8 @@ CASES: dict[str, tuple[Callable[[Entries], Entries], str]] = {
         "weights.safetensors cannot be read: ",
     ),
     "weights_dtype_unknown": (
-        entry("weights.safetensors", one_array("[1]", 1, "F8_E4M3", b"0")),
-        "'a' has the dtype F8_E4M3",
+        entry("weights.safetensors", one_array("[1]", 1, "F6_E2M3", b"0")),
+        "'a' has the dtype F6_E2M3",
     ),
     "weights_pickled": (
         entry("weights.safetensors", pickle.dumps({"a": 1})),

@@ -26,6 +26,8 @@ SAMPLES = {
     for spec in OPS.values()
     if spec.name not in ("constant", "bind_size")
 }
+PARTICULAR = {"cholesky", "random_binomial", "random_gamma", "solve", "while_loop"}
+"""Operations that do not take any values: matrices of a kind, shares, a loop that ends."""
 # A seed for each graph, not a draw for each choice: small draws, of which hypothesis is fond, make dull graphs.
 seeds = given(st.integers(0, 2**32 - 1))
 
@@ -102,7 +104,7 @@ class Maker:
     def add(self, spec):
         """One or two nodes of a kind on the same operands."""
         sample = self.random.choice(SAMPLES[spec])
-        take = self.fresh if spec.name == "while_loop" else self.operand  # a loop that ends
+        take = self.fresh if spec.name in PARTICULAR else self.operand
         operands = [None if array is None else take(array) for array in sample.operands]
         twins = [other for other in SAMPLES[spec] if types(other) == types(sample)]
         for one in (sample, self.random.choice(twins))[: self.random.randint(1, 2)]:

@@ -56,7 +56,7 @@ def test_example(name, monkeypatch, tmp_path):
     model = uf.Sequential([uf.Input((4,)), layers.Dense(3)])
     model.compile("sgd", loss=uf.losses.SparseCategoricalCrossentropy(from_logits=True))
     names = {
-        "uf": uf, "layers": layers, "model": model,
+        "uf": uf, "layers": layers, "model": model, "np": np,
         "x_train": rng.normal(size=(6, 4)).astype(np.float32), "y_train": np.arange(6) % 3,
     }  # fmt: skip
     if "torch." in code:

@@ -22,7 +22,7 @@ def names_of(module: Any) -> list[str]:
 
 ABSENT = {
     "utils": {"Config", "FeatureSpace", "Progbar", "PyDataset", "Sequence", "audio_dataset_from_directory",
-              "bounding_boxes", "get_file", "image_dataset_from_directory", "legacy", "split_dataset",
+              "get_file", "image_dataset_from_directory", "legacy", "split_dataset",
               "text_dataset_from_directory", "timeseries_dataset_from_array"},
     "saving": {"KerasFileEditor"},
     "config": {"disable_flash_attention", "disable_traceback_filtering", "dtype_policy", "enable_flash_attention",

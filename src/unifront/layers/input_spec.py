@@ -29,7 +29,8 @@ class InputSpec:
 
     Example::
 
-        self.input_spec = layers.InputSpec(ndim=3, axes={-1: 8})
+        layer = layers.Dense(3)
+        layer.input_spec = layers.InputSpec(ndim=3, axes={-1: 8})
     """
 
     def __init__(

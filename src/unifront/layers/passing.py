@@ -113,7 +113,7 @@ class Pipeline(Layer):
     Example::
 
         prepare = layers.Pipeline([layers.Rescaling(1 / 255), layers.RandomFlip("horizontal")])
-        images = prepare(images)
+        images = prepare(np.zeros((2, 8, 8, 3)))
     """
 
     autocast = False

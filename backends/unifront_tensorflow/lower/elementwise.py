@@ -51,6 +51,11 @@ def _cast(x: Any, dtype: str) -> Any:
     return tf.cast(x, dtype)
 
 
+def _erf(x: tf.Tensor) -> tf.Tensor:
+    # In float64 TensorFlow makes nan of what is very large; from 6 on the result is 1 to the last digit.
+    return tf.math.erf(tf.clip_by_value(x, -30.0, 30.0) if x.dtype == tf.float64 else x)
+
+
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.NEGATIVE: _signed(tf.negative, _times_minus_one),
     ops.ABS: _signed(tf.abs, tf.identity),
@@ -68,7 +73,7 @@ TABLE: dict[Op, Callable[..., Any]] = {
     ops.TAN: tf.tan,
     ops.TANH: tf.tanh,
     ops.SIGMOID: tf.sigmoid,
-    ops.ERF: tf.math.erf,
+    ops.ERF: _erf,
     ops.FLOOR: _of_floats(tf.floor),
     ops.CEIL: _of_floats(tf.math.ceil),
     ops.ROUND: _of_floats(tf.round),

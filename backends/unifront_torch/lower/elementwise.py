@@ -27,10 +27,15 @@ def _softplus(x: torch.Tensor) -> torch.Tensor:
     return F.softplus(x, 1.0, 40.0)
 
 
+def _sign(x: torch.Tensor) -> torch.Tensor:
+    # torch says that nan has the sign zero.
+    return torch.where(x.isnan(), x, x.sign()) if x.is_floating_point() else torch.sign(x)
+
+
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.NEGATIVE: torch.neg,
     ops.ABS: torch.abs,
-    ops.SIGN: torch.sign,
+    ops.SIGN: _sign,
     ops.SQUARE: torch.square,
     ops.EXP: torch.exp,
     ops.EXPM1: torch.expm1,

@@ -28,7 +28,7 @@ def test_text():
     "text",
     [
         "", "float32", "float33[2]", "float32[2", "float32[,]", "float32[2,,3]", "float32[-1]", "i4[2]",
-        "float32[2]x", "complex64[2]", "a99999999999[2]", "Float32[2]", "float32[f()]",
+        "float32[2]x", "complex65[2]", "a99999999999[2]", "Float32[2]", "float32[f()]",
     ],
 )  # fmt: skip
 def test_anything_else_is_refused(text):

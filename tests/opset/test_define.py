@@ -86,7 +86,7 @@ def test_it_runs_and_is_differentiated(define, backend, written_out):
 def test_the_suite_says_where_a_row_is_off(define, backend):
     define(cube_spec(), {backend: lambda x: x**3 * 1.01})
     (_, case, _) = (case for case in testing.cases() if case.spec.name == "cube")
-    with pytest.raises(AssertionError, match=rf"cube result 0 on {backend} .*: off by 0\.0"):
+    with pytest.raises(AssertionError, match=rf"cube result 0 of float32 on {backend} .*: off by 0\.0"):
         testing.check_forward(backend, case.spec, [case.sample], "float32")
 
 

@@ -143,8 +143,9 @@ def plain(value: Any) -> Any:
     """
     name = name_of(value) if callable(value) else None
     told: Any = name if name is not None else serialize_keras_object(value)
-    if _is_described(told):
-        told.pop("build_config", None)
+    for one in told if isinstance(told, list | tuple) else (told,):
+        if _is_described(one):
+            one.pop("build_config", None)
     return told
 
 

@@ -114,6 +114,19 @@ def _prelu(r: Random, shape: Any) -> Any:
     return layers.PReLU(alpha_initializer="uniform", shared_axes=free or None)
 
 
+def _transposed(rank: int) -> Maker:
+    def make(r: Random, shape: Any) -> Any:
+        cls = getattr(layers, f"Conv{rank}DTranspose")
+        return cls(
+            one_of(r, UNITS),
+            one_of(r, (1, 2, 3)),
+            strides=one_of(r, (1, 2)),
+            padding=one_of(r, ("valid", "same")),
+        )
+
+    return make
+
+
 def _reshape(r: Random, shape: Any) -> Any:
     if any(size is None for size in shape):
         return layers.Reshape((-1, shape[-1] or 1))
@@ -169,6 +182,13 @@ LAYERS: dict[str, tuple[Sequence[int], Maker]] = {
     **{kind: ((2,), _recurrent(kind)) for kind in ("LSTM", "GRU", "SimpleRNN")},
     "Bidirectional": ((2,), _bidirectional),
     "TimeDistributed": ((2, 3, 4), _over_time),
+    "AlphaDropout": (ANY, lambda r, shape: layers.AlphaDropout(0.5)),
+    "GaussianDropout": (ANY, lambda r, shape: layers.GaussianDropout(0.5)),
+    "SpatialDropout3D": ((4,), lambda r, shape: layers.SpatialDropout3D(0.5)),
+    "Identity": (ANY, lambda r, shape: layers.Identity()),
+    "UnitNormalization": (ANY, lambda r, shape: layers.UnitNormalization()),
+    "SeparableConv1D": ((2,), _conv("SeparableConv1D", 1)),
+    **{f"Conv{n}DTranspose": ((n + 1,), _transposed(n)) for n in (1, 2, 3)},
 }  # fmt: skip
 """Name → the ranks (without the batch) it takes, and how to draw one."""
 

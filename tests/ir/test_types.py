@@ -1,7 +1,7 @@
 """Tensor types and their text."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from unifront.dtypes import ALL, float16, float32
@@ -14,6 +14,7 @@ DIMS = st.one_of(st.integers(0, 1000), st.sampled_from([BATCH, 2 * TIME, TIME //
 TYPES = st.builds(TensorType, st.sampled_from(ALL), st.lists(DIMS, max_size=4).map(tuple))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # a loaded machine draws slowly
 @given(TYPES)
 def test_text_reads_back(type_):
     assert parse_type(str(type_)) == type_

@@ -471,9 +471,7 @@ def get(optimizer: Any) -> Any:
         known = NAMES.get(optimizer.lower()) or get_registered_object(optimizer)
         if known is None:
             raise UnknownName("optimizer", optimizer, NAMES)
-        optimizer = known
-    if isinstance(optimizer, type) and issubclass(optimizer, Optimizer):
-        optimizer = optimizer()
+        optimizer = known()
     if isinstance(optimizer, Optimizer | None):
         return optimizer
     raise ArgumentError(f"An optimizer is a name or a uf.optimizers.Optimizer, not {optimizer!r}.")

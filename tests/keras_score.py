@@ -23,8 +23,7 @@ MOVED = {"unifront.backend ": "unifront.backends ", "unifront.ops.tensor ": "uni
 HEAD = """# Keras's own tests
 
 Keras 3.15.1's unit tests, unedited, run against unifront: `make keras-score`, outside of CI. What does not apply
-(Keras's internals, sparse tensors, its export formats …) is counted apart; the reasons for the failures that stay
-are in [keras-reasons.md](keras-reasons.md).
+(Keras's internals, sparse tensors, its export formats …) is counted apart.
 
 """
 

@@ -325,7 +325,7 @@ def checked(function: T, positional: Sequence[str] = ()) -> T:
         return function(*bound.args, **bound.kwargs)
 
     wrapped.__signature__ = signature  # type: ignore[attr-defined]
-    wrapped.__checked__ = function  # type: ignore[attr-defined]
+    wrapped.__checked__ = function  # type: ignore[attr-defined]  # for `arguments_of`
     return wrapped  # type: ignore[return-value]
 
 

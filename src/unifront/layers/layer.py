@@ -82,7 +82,7 @@ class Layer(Weighted, Ended, Described):
         if "build" in vars(cls) and not getattr(cls.build, "repeatable", False):
             cls.build = _once(cls.build)  # type: ignore[method-assign]  # so that it may be called by hand
         if "__init__" in vars(cls) and vars(cls).get("notes_arguments", True):
-            cls.__init__ = noting(cls, cls.__init__)  # type: ignore[method-assign]
+            cls.__init__ = noting(cls, cls.__init__)  # type: ignore[method-assign]  # for `get_config`
 
     @checked
     def __init__(

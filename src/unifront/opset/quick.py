@@ -319,4 +319,4 @@ def remembering(function: Function) -> Function:
         )
         return result
 
-    return call  # type: ignore[return-value]
+    return call  # type: ignore[return-value]  # called alike

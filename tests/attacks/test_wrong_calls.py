@@ -43,6 +43,19 @@ RIGHT: dict[str, set[str]] = {
     r"layers\.Lambda\.(mask|output_shape)": set(VALUES) - {"int"},  # judged where masks and free sizes are
     r"layers\.ReversibleEmbedding\.(logit_soft_cap|reverse_dtype)": NUMBERS | {"inf", "int"},
     r"layers\.Pipeline\.layers": FALSY,
+    r"layers\.ContrastLimitedAdaptiveHistogramEqualization\.clip_limit": SIGNED,
+    r"layers\.MelSpectrogram\.(sampling_rate|max_freq|min_power|ref_power)": NUMBERS - {"0"},
+    r"layers\.MelSpectrogram\.(min_freq|top_db)": NUMBERS,
+    r"layers\.MelSpectrogram\.mag_exp": SIGNED,
+    r"layers\.(Hashing|HashedCrossing)\.num_bins": {"10**12"},  # the hash has 64 bits
+    r"layers\.(Hashing|StringLookup|IntegerLookup)\.salt": {"-1", "0", "10**12"},
+    r"layers\.(Hashing|StringLookup)\.(mask_value|mask_token|oov_token)": {"'no'", "''"},
+    r"layers\.(Hashing|IntegerLookup)\.(mask_value|mask_token|oov_token)": {"-1", "0", "10**12"},
+    r"layers\.IntegerLookup\.vocabulary_dtype": {"None"},
+    r"layers\.(StringLookup|TextVectorization)\.vocabulary": {"['a']", "array of strings"},
+    r"layers\.\w+\.vocabulary_size": {"0"},
+    r"layers\.\w+\.has_input_vocabulary": {"0", "True"},
+    r"layers\.TextVectorization\.(standardize|split)": {"None"},
     r"ops\.scan\.(init|xs|unroll)": set(VALUES) - {"-1", "0"},  # any structure is carried along
     r"layers\.\w+\.bounding_box_format": {"'no'", "''"},  # judged when there are boxes
     r"layers\.\w+\.\w*initializer": {"None", "empty array", "array of rank 5"},  # of the values themselves
@@ -80,6 +93,7 @@ RIGHT: dict[str, set[str]] = {
     r"ops\.\w+\.(mean|minimum|maximum|epsilon|stddev)": SIGNED | {"inf"},
     r".*\.(alpha|mask_value|threshold|min_delta|baseline|gain|value|mean|minval|maxval)": SIGNED | {"True"},
     r"initializers\.RandomUniform\.\w+": SIGNED,
+    r"initializers\.Constant\.value": {"inf"},
     # numbers from 0 up
     r".*\.(negative_slope|threshold|max_value|l1|l2|epsilon|stddev|scale)": NUMBERS | {"inf"},
     r".*\.(learning_rate|initial_learning_rate|end_learning_rate|min_lr|weight_decay|clipnorm|clipvalue)": NUMBERS,
@@ -117,6 +131,7 @@ RIGHT: dict[str, set[str]] = {
     r".*\.use_cudnn": {"0", "True"},
     r"Model\.compile\.(run_eagerly|steps_per_execution|jit_compile|auto_scale_loss)": {"None"},
     r"backend\.name": {"None"},
+    r"Model\.compile\.optimizer": {"None"},  # nothing trains
     # what compile keeps is judged when the outputs are known
     r"Model\.compile\.(loss|metrics|weighted_metrics)": {"[]", "{}", "[None]"},
     r"Model\.compile\.loss_weights": SIGNED | {"[]", "{}", "[None]", "[[1], [2, 3]]"},

@@ -9,7 +9,7 @@ from string import ascii_letters
 from typing import Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Real, Size, checked
+from unifront.arguments import Name, Real, Size, checked
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, LayerOptions
@@ -50,7 +50,7 @@ class EinsumDense(LowRank, Layer):
         equation: str,
         output_shape: Size | Sequence[Size | None],
         activation: ActivationLike = None,
-        bias_axes: str | None = None,
+        bias_axes: Name | None = None,
         kernel_initializer: InitializerLike = "glorot_uniform",
         bias_initializer: InitializerLike = "zeros",
         kernel_regularizer: RegularizerLike = None,

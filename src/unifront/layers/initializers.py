@@ -16,11 +16,12 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
-from unifront.arguments import LARGEST, Amount, Check, Numbers, Real, checked, meant, whole
+from unifront.arguments import LARGEST, Amount, Check, Numbers, Real, checked, meant, shown, whole
 from unifront.backends import backend_of
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import Axis
+from unifront.opset.arrays import host_array
 from unifront.opset.rules import is_whole
 from unifront.opset.seeds import SeedGenerator
 from unifront.serialization import Configured, deserialize_keras_object, identified, serialize_keras_object
@@ -327,12 +328,14 @@ class STFT(Initializer):
     periodic: bool = False
 
     def __post_init__(self) -> None:
-        if isinstance(self.window, str):
+        if self.window is not None:
+            if not isinstance(self.window, str) and host_array(self.window).dtype.kind not in "biuf":
+                raise ArgumentError(f"STFT: a window is a name or real numbers, not {shown(self.window)}.")
             self._window(1)
 
     def _window(self, length: int) -> np.ndarray:
         if not isinstance(self.window, str):
-            return np.asarray(self.window, np.float64)
+            return host_array(self.window).astype(np.float64)
         try:
             signal = importlib.import_module("scipy.signal")
         except ModuleNotFoundError:

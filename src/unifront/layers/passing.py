@@ -64,6 +64,9 @@ class Lambda(Layer):
         super().__init__(**options)
         if not callable(function):
             raise ArgumentError(f"Lambda: function is a function, not {shown(function)}.")
+        for name, given in (("output_shape", output_shape), ("mask", mask)):
+            if isinstance(given, type):
+                raise ArgumentError(f"Lambda: {name} is a value or a function, not {shown(given)}.")
         self.function, self.output_shape, self.mask = function, output_shape, mask
         self.arguments = dict(arguments or {})
         self.supports_masking = mask is not None

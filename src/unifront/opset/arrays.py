@@ -48,12 +48,17 @@ _DEFAULTS = {
 }
 
 
+def plain_array(operand: Any) -> np.ndarray:
+    """``operand`` as NumPy takes it; lists of unequal lengths become an array of one object, None."""
+    try:
+        return np.asarray(operand)
+    except (TypeError, ValueError):
+        return np.asarray(None)
+
+
 def host_array(operand: Any) -> np.ndarray:
     """A number or a list of numbers as an array: Python's floats are float32, its ints int32."""
-    try:
-        array = np.asarray(operand)
-    except (TypeError, ValueError):  # lists of unequal lengths
-        array = np.asarray(None)
+    array = plain_array(operand)
     if array.dtype.name not in BY_NAME:
         raise DTypeError(f"Operations take tensors, arrays and numbers, not {reprlib.repr(operand)}.")
     if hasattr(operand, "dtype"):

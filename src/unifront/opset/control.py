@@ -33,6 +33,7 @@ from unifront.opset.tensor import (
     Symbolic,
     bind,
     builder_for,
+    is_tensor,
     lift,
     record,
     type_of,
@@ -281,6 +282,15 @@ def cond(pred: TensorLike, true_fn: Function, false_fn: Function, *operands: Any
     return refilled(then.structure, results[: len(then.outputs)])
 
 
+def _holds(condition: Any) -> bool:
+    """Whether the condition of a loop holds; `ShapeError` for one that is not one value."""
+    if is_tensor(condition) and type_of(condition).size != 1:
+        raise ShapeError(
+            f"while_loop: cond gives a boolean scalar, not a tensor of the shape {show(type_of(condition).shape)}."
+        )
+    return bool(condition)
+
+
 def while_loop(
     cond: Function, body: Function, loop_vars: Any, maximum_iterations: Count | None = None
 ) -> Any:
@@ -303,7 +313,7 @@ def while_loop(
     builder = builder_for(leaves)
     if builder is None:
         count = 0
-        while (maximum_iterations is None or count < maximum_iterations) and bool(cond(*loop_vars)):
+        while (maximum_iterations is None or count < maximum_iterations) and _holds(cond(*loop_vars)):
             loop_vars, count = body(*loop_vars), count + 1
         return loop_vars
     initial = [lift(leaf, builder) for leaf in leaves]

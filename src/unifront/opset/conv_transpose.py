@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.arguments import LARGEST
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
@@ -191,6 +192,6 @@ def conv_transpose(
 
 def _extras(value: int | Sequence[int], rank: int) -> Axes:
     given = tuple(value) if isinstance(value, Sequence) else (value,) * rank
-    if len(given) != rank or not all(is_whole(n) and n >= 0 for n in given):
+    if len(given) != rank or not all(is_whole(n) and 0 <= n <= LARGEST for n in given):
         raise ArgumentError(f"output_padding is an int from 0 up or {rank} of them, not {value!r}.")
     return given

@@ -17,6 +17,7 @@ from unifront.ir.dims import Dim, DimExpr, divide_exactly
 from unifront.ir.types import Shape, TensorType
 from unifront.opset import creation, tensor
 from unifront.opset import elementwise as e
+from unifront.opset.arrays import plain_array
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import show
 from unifront.opset.shape import stack
@@ -28,7 +29,7 @@ from unifront.weights import Variable
 def _on_host(x: Any, kind: DType | None) -> np.ndarray:
     """A number, a list or a NumPy array as NumPy's; floats without a dtype get ``floatx``, ints int32."""
     if kind is None and not hasattr(x, "dtype"):
-        found = np.asarray(x)
+        found = plain_array(x)
         kind = {"f": floatx(), "i": int32, "b": bool_}.get(found.dtype.kind)
         if kind is None or found.size == 0:
             return found.astype(floatx().numpy) if found.size == 0 else tensor.to_numpy(x)
@@ -197,6 +198,9 @@ def _extremes(kind: DType) -> tuple[Any, Any]:
 def saturate_cast(x: TensorLike, dtype: DTypeLike) -> Any:
     """`cast`, where numbers beyond the least and the largest of ``dtype`` become these (Keras ops.saturate_cast)."""
     source, target = type_of(x).dtype, dtype_of(dtype)
+    for kind in (source, target):
+        if kind.is_complex:
+            raise DTypeError(f"saturate_cast takes real numbers, not {kind}.")
     if source in (target, bool_):
         return e.cast(x, target)
     (low, high), (least, most) = _extremes(source), _extremes(target)

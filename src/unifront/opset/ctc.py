@@ -198,6 +198,8 @@ def ctc_decode(
     if type_of(x).dtype.bits == 16:
         x = e.cast(x, "float32")
     batch, steps, _ = type_of(x).shape
+    if type_of(sequence_lengths).rank != 1:
+        raise ShapeError(f"sequence_lengths are (batch,); {show(type_of(sequence_lengths).shape)} was given.")
     place = iota((batch, steps), 1, like=x)
     over = e.greater_equal(place, expand_dims(e.cast(sequence_lengths, "int32"), 1))
     labels = e.where(over, mask_index, e.cast(reduce.argmax(x, -1), "int32"))

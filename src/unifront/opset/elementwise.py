@@ -182,6 +182,8 @@ def round(x: TensorLike, decimals: int = 0) -> Any:
         return _round(x)
     if dtype.is_integer:
         return x if decimals > 0 else _round_integer(x, 10**-decimals, dtype)
+    if not -300 <= decimals <= 300:
+        raise ArgumentError(f"round: decimals is an int from -300 to 300, not {decimals}.")
     scale = 10.0 ** builtins.abs(decimals)
     if decimals > 0:
         return divide(_round(multiply(x, scale)), scale)

@@ -15,6 +15,7 @@ from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
 from unifront.opset import flops, reduce
+from unifront.opset.arrays import host_array
 from unifront.opset.creation import iota
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.index import take
@@ -246,7 +247,7 @@ def _window(name: str, window: Any, sequence_length: int, fft_length: int, like:
         turn = 2 * np.pi * np.arange(sequence_length) / sequence_length
         window = (level - swing * np.cos(turn)).astype(dtype.numpy)
     elif not is_tensor(window):
-        window = np.asarray(window)
+        window = host_array(window)
     if type_of(window).shape != (sequence_length,):
         raise ShapeError(
             f"{name}: the shape of `window` must be equal to [sequence_length], which is [{sequence_length}]; it is "

@@ -96,7 +96,8 @@ def _along_shape(x: TensorType, indices: TensorType, axis: int) -> tuple[Dim, ..
 def _take_along_axis_rule(x: TensorType, indices: TensorType, axis: int) -> TensorType:
     _need_positions("take_along_axis", indices)
     need_rank(indices, x.rank, "take_along_axis: the indices")
-    axis_in(axis, x.rank)
+    if x.shape[axis_in(axis, x.rank)] == 0 and 0 not in indices.shape:
+        raise ShapeError(f"take_along_axis: axis {axis} of the shape {show(x.shape)} has no elements.")
     common = _along_shape(x, indices, axis)
     return x.with_shape((*common[:axis], indices.shape[axis], *common[axis + 1 :]))
 
@@ -112,10 +113,17 @@ def _take_along_axis_samples(rng: np.random.Generator) -> Iterator[Sample]:
         yield Sample((rng.normal(size=shape), indices), {"axis": axis})
 
 
+def _taken_along(x: np.ndarray, indices: np.ndarray, axis: int) -> np.ndarray:
+    try:
+        return np.take_along_axis(x, indices, axis)
+    except IndexError as error:
+        raise ShapeError(f"take_along_axis: {error}.") from None
+
+
 TAKE_ALONG_AXIS = register(
     OpSpec(
         "take_along_axis", _take_along_axis_rule,
-        lambda x, indices, axis: np.take_along_axis(x, indices, axis),
+        _taken_along,
         _take_along_axis_samples, "NumPy take_along_axis; ONNX GatherElements", {"axis": int},
         facts=facts.moving(None),
     )

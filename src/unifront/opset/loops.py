@@ -32,7 +32,7 @@ def switch(index: TensorLike, branches: Sequence[Function], *operands: Any) -> A
 
     Raises `ArgumentError` where there are no branches.
     """
-    if not branches or not all(callable(branch) for branch in branches):
+    if not isinstance(branches, Sequence) or not branches or not all(callable(branch) for branch in branches):
         raise ArgumentError(f"switch: branches are functions, at least one, not {branches!r}.")
     place = int(index) if is_whole(index) else reshape(whole_numbers("switch", index), ())
 

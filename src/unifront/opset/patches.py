@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from unifront.arguments import LARGEST
 from unifront.errors import ArgumentError, ShapeError
 from unifront.opset import elementwise, pool, reduce
 from unifront.opset.elementwise import TensorLike, floating
@@ -42,7 +43,7 @@ def _adaptive(
     first = 1 if channel_axis(layout, rank + 2) == rank + 1 else 2
     sizes = type_of(x).shape[first : first + rank]
     given = tuple(output_size) if isinstance(output_size, Sequence) else (output_size,) * rank
-    if len(given) != rank or not all(one is None or (is_whole(one) and one > 0) for one in given):
+    if len(given) != rank or not all(one is None or (is_whole(one) and 0 < one <= LARGEST) for one in given):
         raise ArgumentError(f"output_size is a positive int or {rank} of them, not {output_size!r}.")
     known = [n for n, one in zip(sizes, given, strict=True) if one is not None]
     if not all(isinstance(n, int) and n for n in known):

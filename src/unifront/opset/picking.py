@@ -102,6 +102,7 @@ def select(condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], def
 
     Raises `ArgumentError` unless there is one choice for each condition, and one at least.
     """
+    condlist, choicelist = list(condlist), list(choicelist)
     if len(condlist) != len(choicelist) or not condlist:
         raise ArgumentError(
             f"select: there is one choice for each condition; given were {len(condlist)} conditions and "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -140,8 +140,9 @@ def histogram(x: TensorLike, bins: int = 10, range: tuple[float, float] | None =
     if bins < 0:
         raise ArgumentError(f"Argument `bins` should be a non-negative integer, not {bins}.")
     x = floating(_vector(x))
-    if range:
-        if not isinstance(range, Sequence) or len(range) != 2:
+    if range is not None and (not isinstance(range, list | tuple) or range):
+        bounds = isinstance(range, list | tuple) and len(range) == 2
+        if not bounds or not all(isinstance(one, int | float | np.number) for one in range):
             raise ArgumentError(f"Argument `range` must be a tuple of two elements, not {range!r}.")
         if range[1] < range[0]:
             raise ArgumentError(

@@ -14,7 +14,17 @@ from unifront.ir import facts
 from unifront.ir.dims import Dim, at_most, divide_exactly
 from unifront.ir.types import Shape, TensorType
 from unifront.opset.elementwise import TensorLike, promoted
-from unifront.opset.rules import axes_in, axis_in, broadcast, dims_in, listed, same_dtype, show, stretches
+from unifront.opset.rules import (
+    axes_in,
+    axis_in,
+    broadcast,
+    dims_in,
+    is_whole,
+    listed,
+    same_dtype,
+    show,
+    stretches,
+)
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, is_tensor, replayed, to_numpy, type_of
 
@@ -367,7 +377,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[Dim] | TensorLike, 
     length = type_.shape[axis]
     if is_tensor(indices_or_sections):
         indices_or_sections = to_numpy(indices_or_sections).tolist()
-    if isinstance(indices_or_sections, int | np.integer):
+    if is_whole(indices_or_sections):
         part = divide_exactly(length, int(indices_or_sections))
         if part is None:
             raise ShapeError(

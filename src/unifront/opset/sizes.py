@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-import numpy as np
-
 from unifront.dtypes import bool_, int32
 from unifront.errors import ShapeError
 from unifront.ir.dims import Dim
@@ -90,7 +88,7 @@ def repeat(
     if axis is None:
         x, axis = flatten(x), 0
     if not is_whole(repeats) and (is_tensor(repeats) or isinstance(repeats, list | tuple)):
-        counts = repeats if is_tensor(repeats) else np.asarray(repeats, "int32")
+        counts = index.whole_numbers("repeat", repeats)
         if type_of(counts).shape in ((), (1,)):  # one number for all positions
             counts = broadcast_to(counts, (type_of(x).shape[axis_in(axis, type_of(x).rank)],))
         return _repeat_each(x, counts, axis, size)

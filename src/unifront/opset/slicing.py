@@ -17,6 +17,7 @@ from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr, ceil_divide, maximum, minimum
 from unifront.ir.facts import Facts
 from unifront.ir.types import TensorType
+from unifront.opset.arrays import plain_array
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import axes_in, axis_in, dims_in, show
 from unifront.opset.shape import expand_dims, squeeze
@@ -164,7 +165,7 @@ def _plain(item: Any) -> Any:
     if isinstance(item, np.integer):
         return int(item)
     if isinstance(item, list):
-        item = np.asarray(item)
+        item = plain_array(item)
     if is_tensor(item) and type_of(item).dtype.is_integer:
         return item
     raise ArgumentError(

@@ -16,6 +16,7 @@ from unifront.opset import elementwise as e
 from unifront.opset.arrays import host_array
 from unifront.opset.casting import TensorLike, cast, floating, promoted
 from unifront.opset.conv import conv
+from unifront.opset.creation import full
 from unifront.opset.padding import pad
 from unifront.opset.predicates import isnan
 from unifront.opset.rules import axes_in, show
@@ -140,6 +141,8 @@ def _quantile(
         if rank
         else reshape(x, (1,))
     )
+    if numbers_only and type_of(rows).shape[-1] == 0:  # nothing but nan is nan too
+        rows = full((*type_of(rows).shape[:-1], 1), math.nan, dtype, like=rows)
     unknown = isnan(rows)
     if numbers_only:
         rows = e.where(unknown, math.inf, rows)

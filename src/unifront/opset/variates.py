@@ -38,11 +38,16 @@ def _gamma_samples(rng: np.random.Generator) -> Iterator[Sample]:
         yield Sample((_KEY, rng.uniform(0.3, 3, shape)), wrt=())
 
 
+def _gamma(key_: HostKey, alpha: np.ndarray) -> np.ndarray:
+    right = alpha >= 0
+    return np.where(right, generator(key_).gamma(np.where(right, alpha, 1)), np.nan)
+
+
 RANDOM_GAMMA = register(
     OpSpec(
         "random_gamma",
         rule=_gamma_rule,
-        reference=lambda key_, alpha: generator(key_).gamma(alpha),
+        reference=_gamma,
         samples=_gamma_samples,
         source="NumPy Generator.gamma; jax.random.gamma",
         differentiable=False,
@@ -54,7 +59,7 @@ RANDOM_GAMMA = register(
 
 def random_gamma(key: TensorLike, alpha: TensorLike) -> Any:
     """A number of the gamma distribution with the shape parameter ``alpha`` and the scale 1, for each of ``alpha``
-    (NumPy Generator.gamma)."""
+    (NumPy Generator.gamma); nan where it is below 0."""
     return bind(RANDOM_GAMMA, key, floating(alpha))
 
 
@@ -71,11 +76,17 @@ def _binomial_samples(rng: np.random.Generator) -> Iterator[Sample]:
         yield Sample((_KEY, counts, shares), wrt=())
 
 
+def _binomial(key_: HostKey, counts: np.ndarray, shares: np.ndarray) -> np.ndarray:
+    right = (counts >= 0) & (counts < 2**62) & (shares >= 0) & (shares <= 1)
+    drawn = generator(key_).binomial(np.where(right, counts, 0).astype(np.int64), np.where(right, shares, 0))
+    return np.where(right, drawn, np.nan)
+
+
 RANDOM_BINOMIAL = register(
     OpSpec(
         "random_binomial",
         rule=_binomial_rule,
-        reference=lambda key_, counts, shares: generator(key_).binomial(counts.astype(np.int64), shares),
+        reference=_binomial,
         samples=_binomial_samples,
         source="NumPy Generator.binomial; jax.random.binomial",
         differentiable=False,
@@ -87,6 +98,6 @@ RANDOM_BINOMIAL = register(
 
 def random_binomial(key: TensorLike, counts: TensorLike, probabilities: TensorLike) -> Any:
     """How many of ``counts`` trials succeed that each succeed with ``probabilities``, as floats; the two broadcast
-    (NumPy Generator.binomial)."""
+    (NumPy Generator.binomial). It is nan where there is no such distribution."""
     counts, probabilities = promoted(counts, probabilities)
     return bind(RANDOM_BINOMIAL, key, floating(counts), floating(probabilities))

@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self, Unpack
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import checked, within
-from unifront.errors import ArgumentError, NotBuiltError
+from unifront.arguments import checked, shown, within
+from unifront.errors import ArgumentError, DTypeError, NotBuiltError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.preprocessing.data import DataLayer, array_of, batches, is_array
 from unifront.layers.preprocessing.encoding import Dense, encoded
@@ -128,7 +128,10 @@ class Discretization(DataLayer):
 
 
 def _ascending(boundaries: Any) -> list[float]:
-    found = [float(one) for one in array_of(boundaries).reshape(-1)]
+    array = array_of(boundaries)
+    if array.dtype.kind not in "biuf":
+        raise DTypeError(f"bin_boundaries are numbers; given were {shown(boundaries)}.")
+    found = [float(one) for one in array.reshape(-1)]
     if any(not a <= b for a, b in pairwise(found)):
         raise ArgumentError(f"bin_boundaries ascend; given were {boundaries}.")
     return found

@@ -15,8 +15,9 @@ from unifront.layers.layer import Layer
 from unifront.layers.preprocessing.data import array_of, is_array
 from unifront.layers.preprocessing.encoding import Dense, encoded
 from unifront.layers.preprocessing.hashes import crossed, farmhash64
-from unifront.layers.preprocessing.lookup import buckets, salt_of
+from unifront.layers.preprocessing.lookup import Long, buckets, salt_of
 from unifront.layers.preprocessing.strings import strings_of
+from unifront.opset.rules import is_whole
 from unifront.opset.tensor import Tensor
 
 
@@ -83,7 +84,7 @@ class Hashing(_Hashed):
     def __init__(
         self,
         num_bins: Any,
-        mask_value: Any = None,
+        mask_value: str | Long | None = None,
         salt: Any = None,
         output_mode: Literal["int", "one_hot", "multi_hot", "count"] = "int",
         sparse: Dense = False,
@@ -92,7 +93,7 @@ class Hashing(_Hashed):
         if options.get("dtype") is None:
             options["dtype"] = "int64" if output_mode == "int" else floatx()
         super().__init__(**options)
-        if not isinstance(num_bins, int | np.integer) or num_bins <= 0:
+        if not is_whole(num_bins) or not 0 < num_bins < 2**63:
             raise ArgumentError(
                 "The `num_bins` for `Hashing` cannot be `None` or non-positive values. "
                 f"Received: num_bins={num_bins}."
@@ -147,7 +148,7 @@ class HashedCrossing(_Hashed):
         if options.get("dtype") is None:
             options["dtype"] = "int64" if output_mode == "int" else floatx()
         super().__init__(**options)
-        if not isinstance(num_bins, int | np.integer) or num_bins <= 0:
+        if not is_whole(num_bins) or not 0 < num_bins < 2**63:
             raise ArgumentError(f"HashedCrossing: num_bins is a positive int, not {num_bins!r}.")
         self.num_bins, self.output_mode, self.sparse = int(num_bins), output_mode, sparse
 

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import checked
+from unifront.arguments import Real, Size, checked
 from unifront.errors import ArgumentError
 from unifront.ir.dims import Dim
 from unifront.layers.arguments import LayerOptions
@@ -29,7 +29,7 @@ class Equalization(ColorLayer):
     def __init__(
         self,
         value_range: Any = (0, 255),
-        bins: int = 256,
+        bins: Size = 256,
         data_format: str | None = None,
         **options: Unpack[ImageOptions],
     ) -> None:
@@ -74,7 +74,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ColorLayer):
 
     Args:
         value_range: the least and the largest value of a pixel.
-        clip_limit: how often a value counts at most, in parts of the mean; 0 for no limit.
+        clip_limit: how often a value counts at most, in parts of the mean; 0 or less for no limit.
         tile_grid_size: how many tiles there are down and across.
     """
 
@@ -82,7 +82,7 @@ class ContrastLimitedAdaptiveHistogramEqualization(ColorLayer):
     def __init__(
         self,
         value_range: Any = (0, 255),
-        clip_limit: float = 4.0,
+        clip_limit: Real = 4.0,
         tile_grid_size: Any = (8, 8),
         data_format: str | None = None,
         **options: Unpack[LayerOptions],

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Unpack
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import checked, only, shown, whole
+from unifront.arguments import LARGEST, checked, only, shown, whole
 from unifront.dtypes import floatx
 from unifront.errors import ArgumentError, DTypeError, FileFormatError, NotBuiltError
 from unifront.layers.arguments import LayerOptions
@@ -19,9 +19,12 @@ from unifront.layers.preprocessing.data import array_of, batches, is_array, numb
 from unifront.layers.preprocessing.encoding import Dense, encoded
 from unifront.layers.preprocessing.hashes import farmhash64, siphash24
 from unifront.layers.preprocessing.strings import HostLayer, lines_of, strings_of, text_of
+from unifront.opset.rules import is_whole
 from unifront.opset.tensor import Tensor, type_of
 
-Count = Annotated[int, whole(0)]
+Count = Annotated[int, whole(0, LARGEST)]
+Long = Annotated[int, whole(-(2**63), 2**63 - 1)]
+Tokens = Annotated[int, whole(-LARGEST, LARGEST)]  # of those below 2 more is said where they are checked
 Mode = Literal["int", "one_hot", "multi_hot", "count", "tf_idf", "binary", "tf-idf"]
 OLDER = {"binary": "multi_hot", "tf-idf": "tf_idf"}
 """Keras's former names of modes."""
@@ -32,7 +35,7 @@ def salt_of(layer: str, salt: Any) -> tuple[int, int] | None:
     if salt is None:
         return None
     pair = tuple(salt) if isinstance(salt, list | tuple) else (salt, salt)
-    if len(pair) != 2 or not all(isinstance(one, int | np.integer) for one in pair):
+    if len(pair) != 2 or not all(is_whole(one) and -(2**63) <= one < 2**64 for one in pair):
         raise ArgumentError(
             f"The `salt` argument for `{layer}` can only be a tuple of size 2 integers, or a single integer. "
             f"Received: salt={salt}."
@@ -349,10 +352,10 @@ class StringLookup(HostLayer, IndexLookup):
     @checked
     def __init__(
         self,
-        max_tokens: int | None = None,
+        max_tokens: Tokens | None = None,
         num_oov_indices: Count = 1,
-        mask_token: Any = None,
-        oov_token: Any = "[UNK]",
+        mask_token: str | None = None,
+        oov_token: str | None = "[UNK]",
         vocabulary: Any = None,
         idf_weights: Any = None,
         invert: bool = False,
@@ -364,7 +367,7 @@ class StringLookup(HostLayer, IndexLookup):
         *,
         oov_method: Literal["floormod", "farmhash"] = "floormod",
         has_input_vocabulary: bool | None = None,
-        vocabulary_size: Any = None,
+        vocabulary_size: Count | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         self.encoding = encoding
@@ -443,10 +446,10 @@ class IntegerLookup(IndexLookup):
     @checked
     def __init__(
         self,
-        max_tokens: int | None = None,
+        max_tokens: Tokens | None = None,
         num_oov_indices: Count = 1,
-        mask_token: int | None = None,
-        oov_token: int | None = -1,
+        mask_token: Long | None = None,
+        oov_token: Long | None = -1,
         vocabulary: Any = None,
         vocabulary_dtype: Annotated[Any, only("int64")] = "int64",
         idf_weights: Any = None,
@@ -458,7 +461,7 @@ class IntegerLookup(IndexLookup):
         salt: Any = None,
         *,
         has_input_vocabulary: bool | None = None,
-        vocabulary_size: Any = None,
+        vocabulary_size: Count | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         self.oov_method, self.vocabulary_dtype = oov_method, "int64"

@@ -8,7 +8,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from unifront import config, ops
-from unifront.arguments import Size, checked
+from unifront.arguments import Amount, Positive, Real, Size, checked
 from unifront.errors import ArgumentError, DTypeError
 from unifront.layers import initializers
 from unifront.layers.arguments import DataFormat, LayerOptions, check_rank
@@ -156,17 +156,17 @@ class MelSpectrogram(DataLayer):
         self,
         fft_length: Size = 2048,
         sequence_stride: Size = 512,
-        sequence_length: int | None = None,
+        sequence_length: Size | None = None,
         window: Any = "hann",
-        sampling_rate: float = 16000,
+        sampling_rate: Positive = 16000,
         num_mel_bins: Size = 128,
-        min_freq: float = 20.0,
-        max_freq: float | None = None,
+        min_freq: Amount = 20.0,
+        max_freq: Positive | None = None,
         power_to_db: bool = True,
-        top_db: float = 80.0,
-        mag_exp: float = 2.0,
-        min_power: float = 1e-10,
-        ref_power: float = 1.0,
+        top_db: Amount = 80.0,
+        mag_exp: Real = 2.0,
+        min_power: Positive = 1e-10,
+        ref_power: Positive = 1.0,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)

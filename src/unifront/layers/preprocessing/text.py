@@ -8,14 +8,15 @@ from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 
-from unifront.arguments import checked, shown
+from unifront.arguments import Size, checked, shown
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.configs import plain, revived
 from unifront.layers.preprocessing.data import batches, is_array
 from unifront.layers.preprocessing.encoding import Dense
-from unifront.layers.preprocessing.lookup import OLDER, StringLookup
+from unifront.layers.preprocessing.lookup import OLDER, Count, StringLookup, Tokens
 from unifront.layers.preprocessing.strings import HostLayer, strings_of
+from unifront.opset.rules import is_whole
 
 _LOWER = {ord(one): one.lower() for one in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}  # as TensorFlow: of ASCII only
 _PUNCTUATION = dict.fromkeys(map(ord, "!\"#$%&()*+,-./:;<=>?@[\\]^_`{|}~'"))
@@ -57,12 +58,12 @@ class TextVectorization(HostLayer):
     @checked
     def __init__(
         self,
-        max_tokens: int | None = None,
+        max_tokens: Tokens | None = None,
         standardize: Any = "lower_and_strip_punctuation",
         split: Any = "whitespace",
         ngrams: Any = None,
         output_mode: Literal["int", "multi_hot", "count", "tf_idf", "one_hot", "binary", "tf-idf"] = "int",
-        output_sequence_length: int | None = None,
+        output_sequence_length: Size | None = None,
         pad_to_max_tokens: bool = False,
         vocabulary: Any = None,
         idf_weights: Any = None,
@@ -71,14 +72,14 @@ class TextVectorization(HostLayer):
         encoding: str = "utf-8",
         *,
         has_input_vocabulary: bool | None = None,
-        vocabulary_size: Any = None,
+        vocabulary_size: Count | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
         for name, value, known in (("standardize", standardize, STANDARDS), ("split", split, SPLITS)):
             if (
                 value is not None
-                and not callable(value)
+                and (not callable(value) or isinstance(value, type))
                 and (not isinstance(value, str) or value not in known)
             ):
                 raise UnknownName(f"{name} of TextVectorization", value, known)
@@ -229,13 +230,15 @@ class TextVectorization(HostLayer):
         return indices if self.output_sequence_length is None else _cut(indices, self.output_sequence_length)
 
 
+LONGEST = 2**16
+"""No n-gram has more tokens."""
+
+
 def _widths(ngrams: Any) -> tuple[int, ...] | None:
     if ngrams is None:
         return None
-    widths = (
-        tuple(range(1, ngrams + 1)) if isinstance(ngrams, int) and not isinstance(ngrams, bool) else ngrams
-    )
-    fits = isinstance(widths, tuple) and widths and all(isinstance(n, int) and n > 0 for n in widths)
+    widths = tuple(range(1, ngrams + 1)) if is_whole(ngrams) and ngrams <= LONGEST else ngrams
+    fits = isinstance(widths, tuple) and widths and all(is_whole(n) and 0 < n <= LONGEST for n in widths)
     if not fits:
         raise ArgumentError(
             f"`ngrams` must be None, an integer, or a tuple of integers. Received: ngrams={shown(ngrams)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from threading import get_ident
 from typing import Annotated, Any
@@ -313,11 +313,13 @@ class Model(Restoring, Trained, Portable, Layer):
         """Whether the first data still decides what the inputs are."""
         return self._input_types is None
 
-    def trainable_state(self) -> tuple[bool, ...]:
-        """Which layers and weights are frozen, and whether draws are portable; traces depend on it."""
+    def trainable_state(self) -> tuple[Hashable, ...]:
+        """Which layers and weights are frozen, whether draws are portable, and what layers hold as constants; traces
+        depend on it."""
         below = list(self.layers_below())
         frozen = (*(layer.trainable for layer in below), *(weight.trainable for weight in self.weights))
-        return (current_rng() == "portable", *frozen)
+        held = (state for layer in below if (state := layer.traced_state()) is not None)
+        return (current_rng() == "portable", *frozen, *held)
 
     @checked
     def trace(self, training: bool = False) -> Tracing:

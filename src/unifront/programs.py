@@ -255,9 +255,10 @@ class Hybrid:
             lambda leaf: results[leaf.number] if isinstance(leaf, At) else leaf, program.structure
         )
 
-    def _trained(self) -> tuple[bool, ...]:
-        """Which of the layers are not frozen: those that are compute otherwise, such as batch norm."""
-        return tuple([one.trainable for one in self.layers])
+    def _trained(self) -> tuple[Any, ...]:
+        """Which of the layers are not frozen: those that are compute otherwise, such as batch norm; and what they hold
+        as constants."""
+        return tuple([(one.trainable, one.traced_state()) for one in self.layers])
 
     def _trace(
         self, layer: Layer, context: CallContext, given: Given, types: Any, masked: tuple[int, ...]

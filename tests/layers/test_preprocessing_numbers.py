@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -263,3 +265,32 @@ def test_a_spectrogram_of_channels_first():
     flipped = np.ascontiguousarray(sound.transpose(0, 2, 1))
     assert_close(first[0](flipped), np.asarray(last[0](sound)).transpose(0, 2, 1))
     assert_close(first[1](flipped), np.asarray(last[1](sound)).transpose(0, 3, 1, 2))
+
+
+def _adapted_twice(layer: Any, data: np.ndarray, later: np.ndarray, x: np.ndarray) -> None:
+    layer.adapt(data)
+    model = uf.Sequential([uf.Input((1,), dtype=str(x.dtype)), layer])
+    before = model.predict(x, backend="torch")
+    layer.adapt(later)
+    after = model.predict(x, backend="torch")
+    np.testing.assert_array_equal(after, layer(x))
+    assert not np.array_equal(before, after)
+
+
+def test_a_model_sees_what_was_adapted_since() -> None:
+    x = np.linspace(0, 1, 20, dtype=np.float32)[:, None]
+    _adapted_twice(layers.Discretization(num_bins=4), x, x * 10, x)
+    _adapted_twice(layers.Normalization(), x, x * 10, x)
+    ints = np.array([[1], [2], [3], [9]])
+    _adapted_twice(layers.IntegerLookup(), np.array([1, 2, 3, 3]), np.array([9, 9]), ints)
+
+
+def test_a_hybridized_layer_sees_what_was_adapted_since() -> None:
+    x = np.linspace(0, 1, 20, dtype=np.float32)[:, None]
+    layer = layers.Discretization(num_bins=4)
+    layer.adapt(x)
+    model = uf.Sequential([layer])
+    model.hybridize()
+    model(x)
+    layer.adapt(x * 10)
+    np.testing.assert_array_equal(model(x), layer(x))

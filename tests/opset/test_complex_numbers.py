@@ -55,3 +55,9 @@ def test_what_is_real_already_or_complex_already_is_refused() -> None:
         ops.rfft(Z)
     with pytest.raises(DTypeError, match="view_as_complex: the numbers are complex64 already"):
         ops.view_as_complex(Z[..., :2])
+
+
+def test_real_is_what_has_no_imaginary_part() -> None:
+    x = np.array([1 + 1j, 1, -2j], "complex64")
+    np.testing.assert_array_equal(ops.isreal(x), np.isreal(x))
+    np.testing.assert_array_equal(ops.isreal(np.array([1.0, np.nan])), [True, True])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, Self
@@ -201,6 +201,11 @@ class Layer(Weighted, Ended, Described):
     def update(self, variable: Variable, value: Any) -> None:
         """Give ``variable`` a new value as part of this call (running statistics)."""
         update(variable, value)
+
+    def traced_state(self) -> Hashable:
+        """What a trace of the layer takes as constants, or what stands for it; a model is traced again once it is
+        another. None for none."""
+        return None
 
     def add_loss(self, loss: Any) -> None:
         """Add a scalar to the training loss of this call."""

@@ -8,6 +8,8 @@ from typing import Any
 from unifront.opset import comparison, reduce
 from unifront.opset import elementwise as e
 from unifront.opset.casting import TensorLike, floating, promoted
+from unifront.opset.complex_numbers import imag
+from unifront.opset.tensor import type_of
 
 
 def isnan(x: TensorLike) -> Any:
@@ -37,6 +39,8 @@ def isfinite(x: TensorLike) -> Any:
 
 def isreal(x: TensorLike) -> Any:
     """Whether each element of ``x`` has no imaginary part (NumPy isreal)."""
+    if type_of(x).dtype.is_complex:
+        return comparison.equal(imag(x), 0)
     return comparison.logical_or(True, comparison.not_equal(x, x))
 
 

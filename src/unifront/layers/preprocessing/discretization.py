@@ -63,6 +63,10 @@ class Discretization(DataLayer):
         self.bin_boundaries = None if bin_boundaries is None else _ascending(bin_boundaries)
         self.summary: np.ndarray = np.zeros((2, 0), np.float32)
 
+    def traced_state(self) -> tuple[float, ...]:
+        """The boundaries, which are constants of graphs."""
+        return tuple(self.bin_boundaries or ())
+
     def get_config(self) -> dict[str, Any]:
         """The arguments to make it again with, and the boundaries it adapted to."""
         base = super().get_config()

@@ -67,6 +67,7 @@ class IndexLookup(Layer):
         self._check_arguments(idf_weights)
         self._given = bool(vocabulary is not None if has_input_vocabulary is None else has_input_vocabulary)
         self._tokens: tuple[Any, ...] = ()
+        self._changes = 0
         self._has_vocabulary = False
         self._idf: np.ndarray | None = None
         self._reset_counts()
@@ -77,6 +78,10 @@ class IndexLookup(Layer):
                     "`idf_weights` argument must also be provided."
                 )
             self.set_vocabulary(vocabulary, idf_weights)
+
+    def traced_state(self) -> int:
+        """How often the vocabulary, which is a constant of graphs, was changed."""
+        return self._changes
 
     @property
     def _class(self) -> str:
@@ -155,6 +160,7 @@ class IndexLookup(Layer):
         tokens = terms[self._start() :] if complete else terms
         self._check_tokens(tokens, len(terms) - len(tokens), special)
         self._tokens, self._has_vocabulary = tuple(tokens), True
+        self._changes += 1
         if idf_weights is not None:
             self._idf = self._weights_of(idf_weights, terms, complete)
 
@@ -269,6 +275,7 @@ class IndexLookup(Layer):
         most = None if self.max_tokens is None else max(self.max_tokens - self._start(), 0)
         ordered = sorted(self._counts, key=lambda term: (self._counts[term], term), reverse=True)[:most]
         self._tokens, self._has_vocabulary = tuple(ordered), True
+        self._changes += 1
         if self.output_mode == "tf_idf":
             seen = np.array([self._document_counts[term] for term in ordered], np.float64)
             self._idf = self._padded(np.log(1 + self._documents / (1 + seen)), self._start())

@@ -21,7 +21,7 @@ def names_of(module: Any) -> list[str]:
 
 
 ABSENT = {
-    "utils": {"Config", "FeatureSpace", "Progbar", "PyDataset", "Sequence", "audio_dataset_from_directory",
+    "utils": {"Config", "FeatureSpace", "Progbar", "audio_dataset_from_directory",
               "get_file", "image_dataset_from_directory", "legacy", "split_dataset",
               "text_dataset_from_directory", "timeseries_dataset_from_array"},
     "saving": {"KerasFileEditor"},

@@ -250,7 +250,7 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
     "stream_and_y": (
         lambda: fitted(iter([(X, Y)]), Y),
         errors.ArgumentError,
-        "An iterable x gives .* itself; pass neither y",
+        "When x is an iterable, it gives .* itself: pass neither y",
     ),
     "stream_of_four": (
         lambda: fitted(iter([(X, Y, Y, Y)]), None),

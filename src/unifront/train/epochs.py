@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from unifront.backends import Array
 from unifront.errors import NonFiniteLoss
 from unifront.trace import current_seed
 from unifront.train.callbacks import Callback, Logs
-from unifront.train.data import Arrays, forget_pages, like_the_first, mapped_by, no_batch
+from unifront.train.data import Arrays, Stream, forget_pages, like_the_first, mapped_by, no_batch
 from unifront.train.interrupts import Interrupts
 from unifront.train.progress import EpochProgress
 from unifront.train.session import Session
@@ -51,7 +51,7 @@ class Run:
 
     session: Session
     model: Model
-    source: Arrays | Callable[[], Iterator[Arrays]]
+    source: Arrays | Stream
     batches: Iterator[Arrays]
     batch_size: int
     limit: int | None
@@ -67,7 +67,7 @@ class Run:
     def epoch(self, epoch: int, progress: EpochProgress) -> Logs:
         """One epoch; its losses and metrics. Raises `NonFiniteLoss`, and `DataError` if there is no batch."""
         if not isinstance(self.source, Arrays):
-            progress.begin(epoch, self.limit)
+            progress.begin(epoch, self.limit or self.source.length)
             return self._epoch(epoch, progress, self._stream_steps(self.source))
         if self._fits is None:
             free = self.session.free_bytes()
@@ -135,21 +135,25 @@ class Run:
                 forget_pages(array)
             yield 1
 
-    def _stream_steps(self, again: Callable[[], Iterator[Arrays]]) -> Iterator[int]:
+    def _stream_steps(self, stream: Stream) -> Iterator[int]:
         number = 0
+        with self.interrupts.users():
+            stream.begin_epoch()
         while self.limit is None or number < self.limit:
             with self.interrupts.users():
                 batch = next(self.batches, None)
                 if batch is None and (self.limit is not None or not number):
-                    self.batches = again()
+                    self.batches = stream()
                     batch = next(self.batches, None)
             if batch is None:
-                return
+                break
             like_the_first(self.session.step, batch, number)
             self._begin_batch(number)
-            self.session.run_on([self.session.put(array) for array in batch.all])
+            self.session.run_on(batch.placed or [self.session.put(array) for array in batch.all])
             number += 1
             yield 1
+        with self.interrupts.users():
+            stream.end_epoch()
 
     def _epoch(self, epoch: int, progress: EpochProgress, steps: Iterator[int]) -> Logs:
         self.session.reset_metrics()

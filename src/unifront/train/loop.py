@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from unifront.train import data, losses, metrics, optimizers
 from unifront.train.arguments import number, whole
 from unifront.train.callbacks import CallbackList, History
 from unifront.train.compiled import Compiled
-from unifront.train.data import Arrays
+from unifront.train.data import Arrays, Stream
 from unifront.train.epochs import Run
 from unifront.train.hooks import metrics_of, unpack
 from unifront.train.interrupts import Interrupts
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from unifront.model import Model
 
 Logs = dict[str, float]
-Source = Arrays | Callable[[], Iterator[Arrays]]
-"""Checked arrays; or what begins a pass over an iterable, and gives checked batches."""
+Source = Arrays | Stream
+"""Checked arrays; or what begins a pass over a source, and gives checked batches."""
 VERBOSE: dict[Any, int] = {"auto": 1, 0: 0, 1: 1, 2: 2}
 
 
@@ -118,13 +118,15 @@ def fit(
         raise ArgumentError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}.")
     if shuffle not in (True, False):
         raise ArgumentError(f"shuffle is True or False, not {shuffle!r}.")
-    source = _source(model, training, x, y, sample_weight, class_weight)
-    held_out = _held_out(model, training, validation_data)
+    source = _source(model, training, x, y, sample_weight, class_weight, size, bool(shuffle))
+    held_out = _held_out(model, training, validation_data, validation_size)
     if validation_split:
         if not isinstance(source, Arrays) or held_out is not None:
             raise ArgumentError("validation_split needs arrays, and no validation_data beside it.")
         source, held_out = data.split(source, validation_split)
         data.check_whole_batches(model, len(source))
+    if limit is None and isinstance(source, Stream) and source.is_endless:
+        raise ArgumentError(f"x is {source.kind.name} without an end: give steps_per_epoch.")
     first, batches = _first(source, "train on")
     optimizer = training.optimizer
     if optimizer is None:
@@ -137,7 +139,7 @@ def fit(
     goals = {name: getattr(log, "goal", None) for name, log in step.logs.items()}
     if held_out is not None:
         goals |= {f"val_{name}": goal for name, goal in goals.items()}
-    steps = limit or (-(-len(source) // size) if isinstance(source, Arrays) else None)
+    steps = limit or (-(-len(source) // size) if isinstance(source, Arrays) else source.length)
     listeners.attach(
         model, {"epochs": epochs, "steps": steps, "verbose": _loudness(verbose), "metrics": goals}
     )
@@ -145,6 +147,8 @@ def fit(
     with Interrupts() as interrupts, _alone(model):
         listeners.around = interrupts.users
         session = Session(step, place, current_seed(), runs)
+        if isinstance(source, Stream):
+            source.put = session.put
         run = Run(session, model, source, batches, size, limit, bool(shuffle), listeners.watchers, interrupts)
         try:
             session.reset_metrics()  # a backend that cannot train says so before a bar is drawn
@@ -164,6 +168,7 @@ def fit(
                         break
                 listeners.each("on_train_end", {})
         finally:
+            _close(source)
             session.close()
             model._steps += runs[0] - begun
         if epochs > initial_epoch:
@@ -213,7 +218,7 @@ def evaluate(
     place = placement(backend or training.backend)
     size = data.size_of_batches(model, _optional("batch_size", batch_size))
     limit = _optional("steps", steps)
-    source = _source(model, training, x, y, sample_weight, None)
+    source = _source(model, training, x, y, sample_weight, None, size)
     with Interrupts() as interrupts:
         logs = _evaluate(model, training, source, size, place, limit, interrupts)
     if return_dict:
@@ -225,6 +230,8 @@ def _evaluate(
     model: Model, training: Compiled, source: Source, size: int, place: Placement, limit: int | None,
     interrupts: Interrupts,
 ) -> Logs:  # fmt: skip
+    if limit is None and isinstance(source, Stream) and source.is_endless:
+        raise ArgumentError(f"The data is {source.kind.name} without an end: give a number of steps.")
     with interrupts.users():
         first, batches = _first(source, "evaluate")
     if isinstance(source, Arrays):
@@ -232,14 +239,23 @@ def _evaluate(
     runs = [0]
     step = _step(model, training, first, runs, train=False)
     session = Session(step, place, _call_seed(step), runs)
+    if isinstance(source, Stream):
+        source.put = session.put
     try:
         session.reset_metrics()
         for number, batch in enumerate(_each(itertools.islice(batches, limit), interrupts)):
             data.like_the_first(step, batch, number)
-            session.run_on([session.put(array) for array in batch.all])
+            session.run_on(batch.placed or [session.put(array) for array in batch.all])
         return session.logs()
     finally:
+        _close(source)
         session.close()
+
+
+def _close(source: Source) -> None:
+    """End the threads of a source; its epoch is over."""
+    if isinstance(source, Stream):
+        source.__exit__()
 
 
 def _each(batches: Iterator[Any], interrupts: Interrupts) -> Iterator[Any]:
@@ -260,16 +276,16 @@ def _keys(graph: Graph, place: Placement) -> Iterator[tuple[Any, ...]]:
     return ((place.backend.key(call.fold_in(number), place.device),) for number in itertools.count())
 
 
-def _held_out(model: Model, training: Compiled, given: Any) -> Source | None:
+def _held_out(model: Model, training: Compiled, given: Any, size: int) -> Source | None:
     """``validation_data`` checked, so that what does not fit is said before the first epoch."""
     if given is None:
         return None
     if data.is_stream(given):
-        return _source(model, training, given, None, None, None)
+        return _source(model, training, given, None, None, None, size)
     if not isinstance(given, tuple | list) or len(given) not in (2, 3):
         raise ArgumentError("validation_data is (x, y) or (x, y, sample_weight), or an iterable of batches.")
     x, y, weight = (*given, None)[:3]
-    return _source(model, training, x, y, weight, None)
+    return _source(model, training, x, y, weight, None, size)
 
 
 def predict(
@@ -294,8 +310,9 @@ def predict(
     limit = _optional("steps", steps)
     if defines(model, "predict_step"):
         return _predict_own(model, x, size, limit, place)
-    if data.is_stream(x):
-        given: Iterator[tuple[np.ndarray, ...]] = (data.check_inputs(model, b[0]) for b in data.batches_of(x))
+    stream = _inputs_of(model, x, size, limit, lambda x, y, weight: Arrays(data.check_inputs(model, x)))
+    if stream is not None:
+        given: Iterator[tuple[np.ndarray, ...]] = (batch.inputs for batch in stream())
     else:
         arrays = data.check_inputs(model, x, several=True)
         if not len(arrays[0]):
@@ -307,7 +324,7 @@ def predict(
     variables: tuple[Any, ...] = ()
     kinds: tuple[Any, ...] | None = None
     keys: Iterator[tuple[Any, ...]] = iter(())
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, stream or nullcontext():
         for batch in _each(itertools.islice(given, limit), interrupts):
             traced = model.trace(False)
             if program is None:
@@ -335,14 +352,15 @@ def _call_seed(step: TracedStep) -> int:
 
 def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Placement) -> Any:
     """`predict` by a `Model.predict_step` of the user's."""
-    if data.is_stream(x):
-        given = (data.own_arrays(model, batch[0], None, None) for batch in data.batches_of(x))
+    stream = _inputs_of(model, x, size, limit, lambda x, y, weight: data.own_arrays(model, x, None, None))
+    if stream is not None:
+        given = stream()
     else:
         arrays = data.own_arrays(model, x, None, None)
         given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
     found: list[list[np.ndarray]] = []
     seed = None
-    with Interrupts() as interrupts:
+    with Interrupts() as interrupts, stream or nullcontext():
         for batch in _each(itertools.islice(given, limit), interrupts):
             types, structure = data.types_of(model, batch)
             key = ("predict_step", str(structure), tuple(types.items()), model.trainable_state())
@@ -366,23 +384,50 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
     return tree.map_leaves(lambda leaf: joined[leaf] if type(leaf) is int else leaf, step.structure)
 
 
+def _inputs_of(
+    model: Model, x: Any, size: int, limit: int | None, check: Callable[[Any, Any, Any], Arrays]
+) -> Stream | None:
+    """The stream of what `predict` is given, of which the inputs count; None for arrays."""
+    kind = data.kind_of(x)
+    if kind is None:
+        return None
+    if limit is None and kind.count(x, size) == data.ENDLESS:
+        raise ArgumentError(f"x is {kind.name} without an end: give a number of steps.")
+    return Stream(x, check, partial(_columns, model, None, None) if kind.columns else None, size)
+
+
 def _optional(name: str, value: Any) -> int | None:
     return None if value is None else whole(name, value)
 
 
-def _source(model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any) -> Source:
-    """Checked arrays, or what begins an iterable of batches (each is checked as it comes)."""
-    if not data.is_stream(x):
-        return _checked(model, training, x, y, weight, class_weight, several=True)
-    if y is not None or weight is not None:
+def _source(
+    model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any, size: int,
+    shuffle: bool = False,
+) -> Source:  # fmt: skip
+    """Checked arrays, or a stream of batches (each is checked as it comes)."""
+    kind = data.kind_of(x)
+    if kind is None:
+        return _checked(model, training, *data.named_columns(x, y, weight), class_weight, several=True)
+    if not kind.columns and (y is not None or weight is not None):
         raise ArgumentError(
-            "An iterable x gives (x, y) or (x, y, sample_weight) itself; pass neither y nor weights."
+            f"When x is {kind.name}, it gives (x, y) or (x, y, sample_weight) itself: pass neither y nor sample_weight."
         )
-    return partial(_stream, model, training, x, class_weight)
+    split = partial(_columns, model, y, weight) if kind.columns else None
+    check = partial(_checked_batch, model, training, class_weight)
+    return Stream(x, check, split, size, shuffle)
 
 
-def _stream(model: Model, training: Compiled, x: Any, class_weight: Any) -> Iterator[Arrays]:
-    return (_checked(model, training, bx, by, bw, class_weight) for bx, by, bw in data.batches_of(x))
+def _checked_batch(
+    model: Model, training: Compiled, class_weight: Any, x: Any, y: Any, weight: Any
+) -> Arrays:
+    return _checked(model, training, x, y, weight, class_weight)
+
+
+def _columns(model: Model, y: Any, weight: Any, batch: Any) -> tuple[Any, Any, Any]:
+    """What is what in a batch that is columns by name."""
+    inputs = () if model.has_free_inputs else tuple(model.input_types)
+    outputs = () if model.has_free_inputs else tuple(model.trace(False).graph.output_names)
+    return data.batch_of_columns(batch, inputs, outputs, y, weight)
 
 
 def defines(model: Model, *names: str) -> bool:

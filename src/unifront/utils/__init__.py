@@ -15,6 +15,7 @@ from unifront.saving import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from unifront.train.data import PyDataset
 from unifront.utils import bounding_boxes
 from unifront.utils.arrays import (
     normalize,
@@ -33,8 +34,12 @@ from unifront.utils.symbolic import (
     standardize_dtype,
 )
 
+Sequence = PyDataset
+
 __all__ = [
     "CustomObjectScope",
+    "PyDataset",
+    "Sequence",
     "array_to_img",
     "bounding_boxes",
     "clear_session",

@@ -1,0 +1,44 @@
+"""Data for training: arrays, tables or sources of batches, checked against the model once, cast once."""
+
+from unifront.train.data.ahead import Ahead
+from unifront.train.data.arrays import Arrays, forget_pages, mapped_by, split
+from unifront.train.data.inputs import (
+    check_inputs,
+    check_whole_batches,
+    no_outputs,
+    own_arrays,
+    size_of_batches,
+    sizes_of,
+)
+from unifront.train.data.py_dataset import PyDataset
+from unifront.train.data.sources import ENDLESS, Stream, batches_of, is_stream, kind_of, no_batch
+from unifront.train.data.tables import batch_of_columns, named_columns
+from unifront.train.data.targets import check_targets, check_weights
+from unifront.train.data.types import like_the_first, types_of
+
+__all__ = [
+    "ENDLESS",
+    "Ahead",
+    "Arrays",
+    "PyDataset",
+    "Stream",
+    "batch_of_columns",
+    "batches_of",
+    "check_inputs",
+    "check_targets",
+    "check_weights",
+    "check_whole_batches",
+    "forget_pages",
+    "is_stream",
+    "kind_of",
+    "like_the_first",
+    "mapped_by",
+    "named_columns",
+    "no_batch",
+    "no_outputs",
+    "own_arrays",
+    "size_of_batches",
+    "sizes_of",
+    "split",
+    "types_of",
+]

@@ -1,0 +1,126 @@
+"""Targets and weights of examples, checked against a model's outputs and its loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unifront.dtypes import DType, int32
+from unifront.errors import ArgumentError, DataError
+from unifront.ir.dims import DimExpr, solve
+from unifront.ir.types import TensorType
+from unifront.train import losses
+from unifront.train.arguments import number
+from unifront.train.data.arrays import cast, named_leaves, to_numpy
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+
+def check_targets(
+    model: Model, y: Any, loss: Any, x_length: int, sizes: Mapping[str, int] | None = None
+) -> tuple[np.ndarray, ...]:
+    """``y`` as one array for each output: integers as int32, floats in the output's dtype.
+
+    Raises `DataError` for another length than the input's, and for integer labels outside the classes.
+    """
+    traced = model.trace()
+    count = traced.output_count
+    names = traced.graph.output_names[:count]
+    if y is None:
+        raise DataError("No targets were given: pass y, or an iterable of (x, y) batches.")
+    found = []
+    for i, part in enumerate(named_leaves(y, names, "The target")):
+        what = f"The target of output {names[i]!r}"
+        array = to_numpy(part, what)
+        if array.ndim == 0:
+            raise DataError(f"{what} is a single number; the first axis of data is the batch.")
+        if len(array) != x_length:
+            raise DataError(f"{what} has {len(array)} examples; the input has {x_length}.")
+        output = traced.graph.outputs[i].type
+        known = dict(sizes or {})
+        for axis, (dim, size) in enumerate(zip(output.shape[1:], array.shape[1:], strict=False), 1):
+            if isinstance(dim, DimExpr) and not solve(dim, size, known):
+                raise DataError(
+                    f"{what} has the shape {array.shape}; the output is {output}, and for these inputs its "
+                    f"axis {axis} has the size {dim.evaluate(known)}."
+                )
+        dtype = int32 if array.dtype.kind in "iub" and array.dtype.kind != "b" else output.dtype
+        _check_labels(_chosen_loss(loss, names, i), array, output, what)
+        found.append(cast(array, dtype, what))
+    return tuple(found)
+
+
+def _chosen_loss(loss: Any, names: Sequence[str], i: int) -> Any:
+    if isinstance(loss, dict):
+        return loss.get(names[i])
+    return loss[i] if isinstance(loss, list | tuple) and i < len(loss) else loss
+
+
+def _check_labels(loss: Any, labels: np.ndarray, output: TensorType, what: str) -> None:
+    """Labels out of range give silent nonsense on some frameworks and an abort on others: refused here."""
+    sparse = loss == "sparse_categorical_crossentropy" or isinstance(
+        loss, losses.SparseCategoricalCrossentropy
+    )
+    classes = output.shape[-1] if output.shape else None
+    if not sparse or not isinstance(classes, int) or not labels.size:
+        return
+    ignored = getattr(loss, "ignore_class", None)
+    counted = labels[labels != ignored] if ignored is not None else labels
+    if not counted.size:
+        return
+    odd = counted[counted != np.floor(counted)] if counted.dtype.kind == "f" else counted[:0]
+    if odd.size:
+        raise DataError(f"{what} holds labels that are not whole numbers, such as {odd.flat[0]}.")
+    low, high = counted.min(), counted.max()
+    if low < 0 or high >= classes:
+        raise DataError(
+            f"{what} holds labels from {low} to {high}; the output has {classes} classes, so labels run from "
+            f"0 to {classes - 1}."
+        )
+
+
+def check_weights(
+    weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray], dtype: DType,
+    length: int, classes: Any = None,
+) -> np.ndarray | None:  # fmt: skip
+    """Sample weights times class weights as one float vector, or None; ``classes``: how many there are."""
+    if weight is None and class_weight is None:
+        return None
+    result = np.ones(length, dtype.numpy)
+    if weight is not None:
+        array = to_numpy(weight, "sample_weight")
+        if array.shape not in ((length,), (length, 1)):
+            raise DataError(
+                f"sample_weight has the shape {array.shape}; one weight for each of {length} examples is due."
+            )
+        if not np.isfinite(array).all():
+            raise DataError("sample_weight holds numbers that are not finite.")
+        result = result * array.reshape(length).astype(dtype.numpy)
+    if class_weight is not None:
+        result = result * _class_weights(class_weight, targets, classes).astype(dtype.numpy)
+    return result
+
+
+def _class_weights(
+    class_weight: Mapping[int, float], targets: Sequence[np.ndarray], classes: Any
+) -> np.ndarray:
+    """The weight of each example by its label, or by where its one-hot target is largest."""
+    if not isinstance(class_weight, Mapping):
+        raise ArgumentError(f"class_weight is a dict from class to weight, not {class_weight!r}.")
+    if len(targets) != 1:
+        raise ArgumentError(f"class_weight is for models of one output; this one has {len(targets)}.")
+    labels = targets[0].reshape(len(targets[0]), -1)
+    if targets[0].ndim > 2:
+        raise DataError(f"class_weight needs a label for each example; the target is {targets[0].shape}.")
+    known = max(classes, 2) if isinstance(classes, int) else None
+    for label, weight in class_weight.items():
+        if not isinstance(label, int | np.integer):
+            raise ArgumentError(f"class_weight names classes by int, not by {label!r}.")
+        number(f"class_weight of {label}", weight, "(-inf, inf)")
+        if known is not None and not 0 <= label < known:
+            raise DataError(f"class_weight names the class {label}; the output has {known} classes.")
+    chosen = labels[:, 0] if labels.shape[1] == 1 else labels.argmax(axis=1)
+    return np.array([class_weight.get(int(label), 1.0) for label in chosen])

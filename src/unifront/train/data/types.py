@@ -1,0 +1,103 @@
+"""The types of data in the graph of a step."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unifront import tree
+from unifront.dtypes import dtype_of
+from unifront.errors import DataError
+from unifront.ir.dims import DimExpr
+from unifront.ir.types import TensorType
+from unifront.train.data.arrays import Arrays
+from unifront.train.data.inputs import arrives_small
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+    from unifront.train.step import TracedStep
+
+
+def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]:
+    """The type of each array in the graph of a step, by name; and what the step is given, with numbers as leaves."""
+    from unifront.layers.input import BATCH
+    from unifront.train.hooks import pack
+
+    count = len(example.inputs)
+    if example.structures is None:
+        traced = model.trace(False)
+        pairs = zip(traced.graph.output_names, traced.graph.outputs, strict=True)
+        outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
+        types = _arriving(model.input_types, example.inputs)
+        batch = next(iter(types.values())).shape[0]
+        for name, type_ in target_types(example.targets, outputs, batch).items():
+            types[f"target {name}"] = type_
+        x = model.input_structure
+        y: Any = [count + i for i in range(len(example.targets))]
+        y = y[0] if len(y) == 1 else y
+    else:
+        known = (
+            None
+            if model.has_free_inputs or example.structures[0] is not model.input_structure
+            else model.input_types
+        )
+        batch = next(iter(known.values())).shape[0] if known else BATCH
+        types = (
+            _arriving(known, example.inputs)
+            if known
+            else {f"x{i}": _batch_type(a, batch) for i, a in enumerate(example.inputs)}
+        )
+        types |= {f"target {i}": _batch_type(a, batch) for i, a in enumerate(example.targets)}
+        x, y = example.structures
+        y = None if y is None else tree.map_leaves(lambda number: number + count, y)
+    number = None
+    if example.weights is not None:
+        number = len(types)
+        types["sample_weight"] = _batch_type(example.weights, batch)
+    return types, pack(x, y, number)
+
+
+def _arriving(types: Mapping[str, TensorType], inputs: Sequence[np.ndarray]) -> dict[str, TensorType]:
+    """The types of a model's inputs as the data has them, which the step casts to the model's."""
+    return {
+        name: type_.with_dtype(dtype_of(array.dtype)) if arrives_small(array.dtype, type_.dtype) else type_
+        for (name, type_), array in zip(types.items(), inputs, strict=True)
+    }
+
+
+def _batch_type(array: np.ndarray, batch: Any) -> TensorType:
+    return TensorType(dtype_of(array.dtype), (batch, *array.shape[1:]))
+
+
+def target_types(
+    targets: Sequence[np.ndarray], outputs: Mapping[str, TensorType], batch: Any
+) -> dict[str, TensorType]:
+    """The types of target arrays in the graph: the batch axis is the model's, free sizes are the outputs'."""
+    found = {}
+    for (name, output), array in zip(outputs.items(), targets, strict=True):
+        free = [size if isinstance(size, DimExpr) else None for size in output.shape]
+        free += [None] * (array.ndim - len(free))
+        rest = (own or size for own, size in zip(free[1:], array.shape[1:], strict=False))
+        found[name] = TensorType(dtype_of(array.dtype), (batch, *rest))
+    return found
+
+
+def like_the_first(step: TracedStep, batch: Arrays, number: int) -> Arrays:
+    """``batch``, the one of this number, which must be of the types of the first, for which ``step`` was traced."""
+    graph, count = step.plan.graph, step.plan.batch
+    arrays = batch.all
+    if len(arrays) != count:
+        raise DataError(
+            f"Batch {number} has {len(arrays)} arrays; the first had {count}: {', '.join(graph.input_names[:count])}. "
+            "Sample weights come with every batch or with none."
+        )
+    for name, value, array in zip(graph.input_names, graph.inputs, arrays, strict=False):
+        if not value.type.admits(array.shape) or dtype_of(array.dtype) != value.type.dtype:
+            raise DataError(
+                f"Batch {number}: {name!r} is {dtype_of(array.dtype)}{list(array.shape)}; the first batch had "
+                f"{value.type}. Every batch is of the first's types."
+            )
+    return batch

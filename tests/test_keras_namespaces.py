@@ -25,12 +25,13 @@ ABSENT = {
               "get_file", "image_dataset_from_directory", "legacy", "split_dataset",
               "text_dataset_from_directory", "timeseries_dataset_from_array"},
     "saving": {"KerasFileEditor"},
-    "config": {"disable_flash_attention", "disable_traceback_filtering", "dtype_policy", "enable_flash_attention",
+    "mixed_precision": {"LossScaleOptimizer"},
+    "config": {"disable_flash_attention", "disable_traceback_filtering", "enable_flash_attention",
                "enable_traceback_filtering", "enable_unsafe_deserialization", "is_flash_attention_enabled",
                "is_nnx_enabled", "is_traceback_filtering_enabled", "max_epochs", "max_steps_per_epoch",
-               "set_dtype_policy", "set_max_epochs", "set_max_steps_per_epoch"},
+               "set_max_epochs", "set_max_steps_per_epoch"},
 }  # fmt: skip
-"""Names that are not there. Data helpers, mixed precision and the editor of Keras's files are not built; code is never
+"""Names that are not there. Data helpers and the editor of Keras's files are not built; code is never
 read from files; errors are not filtered."""
 
 
@@ -49,6 +50,8 @@ UNTAKEN = ("max_shard_size", "skip_mismatch", "none_is_leaf", "overwrite", "subg
         "saving",
         "tree",
         "config",
+        "dtype_policies",
+        "mixed_precision",
         "utils",
     ],
 )

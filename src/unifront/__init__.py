@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unifront import activations as activations
     from unifront import config as config
+    from unifront import dtype_policies as dtype_policies
     from unifront import errors as errors
     from unifront import layers as layers
+    from unifront import mixed_precision as mixed_precision
     from unifront import models as models
     from unifront import onnx as onnx
     from unifront import ops as ops
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from unifront.backends import set_backend as set_backend
     from unifront.backends import use_backend as backend  # noqa: F401  # the façade
     from unifront.comparison import parity as parity
+    from unifront.dtype_policies import DTypePolicy as DTypePolicy
+    from unifront.dtype_policies import FloatDTypePolicy as FloatDTypePolicy
     from unifront.dtypes import floatx as floatx
     from unifront.dtypes import set_floatx as set_floatx
     from unifront.gradients import value_and_grad as value_and_grad
@@ -56,6 +60,8 @@ _HOMES = {
     "errors": "unifront.errors:",
     "activations": "unifront.activations:",
     "config": "unifront.config:",
+    "dtype_policies": "unifront.dtype_policies:",
+    "mixed_precision": "unifront.mixed_precision:",
     "tree": "unifront.tree:",
     "utils": "unifront.utils:",
     "layers": "unifront.layers:",
@@ -74,6 +80,8 @@ _HOMES = {
     "optimizers": "unifront.train.optimizers:",
     "schedules": "unifront.train.schedules:",
     "random": "unifront.random:",
+    "DTypePolicy": "unifront.dtype_policies:DTypePolicy",
+    "FloatDTypePolicy": "unifront.dtype_policies:FloatDTypePolicy",
     "Layer": "unifront.layers.layer:Layer",
     "Input": "unifront.layers.input:Input",
     "Model": "unifront.model:Model",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from unifront.backends import default_name
 from unifront.backends import set_backend as _set_backend
+from unifront.dtype_policies import dtype_policy as dtype_policy
+from unifront.dtype_policies import set_dtype_policy as set_dtype_policy
 from unifront.dtypes import floatx as _floatx
 from unifront.dtypes import set_floatx as _set_floatx
 from unifront.errors import ArgumentError

@@ -87,7 +87,8 @@ class GraphLayer(Layer):
 
     def __init__(self, info: LayerInfo, wiring: Wiring) -> None:
         super().__init__(name=info.path.rpartition("/")[2])
-        self.path, self.kind = info.path, info.kind
+        self.path: str = info.path
+        self.kind = info.kind
         self._wiring = wiring
         self.built = self.placed = True
 

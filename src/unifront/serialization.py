@@ -34,6 +34,7 @@ HOMES: dict[str, str] = {
     "keras.metrics": "unifront.train.metrics",
     "keras.optimizers": "unifront.train.optimizers",
     "keras.optimizers.schedules": "unifront.train.schedules",
+    "keras.dtype_policies": "unifront.dtype_policies",
     "keras.random": "unifront.random",
     "keras.ops": "unifront.ops",
     "keras": "unifront",
@@ -42,6 +43,9 @@ HOMES: dict[str, str] = {
 
 _CALLED = {"Functional": "Model"}
 """Classes of Keras's that are called otherwise here."""
+
+_TOLD_OF = {"DTypePolicy": "keras", "FloatDTypePolicy": "keras"}
+"""Classes that descriptions name in another of the namespaces that have them."""
 
 _REGISTERED: dict[str, Any] = {}
 _NAMES: dict[Any, str] = {}
@@ -221,6 +225,7 @@ def _function(function: Any) -> dict[str, Any]:
 def _class_of(cls: type) -> dict[str, Any]:
     home = None if cls in _NAMES else _public_name(cls)
     if home is not None:
+        home = (_TOLD_OF.get(cls.__name__, home[0]), home[1])
         return {"module": home[0], "class_name": home[1], "registered_name": None}
     return {"module": cls.__module__, "class_name": cls.__name__, "registered_name": get_registered_name(cls)}
 
@@ -255,7 +260,6 @@ _DATA: dict[str, Callable[[Any], Any]] = {
     "__ellipsis__": lambda c: ...,
     "__slice__": lambda c: slice(*(deserialize_keras_object(c[end]) for end in ("start", "stop", "step"))),
     "__tuple__": lambda c: tuple(deserialize_keras_object(one) for one in c["value"]),
-    "DTypePolicy": lambda c: c["name"],
 }
 """Descriptions that are no classes of ours, and what they stand for."""
 

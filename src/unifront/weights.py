@@ -64,6 +64,7 @@ class Variable:
         dtype: element type, float32 unless given.
         initial: a function giving the first value as NumPy (called at the first use), or the array itself.
         trainable: whether optimizers change it.
+        autocast: whether layers that compute in another float dtype read it in that.
         regularizer: a function of the variable giving a scalar to add to the loss, or None.
         constraint: a function of the variable giving what it becomes after each update, or None.
     """
@@ -77,6 +78,7 @@ class Variable:
         *,
         initial: Annotated[np.ndarray | Callable[[], np.ndarray], anything],
         trainable: bool = True,
+        autocast: bool = True,
         regularizer: Callable[[Any], Any] | None = None,
         constraint: Callable[[Any], Any] | None = None,
     ) -> None:
@@ -84,7 +86,7 @@ class Variable:
             raise ShapeError(f"The shape of the variable {path!r} is a tuple of sizes, not {shape!r}.")
         self.path = path
         self.type = TensorType(dtype_of(dtype), tuple(int(size) for size in shape))
-        self.trainable = trainable
+        self.trainable, self.autocast = trainable, autocast
         self.regularizer = regularizer
         self.constraint = constraint
         self.owners: tuple[Any, ...] = ()
@@ -328,7 +330,8 @@ class Variable:
     def __getstate__(self) -> dict[str, Any]:
         """What copies and pickles: the value, and no lease, leaf or device."""
         return {
-            "path": self.path, "type": self.type, "trainable": self.trainable, "owners": self.owners,
+            "path": self.path, "type": self.type, "trainable": self.trainable, "autocast": self.autocast,
+            "owners": self.owners,
             "regularizer": self.regularizer, "constraint": self.constraint, "value": self.numpy(),
         }  # fmt: skip
 

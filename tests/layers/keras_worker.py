@@ -5,8 +5,9 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import compress
 from typing import Any
 
@@ -153,3 +154,42 @@ def keras_model(text: str, arrays: list[np.ndarray]) -> tuple[str, list[np.ndarr
         model.get_weights(),
         [np.array(keras.ops.convert_to_numpy(one)) for one in outputs],
     )
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What Keras's layer is and gives under a dtype policy: dtypes, weights, outputs in float32 and their dtypes."""
+
+    compute_dtype: str
+    variable_dtypes: list[str]
+    weights: list[np.ndarray]
+    outputs: list[np.ndarray]
+    output_dtypes: list[str]
+
+
+def under_policy(texts: Sequence[Case], policy: str) -> list[Judged]:
+    """Each layer under a dtype policy; without outputs where TensorFlow has no kernel for it on CPU."""
+    keras = _keras()
+    keras.config.set_dtype_policy(policy)
+    try:
+        return [_under_policy(keras, case) for case in texts]
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def _under_policy(keras: Any, case: Case) -> Judged:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not support masking")
+        layer = eval(case.judge or case.text, _names(keras))
+        given = [keras.ops.convert_to_tensor(with_floats(one, "float32")) for one in case.arrays()]
+        try:
+            apply(case.call, layer, given)
+        except Exception as error:  # noqa: BLE001  # of any kind
+            return Judged(str(error)[:200], [], [], [], [])
+        before = random_weights([(w.name, tuple(w.shape)) for w in layer.weights])
+        layer.set_weights(before)
+        outputs = [o for o in tree.leaves(apply(case.call, layer, given)) if o is not None]
+    dtypes = [keras.backend.standardize_dtype(output.dtype) for output in outputs]
+    pairs = zip(outputs, dtypes, strict=True)
+    numbers = [np.asarray(keras.ops.cast(o, "float32") if "float" in d else o) for o, d in pairs]
+    return Judged(layer.compute_dtype, [str(w.dtype) for w in layer.weights], before, numbers, dtypes)

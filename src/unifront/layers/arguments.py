@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypedDict
 
 from unifront.arguments import LARGEST, Check, Default, Wrong, convert, meant, one_of, only, shown, whole
-from unifront.dtypes import DTypeLike, dtype_of
+from unifront.dtype_policies import DTypePolicy
+from unifront.dtype_policies import get as policy_of
+from unifront.dtypes import DType, DTypeLike, dtype_of
 from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.opset.data_format import DATA_FORMATS, image_data_format
 from unifront.opset.rules import is_whole, show
@@ -56,17 +58,25 @@ def _layer_name(value: Any) -> Any:
     return value
 
 
+def _dtype(value: Any) -> DType:
+    return value.compute_dtype if isinstance(value, DTypePolicy) else dtype_of(value)
+
+
 LayerName = Annotated[str | None, meant(_layer_name)]
 """The name of a layer or model; None for that of its class or attribute."""
-DTypeName = Annotated[DTypeLike | None, meant(lambda value: None if value is None else dtype_of(value))]
+DTypeName = Annotated[DTypeLike | None, meant(lambda value: None if value is None else _dtype(value))]
 """A dtype in any of its spellings, or None."""
+PolicyLike = Annotated[
+    DTypeLike | DTypePolicy | None, meant(lambda value: None if value is None else policy_of(value))
+]
+"""A dtype, a dtype policy or its name, or None."""
 
 
 class Options(TypedDict, total=False):
     """The keywords that every layer takes."""
 
     name: str | None
-    dtype: DTypeLike | None
+    dtype: DTypeLike | DTypePolicy | None
     trainable: Annotated[bool, Default(True)]
 
 

@@ -96,8 +96,8 @@ class Bidirectional(Layer):
 
     def build(self, sequences_shape: Any, initial_state_shape: Any = None) -> None:
         for one in (self.forward_layer, self.backward_layer):
-            if one._dtype is None:
-                one._dtype = self.dtype
+            if one._policy is None:
+                one._policy = self.dtype_policy
             one.build(sequences_shape)
         if self._given_weights is not None:
             self.set_weights(self._given_weights)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from unifront import tree
 from unifront.activations import name_of
 from unifront.arguments import arguments_of
-from unifront.dtypes import DType
+from unifront.dtype_policies import DTypePolicy
 from unifront.errors import ArgumentError
 from unifront.ir.dims import DimExpr
 from unifront.serialization import deserialize_keras_object, serialize_keras_object
@@ -41,7 +41,7 @@ class Described:
         trainable: bool
         built: bool
         activity_regularizer: Any
-        _dtype: DType | None
+        _policy: DTypePolicy | None
 
         @property
         def name(self) -> str: ...
@@ -82,7 +82,11 @@ class Described:
         return vars(self).get(name, given)
 
     def _base_config(self) -> dict[str, Any]:
-        config = {"name": self.name, "trainable": self.trainable, "dtype": _policy(self._dtype)}
+        config = {
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": serialize_keras_object(self._policy),
+        }
         if self.activity_regularizer is not None:
             config["activity_regularizer"] = plain(self.activity_regularizer)
         return config
@@ -126,14 +130,6 @@ def _shape(given: Any) -> Any:
         nested = any(isinstance(one, list | tuple) for one in given)
         return [_shape(one) for one in given] if nested else tuple(given)
     return given
-
-
-def _policy(dtype: DType | None) -> dict[str, Any] | None:
-    if dtype is None:
-        return None
-    return {
-        "module": "keras", "class_name": "DTypePolicy", "config": {"name": dtype.name}, "registered_name": None,
-    }  # fmt: skip
 
 
 def plain(value: Any) -> Any:

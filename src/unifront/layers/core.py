@@ -212,7 +212,8 @@ class Embedding(LowRank, Layer):
     def call(self, indices: Any) -> Any:
         if type_of(indices).dtype.is_float:  # Keras takes float indices too, as its Input is float by default
             indices = ops.cast(indices, "int32")
-        return self.adapted_rows(ops.embedding(indices, self.embeddings), indices)
+        rows = self.adapted_rows(ops.embedding(indices, self.embeddings), indices)
+        return ops.cast(rows, self.compute_dtype)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return ops.not_equal(inputs, 0) if self.mask_zero else None

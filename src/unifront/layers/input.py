@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from unifront.arguments import LARGEST, anything, checked, only
+from unifront.dtype_policies import DTypePolicy
 from unifront.dtypes import DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, substitute, symbol
@@ -82,7 +83,7 @@ class InputLayer(Layer):
         self._name = (
             self._tensor.name or None
         )  # not as `Layer` checks it: an input's name is no part of paths
-        self._dtype = self._tensor.dtype
+        self._policy = DTypePolicy(self._tensor.dtype.name)
         self.built = self.placed = True
 
     def get_config(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, wraps
 from typing import TYPE_CHECKING, Any, Self
 from weakref import ref
@@ -15,11 +15,13 @@ import numpy as np
 from unifront import ops, tree
 from unifront.arguments import checked
 from unifront.backends import HostKey, use_backend
-from unifront.dtypes import DType, dtype_of, floatx
+from unifront.dtype_policies import DTypePolicy, DTypePolicyMap, chosen_policy, dtype_policy
+from unifront.dtype_policies import get as policy_of
+from unifront.dtypes import DType, float64
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
 from unifront.ir.types import Shape
 from unifront.layers import regularizers
-from unifront.layers.arguments import DTypeName, LayerName, refuse
+from unifront.layers.arguments import LayerName, PolicyLike, refuse
 from unifront.layers.configs import Described, noting
 from unifront.layers.ends import Ended, end_of
 from unifront.layers.input_spec import check_inputs
@@ -27,6 +29,8 @@ from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
 from unifront.opset.tensor import (
     Symbolic,
+    autocast_dtype,
+    autocasting,
     backend_of_arrays,
     current_path,
     is_building,
@@ -54,7 +58,10 @@ class Layer(Weighted, Ended, Described):
 
     Args:
         name: the layer's part of the paths of its weights and nodes; else its attribute's or class's name.
-        dtype: of its weights and computation; by default that of its first float input, else `floatx`.
+        dtype: of its weights and computation, or a policy that says both (``"mixed_bfloat16"``, see
+            `unifront.dtype_policies`). By default what `uf.mixed_precision.set_global_policy` says; else float64 if
+            its first float input is that, else `floatx`.
+        autocast: whether float inputs and weights are cast to the dtype of computation (they are).
         trainable: False keeps optimizers from changing its weights, and those of the layers inside.
         activity_regularizer: a name, or a callable from an output to a scalar, which is divided by the batch
             size and added to the loss.
@@ -74,6 +81,8 @@ class Layer(Weighted, Ended, Described):
     _is_building = False
     placed: ref[Layer] | bool | None = None
     """The outermost layer that settled the weights' paths; True: for good; False: as they were before a copy."""
+    path: str | None = None
+    """Where the layer was built, ``encoder/dense``; None before that."""
     _nameless: Variable | None = None
     _hybrid: Hybrid | None = None
 
@@ -89,12 +98,12 @@ class Layer(Weighted, Ended, Described):
         self,
         *,
         name: LayerName = None,
-        dtype: DTypeName = None,
+        dtype: PolicyLike = None,
         trainable: bool = True,
         activity_regularizer: regularizers.RegularizerLike = None,
     ) -> None:
         self._name = name
-        self._dtype = None if dtype is None else dtype_of(dtype)
+        self._policy: DTypePolicy | None = chosen_policy() if dtype is None else dtype  # type: ignore[assignment]
         self._weights: list[Variable] = []
         self._known: set[int] = set()
         self._children: dict[str, Layer] = {}
@@ -110,6 +119,8 @@ class Layer(Weighted, Ended, Described):
             options["input_shape"] = (options.pop("input_dim"),)
         if "input_shape" in options:
             vars(self)["input_shape_given"] = options.pop("input_shape")
+        if "autocast" in options:
+            vars(self)["autocast"] = bool(options.pop("autocast"))
         refuse(type(self), options)
 
     def __setattr__(self, key: str, value: Any) -> None:
@@ -168,9 +179,33 @@ class Layer(Weighted, Ended, Described):
         return self._name or snake_case(type(self).__name__)
 
     @property
-    def dtype(self) -> DType:
-        """The dtype of weights and computation."""
-        return self._dtype or floatx()
+    def dtype_policy(self) -> DTypePolicy:
+        """In which dtypes the layer computes and keeps its weights."""
+        policy = self._policy or dtype_policy()
+        return policy[self.path] if isinstance(policy, DTypePolicyMap) and self.path else policy
+
+    @dtype_policy.setter
+    def dtype_policy(self, value: Any) -> None:
+        policy = policy_of(value)
+        if isinstance(self._policy, DTypePolicyMap) and self.path:
+            self._policy.pop(self.path, None)
+            self._policy[self.path] = policy
+        else:
+            self._policy = policy
+
+    @property
+    def compute_dtype(self) -> DType:
+        """The dtype that float inputs and weights are cast to, and that outputs have."""
+        return self.dtype_policy.compute_dtype
+
+    input_dtype = compute_dtype
+
+    @property
+    def variable_dtype(self) -> DType:
+        """The dtype of weights."""
+        return self.dtype_policy.variable_dtype
+
+    dtype = variable_dtype
 
     def children(self) -> Iterator[Layer]:
         """Every child layer once, in the order they were set; lists may have grown since."""
@@ -391,7 +426,8 @@ class Layer(Weighted, Ended, Described):
             self._build_once(args, kwargs)
             args = tuple(self._cast(arg) for arg in args)
             kwargs = {key: self._cast(value) for key, value in kwargs.items()}
-            result = self.call(*args, **kwargs)
+            with self._reading():
+                result = self.call(*args, **kwargs)
             if self.activity_regularizer is not None:
                 self._add_activity_losses(self.activity_regularizer, result)
             if args:
@@ -432,9 +468,9 @@ class Layer(Weighted, Ended, Described):
         return False
 
     def _build_once(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if not self.built or (self.built_at_once and self._dtype is None):  # its first input says the dtype
+        if not self.built or (self.built_at_once and self._policy is None):  # its first input says the dtype
             with MAKING:
-                if not self.built or self._dtype is None:  # by another thread, while this one waited
+                if not self.built or self._policy is None:  # by another thread, while this one waited
                     self._build_for(args, kwargs)
 
     def _build_for(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -444,8 +480,10 @@ class Layer(Weighted, Ended, Described):
             signature = ", ".join(parameters(type(self).call)[1:])
             raise ArgumentError(f"{type(self).__name__}.call({signature}): {error}.") from None
         types = [type_of(leaf) for leaf in tree.leaves(args) if _is_tensor(leaf)]
-        if self._dtype is None:
-            self._dtype = next((type_.dtype for type_ in types if type_.dtype.is_float), None)
+        if self._policy is None:
+            first = next((type_.dtype for type_ in types if type_.dtype.is_float), None)
+            if first is float64:  # whoever computes in it means it; 16 bits are asked for by a policy
+                self._policy = DTypePolicy(first.name)
         shapes = [
             tree.map_leaves(lambda leaf: type_of(leaf).shape if _is_tensor(leaf) else None, arg)
             for arg in args
@@ -454,7 +492,8 @@ class Layer(Weighted, Ended, Described):
 
     def _build(self, shapes: Sequence[Any]) -> None:
         """Run `build` inside this layer's scope."""
-        self._dtype = self.dtype
+        self.path = self.path or current_path()
+        self._policy = self._policy or dtype_policy()
         self.children()  # names those that were appended to lists
         before = len(self._weights)
         self._is_building = True
@@ -470,11 +509,23 @@ class Layer(Weighted, Ended, Described):
 
     def _cast(self, arg: Any) -> Any:
         def cast(leaf: Any) -> Any:
-            if _is_tensor(leaf) and type_of(leaf).dtype.is_float and type_of(leaf).dtype != self.dtype:
-                return self._keep_mask(leaf, ops.cast(leaf, self.dtype))
+            if _is_tensor(leaf) and type_of(leaf).dtype.is_float and type_of(leaf).dtype != wanted:
+                return self._keep_mask(leaf, ops.cast(leaf, wanted))
             return leaf
 
-        return tree.map_leaves(cast, arg) if type(self).autocast else arg
+        if not self.autocast:
+            return arg
+        wanted = self.compute_dtype
+        return tree.map_leaves(cast, arg)
+
+    def _reading(self) -> AbstractContextManager[None]:
+        """A block in which weights are read in the dtype of computation, if that is another than theirs."""
+        outer, policy = autocast_dtype(), self.dtype_policy
+        compute = policy.compute_dtype
+        if outer is None and compute is policy.variable_dtype:  # as most often
+            return nullcontext()
+        wanted = compute if self.autocast and compute.is_float else None
+        return nullcontext() if wanted is outer else autocasting(wanted)
 
     @staticmethod
     def _keep_mask(before: Any, after: Any) -> Any:

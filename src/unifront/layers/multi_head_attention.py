@@ -62,7 +62,7 @@ class _Heads(Layer):
             f"{kept}{summed},{summed}{new}->{kept}{new}",
             output_shape=(*(None,) * (rank - inner - 1), *sizes),
             bias_axes=new if self.use_bias else None,
-            name=name, dtype=self.dtype, **self._weight_options, **options,
+            name=name, dtype=self.dtype_policy, **self._weight_options, **options,
         )  # fmt: skip
         layer.build(shape)
         return layer

@@ -9,6 +9,7 @@ import numpy as np
 
 from unifront import ops
 from unifront.arguments import Amount, Fraction, Size, checked
+from unifront.dtypes import float32, promote
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import Axes, Axis, Constraint, LayerOptions
 from unifront.layers.initializers import InitializerLike
@@ -18,8 +19,13 @@ from unifront.opset.rules import axes_in, axis_in, show
 from unifront.opset.tensor import type_of
 
 
+def _wide(x: Any) -> Any:
+    """``x`` in which statistics are taken and numbers normalized: at least float32, as in Keras."""
+    return ops.cast(x, promote(type_of(x).dtype, float32)) if type_of(x).dtype.is_float else x
+
+
 class _Affine(Layer):
-    """What normalizations share: a learnt scale ``gamma`` and offset ``beta``."""
+    """What normalizations share: a learnt scale ``gamma`` and offset ``beta``, read as they are."""
 
     supports_masking = True
 
@@ -46,8 +52,8 @@ class _Affine(Layer):
 
     def add_affine(self, sizes: Sequence[int]) -> None:
         """Make ``gamma`` and ``beta``, those there are."""
-        self.gamma = self.add_declared("gamma", sizes) if self.scale else None
-        self.beta = self.add_declared("beta", sizes) if self.center else None
+        self.gamma = self.add_declared("gamma", sizes, autocast=False) if self.scale else None
+        self.beta = self.add_declared("beta", sizes, autocast=False) if self.center else None
 
 
 def _clipping(given: Mapping[str, float]) -> dict[str, float]:
@@ -131,20 +137,24 @@ class BatchNormalization(_Affine):
     def build(self, shape: Any) -> None:
         size = (feature_size(shape, self.axis),)
         self.add_affine(size)
-        self.moving_mean = self.add_declared("moving_mean", size, trainable=False)
-        self.moving_variance = self.add_declared("moving_variance", size, trainable=False)
+        self.moving_mean = self.add_declared("moving_mean", size, trainable=False, autocast=False)
+        self.moving_variance = self.add_declared("moving_variance", size, trainable=False, autocast=False)
         if self.renorm:
             given: Any = vars(self)["moving_variance_initializer"]
 
             def deviation(shape: Any, dtype: Any, rng: Any) -> Any:
                 return np.sqrt(given(shape, dtype, rng))
 
-            self.moving_stddev = self.add_weight(size, deviation, name="moving_stddev", trainable=False)
             mean: Any = vars(self)["moving_mean_initializer"]
-            self.renorm_mean = self.add_weight(size, mean, name="renorm_mean", trainable=False)
-            self.renorm_stddev = self.add_weight(size, deviation, name="renorm_stddev", trainable=False)
+            kept: dict[str, Any] = {"trainable": False, "autocast": False}
+            self.moving_stddev = self.add_weight(size, deviation, name="moving_stddev", **kept)
+            self.renorm_mean = self.add_weight(size, mean, name="renorm_mean", **kept)
+            self.renorm_stddev = self.add_weight(size, deviation, name="renorm_stddev", **kept)
 
     def call(self, x: Any, training: bool = False, mask: Any = None) -> Any:
+        return ops.cast(self._normalized(_wide(x), training, mask), self.compute_dtype)
+
+    def _normalized(self, x: Any, training: bool, mask: Any) -> Any:
         axis = axis_in(self.axis, type_of(x).rank)
         common: dict[str, Any] = {"axis": axis, "epsilon": self.epsilon}
         if not training or not self.trainable:
@@ -227,7 +237,8 @@ class LayerNormalization(_Affine):
         self.add_affine([feature_size(shape, axis) for axis in axes_in(self.axis, len(shape))])
 
     def call(self, x: Any) -> Any:
-        return ops.layer_norm(x, self.gamma, self.beta, axis=self.axis, epsilon=self.epsilon)
+        y = ops.layer_norm(_wide(x), self.gamma, self.beta, axis=self.axis, epsilon=self.epsilon)
+        return ops.cast(y, self.compute_dtype)
 
 
 class GroupNormalization(_Affine):
@@ -273,9 +284,10 @@ class GroupNormalization(_Affine):
         self.add_affine((size,))
 
     def call(self, x: Any) -> Any:
-        return ops.group_norm(
-            x, self.gamma, self.beta, groups=self.groups, axis=self.axis, epsilon=self.epsilon
+        y = ops.group_norm(
+            _wide(x), self.gamma, self.beta, groups=self.groups, axis=self.axis, epsilon=self.epsilon
         )
+        return ops.cast(y, self.compute_dtype)
 
 
 class RMSNormalization(Layer):

@@ -110,7 +110,7 @@ class RNN(Layer):
             )
         if self.input_rank == 3:
             feature_size(sequences_shape)
-        build_cell(self.cell, (sequences_shape[0], *sequences_shape[2:]), self.dtype)
+        build_cell(self.cell, (sequences_shape[0], *sequences_shape[2:]), self.dtype_policy)
         if self.stateful:
             self._make_states(sequences_shape[0])
 
@@ -125,9 +125,9 @@ class RNN(Layer):
         number = itertools.count()
 
         def kept(state: Any) -> Variable:
-            initial = np.asarray(to_numpy(state), self.dtype.numpy)
+            initial = np.asarray(to_numpy(state), self.compute_dtype.numpy)
             path = f"{self.name}/rnn_state_{next(number)}"
-            return Variable(path, initial.shape, self.dtype, initial=initial, trainable=False)
+            return Variable(path, initial.shape, self.compute_dtype, initial=initial, trainable=False)
 
         with building(None):  # values, even where a graph is traced around this
             self.states = tree.map_leaves(kept, self.get_initial_state(batch))
@@ -139,7 +139,7 @@ class RNN(Layer):
 
     def get_initial_state(self, batch_size: Any) -> list[Any]:
         """The states to begin from where none are given: a list, as the cell has them."""
-        found = first_states(self.cell, batch_size, self.dtype)
+        found = first_states(self.cell, batch_size, self.compute_dtype)
         return list(found) if isinstance(found, list | tuple) else [found]
 
     def reset_state(self) -> None:
@@ -169,7 +169,7 @@ class RNN(Layer):
                 f"initial_state has {len(states)} tensors; {type(self).__name__} has "
                 f"{len(tree.leaves(sizes))} states."
             )
-        return sizes, [ops.cast(state, self.dtype) for state in states]
+        return sizes, [ops.cast(state, self.compute_dtype) for state in states]
 
     # ------------------------------------------------------------ going through
 
@@ -232,8 +232,8 @@ class RNN(Layer):
         """``(sequence, *states)`` by a scan of the cell's steps; the sequence is None unless ``whole``."""
         cell, structure = self.cell, self.state_size
         batch, time = type_of(x).shape[:2]
-        initial = first_states(cell, batch, self.dtype, x) if given is None else given
-        states = tuple(ops.cast(state, self.dtype) for state in tree.leaves(initial))
+        initial = first_states(cell, batch, self.compute_dtype, x) if given is None else given
+        states = tuple(ops.cast(state, self.compute_dtype) for state in tree.leaves(initial))
         own = isinstance(cell, Cell)
         numbers = None if own and lengths is None else ops.arange(time, dtype="int32", like=x)
         if lengths is not None:

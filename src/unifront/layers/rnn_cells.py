@@ -10,6 +10,7 @@ import numpy as np
 
 from unifront import activations, ops, tree
 from unifront.arguments import Size, checked, in_order
+from unifront.dtype_policies import DTypePolicy
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.types import Shape
@@ -114,7 +115,9 @@ class Cell(KnownCell):
 
     def zeros(self, batch_size: Any, like: Any = None) -> list[Any]:
         """Zeros for each state, where ``like`` is."""
-        return [ops.zeros((batch_size, *shape), self.dtype, like=like) for shape in self.state_shapes()]
+        return [
+            ops.zeros((batch_size, *shape), self.compute_dtype, like=like) for shape in self.state_shapes()
+        ]
 
     # ------------------------------------------------------------ dropout
 
@@ -130,7 +133,7 @@ class Cell(KnownCell):
         self.reset_recurrent_dropout_mask()
         batch = type_of(x).shape[0]
         step, state = (
-            ops.zeros((batch, *shape), self.dtype, like=x)
+            ops.zeros((batch, *shape), self.compute_dtype, like=x)
             for shape in (self.input_shape(), self.state_shapes()[0])
         )
         return self.masks(step, state, True)
@@ -542,11 +545,11 @@ class StackedRNNCells(KnownCell):
 
     def get_initial_state(self, batch_size: Any = None) -> list[Any]:
         """The states that each cell begins with."""
-        return [first_states(cell, batch_size, self.dtype) for cell in self.cells]
+        return [first_states(cell, batch_size, self.compute_dtype) for cell in self.cells]
 
     def build(self, shape: Any) -> None:
         for cell in self.cells:
-            build_cell(cell, shape, self.dtype)
+            build_cell(cell, shape, self.dtype_policy)
             size = output_size_of(cell)
             shape = (shape[0], *(size if isinstance(size, list | tuple) else (size,)))
 
@@ -577,11 +580,11 @@ class StackedRNNCells(KnownCell):
         return (x, *found)
 
 
-def build_cell(cell: Any, shape: Any, dtype: DType) -> None:
-    """Make the weights of a cell for the shape of one step, unless they are made; it computes in ``dtype``."""
+def build_cell(cell: Any, shape: Any, policy: DTypePolicy) -> None:
+    """Make the weights of a cell for the shape of one step, unless they are made; ``policy`` is that of the layer."""
     if isinstance(cell, Layer) and not cell.built:
-        if cell._dtype is None:
-            cell._dtype = dtype
+        if cell._policy is None:
+            cell._policy = policy
         cell.build(shape)
 
 

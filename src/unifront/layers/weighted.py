@@ -32,7 +32,7 @@ class Weighted:
         def name(self) -> str: ...
 
         @property
-        def dtype(self) -> DType: ...
+        def variable_dtype(self) -> DType: ...
 
         def layers_below(self) -> Iterator[Any]: ...
 
@@ -47,6 +47,7 @@ class Weighted:
         trainable: bool = True,
         regularizer: regularizers.RegularizerLike = None,
         constraint: Constraint = None,
+        autocast: bool = True,
     ) -> Variable:
         """A new weight of this layer, called ``path/of/layer/name``.
 
@@ -55,9 +56,10 @@ class Weighted:
             name: as no other weight of this layer; by default that of the attribute it is set as.
             initializer: a name, or a callable ``(shape, dtype, numpy Generator) -> array``; unless given Glorot's
                 uniform numbers, or zeros for integers and booleans.
-            dtype: the layer's unless given.
+            dtype: the layer's for weights unless given.
             regularizer: a name, or a callable from the weight to a scalar added to the loss.
             constraint: a name, or a callable from the weight to what it becomes after each update.
+            autocast: whether `call` reads it in the dtype that the layer computes in.
         """
         if isinstance(shape, str):
             raise ShapeError(
@@ -78,7 +80,7 @@ class Weighted:
                 "give Input a fixed size there."
             )
         seed = current_seed()
-        chosen = dtype_of(dtype) if dtype is not None else self.dtype
+        chosen = dtype_of(dtype) if dtype is not None else self.variable_dtype
         draws = initializer or initializers.get("glorot_uniform" if chosen.is_float else "zeros")
         path = _joined(current_path(), called)
 
@@ -98,7 +100,7 @@ class Weighted:
                 raise
 
         variable = Variable(
-            path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable,
+            path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable, autocast=autocast,
             regularizer=regularizer, constraint=constraint,
         )  # fmt: skip
         variable.owners = (self,)
@@ -114,7 +116,7 @@ class Weighted:
 
     def add_declared(
         self, name: str, shape: Sequence[int], *, called: str | None = None, trainable: bool = True,
-        initializer: Any = None,
+        initializer: Any = None, autocast: bool = True,
     ) -> Variable:  # fmt: skip
         """`add_weight` with what `declare` has kept for ``name``; the weight is ``called`` so if not the same.
 
@@ -123,6 +125,7 @@ class Weighted:
         return self.add_weight(
             shape, initializer or vars(self)[f"{name}_initializer"], name=called or name, trainable=trainable,
             regularizer=vars(self)[f"{name}_regularizer"], constraint=vars(self)[f"{name}_constraint"],
+            autocast=autocast,
         )  # fmt: skip
 
     @property

@@ -8,12 +8,12 @@ replayed when the model is traced.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
 from unifront import tree
 from unifront.backends import HostKey, backend_of
-from unifront.dtypes import dtype_of, key
+from unifront.dtypes import DType, dtype_of, key
 from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
@@ -34,13 +34,16 @@ from unifront.opset.builder import (
     lift,
     outermost_builder,
 )
-from unifront.opset.scopes import current_path, scope
-from unifront.opset.spec import OpSpec
+from unifront.opset.scopes import autocast_dtype, autocasting, current_path, scope
+from unifront.opset.spec import OPS, OpSpec
 from unifront.weights import Variable, current_overlay
 
 
 def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attributes: Any) -> Any:
     """Apply ``op``: a tensor, or a tuple of them when it has several results."""
+    dtype = autocast_dtype()
+    if dtype is not None:
+        operands = tuple(_seen(o, dtype, operands) for o in operands)
     tensors = [o for o in operands if isinstance(o, Tensor)]
     if any(isinstance(o, Symbolic) for o in tensors):
         extra = {"regions": regions} if regions else {}
@@ -54,6 +57,30 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
         outputs = builder.add(op, values, attributes, regions)
         return outputs[0] if len(outputs) == 1 else outputs
     return run(op, operands, attributes, regions)
+
+
+def _is_cast(operand: Any, dtype: DType) -> bool:
+    """Whether ``operand`` is a weight that layers computing in ``dtype`` read in that."""
+    if not isinstance(operand, Variable) or not operand.autocast:
+        return False
+    return operand.dtype.is_float and operand.dtype is not dtype
+
+
+def _seen(operand: Any, dtype: DType, operands: Sequence[Any]) -> Any:
+    """``operand`` as operations see it in a layer that computes in ``dtype``: weights are cast.
+
+    In a graph that is done where the weight is known first: once, and not at each turn of a loop.
+    """
+    if not _is_cast(operand, dtype):
+        return operand
+    builder = builder_for(operands)
+    if builder is None:
+        return run(OPS["cast"], (operand,), {"dtype": dtype.name}, ())
+    own = id(operand)
+    while builder.outer is not None and own not in builder.updates and own not in builder.bound:
+        builder = builder.outer
+    (found,) = builder.add(OPS["cast"], [builder.variable(operand).value], {"dtype": dtype.name})
+    return found
 
 
 def update(variable: Variable, value: Any) -> None:
@@ -104,8 +131,13 @@ def is_tensor(operand: Any) -> bool:
 
 def type_of(operand: Any) -> TensorType:
     """The type of a tensor, variable, native array or Python number."""
-    if isinstance(operand, Tensor | Variable):
+    if isinstance(operand, Tensor):
         return operand.type
+    if isinstance(operand, Variable):
+        dtype = autocast_dtype()
+        return (
+            operand.type if dtype is None or not _is_cast(operand, dtype) else operand.type.with_dtype(dtype)
+        )
     backend = backend_of(operand)
     if backend is not None:
         return backend.type_of(operand)
@@ -157,8 +189,8 @@ def replayed(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
 
 
 __all__ = [
-    "CONSTANT", "Builder", "Call", "Counter", "Symbolic", "Tensor", "Traced", "active_builder",
-    "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_path", "is_building",
-    "is_tensor", "lift", "native", "outermost_builder", "record", "replayed", "scope", "to_numpy", "type_of",
-    "update",
+    "CONSTANT", "Builder", "Call", "Counter", "Symbolic", "Tensor", "Traced", "active_builder", "autocast_dtype",
+    "autocasting", "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_path",
+    "is_building", "is_tensor", "lift", "native", "outermost_builder", "record", "replayed", "scope", "to_numpy",
+    "type_of", "update",
 ]  # fmt: skip

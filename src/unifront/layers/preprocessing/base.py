@@ -172,7 +172,7 @@ class BaseImagePreprocessingLayer(Layer):
 
     def floats(self, images: Any) -> Any:
         """Images in the dtype of the layer."""
-        return ops.cast(images, self.dtype)
+        return ops.cast(images, self.compute_dtype)
 
     # ------------------------------------------------------------ hooks
 

@@ -40,8 +40,8 @@ class Rescaling(Layer):
         self.scale, self.offset = scale, offset
 
     def call(self, x: Any) -> Any:
-        x = ops.cast(x, self.dtype)
-        scale, offset = (np.asarray(value, self.dtype.numpy) for value in (self.scale, self.offset))
+        x = ops.cast(x, self.compute_dtype)
+        scale, offset = (np.asarray(value, self.compute_dtype.numpy) for value in (self.scale, self.offset))
         if scale.ndim and image_data_format() == "channels_first":
             scale = scale.reshape(scale.shape + (1,) * (3 - scale.ndim))
         return ops.add(ops.multiply(x, scale), offset)
@@ -74,7 +74,7 @@ class ColorLayer(BaseImagePreprocessingLayer):
         return self.uniform(shape, bounds, seed, images)
 
     def _of_dtype(self, x: Any) -> Any:
-        return ops.cast(x, self.dtype)
+        return ops.cast(x, self.compute_dtype)
 
 
 class RandomBrightness(ColorLayer):
@@ -179,7 +179,7 @@ class RandomSharpness(_Ranged):
         window = np.full((3, 3, 1, 1), 1 / 13)
         window[1, 1] = 5 / 13
         channels = type_of(images).shape[-1]
-        kernel = ops.broadcast_to(window.astype(self.dtype.numpy), (3, 3, channels, 1))
+        kernel = ops.broadcast_to(window.astype(self.compute_dtype.numpy), (3, 3, channels, 1))
         smooth = ops.depthwise_conv(images, kernel, strides=1, padding="same", data_format="channels_last")
         factor = ops.reshape(self._of_dtype(drawn["factor"]), (-1, 1, 1, 1))
         share = ops.subtract(1.0, ops.multiply(factor, 2.0))
@@ -462,6 +462,6 @@ class RandomColorJitter(ColorLayer):
 
     def changed(self, images: Any, drawn: Any) -> Any:
         for step in self.steps:
-            step._dtype = self.dtype
+            step._policy = self.dtype_policy
             images = step.changed(images, step.get_random_transformation(images))
         return images

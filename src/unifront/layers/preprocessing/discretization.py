@@ -127,7 +127,7 @@ class Discretization(DataLayer):
             )
         known = np.float64 if type_of(inputs).dtype == "float64" else np.float32
         indices = ops.digitize(inputs, np.asarray(self.bin_boundaries, known))
-        dtype = "int32" if self.output_mode == "int" else self.dtype
+        dtype = "int32" if self.output_mode == "int" else self.compute_dtype
         return encoded(indices, self.output_mode, len(self.bin_boundaries) + 1, dtype)
 
 

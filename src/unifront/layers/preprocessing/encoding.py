@@ -98,4 +98,4 @@ class CategoryEncoding(DataLayer):
                 "`count_weights` is not used when `output_mode` is not `'count'`. "
                 f"The output_mode of this layer is {self.output_mode!r}."
             )
-        return encoded(inputs, self.output_mode, self.num_tokens, self.dtype, numbers(count_weights))
+        return encoded(inputs, self.output_mode, self.num_tokens, self.compute_dtype, numbers(count_weights))

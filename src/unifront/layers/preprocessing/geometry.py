@@ -716,8 +716,8 @@ class RandomElasticTransform(_Spatial):
         far = ops.multiply(transformation["distortion_factor"], 0.1 * max(height, width))
         known = type_of(images).dtype
         bent = ops.image.elastic_transform(
-            self.floats(images), ops.cast(far, self.dtype), smooth, interpolation, self.fill_mode, self.fill_value,
-            transformation["seed"], self.data_format,
+            self.floats(images), ops.cast(far, self.compute_dtype), smooth, interpolation, self.fill_mode,
+            self.fill_value, transformation["seed"], self.data_format,
         )  # fmt: skip
         bent = ops.where(transformation["apply_transform"], bent, self.floats(images))
         return ops.cast(between(bent, *self.value_range), known)

@@ -98,10 +98,10 @@ class Hashing(_Hashed):
                 "The `num_bins` for `Hashing` cannot be `None` or non-positive values. "
                 f"Received: num_bins={num_bins}."
             )
-        if output_mode == "int" and self.dtype not in ("int32", "int64"):
+        if output_mode == "int" and self.compute_dtype not in ("int32", "int64"):
             raise ArgumentError(
                 "When `output_mode=\"int\"`, `dtype` should be an integer type, 'int32' or 'int64'. "
-                f"Received: dtype={self.dtype}"
+                f"Received: dtype={self.compute_dtype}"
             )
         self.num_bins, self.mask_value, self.salt = int(num_bins), mask_value, salt_of("Hashing", salt)
         self.output_mode, self.sparse = output_mode, sparse
@@ -115,7 +115,7 @@ class Hashing(_Hashed):
         found = buckets(distinct, self.num_bins - masked, self.salt)[back] + int(masked)
         if masked:
             found = np.where(values == self.mask_value, 0, found)
-        return encoded(found, self.output_mode, self.num_bins, self.dtype)
+        return encoded(found, self.output_mode, self.num_bins, self.compute_dtype)
 
 
 class HashedCrossing(_Hashed):
@@ -179,7 +179,7 @@ class HashedCrossing(_Hashed):
         features = [values_of(one) for one in inputs]
         hashes = crossed([_hashes(one.reshape(-1)) for one in features])
         found = (hashes % np.uint64(self.num_bins)).astype(np.int64).reshape(shape)
-        return encoded(found, self.output_mode, self.num_bins, self.dtype)
+        return encoded(found, self.output_mode, self.num_bins, self.compute_dtype)
 
 
 def _hashes(values: np.ndarray) -> np.ndarray:

@@ -53,7 +53,7 @@ class Equalization(ColorLayer):
         rest = ops.subtract(last, first)
         table = ops.divide(ops.multiply(ops.subtract(up_to, first), 255.0), ops.maximum(rest, 1.0))
         found = ops.take(between(ops.round(table), *BYTE), place, 0)
-        found = ops.where(ops.equal(rest, 0.0), values, ops.cast(found, self.dtype))
+        found = ops.where(ops.equal(rest, 0.0), values, ops.cast(found, self.compute_dtype))
         return rescaled(found, BYTE, self.value_range)
 
 

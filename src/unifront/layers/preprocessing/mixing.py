@@ -97,9 +97,11 @@ class RandomErasing(_Boxed):
         low, high = self.value_range
         if self.fill_value is None:
             shape = type_of(images).shape
-            noise = ops.random_normal(self.key(seed), shape, 0.0, float(high), self.dtype, like=images)
+            noise = ops.random_normal(
+                self.key(seed), shape, 0.0, float(high), self.compute_dtype, like=images
+            )
             return between(noise, low, high)
-        fill = np.clip(np.asarray(self.fill_value, self.dtype.numpy), low, high)
+        fill = np.clip(np.asarray(self.fill_value, self.compute_dtype.numpy), low, high)
         return fill.reshape(-1, 1, 1) if fill.ndim and self.data_format == "channels_first" else fill
 
     def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:

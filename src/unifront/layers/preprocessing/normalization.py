@@ -187,10 +187,10 @@ class Normalization(DataLayer):
         return ops.reshape(value, tuple(sizes.get(axis, 1) for axis in range(rank)))
 
     def call(self, inputs: Any) -> Any:
-        x, rank = ops.cast(inputs, self.dtype), type_of(inputs).rank
+        x, rank = ops.cast(inputs, self.compute_dtype), type_of(inputs).rank
         given = self.input_mean is not None
         mean, variance = (
-            self._spread(self._constant(one).astype(self.dtype.numpy) if given else weight, rank)
+            self._spread(self._constant(one).astype(self.compute_dtype.numpy) if given else weight, rank)
             for one, weight in (
                 (self.input_mean, self.adapt_mean),
                 (self.input_variance, self.adapt_variance),

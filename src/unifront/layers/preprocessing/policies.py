@@ -69,7 +69,7 @@ class _Policy(BaseImagePreprocessingLayer):
         is. Only that step is run."""
 
         def changed(step: BaseImagePreprocessingLayer, x: Any) -> Any:
-            step._dtype = self.dtype
+            step._policy = self.dtype_policy
             draws = count()
             own = step.get_random_transformation(images, seed=lambda: ops.fold_in(key, next(draws)))
             return change(step, x, own)

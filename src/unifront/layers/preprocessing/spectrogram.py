@@ -183,7 +183,7 @@ class MelSpectrogram(DataLayer):
         self.min_power, self.ref_power = min_power, ref_power
 
     def call(self, inputs: Any) -> Any:
-        inner = "float64" if self.dtype == "float64" else "float32"
+        inner = "float64" if self.compute_dtype == "float64" else "float32"
         real, imag = ops.stft(
             ops.cast(inputs, inner), self.sequence_length, self.sequence_stride, self.fft_length, self.window
         )
@@ -194,7 +194,7 @@ class MelSpectrogram(DataLayer):
         powers = ops.matmul(ops.power(magnitude, self.mag_exp), matrix.astype(inner))
         if self.power_to_db:
             powers = self._decibels(powers)
-        return ops.cast(ops.swapaxes(powers, -1, -2), self.dtype)
+        return ops.cast(ops.swapaxes(powers, -1, -2), self.compute_dtype)
 
     def _decibels(self, powers: Any) -> Any:
         reference = 10.0 * math.log10(max(abs(self.ref_power), self.min_power))

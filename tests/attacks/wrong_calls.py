@@ -162,6 +162,13 @@ def layer_targets() -> Iterator[Target]:
 PREDICTED = np.array([[0.2, 0.8], [0.6, 0.4]], np.float32)
 ONE_HOT = np.array([[0, 1], [1, 0]], np.float32)
 LABELS = np.array([1, 0], np.int32)
+LOSS_DATA = {
+    "SparseCategoricalCrossentropy": (LABELS, PREDICTED),
+    "CategoricalGeneralizedCrossEntropy": (LABELS, PREDICTED),
+    "Circle": (LABELS, PREDICTED),
+    "CTC": (np.array([[1]], np.int32), PREDICTED[None]),
+}
+"""Targets and predictions of losses that take no one-hot targets."""
 
 
 ABSTRACT = (metrics.Metric, metrics.MeanOverExamples)
@@ -172,15 +179,21 @@ def training_targets() -> Iterator[Target]:
         if (
             isinstance(cls, type)
             and issubclass(cls, losses.Loss)
-            and cls not in (losses.Loss, losses.SumOfLosses)
+            and cls not in (losses.Loss, losses.StandardLoss)
         ):
-            true = LABELS if "Sparse" in name else ONE_HOT
-            right = {"function": lambda y, p: ops.mean(p, axis=-1)} if name == "FunctionLoss" else {}
-            yield Target(f"losses.{name}", cls, right, lambda loss, true=true: loss(true, PREDICTED))
-            if name == "FunctionLoss":
+            true, predicted = LOSS_DATA.get(name, (ONE_HOT, PREDICTED))
+            wrapper = cls is losses.LossFunctionWrapper
+            right = {"fn": lambda y, p: ops.mean(p, axis=-1)} if wrapper else {}
+            yield Target(
+                f"losses.{name}",
+                cls,
+                right,
+                lambda loss, true=true, predicted=predicted: loss(true, predicted),
+            )
+            if wrapper:
                 continue
             made = cls(**right)
-            yield Target(f"losses.{name}()", made.__call__, {"y_true": true, "y_pred": PREDICTED})
+            yield Target(f"losses.{name}()", made.__call__, {"y_true": true, "y_pred": predicted})
     for name, cls in vars(metrics).items():
         if isinstance(cls, type) and issubclass(cls, metrics.Metric) and cls not in ABSTRACT:
             true = LABELS if "Sparse" in name else ONE_HOT

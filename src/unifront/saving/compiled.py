@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 CLASS, LOST = "$class", "$lost"
 
 
-def _name(one: type) -> str:
-    """``losses.MeanSquaredError``: a metric may be called as a loss is."""
-    return f"{one.__module__.rpartition('.')[2]}.{one.__name__}"
-
-
 def _classes(module: Any, base: type) -> dict[str, type]:
-    found = {
-        name: one for name, one in vars(module).items() if isinstance(one, type) and issubclass(one, base)
-    }
-    own = {name: one for name, one in found.items() if one is not base and one.__module__ == module.__name__}
+    """The classes that ``module`` (a file or a package) shows, without those made of a function."""
     return {
-        name: one for name, one in own.items() if "function" not in getattr(one, "__dataclass_fields__", ())
+        name: one
+        for name, one in vars(module).items()
+        if isinstance(one, type)
+        and issubclass(one, base)
+        and one is not base
+        and not name.startswith("_")
+        and f"{one.__module__}.".startswith(f"{module.__name__}.")
+        and one not in (losses.LossFunctionWrapper, losses.StandardLoss)
     }
 
 
 KNOWN = {
-    _name(one): one
+    f"{module.__name__.rpartition('.')[2]}.{name}": one  # ``losses.Poisson``: a metric may be called as a loss is
     for module, base in (
         (losses, losses.Loss), (metrics, metrics.Metric), (schedules, schedules.Schedule)
     )
-    for one in _classes(module, base).values()
+    for name, one in _classes(module, base).items()
 }  # fmt: skip
+_NAMES = {one: name for name, one in KNOWN.items()}
 OPTIMIZERS = _classes(optimizers, optimizers.Optimizer)
 
 
@@ -51,7 +51,7 @@ def described(model: Model) -> dict[str, Any] | None:
     if optimizer is None or OPTIMIZERS.get(type(optimizer).__name__) is not type(optimizer):
         return None
     rate = optimizer.learning_rate
-    if callable(rate) and KNOWN.get(_name(type(rate))) is not type(rate):
+    if callable(rate) and type(rate) not in _NAMES:
         return None
     return {
         "optimizer": {
@@ -76,10 +76,17 @@ def _plain(one: Any) -> Any:
             return [_plain(item) for item in one]
         case dict():
             return {name: _plain(item) for name, item in one.items()}
-    if isinstance(one, metrics.Metric) and KNOWN.get(_name(type(one))) is type(one):
-        return {CLASS: _name(type(one)), **one.get_config()}
-    if dataclasses.is_dataclass(one) and KNOWN.get(_name(type(one))) is type(one):
-        return {CLASS: _name(type(one)), **{name: _plain(item) for name, item in vars(one).items()}}
+    name = _NAMES.get(type(one))
+    if name is not None and isinstance(one, losses.Loss | metrics.Metric):
+        return {CLASS: name, **one.get_config()}
+    if name is not None and dataclasses.is_dataclass(one):
+        return {CLASS: name, **{part: _plain(item) for part, item in vars(one).items()}}
+    if (
+        callable(one)
+        and losses.FUNCTIONS.get(getattr(one, "__name__", "")) is not None
+        and losses.get(one.__name__) is one
+    ):
+        return one.__name__  # a function of ours
     return {LOST: getattr(one, "__name__", type(one).__name__)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 from unifront import ops
@@ -74,7 +75,7 @@ class Compiled:
         found: list[Part] = []
         taken: list[str] = []
         for i, (name, true, prediction) in enumerate(zip(names, trues, predictions, strict=True)):
-            loss = None if chosen[i] is None else losses.get(chosen[i])
+            loss = _loss_of(chosen[i])
             tracker = Mean(name=f"{name}_loss") if each and loss is not None else None
             own = []
             for attribute in ("metrics", "weighted_metrics"):
@@ -101,7 +102,7 @@ class Compiled:
             if part.loss is None:
                 continue
             with _naming(f"Loss {part.loss.name or type(part.loss).__name__} of output {part.name!r}"):
-                value = part.loss(true, prediction, weight, _mask_of(prediction))
+                value = part.loss(true, prediction, weight, mask=_mask_of(prediction))
                 value = ops.mean(value) if type_of(value).rank else value
             if part.tracker is not None:
                 part.tracker.update_state(value, sample_weight=_examples(prediction))
@@ -120,6 +121,26 @@ class Compiled:
                 with _naming(f"Metric {title!r} of output {part.name!r}"):
                     counted = _weights(weight if weighted else None, mask)
                     metric.update_state(true, detached, *(() if counted is None else (counted,)))
+
+
+class _SumOfLosses(losses.Loss):
+    """The sum of several losses of one output."""
+
+    def __init__(self, each: Sequence[losses.Loss]) -> None:
+        super().__init__()
+        self.each = tuple(each)
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, mask: Any = None) -> Any:
+        values = (ops.mean(loss(y_true, y_pred, sample_weight, mask=mask)) for loss in self.each)
+        return reduce(ops.add, values)
+
+
+def _loss_of(given: Any) -> losses.Loss | None:
+    """The loss of an output, which may be a list of several, to be added."""
+    if not isinstance(given, list | tuple):
+        return losses.as_loss(given)
+    each = [loss for loss in map(losses.as_loss, given) if loss is not None]
+    return None if not each else each[0] if len(each) == 1 else _SumOfLosses(each)
 
 
 def track_loss(model: Model, loss: Any, example: Any) -> None:

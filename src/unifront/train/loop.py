@@ -55,7 +55,7 @@ def configure(
 ) -> Compiled:  # fmt: skip
     """Check the arguments of `Model.compile` (``wanted`` is its ``metrics``) and keep them."""
     checks: list[tuple[Any, Callable[[Any], Any]]] = [
-        (loss, losses.get),
+        (loss, losses.as_loss),
         ([wanted, weighted_metrics], lambda metric: metrics.get(metric, (), ())),
         (loss_weights, lambda factor: number("Each of loss_weights", factor, "(-inf, inf)")),
     ]

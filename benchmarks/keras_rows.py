@@ -31,10 +31,7 @@ class _KerasContender(Contender):
         import keras
 
         self.model = MODELS[row.name](keras, row)
-        values = row.layer_values()
-        for layer in self.model.layers:
-            for weight in layer.weights:
-                weight.assign(values[layer.name][weight.name])
+        layer_models.assign(self.model, row)
         self.parameter_count = sum(int(np.prod(weight.shape)) for weight in self.model.trainable_weights)
         self.model.compile(
             optimizer=keras.optimizers.Adam(rows.LEARNING_RATE, rows.BETA_1, rows.BETA_2, rows.EPSILON),

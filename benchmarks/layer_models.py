@@ -5,7 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from rows import CHAIN, Row
+from rows import (
+    BATCH_NORM_EPSILON,
+    BATCH_NORM_MOMENTUM,
+    CHAIN,
+    FILTERS,
+    HEADS,
+    INNER,
+    LAYER_NORM_EPSILON,
+    TRANSFORMER_BLOCKS,
+    WIDTH,
+    Row,
+    mobilenet_v2_blocks,
+)
+
+
+def assign(model: Any, row: Row) -> None:
+    """Give the model the row's weights; those within a layer are named by their path in it, or by variable alone."""
+    values = row.layer_values()
+    for layer in model.layers:
+        for weight in layer.weights:
+            within = weight.path.rpartition(f"{layer.name}/")[2]
+            own = values[layer.name]
+            weight.assign(own[within] if within in own else own[weight.name])
 
 
 def mlp(api: Any, row: Row) -> Any:
@@ -71,10 +93,72 @@ def lstm(api: Any, row: Row) -> Any:
     )
 
 
+def transformer(api: Any, row: Row) -> Any:
+    layers = api.layers
+    start = x = api.Input(row.input_shape)
+
+    def norm(x: Any, name: str) -> Any:
+        return layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name=name)(x)
+
+    for number in range(TRANSFORMER_BLOCKS):
+        name = f"body_{number}"
+        y = norm(x, f"{name}_norm_1")
+        x = layers.Add()(
+            [x, layers.MultiHeadAttention(HEADS, WIDTH // HEADS, name=f"{name}_attention")(y, y)]
+        )
+        y = layers.Dense(INNER, activation="gelu", name=f"{name}_expand")(norm(x, f"{name}_norm_2"))
+        x = layers.Add()([x, layers.Dense(WIDTH, name=f"{name}_project")(y)])
+    x = layers.GlobalAveragePooling1D()(x)
+    return api.Model(start, layers.Dense(row.classes, name="logits")(x))
+
+
+def mobilenet_v2(api: Any, row: Row) -> Any:
+    layers = api.layers
+
+    def normalized(x: Any, conv: Any, name: str, relu: bool = True) -> Any:
+        if conv.strides[0] == 2:
+            x = layers.ZeroPadding2D(1)(x)
+        x = layers.BatchNormalization(
+            momentum=BATCH_NORM_MOMENTUM, epsilon=BATCH_NORM_EPSILON, name=f"{name}_bn"
+        )(conv(x))
+        return layers.ReLU(6.0)(x) if relu else x
+
+    def pointwise(x: Any, filters: int, name: str, relu: bool = True) -> Any:
+        return normalized(x, layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_conv"), name, relu)
+
+    start = api.Input(row.input_shape)
+    x = normalized(start, layers.Conv2D(32, 3, 2, use_bias=False, name="stem_conv"), "stem")
+    for number, (channels, inner, filters, stride) in enumerate(mobilenet_v2_blocks()):
+        name = f"body_{number}"
+        y = x if inner == channels else pointwise(x, inner, f"{name}_expand")
+        padding = "same" if stride == 1 else "valid"
+        depthwise = layers.DepthwiseConv2D(3, stride, padding, use_bias=False, name=f"{name}_depthwise_conv")
+        y = pointwise(normalized(y, depthwise, f"{name}_depthwise"), filters, f"{name}_project", relu=False)
+        x = layers.Add()([x, y]) if stride == 1 and channels == filters else y
+    x = layers.GlobalAveragePooling2D()(pointwise(x, 1280, "head"))
+    return api.Model(start, layers.Dense(row.classes, name="logits")(x))
+
+
+def convlstm(api: Any, row: Row) -> Any:
+    layers = api.layers
+    return api.Sequential(
+        [
+            api.Input(row.input_shape),
+            layers.ConvLSTM2D(FILTERS, 3, padding="same", return_sequences=True, name="convlstm_1"),
+            layers.ConvLSTM2D(FILTERS, 3, padding="same", name="convlstm_2"),
+            layers.GlobalAveragePooling2D(),
+            layers.Dense(row.classes, name="logits"),
+        ]
+    )
+
+
 MODELS: dict[str, Callable[[Any, Row], Any]] = {
     "mlp": mlp,
     "chain": chain,
     "cifar": cifar,
     "gru": gru,
     "lstm": lstm,
+    "transformer": transformer,
+    "mobilenet_v2": mobilenet_v2,
+    "convlstm": convlstm,
 }

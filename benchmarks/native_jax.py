@@ -188,6 +188,82 @@ def resnet50(p: Parameters, x: Array, row: Row, key: Array | None, train: bool) 
     return dense(p["predictions"], x.mean((1, 2))), moving
 
 
+def layer_norm(p: dict[str, Array], x: Array) -> Array:
+    centred = x - x.mean(-1, keepdims=True)
+    variance = (centred * centred).mean(-1, keepdims=True)
+    return centred * lax.rsqrt(variance + rows.LAYER_NORM_EPSILON) * p["gamma"] + p["beta"]
+
+
+def attention(p: dict[str, Array], x: Array) -> Array:
+    parts = (
+        jnp.einsum("btw,whd->bthd", x, p[f"{n}/kernel"]) + p[f"{n}/bias"] for n in ("query", "key", "value")
+    )
+    found = jax.nn.dot_product_attention(*parts)
+    return jnp.einsum("bthd,hdw->btw", found, p["attention_output/kernel"]) + p["attention_output/bias"]
+
+
+def transformer(p: Parameters, x: Array, row: Row, key: Array | None) -> Array:
+    for number in range(rows.TRANSFORMER_BLOCKS):
+        name = f"body_{number}"
+        x = x + attention(p[f"{name}_attention"], layer_norm(p[f"{name}_norm_1"], x))
+        y = dense(p[f"{name}_expand"], layer_norm(p[f"{name}_norm_2"], x))
+        x = x + dense(p[f"{name}_project"], jax.nn.gelu(y, approximate=False))
+    return dense(p["logits"], x.mean(1))
+
+
+def _conv2d(x: Array, kernel: Array, stride: int = 1, groups: int = 1) -> Array:
+    size = kernel.shape[0]
+    return lax.conv_general_dilated(
+        x,
+        kernel,
+        (stride, stride),
+        [(size // 2, size // 2)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=groups,
+    )
+
+
+def mobilenet_v2(p: Parameters, x: Array, row: Row, key: Array | None, train: bool):
+    moving = {}
+
+    def normalized(name: str, x: Array, stride: int = 1, groups: int = 1) -> Array:
+        kernel = p[f"{name}_conv"]["kernel"]
+        kernel = kernel.swapaxes(2, 3) if groups > 1 else kernel
+        y, moving[f"{name}_bn"] = batch_norm(p[f"{name}_bn"], _conv2d(x, kernel, stride, groups), train=train)
+        return y
+
+    x = jax.nn.relu6(normalized("stem", x, 2))
+    for number, (channels, inner, filters, stride) in enumerate(rows.mobilenet_v2_blocks()):
+        name = f"body_{number}"
+        y = x if inner == channels else jax.nn.relu6(normalized(f"{name}_expand", x))
+        y = jax.nn.relu6(normalized(f"{name}_depthwise", y, stride, inner))
+        y = normalized(f"{name}_project", y)
+        x = x + y if stride == 1 and channels == filters else y
+    x = jax.nn.relu6(normalized("head", x))
+    return dense(p["logits"], x.mean((1, 2))), moving
+
+
+def convlstm_layer(p: dict[str, Array], x: Array) -> Array:
+    """All states; `[time, batch, height, width, channels]` in and out."""
+    time, batch, *size, channels = x.shape
+
+    def cell(state, projected):
+        hidden, carry = state
+        i, f, c, o = jnp.split(projected + _conv2d(hidden, p["recurrent_kernel"]), 4, axis=-1)
+        carry = jax.nn.sigmoid(f) * carry + jax.nn.sigmoid(i) * jnp.tanh(c)
+        hidden = jax.nn.sigmoid(o) * jnp.tanh(carry)
+        return (hidden, carry), hidden
+
+    projected = _conv2d(x.reshape(time * batch, *size, channels), p["kernel"]) + p["bias"]
+    start = jnp.zeros((batch, *size, rows.FILTERS), x.dtype)
+    return lax.scan(cell, (start, start), projected.reshape(time, batch, *size, -1))[1]
+
+
+def convlstm(p: Parameters, x: Array, row: Row, key: Array | None) -> Array:
+    states = convlstm_layer(p["convlstm_2"], convlstm_layer(p["convlstm_1"], x.swapaxes(0, 1)))
+    return dense(p["logits"], states[-1].mean((1, 2)))
+
+
 def _without_state(model: Callable[..., Array]) -> Model:
     return lambda p, x, row, key, train: (model(p, x, row, key), {})
 
@@ -206,6 +282,9 @@ MODELS: dict[str, dict[str, Model]] = {
     "gru": _recurrent(gru, gru_layer),
     "lstm": {**_recurrent(lstm, lstm_layer), "cudnn": _without_state(partial(lstm, layer=lstm_cudnn))},
     "resnet50": {"hoisted": resnet50},
+    "transformer": {"hoisted": _without_state(transformer)},
+    "mobilenet_v2": {"hoisted": mobilenet_v2},
+    "convlstm": {"hoisted": _without_state(convlstm)},
 }
 
 
@@ -242,7 +321,7 @@ class JaxContender(Contender):
         statistics: Parameters = {}
         values = row.values()
         for weight in row.weights:
-            layer, variable = weight.name.split("/")
+            layer, variable = weight.name.split("/", 1)
             home = parameters if weight.trainable else statistics
             home.setdefault(layer, {})[variable] = jnp.asarray(values[weight.name])
         self.parameter_count = sum(value.size for value in jax.tree.leaves(parameters))

@@ -218,6 +218,88 @@ def resnet50(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Ten
     return dense(p["predictions"], tf.reduce_mean(x, [1, 2]))
 
 
+def layer_norm(p: dict[str, tf.Variable], x: Tensor) -> Tensor:
+    mean, variance = tf.nn.moments(x, [-1], keepdims=True)
+    return tf.nn.batch_normalization(x, mean, variance, p["beta"], p["gamma"], rows.LAYER_NORM_EPSILON)
+
+
+def attention(p: dict[str, tf.Variable], x: Tensor) -> Tensor:
+    batch, tokens, width = x.shape
+    size = width // rows.HEADS
+
+    def projected(part: str) -> Tensor:
+        kernel, bias = p[f"{part}/kernel"], p[f"{part}/bias"]
+        flat = tf.reshape(x, [-1, width]) @ tf.reshape(kernel, [width, width])
+        flat = tf.nn.bias_add(flat, tf.reshape(bias, [width]))
+        return tf.transpose(tf.reshape(flat, [batch, tokens, rows.HEADS, size]), [0, 2, 1, 3])
+
+    query, key, value = map(projected, ("query", "key", "value"))
+    scores = tf.nn.softmax(tf.matmul(query * size**-0.5, key, transpose_b=True))
+    found = tf.reshape(tf.transpose(tf.matmul(scores, value), [0, 2, 1, 3]), [-1, width])
+    found = found @ tf.reshape(p["attention_output/kernel"], [width, width])
+    return tf.reshape(tf.nn.bias_add(found, p["attention_output/bias"]), [batch, tokens, width])
+
+
+def dense_on_tokens(p: dict[str, tf.Variable], x: Tensor) -> Tensor:
+    batch, tokens, width = x.shape
+    return tf.reshape(dense(p, tf.reshape(x, [-1, width])), [batch, tokens, -1])
+
+
+def transformer(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    for number in range(rows.TRANSFORMER_BLOCKS):
+        name = f"body_{number}"
+        x = x + attention(p[f"{name}_attention"], layer_norm(p[f"{name}_norm_1"], x))
+        y = dense_on_tokens(p[f"{name}_expand"], layer_norm(p[f"{name}_norm_2"], x))
+        x = x + dense_on_tokens(p[f"{name}_project"], tf.nn.gelu(y))
+    return dense(p["logits"], tf.reduce_mean(x, 1))
+
+
+def mobilenet_v2(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    def normalized(name: str, x: Tensor, stride: int = 1, depthwise: bool = False) -> Tensor:
+        kernel = p[f"{name}_conv"]["kernel"]
+        if stride == 2:  # TensorFlow pads a strided convolution on one side more than on the other
+            x = tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]])
+        padding = "VALID" if stride == 2 else "SAME"
+        if depthwise:
+            y = tf.nn.depthwise_conv2d(x, kernel, [1, stride, stride, 1], padding)
+        else:
+            y = tf.nn.conv2d(x, kernel, stride, padding)
+        return batch_norm(p[f"{name}_bn"], y, train)
+
+    x = tf.nn.relu6(normalized("stem", x, 2))
+    for number, (channels, inner, filters, stride) in enumerate(rows.mobilenet_v2_blocks()):
+        name = f"body_{number}"
+        y = x if inner == channels else tf.nn.relu6(normalized(f"{name}_expand", x))
+        y = tf.nn.relu6(normalized(f"{name}_depthwise", y, stride, depthwise=True))
+        y = normalized(f"{name}_project", y)
+        x = x + y if stride == 1 and channels == filters else y
+    x = tf.nn.relu6(normalized("head", x))
+    return dense(p["logits"], tf.reduce_mean(x, [1, 2]))
+
+
+def convlstm_layer(p: dict[str, tf.Variable], x: Tensor, loop: Loop) -> tuple[Tensor, Tensor]:
+    """All states and the last one; `x` is `[time, batch, height, width, channels]`."""
+    time, batch, *size, channels = x.shape
+    recurrent_kernel = tf.convert_to_tensor(p["recurrent_kernel"])
+
+    def cell(projected, state):
+        hidden, carry = state
+        gates = projected + tf.nn.conv2d(hidden, recurrent_kernel, 1, "SAME")
+        i, f, c, o = tf.split(gates, 4, axis=-1)
+        carry = tf.sigmoid(f) * carry + tf.sigmoid(i) * tf.tanh(c)
+        return tf.sigmoid(o) * tf.tanh(carry), carry
+
+    projected = conv(p, tf.reshape(x, [time * batch, *size, channels]))
+    start = tf.zeros([batch, *size, rows.FILTERS])
+    return loop.over(cell, tf.reshape(projected, [time, batch, *size, -1]), (start, start))
+
+
+def convlstm(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    sequence, _ = convlstm_layer(p["convlstm_1"], tf.transpose(x, [1, 0, 2, 3, 4]), loop)
+    _, last = convlstm_layer(p["convlstm_2"], sequence, loop)
+    return dense(p["logits"], tf.reduce_mean(last, [1, 2]))
+
+
 MODELS: dict[str, Callable[..., Tensor]] = {
     "mlp": mlp,
     "chain": chain,
@@ -225,6 +307,9 @@ MODELS: dict[str, Callable[..., Tensor]] = {
     "gru": gru,
     "lstm": lstm,
     "resnet50": resnet50,
+    "transformer": transformer,
+    "mobilenet_v2": mobilenet_v2,
+    "convlstm": convlstm,
 }
 RECURRENT = ("gru", "lstm")
 
@@ -285,7 +370,7 @@ class TensorflowContender(Contender):
         parameters: Parameters = {}
         trained = []
         for weight in row.weights:
-            layer, name = weight.name.split("/")
+            layer, name = weight.name.split("/", 1)
             variable = tf.Variable(values[weight.name], trainable=weight.trainable)
             parameters.setdefault(layer, {})[name] = variable
             if weight.trainable:

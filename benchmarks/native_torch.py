@@ -149,6 +149,137 @@ class ResNet50(nn.Module):
         return self.predictions(self.blocks(x).mean((2, 3)))
 
 
+class Attention(nn.Module):
+    """Self-attention; the three projections in as one product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.in_weight, self.in_bias = (
+            nn.Parameter(torch.empty(*s)) for s in ((3 * rows.WIDTH, rows.WIDTH), (3 * rows.WIDTH,))
+        )
+        self.out_weight, self.out_bias = (
+            nn.Parameter(torch.empty(*s)) for s in ((rows.WIDTH, rows.WIDTH), (rows.WIDTH,))
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, tokens, width = x.shape
+        parts = functional.linear(x, self.in_weight, self.in_bias)
+        query, key, value = parts.view(batch, tokens, 3, rows.HEADS, -1).permute(2, 0, 3, 1, 4)
+        found = functional.scaled_dot_product_attention(query, key, value)
+        found = found.transpose(1, 2).reshape(batch, tokens, width)
+        return functional.linear(found, self.out_weight, self.out_bias)
+
+
+class _Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(rows.WIDTH, eps=rows.LAYER_NORM_EPSILON)
+        self.attention = Attention()
+        self.norm_2 = nn.LayerNorm(rows.WIDTH, eps=rows.LAYER_NORM_EPSILON)
+        self.expand = nn.Linear(rows.WIDTH, rows.INNER)
+        self.project = nn.Linear(rows.INNER, rows.WIDTH)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention(self.norm_1(x))
+        return x + self.project(functional.gelu(self.expand(self.norm_2(x))))
+
+
+class Transformer(nn.Module):
+    def __init__(self, row: Row):
+        super().__init__()
+        self.body = nn.Sequential(*(_Block() for _ in range(rows.TRANSFORMER_BLOCKS)))
+        self.logits = nn.Linear(rows.WIDTH, row.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.body(x).mean(1))
+
+
+class Plain(nn.Conv2d):
+    """A convolution without bias."""
+
+    def __init__(self, channels: int, filters: int, size: int, stride: int = 1, groups: int = 1):
+        super().__init__(channels, filters, size, stride, size // 2, groups=groups, bias=False)
+
+
+class Depthwise(Plain):
+    def __init__(self, channels: int, stride: int):
+        super().__init__(channels, channels, 3, stride, channels)
+
+
+class _Relu6(nn.Module):
+    """A convolution, its batch norm, and ReLU6."""
+
+    def __init__(self, conv: nn.Conv2d, relu: bool = True):
+        super().__init__()
+        self.conv, self.relu = conv, relu
+        momentum = 1 - rows.BATCH_NORM_MOMENTUM
+        self.bn = nn.BatchNorm2d(conv.out_channels, eps=rows.BATCH_NORM_EPSILON, momentum=momentum)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.bn(self.conv(x))
+        return functional.relu6(x, inplace=True) if self.relu else x
+
+
+class _Inverted(nn.Module):
+    def __init__(self, channels: int, inner: int, filters: int, stride: int):
+        super().__init__()
+        self.expand = nn.Identity() if inner == channels else _Relu6(Plain(channels, inner, 1))
+        self.depthwise = _Relu6(Depthwise(inner, stride))
+        self.project = _Relu6(Plain(inner, filters, 1), relu=False)
+        self.adds = stride == 1 and channels == filters
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.project(self.depthwise(self.expand(x)))
+        return x + y if self.adds else y
+
+
+class MobileNetV2(nn.Module):
+    def __init__(self, row: Row):
+        super().__init__()
+        self.stem = _Relu6(Plain(3, 32, 3, 2))
+        self.body = nn.Sequential(*(_Inverted(*block) for block in rows.mobilenet_v2_blocks()))
+        self.head = _Relu6(Plain(320, 1280, 1))
+        self.logits = nn.Linear(1280, row.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.logits(self.head(self.body(self.stem(x))).mean((2, 3)))
+
+
+class ConvLstm(nn.Module):
+    """All states over time; `[time, batch, channels, height, width]` in and out."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        gates = 4 * rows.FILTERS
+        self.kernel = nn.Parameter(torch.empty(gates, channels, 3, 3))
+        self.recurrent = nn.Parameter(torch.empty(gates, rows.FILTERS, 3, 3))
+        self.bias = nn.Parameter(torch.empty(gates))
+
+    def forward(self, x: Tensor) -> Tensor:
+        projected = functional.conv2d(x.flatten(0, 1), self.kernel, self.bias, padding=1)
+        projected = projected.unflatten(0, x.shape[:2])
+        hidden = carry = x.new_zeros(x.shape[1], rows.FILTERS, *x.shape[3:])
+        states = []
+        for step in projected:
+            gates = step + functional.conv2d(hidden, self.recurrent, padding=1)
+            i, f, c, o = gates.chunk(4, 1)
+            carry = torch.sigmoid(f) * carry + torch.sigmoid(i) * torch.tanh(c)
+            hidden = torch.sigmoid(o) * torch.tanh(carry)
+            states.append(hidden)
+        return torch.stack(states)
+
+
+class ConvLstms(nn.Module):
+    def __init__(self, row: Row):
+        super().__init__()
+        self.convlstm_1, self.convlstm_2 = ConvLstm(3), ConvLstm(rows.FILTERS)
+        self.logits = nn.Linear(rows.FILTERS, row.classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        frames = x.permute(1, 0, 4, 2, 3)
+        return self.logits(self.convlstm_2(self.convlstm_1(frames))[-1].mean((2, 3)))
+
+
 MODELS: dict[str, Callable[[Row], nn.Module]] = {
     "mlp": Mlp,
     "chain": Chain,
@@ -156,6 +287,9 @@ MODELS: dict[str, Callable[[Row], nn.Module]] = {
     "gru": Gru,
     "lstm": Lstm,
     "resnet50": ResNet50,
+    "transformer": Transformer,
+    "mobilenet_v2": MobileNetV2,
+    "convlstm": ConvLstms,
 }
 
 
@@ -191,9 +325,29 @@ def _gru_values(values: LayerValues) -> dict[str, np.ndarray]:
     return dict(_recurrent_values([values], lambda values: tuple(values["bias"])))
 
 
+def _attention_values(values: LayerValues) -> dict[str, np.ndarray]:
+    parts = [values[f"{part}/kernel"].reshape(rows.WIDTH, -1).T for part in ("query", "key", "value")]
+    biases = [values[f"{part}/bias"].ravel() for part in ("query", "key", "value")]
+    return {
+        "in_weight": np.concatenate(parts),
+        "in_bias": np.concatenate(biases),
+        "out_weight": values["attention_output/kernel"].reshape(-1, rows.WIDTH).T,
+        "out_bias": values["attention_output/bias"],
+    }
+
+
 LAYOUTS: dict[type[nn.Module], Callable[..., dict[str, np.ndarray]]] = {
     nn.Linear: lambda v: {"weight": v["kernel"].T, "bias": v["bias"]},
     nn.Conv2d: lambda v: {"weight": v["kernel"].transpose(3, 2, 0, 1), "bias": v["bias"]},
+    Plain: lambda v: {"weight": v["kernel"].transpose(3, 2, 0, 1)},
+    Depthwise: lambda v: {"weight": v["kernel"].transpose(2, 3, 0, 1)},
+    nn.LayerNorm: lambda v: {"weight": v["gamma"], "bias": v["beta"]},
+    Attention: _attention_values,
+    ConvLstm: lambda v: {
+        "kernel": v["kernel"].transpose(3, 2, 0, 1),
+        "recurrent": v["recurrent_kernel"].transpose(3, 2, 0, 1),
+        "bias": v["bias"],
+    },
     nn.Embedding: lambda v: {"weight": v["embeddings"]},
     nn.LSTM: _lstm_values,
     nn.GRU: _gru_values,

@@ -13,6 +13,11 @@ cifar     The CNN of the "deep-learning rosetta stone" (github.com/ilkarman/Deep
           which computes the same; here every contender keeps the order of the Keras notebook.
 gru       Its IMDB model (Tensorflow_RNN): 30,000 words of 125 numbers, length 150, one GRU of 100, 2 logits.
 lstm      Two LSTM of 256 over length 100 of 64 features, 10 logits from the last step.
+transformer  Four blocks of d 256, each layer norm and attention of 8 heads, then layer norm, dense 1024 with GELU and
+          dense 256, both with a residual; 128 tokens of 256 numbers, their mean, 10 logits.
+mobilenet_v2  MobileNet v2 (Sandler et al. 2018) of width 1 at 224×224: 17 inverted residuals, ReLU6, 1000 logits.
+          Strided convolutions are padded by 1 on each side, as in PyTorch's; batch norm as for resnet50. Optional.
+convlstm  Two ConvLSTM2D of 16 filters 3×3 over 8 frames of 32×32×3, 10 logits of the mean of the last state.
 chain     1,000 dense layers of 8 without activation, 10 logits: what a layer costs beside its arithmetic. Their
           kernels begin as identities, so that nothing vanishes. Optional, as Keras's recursion does not reach so deep.
 resnet50  ResNet-50 as Keras Applications defines it: v1, the stride in the first 1×1, biases in the
@@ -34,6 +39,12 @@ CHAIN = 1000
 BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM = 1.001e-5, 0.99
 
 # ResNet-50: per stage its name, the filters, the number of blocks and the stride of the first one.
+TRANSFORMER_BLOCKS, TOKENS, WIDTH, HEADS, INNER, LAYER_NORM_EPSILON = 4, 128, 256, 8, 1024, 1e-3
+# MobileNet v2: expansion, filters, number of blocks and stride of the first one.
+MOBILENET_V2_STAGES = (
+    (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+)  # fmt: skip
+FRAMES, SIDE, FILTERS = 8, 32, 16
 RESNET50_STAGES = (("conv2", 64, 3, 1), ("conv3", 128, 4, 2), ("conv4", 256, 6, 2), ("conv5", 512, 3, 2))
 
 
@@ -80,7 +91,7 @@ class Row:
         """The initial weights as `{layer: {variable: value}}`."""
         layers: dict[str, dict[str, np.ndarray]] = {}
         for name, value in self.values().items():
-            layer, variable = name.split("/")
+            layer, variable = name.split("/", 1)
             layers.setdefault(layer, {})[variable] = value
         return layers
 
@@ -146,6 +157,55 @@ def resnet50_blocks() -> Iterator[tuple[str, int, int, int, bool]]:
         for index in range(blocks):
             yield f"{stage}_block{index + 1}", channels, filters, stride if index == 0 else 1, index == 0
             channels = 4 * filters
+
+
+def mobilenet_v2_blocks() -> Iterator[tuple[int, int, int, int]]:
+    """The 17 inverted residuals: channels in, channels inside, filters, stride."""
+    channels = 32
+    for expansion, filters, blocks, stride in MOBILENET_V2_STAGES:
+        for index in range(blocks):
+            yield channels, expansion * channels, filters, stride if index == 0 else 1
+            channels = filters
+
+
+def _mobilenet_v2() -> Iterator[Weight]:
+    def normalized(layer: str, *shape: int, channels: int | None = None) -> Iterator[Weight]:
+        yield Weight(f"{layer}_conv/kernel", shape)
+        yield from _batch_norm(f"{layer}_bn", channels or shape[-1])
+
+    yield from normalized("stem", 3, 3, 3, 32)
+    for number, (channels, inner, filters, _) in enumerate(mobilenet_v2_blocks()):
+        if inner != channels:
+            yield from normalized(f"body_{number}_expand", 1, 1, channels, inner)
+        yield from normalized(f"body_{number}_depthwise", 3, 3, inner, 1, channels=inner)
+        yield from normalized(f"body_{number}_project", 1, 1, inner, filters)
+    yield from normalized("head", 1, 1, 320, 1280)
+    yield from _kernel_and_bias("logits", 1280, 1000)
+
+
+def _transformer() -> Iterator[Weight]:
+    size = WIDTH // HEADS
+    for number in range(TRANSFORMER_BLOCKS):
+        block = f"body_{number}"
+        for norm in ("norm_1", "norm_2"):
+            yield Weight(f"{block}_{norm}/gamma", (WIDTH,), "ones")
+            yield Weight(f"{block}_{norm}/beta", (WIDTH,), "uniform")
+        for part in ("query", "key", "value"):
+            yield Weight(f"{block}_attention/{part}/kernel", (WIDTH, HEADS, size))
+            yield Weight(f"{block}_attention/{part}/bias", (HEADS, size), "uniform")
+        yield Weight(f"{block}_attention/attention_output/kernel", (HEADS, size, WIDTH))
+        yield Weight(f"{block}_attention/attention_output/bias", (WIDTH,), "uniform")
+        yield from _kernel_and_bias(f"{block}_expand", WIDTH, INNER)
+        yield from _kernel_and_bias(f"{block}_project", INNER, WIDTH)
+    yield from _kernel_and_bias("logits", WIDTH, 10)
+
+
+def _convlstm(layer: str, channels: int) -> tuple[Weight, ...]:
+    return (
+        Weight(f"{layer}/kernel", (3, 3, channels, 4 * FILTERS)),
+        Weight(f"{layer}/recurrent_kernel", (3, 3, FILTERS, 4 * FILTERS)),
+        Weight(f"{layer}/bias", (4 * FILTERS,), "uniform"),
+    )
 
 
 def _resnet50() -> Iterator[Weight]:
@@ -217,6 +277,27 @@ ROWS = {
                 *_recurrent("lstm_2", 256, 256, gates=4, bias=(1024,)),
                 *_kernel_and_bias("logits", 256, 10),
             ),
+        ),
+        Row("transformer", 16, (TOKENS, WIDTH), 10, tuple(_transformer())),
+        Row(
+            "convlstm",
+            batch_size=8,
+            input_shape=(FRAMES, SIDE, SIDE, 3),
+            classes=10,
+            weights=(
+                *_convlstm("convlstm_1", 3),
+                *_convlstm("convlstm_2", FILTERS),
+                *_kernel_and_bias("logits", FILTERS, 10),
+            ),
+        ),
+        Row(
+            "mobilenet_v2",
+            batch_size=8,
+            input_shape=(224, 224, 3),
+            classes=1000,
+            weights=tuple(_mobilenet_v2()),
+            batches=4,
+            optional=True,
         ),
         Row(
             "chain",

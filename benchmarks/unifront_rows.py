@@ -31,10 +31,7 @@ class UnifrontContender(Contender):
         from unifront.train.session import Session, natives
 
         self.model = MODELS[row.name](uf, row)
-        values = row.layer_values()
-        for layer in self.model.layers:
-            for weight in layer.weights:
-                weight.assign(values[layer.name][weight.name])
+        layer_models.assign(self.model, row)
         self.parameter_count = sum(
             int(np.prod(weight.shape)) for weight in self.model.weights if weight.trainable
         )

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from unifront.dtypes import floatx as floatx
     from unifront.dtypes import set_floatx as set_floatx
     from unifront.gradients import value_and_grad as value_and_grad
+    from unifront.importing import from_onnx as from_onnx
     from unifront.layers import constraints as constraints
     from unifront.layers import initializers as initializers
     from unifront.layers import regularizers as regularizers
@@ -99,6 +100,7 @@ _HOMES = {
     "value_and_grad": "unifront.gradients:value_and_grad",
     "jit": "unifront.train.jit:jit",
     "load": "unifront.saving:load",
+    "from_onnx": "unifront.importing:from_onnx",
     "parity": "unifront.comparison:parity",
 }
 __all__ = [*_HOMES, "__version__"]  # the table is the list

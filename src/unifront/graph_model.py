@@ -187,8 +187,10 @@ class GraphModel(Model):
                 raise GraphError(
                     f"The value of {seen.name!r}, {seen.value.type}, is missing or does not fit: {found}."
                 )
-        key = Value(1 + max((value.id for value in graph.values()), default=0), TensorType(key_dtype))
-        training = replace(graph, inputs=(*graph.inputs, key), input_names=(*graph.input_names, "key"))
+        training = graph
+        if not graph.takes_key:  # the graph for training takes one, whether it draws or not
+            key = Value(1 + max((value.id for value in graph.values()), default=0), TensorType(key_dtype))
+            training = replace(graph, inputs=(*graph.inputs, key), input_names=(*graph.input_names, "key"))
         parts = {False: Part(graph, (), 0, ()), True: Part(training, (), 0, ())}
         return cls(name or graph.name, parts, values)
 

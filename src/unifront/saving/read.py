@@ -62,6 +62,7 @@ _KERAS = (
 _ELSEWHERE = {
     ".uf": "uf.load reads models.",
     ".safetensors": "model.load_weights reads weights alone.",
+    ".onnx": "uf.from_onnx imports ONNX models.",
     ".keras": _KERAS,
     ".h5": _KERAS,
     ".hdf5": _KERAS,

@@ -1,0 +1,124 @@
+"""Normalizations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from unifront import ops
+from unifront.onnx.imports.node import Node, Row, axis_of, rank
+from unifront.opset.tensor import type_of
+
+
+def _batch_norm(node: Node, x: Any, scale: Any, bias: Any, mean: Any, variance: Any) -> Any:
+    scale, bias, mean, variance = map(node.weight, (scale, bias, mean, variance))
+    epsilon = node["epsilon"]
+    training = node["training_mode"] == 1 or (
+        node.version < 14 and len(node.proto.output) > 1 and any(node.outputs[1:3])
+    )
+    dtype = type_of(x).dtype
+    own = [ops.cast(one, dtype) for one in (mean, variance, scale, bias)]
+    if not training:
+        return ops.batch_norm(x, *own, axis=1, epsilon=epsilon)
+    y, batch_mean, batch_variance = ops.batch_norm_training(x, own[2], own[3], axis=1, epsilon=epsilon)
+    momentum = node["momentum"]
+    kind = type_of(mean).dtype
+    running = [
+        ops.add(ops.multiply(old, momentum), ops.multiply(ops.cast(new, kind), 1 - momentum))
+        for old, new in ((mean, batch_mean), (variance, batch_variance))
+    ]
+    return (y, *running, batch_mean, batch_variance)
+
+
+def _instance_norm(node: Node, x: Any, scale: Any, bias: Any) -> Any:
+    scale, bias = map(node.weight, (scale, bias))
+    channels = type_of(x).shape[1]
+    if not isinstance(channels, int):
+        node.fail("a number of channels that is free")
+    return ops.group_norm(x, scale, bias, groups=channels, axis=1, epsilon=node["epsilon"])
+
+
+def _group_norm(node: Node, x: Any, scale: Any, bias: Any) -> Any:
+    scale, bias = map(node.weight, (scale, bias))
+    groups, channels = node["num_groups"], type_of(x).shape[1]
+    if node.version < 21:  # one number for each group
+        scale, bias = (ops.repeat(one, channels // groups, 0) for one in (scale, bias))
+    return ops.group_norm(x, scale, bias, groups=groups, axis=1, epsilon=node["epsilon"])
+
+
+def _last(node: Node, x: Any) -> tuple[int, ...]:
+    return tuple(range(axis_of(node, node["axis"], rank(x)), rank(x)))
+
+
+def _wide(node: Node, x: Any) -> Any:
+    """``x`` in the dtype in which statistics are taken."""
+    stash = node["stash_type"]
+    return ops.cast(x, "float32") if stash == 1 and type_of(x).dtype.bits < 32 else x
+
+
+def _fits(x: Any, vector: Any, axes: tuple[int, ...]) -> bool:
+    return vector is None or type_of(vector).shape == tuple(type_of(x).shape[axis] for axis in axes)
+
+
+def _layer_norm(node: Node, x: Any, scale: Any, bias: Any = None) -> Any:
+    scale, bias = (None if one is None else node.weight(one) for one in (scale, bias))
+    axes, dtype, epsilon = _last(node, x), type_of(x).dtype, node["epsilon"]
+    if len(node.proto.output) == 1 and _fits(x, scale, axes) and _fits(x, bias, axes):
+        return ops.layer_norm(x, scale, bias, axis=axes, epsilon=epsilon)
+    wide = _wide(node, x)
+    mean = ops.mean(wide, axes, True)
+    centred = ops.subtract(wide, mean)
+    inverse = ops.rsqrt(ops.add(ops.mean(ops.square(centred), axes, True), epsilon))
+    y = ops.multiply(ops.cast(ops.multiply(centred, inverse), dtype), scale)
+    return (y if bias is None else ops.add(y, bias), mean, inverse)
+
+
+def _rms_norm(node: Node, x: Any, scale: Any) -> Any:
+    scale = node.weight(scale)
+    axes, dtype = _last(node, x), type_of(x).dtype
+    if _fits(x, scale, axes) and type_of(scale).dtype == dtype:
+        return ops.rms_norm(x, scale, axis=axes, epsilon=node["epsilon"])
+    wide = _wide(node, x)
+    inverse = ops.rsqrt(ops.add(ops.mean(ops.square(wide), axes, True), node["epsilon"]))
+    return ops.cast(
+        ops.multiply(ops.cast(ops.multiply(wide, inverse), type_of(scale).dtype), scale), type_of(scale).dtype
+    )
+
+
+def _lrn(node: Node, x: Any) -> Any:
+    """Each channel divided by the power of the squares of those around it (Krizhevsky et al. 2012)."""
+    size = node["size"]
+    low, high = (size - 1) // 2, size - 1 - (size - 1) // 2
+    count = rank(x)
+    squares = ops.pad(ops.square(x), [(low, high) if axis == 1 else (0, 0) for axis in range(count)])
+    channels = type_of(x).shape[1]
+    parts = [ops.strided_slice(squares, (0, i), (None, i + channels)) for i in range(size)]
+    total = ops.sum(ops.stack(parts, 0), 0)
+    base = ops.add(ops.multiply(total, node["alpha"] / size), node["bias"])
+    return ops.divide(x, ops.power(base, node["beta"]))
+
+
+def _lp_norm(node: Node, x: Any) -> Any:
+    axis = axis_of(node, node["axis"], rank(x))
+    size = ops.sum(ops.abs(x), axis, True) if node["p"] == 1 else ops.sqrt(ops.sum(ops.square(x), axis, True))
+    return ops.where(ops.equal(size, 0), ops.zeros_like(x), ops.divide(x, size))
+
+
+def _mean_variance(node: Node, x: Any) -> Any:
+    axes = tuple(node["axes"])
+    mean = ops.mean(x, axes, True)
+    deviation = ops.sqrt(ops.subtract(ops.mean(ops.square(x), axes, True), ops.square(mean)))
+    return ops.divide(ops.subtract(x, mean), ops.add(deviation, np.asarray(1e-9, type_of(x).dtype.numpy)))
+
+
+TABLE = {
+    "BatchNormalization": Row(_batch_norm, weights=(1, 2, 3, 4), state=(3, 4)),
+    "InstanceNormalization": Row(_instance_norm, weights=(1, 2)),
+    "GroupNormalization": Row(_group_norm, weights=(1, 2)),
+    "LayerNormalization": Row(_layer_norm, weights=(1, 2)),
+    "RMSNormalization": Row(_rms_norm, weights=(1,)),
+    "LRN": Row(_lrn),
+    "LpNormalization": Row(_lp_norm),
+    "MeanVarianceNormalization": Row(_mean_variance),
+}

@@ -21,9 +21,7 @@ def names_of(module: Any) -> list[str]:
 
 
 ABSENT = {
-    "utils": {"Config", "FeatureSpace", "Progbar", "audio_dataset_from_directory",
-              "get_file", "image_dataset_from_directory", "legacy", "split_dataset",
-              "text_dataset_from_directory", "timeseries_dataset_from_array"},
+    "utils": {"Config", "FeatureSpace", "legacy"},
     "saving": {"KerasFileEditor"},
     "mixed_precision": {"LossScaleOptimizer"},
     "config": {"disable_flash_attention", "disable_traceback_filtering", "enable_flash_attention",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from unifront import models as models
     from unifront import onnx as onnx
     from unifront import ops as ops
+    from unifront import preprocessing as preprocessing
     from unifront import random as random
     from unifront import saving as saving
     from unifront import testing as testing
@@ -65,6 +66,7 @@ _HOMES = {
     "mixed_precision": "unifront.mixed_precision:",
     "tree": "unifront.tree:",
     "utils": "unifront.utils:",
+    "preprocessing": "unifront.preprocessing:",
     "layers": "unifront.layers:",
     "ops": "unifront.ops:",
     "zoo": "unifront.zoo:",

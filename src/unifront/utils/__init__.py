@@ -24,8 +24,13 @@ from unifront.utils.arrays import (
     to_categorical,
     unpack_x_y_sample_weight,
 )
+from unifront.utils.audio_folder import audio_dataset_from_directory
+from unifront.utils.downloads import get_file
+from unifront.utils.image_folder import image_dataset_from_directory
 from unifront.utils.images import array_to_img, img_to_array, load_img, save_img
 from unifront.utils.pictures import model_to_dot, plot_model
+from unifront.utils.progbar import Progbar
+from unifront.utils.splits import split_dataset
 from unifront.utils.symbolic import (
     clear_session,
     get_source_inputs,
@@ -33,14 +38,18 @@ from unifront.utils.symbolic import (
     set_random_seed,
     standardize_dtype,
 )
+from unifront.utils.text_folder import text_dataset_from_directory
+from unifront.utils.timeseries import timeseries_dataset_from_array
 
 Sequence = PyDataset
 
 __all__ = [
     "CustomObjectScope",
+    "Progbar",
     "PyDataset",
     "Sequence",
     "array_to_img",
+    "audio_dataset_from_directory",
     "bounding_boxes",
     "clear_session",
     "custom_object_scope",
@@ -48,9 +57,11 @@ __all__ = [
     "disable_interactive_logging",
     "enable_interactive_logging",
     "get_custom_objects",
+    "get_file",
     "get_registered_name",
     "get_registered_object",
     "get_source_inputs",
+    "image_dataset_from_directory",
     "img_to_array",
     "is_interactive_logging_enabled",
     "is_keras_tensor",
@@ -64,7 +75,10 @@ __all__ = [
     "save_img",
     "serialize_keras_object",
     "set_random_seed",
+    "split_dataset",
     "standardize_dtype",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]  # fmt: skip

@@ -68,7 +68,10 @@ def _iterate(source: Any, how: Pass) -> Iterator[Any]:
 
 def _py_batches(source: Any, how: Pass) -> Iterator[Any]:
     count = source.num_batches
-    return batches_in_order(source, itertools.count() if count is None else map(int, how.order(count)))
+    if count is None:
+        return batches_in_order(source, itertools.count())
+    own = getattr(source, "own_order", False)  # it has been shuffled as its maker wanted
+    return batches_in_order(source, range(count) if own else map(int, how.order(count)))
 
 
 def _rows(source: Any, how: Pass) -> Iterator[Any]:

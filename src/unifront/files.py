@@ -12,6 +12,9 @@ import hashlib
 import os
 import secrets
 import stat
+import struct
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +22,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from unifront.errors import ArgumentError, FileWriteError, UnifrontError
+from unifront.errors import ArgumentError, FileFormatError, FileWriteError, UnifrontError
 
 try:
     import fcntl
@@ -27,6 +30,28 @@ except ImportError:  # Windows, where nobody can remove a file that is open
     fcntl = None  # type: ignore[assignment]
 
 _PART = 2**20
+BROKEN = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""All that reading a broken file may raise below; every error of unifront is one of them."""
+_REASONS: dict[type[BaseException], str] = {
+    EOFError: "it ends too early",
+    MemoryError: "it does not fit into the memory",
+}
+_REASON_LENGTH = 600
 KERAS = "a file of Keras, which unifront does not write"
 FORMATS = {
     ".uf": ("a model", "model.save({!r})"),
@@ -71,6 +96,28 @@ def destination(path: Any, suffix: str) -> Path:
             f"For {FORMATS[suffix][0]}: {call.format(str(path.with_name(own)))}."
         )
     return path
+
+
+def existing(path: str | Path) -> Path:
+    """``path``, at which there is a file: no folder, and no pipe or device, which may never end."""
+    path = path_of(path)
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        mode = 0
+    except OSError as error:
+        raise FileFormatError(f"{path} cannot be read: {error.strerror}.") from error
+    if stat.S_ISDIR(mode):
+        raise FileFormatError(f"{path} is a folder; a file is needed.")
+    if not stat.S_ISREG(mode):
+        raise FileFormatError(f"{path}: there is no such file.")
+    return path
+
+
+def reason(error: BaseException) -> str:
+    """What ``error`` says, without a full stop, and not without end: a file may hold names of any length."""
+    text = str(error).rstrip(".") or _REASONS.get(type(error), type(error).__name__)
+    return text if len(text) <= _REASON_LENGTH else f"{text[:_REASON_LENGTH]} …"
 
 
 def write_beside(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> None:

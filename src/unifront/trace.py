@@ -181,6 +181,17 @@ def eager_seed() -> int:
     return HostKey(current_seed()).fold_in(_eager_draws[0])
 
 
+def rng_state() -> tuple[int, int]:
+    """The seed, and how many calls outside of training have drawn since it was set; see `restore_rng`."""
+    return current_seed(), _eager_draws[0]
+
+
+def restore_rng(seed: int, draws: int) -> None:
+    """Go on drawing as where `rng_state` was asked."""
+    set_seed(seed)
+    _eager_draws[:] = [draws]
+
+
 def _eager_key() -> Any:
     """The key of a call outside of training; one that each run of a framework's own graph around it draws anew."""
     backend = placement().backend

@@ -29,6 +29,9 @@ class Trained:
 
     _training: Compiled | None = None
     stop_training = False
+    stop_evaluating = False
+    stop_predicting = False
+    history: Any = None
 
     if TYPE_CHECKING:
 
@@ -181,8 +184,10 @@ class Trained:
         validation_freq: Size = 1,
         *,
         backend: Name | None = None,
+        resume: Any = None,
+        save_every: Any = None,
     ) -> Any:
-        """Train; arguments and result as in Keras, and ``backend``.
+        """Train; arguments and result as in Keras, and those after ``*``.
 
         Args:
             x: an array of any framework, a list or dict of them; or an iterable of ``(x, y[, weight])``.
@@ -200,12 +205,18 @@ class Trained:
             validation_steps, validation_batch_size, validation_freq: batches of a validation, their size, and
                 the number of epochs from one validation to the next.
             backend: ``"jax"``, ``"torch:cpu"`` …; else compile's, else the default.
+            resume: a folder. If a checkpoint of this training is in it, training goes on from there, whenever and
+                however it ended: on the same backend on a CPU to the same bits as if it had never been
+                interrupted (data that give batches must give the same ones again). Checkpoints are kept in it.
+            save_every: how often: ``"epoch"``, a number of steps, or a time such as ``"30s"`` or ``"5m"``; by default
+                after each epoch, and every five minutes within one. They are written in the background.
 
         Returns:
             A `History`: its ``history`` maps each loss and metric to its values, one an epoch.
 
         Raises `ArgumentError` before `compile`, `DataError` for data that does not fit the model,
-        `NonFiniteLoss` when the loss is no number any more.
+        `NonFiniteLoss` when the loss is no number any more; `FileFormatError` for a checkpoint that is broken or of
+        another model, `FileWriteError` if one cannot be written (the one before stays).
 
         Example::
 
@@ -220,6 +231,7 @@ class Trained:
             class_weight=class_weight, sample_weight=sample_weight, initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
             validation_batch_size=validation_batch_size, validation_freq=validation_freq, backend=backend,
+            resume=resume, save_every=save_every,
         )  # fmt: skip
 
     @checked
@@ -231,7 +243,7 @@ class Trained:
         verbose: Verbose = "auto",
         sample_weight: Any = None,
         steps: Size | None = None,
-        callbacks: Annotated[Any, only(None)] = None,
+        callbacks: Any = None,
         return_dict: bool = False,
         *,
         backend: Name | None = None,
@@ -244,7 +256,7 @@ class Trained:
             verbose: taken as Keras takes it; nothing is printed.
             sample_weight: a factor for each example, ``[examples]``.
             steps: batches to look at; None for all.
-            callbacks: None only.
+            callbacks: a `uf.callbacks.Callback` or several.
             return_dict: whether the result is a dict.
             backend: as for `fit`.
 
@@ -258,7 +270,7 @@ class Trained:
         with self._tried():
             return evaluate(
             self._model, x, y, batch_size=batch_size, verbose=verbose, sample_weight=sample_weight, steps=steps,
-            return_dict=return_dict, backend=backend,
+            callbacks=callbacks, return_dict=return_dict, backend=backend,
         )  # fmt: skip
 
     @checked
@@ -268,7 +280,7 @@ class Trained:
         batch_size: Size | None = None,
         verbose: Verbose = "auto",
         steps: Size | None = None,
-        callbacks: Annotated[Any, only(None)] = None,
+        callbacks: Any = None,
         *,
         backend: Name | None = None,
     ) -> Any:
@@ -279,7 +291,7 @@ class Trained:
             batch_size: examples a step, 32 unless given.
             verbose: taken as Keras takes it; nothing is printed.
             steps: batches to predict; None for all.
-            callbacks: None only.
+            callbacks: a `uf.callbacks.Callback` or several.
             backend: as for `fit`; NumPy serves too.
 
         Raises `DataError` for data that does not fit the model.
@@ -288,7 +300,13 @@ class Trained:
 
         with self._tried():
             return predict(
-                self._model, x, batch_size=batch_size, verbose=verbose, steps=steps, backend=backend
+                self._model,
+                x,
+                batch_size=batch_size,
+                verbose=verbose,
+                steps=steps,
+                callbacks=callbacks,
+                backend=backend,
             )
 
     @property

@@ -355,6 +355,11 @@ def together(variables: Iterable[Variable]) -> Iterator[None]:
         yield
 
 
+def canonical(value: Array, have: Storage | None) -> Array:
+    """``value``, which lies in the layout ``have``, in the canonical one."""
+    return _stored(value, have, None)
+
+
 def _stored(value: Array, have: Storage | None, wanted: Storage | None) -> Array:
     """``value``, which lies in the layout ``have``, in the layout ``wanted``."""
     if have is wanted:

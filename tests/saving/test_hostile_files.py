@@ -179,7 +179,7 @@ def test_what_could_not_be_read_again_is_not_written(monkeypatch: pytest.MonkeyP
     ):
         model.save(tmp_path / "large.uf")
     monkeypatch.undo()
-    monkeypatch.setattr("unifront.saving.tensors.HEADER_LIMIT", 100)
+    monkeypatch.setattr("unifront.safetensors.HEADER_LIMIT", 100)
     for write in (model.save, model.save_weights):
         with pytest.raises(uf.errors.ArgumentError, match="4 weights are too many for a file"):
             write(tmp_path / "large")
@@ -236,7 +236,7 @@ def test_an_interrupted_write_leaves_the_old_file(
         def broken(self: Any, file: Any, error: Any = error) -> None:
             raise error
 
-        monkeypatch.setattr("unifront.saving.tensors.Contents.write", broken)
+        monkeypatch.setattr("unifront.safetensors.Contents.write", broken)
         raised = uf.errors.FileWriteError if isinstance(error, OSError) else KeyboardInterrupt
         with pytest.raises(raised, match=r"\A\Z|Cannot write .*model.uf: No space left on device\."):
             model.save(path)

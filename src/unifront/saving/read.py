@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import stat
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from unifront import tree
+from unifront import safetensors, tree
 from unifront.arguments import Location, checked
 from unifront.errors import FileFormatError
-from unifront.files import path_of
+from unifront.files import BROKEN, existing, reason
 from unifront.graph_model import GraphModel
 from unifront.graph_parts import Part
 from unifront.ir.graph import Graph
@@ -27,33 +24,11 @@ from unifront.ir.text import parse_graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
 from unifront.opset.spec import OPS
-from unifront.saving import constraints, layout, tensors
+from unifront.saving import constraints, layout
 from unifront.saving.compiled import compile_as
 from unifront.saving.write import FORMAT, LIMITS, VALUES, VERSION, values_in
 
 _WEIGHTS = ("weights.safetensors", "optimizer.safetensors")
-BROKEN = (
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    OSError,
-    RuntimeError,
-    SyntaxError,
-    TypeError,
-    ValueError,
-    struct.error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
-"""All that reading a broken file may raise below; every error of unifront is one of them."""
-_REASONS: dict[type[BaseException], str] = {
-    EOFError: "it ends too early",
-    MemoryError: "it does not fit into the memory",
-}
-_REASON_LENGTH = 600
 _DIRECTORY = 2**16
 """The most bytes of a zip's directory, which `zipfile` reads before anybody can look at it."""
 _KERAS = (
@@ -94,32 +69,10 @@ def load(path: Location) -> GraphModel:
         raise FileFormatError(f"{path} is not a valid .uf file: {reason(error)}.{hint}") from error
 
 
-def existing(path: str | Path) -> Path:
-    """``path``, at which there is a file: no folder, and no pipe or device, which may never end."""
-    path = path_of(path)
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        mode = 0
-    except OSError as error:
-        raise FileFormatError(f"{path} cannot be read: {error.strerror}.") from error
-    if stat.S_ISDIR(mode):
-        raise FileFormatError(f"{path} is a folder; a file is needed.")
-    if not stat.S_ISREG(mode):
-        raise FileFormatError(f"{path}: there is no such file.")
-    return path
-
-
 def elsewhere(path: Path, suffix: str) -> str:
     """What reads the format that the name of ``path`` promises, if that is not ``suffix``."""
     other = path.suffix.lower()
     return f" {_ELSEWHERE[other]}" if other in _ELSEWHERE and other != suffix else ""
-
-
-def reason(error: BaseException) -> str:
-    """What ``error`` says, without a full stop, and not without end: a file may hold names of any length."""
-    text = str(error).rstrip(".") or _REASONS.get(type(error), type(error).__name__)
-    return text if len(text) <= _REASON_LENGTH else f"{text[:_REASON_LENGTH]} …"
 
 
 @contextmanager
@@ -214,10 +167,10 @@ def _arrays(
 ) -> dict[str, np.ndarray]:
     """The arrays of an entry, which are those ``wanted`` if that is known."""
     with _reading(name), archive.open(name) as file:
-        found = tensors.places(file, archive.getinfo(name).file_size)  # type: ignore[arg-type]  # as in `save`
+        found = safetensors.places(file, archive.getinfo(name).file_size)  # type: ignore[arg-type]  # as in `save`
         if wanted is not None:
             _check_weights(wanted, found)
-        return tensors.arrays(file, found)  # type: ignore[arg-type]
+        return safetensors.arrays(file, found)  # type: ignore[arg-type]
 
 
 def _check_needs(names: Any) -> None:
@@ -306,7 +259,7 @@ def _variables(graphs: Mapping[bool, Part]) -> dict[str, TensorType]:
     return wanted
 
 
-def _check_weights(wanted: Mapping[str, TensorType], found: Mapping[str, tensors.Place]) -> None:
+def _check_weights(wanted: Mapping[str, TensorType], found: Mapping[str, safetensors.Place]) -> None:
     if set(wanted) != set(found):
         odd = min(set(wanted) ^ set(found))
         where = "weights, but no graph uses it" if odd in found else "graphs, but has no value"

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from unifront import safetensors
 from unifront.errors import FileFormatError
-from unifront.files import destination, writing
-from unifront.saving import tensors
-from unifront.saving.read import BROKEN, elsewhere, existing, reason
+from unifront.files import BROKEN, destination, existing, reason, writing
+from unifront.saving.read import elsewhere
 from unifront.weights import together
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def save_weights(model: Model, filepath: str | Path) -> None:
     path = destination(filepath, ".safetensors")
     model.trace()
     paths = model.variable_paths()
-    contents = tensors.Contents({paths[id(variable)]: variable for variable in model.weights})
+    contents = safetensors.Contents({paths[id(variable)]: variable for variable in model.weights})
     with together(model.weights), writing(path) as file:
         contents.write(file)
 
@@ -42,9 +42,9 @@ def load_weights(model: Model, filepath: str | Path) -> None:
     wanted = {paths[id(variable)]: variable for variable in model.weights}
     try:
         with path.open("rb") as file:
-            found = tensors.places(file, path.stat().st_size)
+            found = safetensors.places(file, path.stat().st_size)
             misfit = _misfit(model, found, wanted)
-            values = {} if misfit else tensors.arrays(file, found)
+            values = {} if misfit else safetensors.arrays(file, found)
     except BROKEN as error:
         hint = elsewhere(path, ".safetensors")
         raise FileFormatError(f"{path} cannot be read as safetensors: {reason(error)}.{hint}") from error
@@ -55,7 +55,7 @@ def load_weights(model: Model, filepath: str | Path) -> None:
             wanted[name].assign(value, copy=False)
 
 
-def _misfit(model: Model, found: Mapping[str, tensors.Place], wanted: Mapping[str, Variable]) -> str:
+def _misfit(model: Model, found: Mapping[str, safetensors.Place], wanted: Mapping[str, Variable]) -> str:
     """What is wrong with the weights that were found; nothing if they are those of ``model``."""
     missing, extra = sorted(set(wanted) - set(found)), sorted(set(found) - set(wanted))
     if missing or extra:

@@ -18,9 +18,9 @@ from unifront.opset.replay import known_only
 from unifront.opset.spec import OPS
 from unifront.opset.tensor import Traced
 from unifront.recording import Recorder
+from unifront.safetensors import Contents
 from unifront.saving import constraints, layout
 from unifront.saving.compiled import described
-from unifront.saving.tensors import Contents
 from unifront.trace import Tracing, current_context, renamed, trace
 from unifront.weights import together
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from unifront.backends import Array
-from unifront.errors import NonFiniteLoss
-from unifront.trace import current_seed
-from unifront.train.callbacks import Callback, Logs
+from unifront.errors import DataError, NonFiniteLoss
+from unifront.train.callbacks import CallbackList
+from unifront.train.callbacks.base import Logs
 from unifront.train.data import Arrays, Stream, forget_pages, like_the_first, mapped_by, no_batch
 from unifront.train.interrupts import Interrupts
+from unifront.train.order import Order, after
 from unifront.train.progress import EpochProgress
+from unifront.train.resume import Place, Resume
 from unifront.train.session import Session
 
 if TYPE_CHECKING:
@@ -44,138 +46,168 @@ class Run:
         source: arrays, which are kept on the device from the first epoch on if they fit; or what begins a pass over
             batches.
         batches: the pass under way.
-        limit: steps of an epoch, which then begins where the last one ended, and passes over the data as need
-            be; None for one pass.
+        order: how epochs take examples of arrays.
         watchers: the callbacks to call at every batch.
+        resume: keeps checkpoints.
+        until: when training ends, by `time.monotonic`.
     """
 
     session: Session
     model: Model
     source: Arrays | Stream
     batches: Iterator[Arrays]
-    batch_size: int
-    limit: int | None
-    shuffle: bool
-    watchers: Sequence[Callback]
+    order: Order
+    watchers: CallbackList
     interrupts: Interrupts
+    resume: Resume | None = None
+    until: float | None = None
+    bears_nan: bool = False
     _short: bool = False
     _started: float | None = None
     _on_device: tuple[Array, ...] = ()
     _fits: bool | None = None
-    _left: list[np.ndarray] = field(default_factory=list)
+    _drawn: int = 0
+    _begun: Place = field(default_factory=Place)
 
-    def epoch(self, epoch: int, progress: EpochProgress) -> Logs:
-        """One epoch; its losses and metrics. Raises `NonFiniteLoss`, and `DataError` if there is no batch."""
+    def place(self, epoch: int, done: int) -> Place:
+        """Where training is: after ``done`` steps of ``epoch``."""
+        data = (len(self.source) if isinstance(self.source, Arrays) else None, self.order.size)
+        began = self._begun if done else Place(began=self.session.runs[0], order=self.order.state())
+        passes = self.source.passes - (self._drawn > 0) if isinstance(self.source, Stream) else 0
+        return replace(began, epoch=epoch, done=done, drawn=self._drawn, passes=passes, data=data)
+
+    def go_to(self, place: Place) -> None:
+        """Go on from ``place``, found in a checkpoint."""
+        here = self.place(place.epoch, 0)
+        if (place.done or place.order) and place.data != here.data:
+            raise DataError(
+                f"The checkpoint was kept in the middle of the data: {place.data[0]} examples in batches of "
+                f"{place.data[1]}. There are {here.data[0]} in batches of {here.data[1]} now."
+            )
+        self.order.restore(place.order)
+        for number in range(place.drawn):
+            with self.interrupts.users():
+                if next(self.batches, None) is None:
+                    raise DataError(
+                        f"The data ends after {number} batches; the checkpoint was kept after {place.drawn}."
+                    )
+        self._drawn = place.drawn
+
+    def epoch(self, epoch: int, progress: EpochProgress, resumed: Place | None = None) -> Logs:
+        """One epoch, or what is left of it; its losses and metrics.
+
+        Raises `NonFiniteLoss`, and `DataError` if there is no batch.
+        """
+        began = Place(began=self.session.runs[0], order=self.order.state()) if resumed is None else resumed
+        self._begun, done = began, began.done
         if not isinstance(self.source, Arrays):
-            progress.begin(epoch, self.limit or self.source.length)
-            return self._epoch(epoch, progress, self._stream_steps(self.source))
+            progress.begin(epoch, self.order.limit or self.order.most or self.source.length)
+            return self._epoch(epoch, progress, self._stream_steps(self.source, done), resumed)
         if self._fits is None:
-            free = self.session.free_bytes()
-            size = sum(array.nbytes for array in self.source.all)
-            mapped = sum(array.nbytes for array in self.source.all if mapped_by(array) is not None)
-            self._fits = mapped <= MAPPED and (free is None or size <= RESIDENT * free)
-            if self._fits:
-                self._on_device = tuple(map(self.session.put, self.source.all))
-        take = self._pass if self.limit is None else self._take
-        blocks = take(self.source, epoch)
-        progress.begin(epoch, sum(map(len, blocks)))
-        if not self._fits:
-            return self._epoch(epoch, progress, self._host_steps(blocks, self.source))
-        return self._epoch(epoch, progress, self._device_steps(blocks, self._on_device))
-
-    def _pass(self, source: Arrays, epoch: int, number: int = 0) -> list[np.ndarray]:
-        """All indices in blocks: ``[steps, size]`` of whole batches, then the rest as one smaller batch."""
-        order = np.arange(len(source), dtype=np.int32)
-        if self.shuffle:
-            np.random.default_rng([current_seed(), epoch, self.session.runs[0], number]).shuffle(order)
-        whole = len(order) // self.batch_size
-        parts = (
-            order[: whole * self.batch_size].reshape(whole, self.batch_size),
-            order[whole * self.batch_size :],
+            self._settle(self.source)
+        whole = self.order.epoch(epoch, began.began)
+        progress.begin(epoch, sum(map(len, whole)))
+        blocks = after(whole, done)
+        steps = (
+            self._device_steps(blocks, self._on_device, done)
+            if self._fits
+            else self._host_steps(blocks, self.source, done)
         )
-        return [block for block in (parts[0], parts[1][None]) if block.size]
+        return self._epoch(epoch, progress, steps, resumed)
 
-    def _take(self, source: Arrays, epoch: int) -> list[np.ndarray]:
-        taken: list[np.ndarray] = []
-        number, limit = 0, self.limit or 0
-        while limit > 0:
-            if not self._left:
-                self._left = self._pass(source, epoch, number)
-                number += 1
-            block = self._left.pop(0)
-            if len(block) > limit:
-                self._left.insert(0, block[limit:])
-            taken.append(block[:limit])
-            limit -= len(taken[-1])
-        return taken
+    def _settle(self, source: Arrays) -> None:
+        """Put ``source`` on the device, if it fits."""
+        free = self.session.free_bytes()
+        size = sum(array.nbytes for array in source.all)
+        mapped = sum(array.nbytes for array in source.all if mapped_by(array) is not None)
+        self._fits = mapped <= MAPPED and (free is None or size <= RESIDENT * free)
+        if self._fits:
+            self._on_device = tuple(map(self.session.put, source.all))
 
     def _begin_batch(self, number: int) -> None:
-        if self.watchers:
-            with self.interrupts.users():
-                for callback in self.watchers:
-                    callback.on_train_batch_begin(number, {})
+        if len(self.watchers):
+            self.watchers.on_train_batch_begin(number)
 
-    def _device_steps(self, blocks: Sequence[np.ndarray], arrays: tuple[Array, ...]) -> Iterator[int]:
-        before = 0
+    def _device_steps(
+        self, blocks: Sequence[np.ndarray], arrays: tuple[Array, ...], before: int
+    ) -> Iterator[int]:
         for block in blocks:
             done = 0
             while done < len(block):
-                count = BLOCK if self._short and not self.watchers and len(block) - done >= BLOCK else 1
+                room = None if self.resume is None else self.resume.room()
+                free = not len(self.watchers) and (room is None or room >= BLOCK)
+                count = BLOCK if self._short and free and len(block) - done >= BLOCK else 1
                 self._begin_batch(before + done)
                 self.session.run(arrays, block[done : done + count])
                 done += count
                 yield count
             before += done
 
-    def _host_steps(self, blocks: Sequence[np.ndarray], source: Arrays) -> Iterator[int]:
-        for number, rows in enumerate(itertools.chain.from_iterable(blocks)):
+    def _host_steps(self, blocks: Sequence[np.ndarray], source: Arrays, before: int) -> Iterator[int]:
+        for number, rows in enumerate(itertools.chain.from_iterable(blocks), before):
             self._begin_batch(number)
             self.session.run_on([self.session.put(array[rows]) for array in source.all])
             for array in source.all:
                 forget_pages(array)
             yield 1
 
-    def _stream_steps(self, stream: Stream) -> Iterator[int]:
-        number = 0
+    def _stream_steps(self, stream: Stream, number: int) -> Iterator[int]:
+        limit, most = self.order.limit, self.order.most
         with self.interrupts.users():
             stream.begin_epoch()
-        while self.limit is None or number < self.limit:
+        while (limit is None or number < limit) and (most is None or number < most):
             with self.interrupts.users():
                 batch = next(self.batches, None)
-                if batch is None and (self.limit is not None or not number):
-                    self.batches = stream()
+                if batch is None and (limit is not None or not number):
+                    self.batches, self._drawn = stream(), 0
                     batch = next(self.batches, None)
             if batch is None:
                 break
+            self._drawn += 1
             like_the_first(self.session.step, batch, number)
             self._begin_batch(number)
             self.session.run_on(batch.placed or [self.session.put(array) for array in batch.all])
             number += 1
             yield 1
+        if limit is None:  # the next epoch is another pass
+            self.batches, self._drawn = iter(()), 0
         with self.interrupts.users():
             stream.end_epoch()
 
-    def _epoch(self, epoch: int, progress: EpochProgress, steps: Iterator[int]) -> Logs:
+    def _epoch(
+        self, epoch: int, progress: EpochProgress, steps: Iterator[int], resumed: Place | None
+    ) -> Logs:
         self.session.reset_metrics()
+        done = 0
+        if resumed is not None and resumed.done and self.resume is not None:
+            self.session.set_metrics(self.resume.metrics)
+            done = resumed.done
+            progress.advance(done, None)
+            steps = iter(()) if self.model.stop_training else steps
         began = last = time.perf_counter()
         self._started = self._started or began
-        done = seen = 0
+        seen, watched, first = done, len(self.watchers) > 0, done
         for count in steps:
             self.interrupts.check()
             done += count
             now = time.perf_counter()
             logs = None
-            if self.watchers or done <= 2 or now - last > READ_EVERY:
+            if watched or done - first <= 2 or now - last > READ_EVERY:
                 logs = self._read(epoch, done)
-                after = time.perf_counter()
-                self._short = self._is_short(after - began, done - seen) if done > 2 else self._short
-                began, last, seen = after, after, done
-                if self.watchers:
-                    with self.interrupts.users():
-                        for callback in self.watchers:
-                            callback.on_train_batch_end(done - 1, dict(logs))
+                now = time.perf_counter()
+                self._short = self._is_short(now - began, done - seen) if done - first > 2 else self._short
+                began, last, seen = now, now, done
+                if watched:
+                    self.watchers.on_train_batch_end(done - 1, dict(logs))
             progress.advance(count, logs)
-            if self.watchers and self.model.stop_training:
+            if self.resume is not None and self.resume.due(count):
+                self.resume.save(self.place(epoch, done))
+            if self.until is not None and time.monotonic() >= self.until:
+                self.model.stop_training = True
+                if self.resume is not None:
+                    self.resume.out_of_time = True
+                break
+            if watched and self.model.stop_training:
                 break
         if not done:
             raise no_batch("train on")
@@ -193,7 +225,7 @@ class Run:
     def _read(self, epoch: int, done: int) -> Logs:
         logs = self.session.logs()
         loss = logs.get("loss", 0.0)
-        if not np.isfinite(loss):
+        if not np.isfinite(loss) and not self.bears_nan:
             raise NonFiniteLoss(
                 f"The loss of {self.model.name!r} is {loss} in epoch {epoch + 1}, within the first {done} "
                 f"steps{self._rate()}. Try a smaller learning rate or clipnorm=1.0, and look for NaN in the data."
@@ -206,7 +238,7 @@ class Run:
 
     def _check_weights(self, epoch: int) -> None:
         """A loss may stay finite while weights do not: some kernels drop NaN. Looked at once an epoch."""
-        for variable, value in self.session.values():
+        for variable, value in () if self.bears_nan else self.session.values():
             if value.dtype.kind in "fV" and not np.isfinite(value.astype(np.float32, copy=False)).all():
                 raise NonFiniteLoss(
                     f"The weight {variable.path!r} of {self.model.name!r} holds numbers that are not finite after "

@@ -31,7 +31,9 @@ from unifront.train.data import Arrays, Stream
 from unifront.train.epochs import Run
 from unifront.train.hooks import metrics_of, unpack
 from unifront.train.interrupts import Interrupts
+from unifront.train.order import Order
 from unifront.train.progress import EpochProgress
+from unifront.train.resume import Resume
 from unifront.train.session import Session, natives
 from unifront.train.step import TracedStep, build_step, trace_step
 
@@ -89,6 +91,8 @@ def fit(
     validation_batch_size: int | None = None,
     validation_freq: int = 1,
     backend: str | None = None,
+    resume: Any = None,
+    save_every: Any = None,
 ) -> History:
     """Train ``model``; arguments as in Keras, and ``backend``.
 
@@ -100,6 +104,7 @@ def fit(
         callbacks: a `uf.callbacks.Callback` or several.
         validation_steps: batches of a validation; None for all that ``validation_data`` gives.
         backend: ``"torch"``, ``"jax"``, ``"tensorflow:gpu:0"`` …; else that of compile, else the default one.
+        resume, save_every: see `Model.fit`.
 
     Raises `ArgumentError` for an argument outside what it can be, `DataError` for data that does not fit the
     model, `NonFiniteLoss` when the loss is not finite. After these, after Ctrl-C and after an error of a callback
@@ -118,6 +123,7 @@ def fit(
         raise ArgumentError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}.")
     if shuffle not in (True, False):
         raise ArgumentError(f"shuffle is True or False, not {shuffle!r}.")
+    keeper = None if resume is None else Resume.at(resume, save_every)
     source = _source(model, training, x, y, sample_weight, class_weight, size, bool(shuffle))
     held_out = _held_out(model, training, validation_data, validation_size)
     if validation_split:
@@ -127,52 +133,78 @@ def fit(
         data.check_whole_batches(model, len(source))
     if limit is None and isinstance(source, Stream) and source.is_endless:
         raise ArgumentError(f"x is {source.kind.name} without an end: give steps_per_epoch.")
+    if keeper is not None:
+        keeper.start(source)
     first, batches = _first(source, "train on")
     optimizer = training.optimizer
     if optimizer is None:
         raise ArgumentError("The model was compiled without an optimizer; call compile(optimizer=...).")
-    begun = optimizer.calls
-    runs = [begun]
-    step = _step(model, training, first, runs, train=True)
-    history = History()
-    listeners = CallbackList(callbacks, history)
+    runs = [optimizer.calls]
+    step = _step(model, training, first, train=True)
+    resumed = None if keeper is None else keeper.take_up(model, step)
+    if keeper is not None and resumed is not None:
+        runs[0] = keeper.runs
+    begun = runs[0]
+    listeners = CallbackList(callbacks, add_history=True)
+    history = next(one for one in listeners.callbacks if isinstance(one, History))
     goals = {name: getattr(log, "goal", None) for name, log in step.logs.items()}
     if held_out is not None:
         goals |= {f"val_{name}": goal for name, goal in goals.items()}
     steps = limit or (-(-len(source) // size) if isinstance(source, Arrays) else source.length)
-    listeners.attach(
-        model, {"epochs": epochs, "steps": steps, "verbose": _loudness(verbose), "metrics": goals}
-    )
+    listeners.set_model(model)
+    listeners.set_params({"epochs": epochs, "steps": steps, "verbose": _loudness(verbose), "metrics": goals})
     model.stop_training = False
     with Interrupts() as interrupts, _alone(model):
         listeners.around = interrupts.users
         session = Session(step, place, current_seed(), runs)
         if isinstance(source, Stream):
             source.put = session.put
-        run = Run(session, model, source, batches, size, limit, bool(shuffle), listeners.watchers, interrupts)
+        length = len(source) if isinstance(source, Arrays) else 0
+        order = Order(length, size, bool(shuffle), current_seed(), limit)
+        watchers = listeners.those_that_want("on_train_batch_begin", "on_train_batch_end")
+        run = Run(session, model, source, batches, order, watchers, interrupts, keeper)
         try:
             session.reset_metrics()  # a backend that cannot train says so before a bar is drawn
             with EpochProgress(_loudness(verbose), epochs, place.name) as progress:
-                listeners.each("on_train_begin", {})
-                for epoch in range(initial_epoch, epochs):
-                    listeners.each("on_epoch_begin", epoch, {})
-                    logs = run.epoch(epoch, progress)
+                listeners.on_train_begin()
+                if keeper is not None:
+                    keeper.tell(listeners.callbacks)
+                    keeper.begin(session, listeners.callbacks)
+                if resumed is not None:
+                    run.go_to(resumed)
+                logs: Logs = {}
+                for epoch in range(max(initial_epoch, resumed.epoch if resumed else 0), epochs):
+                    under_way = resumed if resumed is not None and resumed.done else None
+                    if under_way is None and resumed is not None and model.stop_training:
+                        break
+                    resumed = None
+                    if under_way is None:
+                        listeners.on_epoch_begin(epoch)
+                    logs = run.epoch(epoch, progress, under_way)
                     if held_out is not None and (epoch + 1) % validation_freq == 0:
                         found = _evaluate(
-                            model, training, held_out, validation_size, place, validation_limit, interrupts
-                        )
+                            model, training, held_out, validation_size, place, validation_limit, interrupts, listeners
+                        )  # fmt: skip
                         logs |= {f"val_{name}": value for name, value in found.items()}
                     progress.end(epoch, logs)
-                    listeners.each("on_epoch_end", epoch, logs)
-                    if model.stop_training:
+                    listeners.on_epoch_end(epoch, logs)
+                    last = model.stop_training or epoch + 1 == epochs
+                    if keeper is not None and (keeper.every.epoch or last):
+                        keeper.save(run.place(epoch + 1, 0))
+                    if last:
                         break
-                listeners.each("on_train_end", {})
+                listeners.on_train_end(logs)
         finally:
             _close(source)
             session.close()
             model._steps += runs[0] - begun
+            if keeper is not None:
+                keeper.close()
+        if keeper is not None:
+            keeper.check()
         if epochs > initial_epoch:
             optimizer.finalize_variable_values(model.trainable_weights)
+    model.history = history
     return history
 
 
@@ -202,6 +234,7 @@ def evaluate(
     verbose: int | str = "auto",
     sample_weight: Any = None,
     steps: int | None = None,
+    callbacks: Any = None,
     return_dict: bool = False,
     backend: str | None = None,
 ) -> Any:
@@ -220,7 +253,8 @@ def evaluate(
     limit = _optional("steps", steps)
     source = _source(model, training, x, y, sample_weight, None, size)
     with Interrupts() as interrupts:
-        logs = _evaluate(model, training, source, size, place, limit, interrupts)
+        listeners = _listeners(model, callbacks, interrupts)
+        logs = _evaluate(model, training, source, size, place, limit, interrupts, listeners)
     if return_dict:
         return logs
     return list(logs.values()) if len(logs) > 1 else logs["loss"]
@@ -228,16 +262,18 @@ def evaluate(
 
 def _evaluate(
     model: Model, training: Compiled, source: Source, size: int, place: Placement, limit: int | None,
-    interrupts: Interrupts,
+    interrupts: Interrupts, listeners: CallbackList,
 ) -> Logs:  # fmt: skip
     if limit is None and isinstance(source, Stream) and source.is_endless:
         raise ArgumentError(f"The data is {source.kind.name} without an end: give a number of steps.")
+    watchers = listeners.those_that_want("on_test_batch_begin", "on_test_batch_end")
+    listeners.on_test_begin()
     with interrupts.users():
         first, batches = _first(source, "evaluate")
     if isinstance(source, Arrays):
         batches = (source.take(slice(i, i + size)) for i in range(0, len(source), size))
     runs = [0]
-    step = _step(model, training, first, runs, train=False)
+    step = _step(model, training, first, train=False)
     session = Session(step, place, _call_seed(step), runs)
     if isinstance(source, Stream):
         source.put = session.put
@@ -245,11 +281,27 @@ def _evaluate(
         session.reset_metrics()
         for number, batch in enumerate(_each(itertools.islice(batches, limit), interrupts)):
             data.like_the_first(step, batch, number)
+            watchers.on_test_batch_begin(number)
             session.run_on(batch.placed or [session.put(array) for array in batch.all])
-        return session.logs()
+            if len(watchers):
+                watchers.on_test_batch_end(number, session.logs())
+            if model.stop_evaluating:
+                break
+        logs = session.logs()
     finally:
         _close(source)
         session.close()
+    listeners.on_test_end(logs)
+    return logs
+
+
+def _listeners(model: Model, callbacks: Any, interrupts: Interrupts) -> CallbackList:
+    """The callbacks of an evaluation or a prediction."""
+    listeners = CallbackList(callbacks)
+    listeners.around = interrupts.users
+    listeners.set_model(model)
+    listeners.set_params({"verbose": 0, "epochs": 1, "steps": None})
+    return listeners
 
 
 def _close(source: Source) -> None:
@@ -295,6 +347,7 @@ def predict(
     batch_size: int | None = None,
     verbose: int | str = "auto",
     steps: int | None = None,
+    callbacks: Any = None,
     backend: str | None = None,
 ) -> Any:
     """The outputs of ``model`` for ``x`` as NumPy arrays, in the structure of the model's outputs.
@@ -309,7 +362,7 @@ def predict(
     size = data.size_of_batches(model, _optional("batch_size", batch_size))
     limit = _optional("steps", steps)
     if defines(model, "predict_step"):
-        return _predict_own(model, x, size, limit, place)
+        return _predict_own(model, x, size, limit, place, callbacks)
     stream = _inputs_of(model, x, size, limit, lambda x, y, weight: Arrays(data.check_inputs(model, x)))
     if stream is not None:
         given: Iterator[tuple[np.ndarray, ...]] = (batch.inputs for batch in stream())
@@ -325,7 +378,11 @@ def predict(
     kinds: tuple[Any, ...] | None = None
     keys: Iterator[tuple[Any, ...]] = iter(())
     with Interrupts() as interrupts, stream or nullcontext():
-        for batch in _each(itertools.islice(given, limit), interrupts):
+        listeners = _listeners(model, callbacks, interrupts)
+        watchers = listeners.those_that_want("on_predict_batch_begin", "on_predict_batch_end")
+        listeners.on_predict_begin()
+        for number, batch in enumerate(_each(itertools.islice(given, limit), interrupts)):
+            watchers.on_predict_batch_begin(number)
             traced = model.trace(False)
             if program is None:
                 keys = _keys(traced.graph, place)
@@ -338,6 +395,13 @@ def predict(
                 for variable, value in zip(traced.updates, found[-1][traced.output_count :], strict=True):
                     variable.assign(value)
                 variables = natives(traced.variables, program.storage, place)
+            if len(watchers):
+                own = found[-1][: traced.output_count]
+                given_back = tree.map_leaves(own.__getitem__, traced.structure)
+                watchers.on_predict_batch_end(number, {"outputs": given_back})
+            if model.stop_predicting:
+                break
+        listeners.on_predict_end()
     if not found:
         raise data.no_batch("predict")
     count = model.trace(False).output_count
@@ -350,7 +414,7 @@ def _call_seed(step: TracedStep) -> int:
     return eager_seed() if step.plan.has_key else current_seed()
 
 
-def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Placement) -> Any:
+def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Placement, callbacks: Any) -> Any:
     """`predict` by a `Model.predict_step` of the user's."""
     stream = _inputs_of(model, x, size, limit, lambda x, y, weight: data.own_arrays(model, x, None, None))
     if stream is not None:
@@ -361,7 +425,11 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
     found: list[list[np.ndarray]] = []
     seed = None
     with Interrupts() as interrupts, stream or nullcontext():
-        for batch in _each(itertools.islice(given, limit), interrupts):
+        listeners = _listeners(model, callbacks, interrupts)
+        watchers = listeners.those_that_want("on_predict_batch_begin", "on_predict_batch_end")
+        listeners.on_predict_begin()
+        for number, batch in enumerate(_each(itertools.islice(given, limit), interrupts)):
+            watchers.on_predict_batch_begin(number)
             types, structure = data.types_of(model, batch)
             key = ("predict_step", str(structure), tuple(types.items()), model.trainable_state())
             if key not in model.programs:
@@ -378,6 +446,8 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
                 found.append([place.backend.numpy(result) for result in results])
             finally:
                 session.close()
+            watchers.on_predict_batch_end(number, {"outputs": found[-1]})
+        listeners.on_predict_end()
     if not found:
         raise data.no_batch("predict")
     joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
@@ -465,7 +535,7 @@ def _first(source: Source, purpose: str) -> tuple[Arrays, Iterator[Arrays]]:
     return first, itertools.chain([first], batches)
 
 
-def _step(model: Model, training: Compiled, example: Arrays, runs: list[int], *, train: bool) -> TracedStep:
+def _step(model: Model, training: Compiled, example: Arrays, *, train: bool) -> TracedStep:
     """The traced step for data like ``example``; made once and kept."""
     types, structure = data.types_of(model, example)
     how = training.optimizer and training.optimizer.config()

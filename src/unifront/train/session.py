@@ -14,7 +14,7 @@ from unifront.backends import Step as CompiledStep
 from unifront.ir.layouts import storage_of
 from unifront.train.metrics import MetricVariable
 from unifront.train.step import TracedStep
-from unifront.weights import MOVING, Variable, together
+from unifront.weights import MOVING, Variable, canonical, together
 
 
 class Session:
@@ -139,6 +139,23 @@ class Session:
                 for i in self.step.plan.carry
                 if i not in metrics
             ]
+
+    def snapshot(self) -> list[tuple[Variable, np.ndarray]]:
+        """Every variable of the step and a copy of its value, in the canonical layout."""
+        with self._taken() as step, self.place.backend.outside():
+            numpy, values = self.place.backend.numpy, step.state.variables
+            return [
+                (variable, np.array(numpy(canonical(value, layout))))
+                for variable, value, layout in zip(self.step.variables, values, self.layouts, strict=True)
+            ]
+
+    def set_metrics(self, values: Sequence[np.ndarray]) -> None:
+        """Let every metric of the step go on from these states."""
+        with self._taken() as step:
+            state, backend = step.state, self.place.backend
+            state.variables = list(state.variables)
+            for position, value in zip(self.step.metric_variables, values, strict=True):
+                state.variables[position] = backend.array(value, self.place.device)
 
     def run(self, arrays: Sequence[Array], indices: np.ndarray) -> None:
         """Runs on batches of arrays kept on the device; ``indices`` is ``[runs, batch]``."""

@@ -70,10 +70,10 @@ class Contents:
     Raises `ArgumentError` for more than are read again.
     """
 
-    def __init__(self, arrays: Mapping[str, Stored]) -> None:
+    def __init__(self, arrays: Mapping[str, Stored], metadata: Mapping[str, str] | None = None) -> None:
         # Wide elements first: then each array begins at a multiple of its element's size.
         self.arrays = dict(sorted(arrays.items(), key=lambda item: (-item[1].type.dtype.bits, item[0])))
-        header: dict[str, Any] = {}
+        header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
         end = 0
         for name, array in self.arrays.items():
             start, end = end, end + _bytes_of(array.type)
@@ -107,8 +107,10 @@ def _bytes_of(type_: TensorType) -> int:
     return math.prod(type_.shape) * (type_.dtype.bits // 8)  # type: ignore[return-value]  # sizes are ints
 
 
-def places(file: BinaryIO, size: int) -> dict[str, Place]:
+def places(file: BinaryIO, size: int, metadata: dict[str, str] | None = None) -> dict[str, Place]:
     """What the header says of the arrays in ``file``, which has ``size`` bytes and is read up to the data.
+
+    What it says of the file itself is put into ``metadata``.
 
     Raises `FileFormatError` for what is no such header, for dtypes that weights do not have, for sizes that do not
     """
@@ -132,6 +134,8 @@ def places(file: BinaryIO, size: int) -> dict[str, Place]:
             raise FileFormatError(f"{name[:200]!r} is in it twice")
         if name != _METADATA:
             found[name] = _place(name, match[2])
+        elif metadata is not None:
+            metadata.update(_texts(match[2]))
         closed = match[3] == "}"
         if closed and text[at:].strip():
             raise FileFormatError("text follows the end of its header")
@@ -160,6 +164,13 @@ def _place(name: str, text: str) -> Place:
     if ends[1] - ends[0] != _bytes_of(TensorType(dtype, tuple(shape))):
         raise FileFormatError(f"{name[:200]!r} is {dtype}{shape}, which {ends[1] - ends[0]} bytes are not")
     return Place(dtype, tuple(shape), *ends)
+
+
+def _texts(text: str) -> dict[str, str]:
+    said = json.loads(text)
+    if any(not isinstance(one, str) for one in said.values()):
+        raise FileFormatError(f"what it says of itself is not text, but {text[:100]}")
+    return dict(said)
 
 
 def _sizes(given: Any) -> bool:

@@ -1,119 +1,33 @@
-"""Callbacks: what happens at the ends of epochs and batches. Names as in Keras."""
+"""Callbacks that watch one of the logs: stopping early, and learning rates."""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from rich.console import Console
 
-from unifront.arguments import Amount, Count, Real, checked, shown, within
+from unifront.arguments import Amount, Count, Real, checked, within
 from unifront.errors import ArgumentError, UnknownName
+from unifront.train.callbacks.base import Callback, Logs, say
 
-if TYPE_CHECKING:
-    from unifront.model import Model
-
-Logs = dict[str, float]
 Mode = Literal["auto", "min", "max"]
 
 
-class Callback:
-    """Override what you need.
-
-    ``self.model`` is the model; its ``stop_training = True`` ends training. ``self.params`` holds ``epochs``,
-    ``steps`` (of an epoch; None where that is not known), ``verbose``, and ``metrics``, which maps the names of
-    the logs to ``"min"``, ``"max"`` or None: whether less is better, or more, or that is not known.
-    """
-
-    model: Model
-    params: Mapping[str, Any] = MappingProxyType({})
-
-    def set_model(self, model: Model) -> None:
-        """Called once before training."""
-        self.model = model
-
-    def set_params(self, params: Mapping[str, Any]) -> None:
-        """Called once before training."""
-        self.params = params
-
-    def on_train_begin(self, logs: Logs | None = None) -> None:
-        """Before the first epoch."""
-
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """After the last epoch; not after an error or an interrupt."""
-
-    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        """Before each epoch, counted from 0."""
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        """After each epoch, with the losses and metrics of training and validation.
-
-        What is added to ``logs`` reaches the callbacks after this one, and the history.
-        """
-
-    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Before each batch. Overriding this makes training wait for the device at every batch."""
-
-    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """After each batch. Overriding this makes training wait for the device at every batch."""
-
-    def __repr__(self) -> str:
-        own = {name: value for name, value in vars(self).items() if name not in ("model", "params")}
-        text = ", ".join(f"{name}={shown(value)}" for name, value in own.items() if name[0] != "_")
-        return f"<{type(self).__name__}({text})>"
+def constant_rate(callback: Callback) -> float:
+    """The learning rate of the model's optimizer; `ScheduledRate` if it has a schedule."""
+    rate = callback.model.optimizer.learning_rate
+    if callable(rate):
+        raise ScheduledRate(
+            f"{type(callback).__name__} sets the learning rate, so the optimizer needs a constant one. "
+            f"This optimizer was created with a `LearningRateSchedule`: {rate!r}."
+        )
+    return float(rate)
 
 
-def watches_batches(callback: Callback) -> bool:
-    """Whether ``callback`` overrides what happens at the ends of batches."""
-    events = ("on_train_batch_begin", "on_train_batch_end")
-    return any(
-        getattr(getattr(callback, event), "__func__", None) is not getattr(Callback, event)
-        for event in events
-    )
-
-
-class History(Callback):
-    """What `Model.fit` returns: ``history`` maps each loss and metric to its values, epoch by epoch."""
-
-    def __init__(self) -> None:
-        self.epoch: list[int] = []
-        self.history: dict[str, list[float]] = {}
-
-    def __repr__(self) -> str:
-        last = ", ".join(f"{name} {values[-1]:.4g}" for name, values in self.history.items() if values)
-        return f"<History of {len(self.epoch)} epochs{f': at last {last}' if last else ''}>"
-
-    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        self.epoch.append(epoch)
-        for name, value in (logs or {}).items():
-            self.history.setdefault(name, []).append(value)
-
-
-class LambdaCallback(Callback):
-    """A callback made of functions, which take what the methods of `Callback` of these names take.
-
-    Example::
-
-        uf.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: print(epoch, logs["loss"]))
-    """
-
-    @checked
-    def __init__(
-        self,
-        on_epoch_begin: Callable[..., Any] | None = None,
-        on_epoch_end: Callable[..., Any] | None = None,
-        on_train_begin: Callable[..., Any] | None = None,
-        on_train_end: Callable[..., Any] | None = None,
-        on_train_batch_begin: Callable[..., Any] | None = None,
-        on_train_batch_end: Callable[..., Any] | None = None,
-    ) -> None:
-        given = {event: function for event, function in locals().items() if event.startswith("on_")}
-        for event, function in given.items():
-            if function is not None:
-                setattr(self, event, function)
+class ScheduledRate(ArgumentError, TypeError):
+    """A learning rate is to be set that a schedule gives; a TypeError too, as in Keras."""
 
 
 class Monitor(Callback):
@@ -168,7 +82,7 @@ class Monitor(Callback):
     def say(self, text: str) -> None:
         """Print, if ``verbose``; above the progress bar."""
         if self.verbose:
-            Console().print(text, highlight=False)
+            say(text)
 
 
 class EarlyStopping(Monitor):
@@ -195,19 +109,19 @@ class EarlyStopping(Monitor):
         self.baseline, self.restore_best_weights = baseline, restore_best_weights
         self.start_from_epoch = start_from_epoch
         self.best_epoch, self.stopped_epoch = 0, 0
-        self._weights: list[np.ndarray] | None = None
+        self.best_weights: list[np.ndarray] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin()
-        self.best_epoch, self.stopped_epoch, self._weights = 0, 0, None
+        self.best_epoch, self.stopped_epoch, self.best_weights = 0, 0, None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         value = self.current(logs or {})
         if value is None or epoch < self.start_from_epoch:
             return
         better = self.better(value, self.best)
-        if self.restore_best_weights and (better or self._weights is None):
-            self._weights, self.best_epoch = self.model.get_weights(), epoch
+        if self.restore_best_weights and (better or self.best_weights is None):
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
         if better:
             self.best, self.best_epoch = value, epoch
@@ -220,9 +134,9 @@ class EarlyStopping(Monitor):
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.stopped_epoch:
             self.say(f"Stopped after epoch {self.stopped_epoch + 1}.")
-        if self._weights is not None:
+        if self.best_weights is not None:
             self.say(f"The weights are those after epoch {self.best_epoch + 1}, the best.")
-            self.model.set_weights(self._weights)
+            self.model.set_weights(self.best_weights)
 
 
 class ReduceLROnPlateau(Monitor):
@@ -246,60 +160,79 @@ class ReduceLROnPlateau(Monitor):
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, min_delta, patience, verbose)
         self.factor, self.cooldown, self.min_lr = factor, cooldown, min_lr
-        self._cooling = 0
+        self.cooldown_counter = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin()
-        self._cooling = 0
-        if callable(self.model.optimizer.learning_rate):
-            raise ArgumentError(
-                "ReduceLROnPlateau needs a constant learning rate; the optimizer has a schedule."
-            )
+        self.cooldown_counter = 0
+        constant_rate(self)
+
+    def in_cooldown(self) -> bool:
+        """Whether a change is so recent that epochs do not count."""
+        return self.cooldown_counter > 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs
         optimizer = self.model.optimizer
-        logs["learning_rate"] = rate = float(optimizer.learning_rate)
+        logs["learning_rate"] = rate = constant_rate(self)
         value = self.current(logs)
         if value is None:
             return
-        self._cooling = max(0, self._cooling - 1)
+        self.cooldown_counter = max(0, self.cooldown_counter - 1)
         if self.better(value, self.best):
             self.best, self.wait = value, 0
-        elif self._cooling:
+        elif self.cooldown_counter:
             self.wait = 0
         else:
             self.wait += 1
             if self.wait >= self.patience and rate > self.min_lr:
                 optimizer.learning_rate = max(rate * self.factor, self.min_lr)
                 self.say(f"The learning rate is {optimizer.learning_rate:g} after epoch {epoch + 1}.")
-                self._cooling, self.wait = self.cooldown, 0
+                self.cooldown_counter, self.wait = self.cooldown, 0
 
 
-class CallbackList:
-    """The callbacks of one `fit`: ``given`` is one, several or None; ``more`` come after."""
+class LearningRateScheduler(Callback):
+    """Set the learning rate at the beginning of each epoch.
 
-    def __init__(self, given: Any, *more: Callback) -> None:
-        listed = given if isinstance(given, list | tuple) else [] if given is None else [given]
-        self.callbacks: list[Callback] = [*listed, *more]
-        self.around: Callable[[], AbstractContextManager[None]] = nullcontext
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise ArgumentError(f"A callback is a uf.callbacks.Callback, not {callback!r}.")
+    Args:
+        schedule: a function ``(epoch, learning rate) -> learning rate``, or of the epoch alone; epochs count from 0.
+        verbose: 1 to print the rates, 0 not to.
 
-    def attach(self, model: Model, params: Mapping[str, Any]) -> None:
-        """Tell every callback what it belongs to."""
-        for callback in self.callbacks:
-            callback.set_model(model)
-            callback.set_params(params)
+    The rate of each epoch is put into the logs, as ``learning_rate``.
 
-    @property
-    def watchers(self) -> list[Callback]:
-        """The callbacks that watch every batch."""
-        return [callback for callback in self.callbacks if watches_batches(callback)]
+    Raises `ArgumentError` if the function gives no float, or the optimizer has a schedule of its own.
 
-    def each(self, event: str, *args: Any) -> None:
-        """Call ``event`` of every callback, within what is ``around`` the user's code."""
-        with self.around():
-            for callback in self.callbacks:
-                getattr(callback, event)(*args)
+    Example::
+
+        uf.callbacks.LearningRateScheduler(lambda epoch, rate: rate if epoch < 10 else rate * 0.9)
+    """
+
+    @checked
+    def __init__(self, schedule: Callable[..., Any], verbose: Count = 0) -> None:
+        self.schedule, self.verbose = schedule, verbose
+        self._takes_rate = _takes_two(schedule)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        given = (epoch, constant_rate(self)) if self._takes_rate else (epoch,)
+        rate = self.schedule(*given)
+        if not isinstance(rate, float | np.floating):
+            raise ArgumentError(
+                f"LearningRateScheduler: The output of the `schedule` function should be a float, not {rate!r}."
+            )
+        self.model.optimizer.learning_rate = float(rate)
+        if self.verbose:
+            say(f"Epoch {epoch + 1}: the learning rate is {float(rate):g}.")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if logs is not None:
+            logs["learning_rate"] = constant_rate(self)
+
+
+def _takes_two(function: Callable[..., Any]) -> bool:
+    try:
+        inspect.signature(function).bind(0, 0.0)
+    except TypeError:
+        return False
+    except ValueError:  # a function without a signature
+        return True
+    return True

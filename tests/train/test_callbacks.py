@@ -226,6 +226,8 @@ def test_arguments_and_defaults_are_those_of_keras(name: str) -> None:
         {p.name: p.default for p in inspect.signature(getattr(kit.callbacks, name)).parameters.values()}
         for kit in (uf, keras)
     )
+    if name != "LambdaCallback":
+        judge.pop("kwargs", None)
     assert list(own.items()) == list(judge.items())
 
 
@@ -504,7 +506,7 @@ def test_what_is_refused() -> None:
             model.fit(x, y, verbose=0, callbacks=wrong, backend=ANY)
     model.compile(uf.optimizers.SGD(uf.schedules.CosineDecay(0.1, 10)), cross_entropy())
     plateau = uf.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=100.0)
-    with pytest.raises(errors.ArgumentError, match="needs a constant learning rate"):
+    with pytest.raises(errors.ArgumentError, match="the optimizer needs a constant one"):
         model.fit(x, y, epochs=3, verbose=0, callbacks=[plateau], backend=ANY)
 
 

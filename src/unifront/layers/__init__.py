@@ -85,17 +85,11 @@ from unifront.layers.preprocessing.color import (
 )
 from unifront.layers.preprocessing.discretization import Discretization
 from unifront.layers.preprocessing.encoding import CategoryEncoding
-from unifront.layers.preprocessing.geometry import (
+from unifront.layers.preprocessing.framing import (
     CenterCrop,
     MaxNumBoundingBoxes,
     RandomCrop,
-    RandomElasticTransform,
     RandomFlip,
-    RandomPerspective,
-    RandomRotation,
-    RandomShear,
-    RandomTranslation,
-    RandomZoom,
     Resizing,
 )
 from unifront.layers.preprocessing.hashing import HashedCrossing, Hashing
@@ -113,6 +107,14 @@ from unifront.layers.preprocessing.normalization import Normalization
 from unifront.layers.preprocessing.policies import AugMix, RandAugment
 from unifront.layers.preprocessing.spectrogram import MelSpectrogram, STFTSpectrogram
 from unifront.layers.preprocessing.text import TextVectorization
+from unifront.layers.preprocessing.warping import (
+    RandomElasticTransform,
+    RandomPerspective,
+    RandomRotation,
+    RandomShear,
+    RandomTranslation,
+    RandomZoom,
+)
 from unifront.layers.recurrent import GRU, LSTM, SimpleRNN
 from unifront.layers.regularization import (
     ActivityRegularization,

@@ -12,7 +12,7 @@ import numpy as np
 from unifront import ops, random
 from unifront.arguments import Amount, Count, checked
 from unifront.layers.arguments import Seed
-from unifront.layers.preprocessing import color, geometry, histograms
+from unifront.layers.preprocessing import color, histograms, warping
 from unifront.layers.preprocessing.base import (
     BaseImagePreprocessingLayer,
     Factor,
@@ -44,9 +44,9 @@ class _Policy(BaseImagePreprocessingLayer):
         plain = {key: value for key, value in ranged.items() if key != "seed"}
         own = self.factor
         self.steps = [
-            geometry.RandomShear(own, own, **moving),
-            geometry.RandomTranslation(own, own, **moving),
-            geometry.RandomRotation(own, **moving),
+            warping.RandomShear(own, own, **moving),
+            warping.RandomTranslation(own, own, **moving),
+            warping.RandomRotation(own, **moving),
             color.RandomPosterization(max(1, int(8 * own[1])), **ranged),
             color.Solarization(own, own, **ranged),
             color.AutoContrast(**plain),

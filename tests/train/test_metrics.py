@@ -102,7 +102,7 @@ def test_accuracy_means_what_it_means_in_keras(
     from keras.src.trainers.compile_utils import get_metric
 
     judge = get_metric(name, np.zeros(true), np.zeros(predicted))
-    found = metrics.get(name, true, predicted)
+    found = metrics.for_output(name, true, predicted)
     assert (type(found).__name__, found.name) == (type(judge).__name__, judge.name)
 
 
@@ -121,7 +121,7 @@ def test_a_function_is_a_metric() -> None:
     def error(true: Any, predicted: Any) -> Any:
         return uf.ops.mean(uf.ops.abs(uf.ops.subtract(true, predicted)), axis=-1)
 
-    metric = metrics.get(error, (4, 3), (4, 3))
+    metric = metrics.for_output(error, (4, 3), (4, 3))
     data = batches("real", ())
     assert metric.name == "error"
     assert ours(metric, data, [None] * 3) == pytest.approx(
@@ -131,9 +131,9 @@ def test_a_function_is_a_metric() -> None:
 
 def test_what_is_refused() -> None:
     with pytest.raises(errors.UnknownName, match=r"Unknown metric 'acuracy'.*Did you mean 'accuracy'"):
-        metrics.get("acuracy", (4,), (4, 3))
+        metrics.for_output("acuracy", (4,), (4, 3))
     with pytest.raises(errors.ArgumentError, match=r"A metric is a name.*not 3"):
-        metrics.get(3, (4,), (4, 3))
+        metrics.for_output(3, (4,), (4, 3))
     with pytest.raises(errors.ArgumentError, match="BinaryAccuracy: threshold is a number .* not 'high'"):
         uf.metrics.BinaryAccuracy(threshold="high")
     with pytest.raises(errors.ArgumentError, match=r"Metric does not define update_state\(\)"):

@@ -27,7 +27,7 @@ def _classes(module: Any, base: type) -> dict[str, type]:
         and one is not base
         and not name.startswith("_")
         and f"{one.__module__}.".startswith(f"{module.__name__}.")
-        and one not in (losses.LossFunctionWrapper, losses.StandardLoss)
+        and one not in (losses.LossFunctionWrapper, losses.StandardLoss, metrics.MeanMetricWrapper)
     }
 
 

@@ -80,7 +80,7 @@ class Compiled:
             own = []
             for attribute in ("metrics", "weighted_metrics"):
                 for given in _listed(getattr(self, attribute), names, i, attribute):
-                    metric = metrics.get(given, type_of(true).shape, type_of(prediction).shape)
+                    metric = metrics.for_output(given, type_of(true).shape, type_of(prediction).shape)
                     title = _free_name(metric.name, f"{name}_" if several else "", attribute, taken)
                     taken.append(title)
                     own.append((title, metric, attribute == "weighted_metrics"))

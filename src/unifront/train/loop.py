@@ -58,7 +58,7 @@ def configure(
     """Check the arguments of `Model.compile` (``wanted`` is its ``metrics``) and keep them."""
     checks: list[tuple[Any, Callable[[Any], Any]]] = [
         (loss, losses.as_loss),
-        ([wanted, weighted_metrics], lambda metric: metrics.get(metric, (), ())),
+        ([wanted, weighted_metrics], lambda metric: metrics.for_output(metric, (), ())),
         (loss_weights, lambda factor: number("Each of loss_weights", factor, "(-inf, inf)")),
     ]
     for given, check in checks:

@@ -171,7 +171,15 @@ LOSS_DATA = {
 """Targets and predictions of losses that take no one-hot targets."""
 
 
-ABSTRACT = (metrics.Metric, metrics.MeanOverExamples)
+ABSTRACT = (metrics.Metric,)
+METRICS: dict[str, dict[str, Any]] = {
+    "MeanMetricWrapper": {"fn": lambda y, p: ops.mean(p, axis=-1)},
+    "IoU": {"num_classes": 2, "target_class_ids": [0]}, "OneHotIoU": {"num_classes": 2, "target_class_ids": [0]},
+    "MeanIoU": {"num_classes": 2}, "OneHotMeanIoU": {"num_classes": 2}, "SensitivityAtSpecificity": {"specificity": 0.5},
+    "SpecificityAtSensitivity": {"sensitivity": 0.5}, "PrecisionAtRecall": {"recall": 0.5},
+    "RecallAtPrecision": {"precision": 0.5},
+}  # fmt: skip
+"""The arguments that metrics need."""
 
 
 def training_targets() -> Iterator[Target]:
@@ -198,8 +206,9 @@ def training_targets() -> Iterator[Target]:
         if isinstance(cls, type) and issubclass(cls, metrics.Metric) and cls not in ABSTRACT:
             true = LABELS if "Sparse" in name else ONE_HOT
             given = (PREDICTED,) if cls in (metrics.Mean, metrics.Sum) else (true, PREDICTED)
-            right = {"fn": lambda y, p: ops.mean(p, axis=-1)} if cls is metrics.MeanMetricWrapper else {}
-            yield Target(f"metrics.{name}", cls, right, lambda made, given=given: made(*given))
+            yield Target(
+                f"metrics.{name}", cls, METRICS.get(name, {}), lambda made, given=given: made(*given)
+            )
     for name, cls in vars(optimizers).items():
         if (
             isinstance(cls, type)
@@ -219,9 +228,9 @@ def training_targets() -> Iterator[Target]:
         right = {"losses": "mse", "optimizers": "sgd", "initializers": "zeros", "regularizers": "l2"}[word]
         yield Target(f"{word}.get", module.get, {next(iter(inspect.signature(module.get).parameters)): right})
     yield Target(
-        "metrics.get",
-        metrics.get,
-        {"metric": "mse", "true_shape": (2,), "pred_shape": (2, 3)},
+        "metrics.for_output",
+        metrics.registry.for_output,
+        {"identifier": "mse", "true_shape": (2,), "pred_shape": (2, 3)},
         leave=("true_shape", "pred_shape"),
     )
 

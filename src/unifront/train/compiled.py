@@ -13,8 +13,9 @@ from unifront.dtypes import DType, float32, promote
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
 from unifront.opset.tensor import active_builder, type_of
 from unifront.trace import current_context, is_trainable
-from unifront.train import losses, metrics, optimizers
+from unifront.train import losses, optimizers
 from unifront.train.metrics import Mean, Metric
+from unifront.train.metrics.registry import for_output
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -80,7 +81,7 @@ class Compiled:
             own = []
             for attribute in ("metrics", "weighted_metrics"):
                 for given in _listed(getattr(self, attribute), names, i, attribute):
-                    metric = metrics.for_output(given, type_of(true).shape, type_of(prediction).shape)
+                    metric = for_output(given, type_of(true).shape, type_of(prediction).shape)
                     title = _free_name(metric.name, f"{name}_" if several else "", attribute, taken)
                     taken.append(title)
                     own.append((title, metric, attribute == "weighted_metrics"))

@@ -10,7 +10,7 @@ from unifront.errors import ArgumentError
 from unifront.gradients import value_and_grad
 from unifront.opset.tensor import is_building, type_of
 from unifront.train.compiled import penalties, state_dtype, track_loss
-from unifront.train.metrics import Metric
+from unifront.train.metrics.base import Metric, as_logs
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -109,7 +109,10 @@ def metrics_result(model: Model) -> dict[str, Any]:
         for metric in found.values():
             metric.computed_in(dtype)
         return dict(found)
-    return {name: float(metric.result_of(_values(metric))) for name, metric in found.items()}
+    logs: dict[str, Any] = {}
+    for name, metric in found.items():
+        logs |= as_logs(name, metric.result_of(_values(metric)))
+    return logs
 
 
 def _values(metric: Metric) -> dict[int, Any]:

@@ -23,13 +23,14 @@ from unifront.errors import ArgumentError, DataError
 from unifront.ir.graph import Graph
 from unifront.opset.replay import taking
 from unifront.trace import MAKING, current_seed, eager_seed
-from unifront.train import data, losses, metrics, optimizers
+from unifront.train import data, losses, optimizers
 from unifront.train.arguments import number, whole
 from unifront.train.callbacks import CallbackList, History
 from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays, Stream
 from unifront.train.epochs import Run
 from unifront.train.hooks import metrics_of, unpack
+from unifront.train.metrics.registry import for_output
 from unifront.train.interrupts import Interrupts
 from unifront.train.order import Order
 from unifront.train.progress import EpochProgress
@@ -58,7 +59,7 @@ def configure(
     """Check the arguments of `Model.compile` (``wanted`` is its ``metrics``) and keep them."""
     checks: list[tuple[Any, Callable[[Any], Any]]] = [
         (loss, losses.as_loss),
-        ([wanted, weighted_metrics], lambda metric: metrics.for_output(metric, (), ())),
+        ([wanted, weighted_metrics], lambda metric: for_output(metric, (), ())),
         (loss_weights, lambda factor: number("Each of loss_weights", factor, "(-inf, inf)")),
     ]
     for given, check in checks:

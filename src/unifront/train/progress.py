@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -11,11 +12,14 @@ Logs = dict[str, float]
 
 
 def show_logs(logs: Logs) -> str:
-    """``loss 0.1234  accuracy 0.9876``."""
-    return "  ".join(
-        f"{name} {value:.2e}" if 0 < abs(value) < 1e-3 else f"{name} {value:.4f}"
-        for name, value in logs.items()
-    )
+    """``loss 0.1234  accuracy 0.9876``; several numbers in brackets."""
+    return "  ".join(f"{name} {_shown(value)}" for name, value in logs.items())
+
+
+def _shown(value: Any) -> str:
+    if np.ndim(value):
+        return f"[{' '.join(map(_shown, value))}]"
+    return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
 
 
 class EpochProgress:

@@ -12,7 +12,7 @@ import numpy as np
 from unifront.backends import Array, Placement, StepState
 from unifront.backends import Step as CompiledStep
 from unifront.ir.layouts import storage_of
-from unifront.train.metrics import MetricVariable
+from unifront.train.metrics.base import MetricVariable, as_logs
 from unifront.train.step import TracedStep
 from unifront.weights import MOVING, Variable, canonical, together
 
@@ -123,11 +123,7 @@ class Session:
             }
         found: dict[str, Any] = {}
         for name, log in self.step.logs.items():
-            result = results[log] if isinstance(log, int) else log.result_of(values)
-            if isinstance(result, dict):
-                found |= {f"{name}_{part}": float(one) for part, one in result.items()}
-            else:
-                found[name] = float(result)
+            found |= as_logs(name, results[log] if isinstance(log, int) else log.result_of(values))
         return found
 
     def values(self) -> list[tuple[Variable, np.ndarray]]:

@@ -38,7 +38,7 @@ from unifront.train.metrics.confusion import (
 from unifront.train.metrics.f_score import F1Score, FBetaScore
 from unifront.train.metrics.iou import BinaryIoU, IoU, MeanIoU, OneHotIoU, OneHotMeanIoU
 from unifront.train.metrics.reductions import Mean, MeanMetricWrapper, Sum
-from unifront.train.metrics.registry import deserialize, for_output, get, serialize
+from unifront.train.metrics.registry import deserialize, get, serialize
 from unifront.train.metrics.regression import (
     ConcordanceCorrelation,
     CosineSimilarity,
@@ -94,7 +94,6 @@ __all__ = [
     "categorical_crossentropy",
     "concordance_correlation",
     "deserialize",
-    "for_output",
     "get",
     "huber",
     "mean_absolute_error",

@@ -250,6 +250,15 @@ class Metric:
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in arguments.items())})"
 
 
+def as_logs(name: str, result: Any) -> dict[str, Any]:
+    """What logs say of a ``result`` computed on the host: floats, arrays where there are several numbers.
+
+    A dict gives each entry under its own name, as in Keras.
+    """
+    entries = result if isinstance(result, Mapping) else {name: result}
+    return {one: float(value) if np.ndim(value) == 0 else np.asarray(value) for one, value in entries.items()}
+
+
 def _computed(leaf: Any) -> Any:
     return ops.convert_to_tensor(leaf) if isinstance(leaf, Variable) else leaf
 

@@ -30,8 +30,8 @@ from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays, Stream
 from unifront.train.epochs import Run
 from unifront.train.hooks import metrics_of, unpack
-from unifront.train.metrics.registry import for_output
 from unifront.train.interrupts import Interrupts
+from unifront.train.metrics.registry import for_output
 from unifront.train.order import Order
 from unifront.train.progress import EpochProgress
 from unifront.train.resume import Resume

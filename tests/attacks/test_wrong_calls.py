@@ -126,6 +126,9 @@ RIGHT: dict[str, set[str]] = {
     r"optimizers\.\w+\.groups": {"{}"},  # none
     r"(layers\.InputLayer|Input)\.\w+": {"'no'", "['a']", "[None]", "int"},
     r"Model\.build\.input_shape": {"[None]"},
+    r"metrics\.\w+\.(thresholds|recall|precision|specificity|sensitivity|num_regressors)": {"0"},
+    r"metrics\.\w+\.class_id": {"-1", "0"},
+    r"metrics\.FBetaScore\.beta": NUMBERS - {"0"},
     r".*\.dtype": {"int"},
     r".*\.(activation|recurrent_activation|regularizer)": {"None"},
     r".*\.use_cudnn": {"0", "True"},

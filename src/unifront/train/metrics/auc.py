@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import Fraction, Name, Size, checked, one_of, whole
+from unifront.arguments import LARGEST, Amount, Fraction, Name, Size, checked, one_of, whole
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import DTypeName
 from unifront.opset.tensor import type_of
@@ -53,7 +53,7 @@ class AUC(Metric):
     @checked
     def __init__(
         self,
-        num_thresholds: Annotated[int, whole(2)] | None = 200,
+        num_thresholds: Annotated[int, whole(2, LARGEST)] | None = 200,
         curve: Annotated[str, one_of(CURVES)] = "ROC",
         summation_method: Annotated[str, one_of(SUMMATIONS)] = "interpolation",
         name: Name | None = None,
@@ -61,14 +61,14 @@ class AUC(Metric):
         thresholds: Sequence[Fraction] | None = None,
         multi_label: bool = False,
         num_labels: Size | None = None,
-        label_weights: Any = None,
+        label_weights: Sequence[Amount] | None = None,
         from_logits: bool = False,
     ) -> None:
         super().__init__(dtype, name)
         if num_labels and not multi_label:
             raise ArgumentError("AUC: num_labels is for multi_label=True.")
-        if thresholds is None and num_thresholds is None:
-            raise ArgumentError("AUC: give num_thresholds, or thresholds.")
+        if not thresholds and (num_thresholds is None or thresholds is not None):
+            raise ArgumentError("AUC: give num_thresholds, or thresholds, of which there is at least one.")
         inner = even(num_thresholds or 2)[1:-1] if thresholds is None else sorted(thresholds)
         self._own_thresholds = thresholds is not None
         self.thresholds = [-EPSILON, *inner, 1 + EPSILON]
@@ -133,7 +133,7 @@ class AUC(Metric):
             return areas
         if self.label_weights is None:
             return ops.mean(areas)
-        weights = ops.cast(self.label_weights, self.dtype)
+        weights = np.asarray(self.label_weights, self.dtype.numpy)
         return ops.divide_no_nan(ops.sum(ops.multiply(areas, weights)), ops.sum(weights))
 
     def _recall(self) -> Any:
@@ -177,7 +177,7 @@ class AUC(Metric):
             "num_thresholds": self.num_thresholds, "curve": self.curve,
             "summation_method": self.summation_method, "multi_label": self.multi_label,
             "num_labels": self.num_labels,
-            "label_weights": None if self.label_weights is None else self.label_weights.tolist(),
+            "label_weights": None if self.label_weights is None else list(self.label_weights),
             "from_logits": self.from_logits,
         }  # fmt: skip
         given = {"thresholds": self.thresholds[1:-1]} if self._own_thresholds else {}

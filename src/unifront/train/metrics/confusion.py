@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from unifront import ops
 from unifront.arguments import Fraction, Name, Size, checked, whole
+from unifront.errors import ArgumentError
 from unifront.layers.arguments import DTypeName
 from unifront.train.metrics.base import MetricVariable
 from unifront.train.metrics.thresholds import LOWEST, AtThresholds, Thresholds, even
@@ -18,7 +19,10 @@ ClassId = Annotated[int, whole(-(2**31), 2**31 - 1)] | None
 def _listed(thresholds: float | Sequence[float] | None, default: float = 0.5) -> list[float]:
     if thresholds is None:
         return [default]
-    return list(thresholds) if isinstance(thresholds, Sequence) else [thresholds]
+    found = list(thresholds) if isinstance(thresholds, Sequence) else [thresholds]
+    if not found:
+        raise ArgumentError("thresholds is empty; give one, several, or None for the usual one.")
+    return found
 
 
 class _Count(AtThresholds):

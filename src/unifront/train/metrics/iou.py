@@ -79,9 +79,10 @@ class IoU(Metric):
         axis: Axis = -1,
     ) -> None:
         super().__init__(dtype or int32, name)
-        if max(target_class_ids, default=0) >= num_classes:
+        if not target_class_ids or max(target_class_ids) >= num_classes:
             raise ArgumentError(
-                f"{type(self).__name__}: target_class_ids has {max(target_class_ids)}; there are {num_classes} classes."
+                f"{type(self).__name__}: target_class_ids is a list of some of the {num_classes} classes, not "
+                f"{list(target_class_ids)}."
             )
         self.num_classes, self.target_class_ids = num_classes, list(target_class_ids)
         self.ignore_class, self.axis = ignore_class, axis

@@ -6,7 +6,7 @@ import warnings
 from typing import Annotated, Any
 
 from unifront import ops
-from unifront.arguments import Name, checked, one_of, whole
+from unifront.arguments import LARGEST, Name, checked, one_of, whole
 from unifront.errors import ShapeError
 from unifront.layers.arguments import Axis, DTypeName
 from unifront.opset.tensor import type_of
@@ -158,7 +158,7 @@ class R2Score(Metric):
         class_aggregation: Annotated[
             str | None, one_of((None, "uniform_average", "variance_weighted_average"))
         ] = "uniform_average",
-        num_regressors: Annotated[int, whole(0)] = 0,
+        num_regressors: Annotated[int, whole(0, LARGEST)] = 0,
         name: Name | None = "r2_score",
         dtype: DTypeName = None,
     ) -> None:

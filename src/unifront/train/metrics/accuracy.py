@@ -10,7 +10,7 @@ from unifront.dtypes import floatx
 from unifront.layers.arguments import DTypeName
 from unifront.opset.tensor import type_of
 from unifront.train.losses import labels_of
-from unifront.train.metrics.inputs import check_fit, pair, same_rank, tensors
+from unifront.train.metrics.inputs import check_fit, of_one_rank, pair, tensors
 from unifront.train.metrics.reductions import MeanOfFunction
 
 
@@ -25,7 +25,7 @@ def accuracy(y_true: Any, y_pred: Any) -> Any:
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
     """1 where a prediction lies on the target's side of ``threshold``, else 0 (Keras metrics.binary_accuracy)."""
-    y_true, y_pred = same_rank(*tensors(y_true, y_pred))
+    y_true, y_pred = of_one_rank(*tensors(y_true, y_pred))
     check_fit(y_true, y_pred)
     return _matches(y_true, ops.cast(ops.greater(y_pred, threshold), type_of(y_true).dtype))
 

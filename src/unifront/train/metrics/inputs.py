@@ -12,6 +12,7 @@ from unifront.dtypes import DType
 from unifront.errors import ShapeError
 from unifront.opset.tensor import Tensor, backend_of_arrays, is_tensor, type_of
 from unifront.trace import carried_mask, current_context
+from unifront.train.losses.base import of_one_rank as of_one_rank
 
 
 def tensors(*given: Any) -> tuple[Any, ...]:
@@ -33,19 +34,6 @@ def _tensor(one: Any) -> Any:
     return one if backend is not None and backend.name != "numpy" else ops.convert_to_tensor(one)
 
 
-def same_rank(x1: Any, x2: Any) -> tuple[Any, Any]:
-    """Both with as many axes, where one has a last axis of size one more.
-
-    A vector gets that axis, anything else loses it, as Keras's losses and metrics do.
-    """
-    a, b = type_of(x1), type_of(x2)
-    if a.rank == b.rank + 1 and a.shape[-1] == 1:
-        return (x1, ops.expand_dims(x2, -1)) if b.rank == 1 else (ops.squeeze(x1, -1), x2)
-    if b.rank == a.rank + 1 and b.shape[-1] == 1:
-        return (ops.expand_dims(x1, -1), x2) if a.rank == 1 else (x1, ops.squeeze(x2, -1))
-    return x1, x2
-
-
 def pair(y_true: Any, y_pred: Any, dtype: DType | None = None) -> tuple[Any, Any]:
     """Targets and predictions as tensors of one rank and dtype, that of the predictions unless given.
 
@@ -53,7 +41,7 @@ def pair(y_true: Any, y_pred: Any, dtype: DType | None = None) -> tuple[Any, Any
     """
     y_true, y_pred = tensors(y_true, y_pred)
     dtype = dtype or type_of(y_pred).dtype
-    y_true, y_pred = same_rank(ops.cast(y_true, dtype), ops.cast(y_pred, dtype))
+    y_true, y_pred = of_one_rank(ops.cast(y_true, dtype), ops.cast(y_pred, dtype))
     check_fit(y_true, y_pred)
     return y_true, y_pred
 
@@ -93,7 +81,7 @@ def masked(weight: Any, tensor: Any, dtype: DType) -> Any:
     mask = ops.cast(mask, dtype)
     if weight is None:
         return mask
-    weight, mask = same_rank(ops.cast(weight, dtype), mask)
+    weight, mask = of_one_rank(ops.cast(weight, dtype), mask)
     for _ in range(type_of(mask).rank - type_of(weight).rank):
         weight = ops.expand_dims(weight, -1)
     return ops.multiply(weight, mask)

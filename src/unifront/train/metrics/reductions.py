@@ -13,7 +13,7 @@ from unifront.layers.layer import snake_case
 from unifront.opset.tensor import type_of
 from unifront.serialization import deserialize_keras_object, serialize_keras_object
 from unifront.train.metrics.base import Metric
-from unifront.train.metrics.inputs import masked, same_rank, tensors
+from unifront.train.metrics.inputs import masked, of_one_rank, tensors
 
 
 def _by_example(
@@ -27,7 +27,7 @@ def _by_example(
     values, weight = tensors(values, kept)
     values = ops.cast(values, dtype)
     if weight is not None:
-        values, weight = same_rank(values, ops.cast(weight, dtype))
+        values, weight = of_one_rank(values, ops.cast(weight, dtype))
         rank = type_of(weight).rank
         values = _later(values, rank, reduce)
         if type_of(weight).shape != type_of(values).shape:

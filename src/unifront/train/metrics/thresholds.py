@@ -13,7 +13,7 @@ from unifront.dtypes import DType
 from unifront.errors import ShapeError
 from unifront.opset.tensor import type_of
 from unifront.train.metrics.base import Metric
-from unifront.train.metrics.inputs import check_fit, factor, masked, same_rank, tensors
+from unifront.train.metrics.inputs import check_fit, factor, masked, of_one_rank, tensors
 
 EPSILON = 1e-7
 """Keras's: how far from each other thresholds still count as evenly spaced."""
@@ -66,7 +66,7 @@ def counts(
     """
     counted = masked(sample_weight, y_pred, dtype)
     y_true, y_pred, counted = tensors(y_true, y_pred, counted)
-    y_pred, y_true = same_rank(ops.cast(y_pred, dtype), ops.cast(ops.cast(y_true, "bool"), dtype))
+    y_pred, y_true = of_one_rank(ops.cast(y_pred, dtype), ops.cast(ops.cast(y_true, "bool"), dtype))
     check_fit(y_true, y_pred)
     if top_k is not None:
         y_pred = _top(y_pred, top_k)

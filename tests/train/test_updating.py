@@ -167,7 +167,7 @@ def test_gradients_that_do_not_fit_are_refused() -> None:
     optimizer, (variable,) = uf.optimizers.SGD(), [uf.Variable("w", (3,), initial=np.zeros(3))]
     with pytest.raises(errors.ArgumentError, match=r"SGD\.apply: 2 gradients for 1 variables"):
         optimizer.apply([None, None], [variable])
-    with pytest.raises(errors.ArgumentError, match=r"SGD\.apply: no variable has a gradient"):
+    with pytest.raises(errors.ArgumentError, match=r"SGD\.apply: No gradients provided for any variable"):
         optimizer.apply([None], [variable])
     with pytest.raises(errors.ShapeError, match=r"SGD\.apply: w is float32\[3\], its gradient float32\[2\]"):
         optimizer.apply([np.zeros(2, np.float32)], [variable])

@@ -277,12 +277,9 @@ def _adam_reference(
     return param - alpha * m / (np.sqrt(v) + epsilon), m, v
 
 
-def _one_minus_power(beta: float, iteration: Any, like: Any) -> Any:
-    """``1 - beta ** (iteration + 1)`` without the cancellation that costs float32 four digits."""
-    if beta <= 0.0:
-        return 1.0
-    step = add(cast(iteration, type_of(like).dtype), 1.0)
-    return negative(expm1(multiply(step, math.log(beta))))
+def one_minus_power(beta: float, step: Any) -> Any:
+    """``1 - beta ** step`` without the cancellation that costs float32 four digits."""
+    return negative(expm1(multiply(step, math.log(beta)))) if beta > 0.0 else 1.0
 
 
 def _adam(
@@ -291,8 +288,9 @@ def _adam(
 ) -> Any:  # fmt: skip
     m = add(m, multiply(subtract(grad, m), 1 - beta_1))
     v = add(v, multiply(subtract(square(grad), v), 1 - beta_2))
-    root = sqrt(_one_minus_power(beta_2, iteration, param)) if beta_2 else 1.0
-    alpha = divide(multiply(learning_rate, root), _one_minus_power(beta_1, iteration, param))
+    step = add(cast(iteration, type_of(param).dtype), 1.0)
+    root = sqrt(one_minus_power(beta_2, step)) if beta_2 else 1.0
+    alpha = divide(multiply(learning_rate, root), one_minus_power(beta_1, step))
     change = divide(multiply(m, alpha), add(sqrt(v), epsilon))
     return subtract(_decayed(param, learning_rate, weight_decay), change), m, v
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from unifront.model import Model
 
 CLASS, LOST = "$class", "$lost"
+NUMBERS = "$optimizer/"
+"""What begins the names of an optimizer's values that are of no weight."""
 
 
 def _classes(module: Any, base: type) -> dict[str, type]:
@@ -38,8 +41,10 @@ KNOWN = {
     )
     for name, one in _classes(module, base).items()
 }  # fmt: skip
+OPTIMIZERS: dict[str, type] = {one.__name__: one for one in optimizers.CLASSES}
+KNOWN |= {f"optimizers.{name}": one for name, one in OPTIMIZERS.items()}
+KNOWN["optimizers.OptimizerMap"] = optimizers.OptimizerMap
 _NAMES = {one: name for name, one in KNOWN.items()}
-OPTIMIZERS = _classes(optimizers, optimizers.Optimizer)
 
 
 def described(model: Model) -> dict[str, Any] | None:
@@ -48,17 +53,13 @@ def described(model: Model) -> dict[str, Any] | None:
     if training is None:
         return None
     optimizer = training.optimizer
-    if optimizer is None or OPTIMIZERS.get(type(optimizer).__name__) is not type(optimizer):
+    if optimizer is None:
         return None
-    rate = optimizer.learning_rate
-    if callable(rate) and type(rate) not in _NAMES:
+    told = _plain(optimizer)
+    if _lost(told):
         return None
     return {
-        "optimizer": {
-            CLASS: type(optimizer).__name__,
-            **optimizer.config(),
-            "learning_rate": _plain(rate),
-        },
+        "optimizer": {**told, CLASS: type(optimizer).__name__},
         "iterations": optimizer.calls,
         **{
             part: _plain(getattr(training, part))
@@ -76,6 +77,16 @@ def _plain(one: Any) -> Any:
             return [_plain(item) for item in one]
         case dict():
             return {name: _plain(item) for name, item in one.items()}
+    if isinstance(one, optimizers.Optimizer) and OPTIMIZERS.get(type(one).__name__) is type(one):
+        config = one.config()
+        if not all(map(_readable, _patterns(config))):
+            return {LOST: type(one).__name__}
+        return {CLASS: f"optimizers.{type(one).__name__}", **{k: _plain(v) for k, v in config.items()}}
+    if type(one) is optimizers.OptimizerMap:
+        parts = {"default_optimizer": one.default_optimizer, "optimizer_map": dict(one.items())}
+        if not all(map(_readable, one)):
+            return {LOST: "OptimizerMap"}
+        return {CLASS: "optimizers.OptimizerMap", **{k: _plain(v) for k, v in parts.items()}}
     name = _NAMES.get(type(one))
     if name is not None and isinstance(one, losses.Loss | metrics.Metric):
         return {CLASS: name, **one.get_config()}
@@ -106,22 +117,59 @@ def compile_as(model: Model, given: Any, slots: Mapping[str, np.ndarray]) -> Non
     iterations = given.get("iterations")
     if type(iterations) is not int or not 0 <= iterations < 2**63:
         raise FileFormatError(f"the number of steps done is {str(iterations)[:80]}")
-    optimizer.calls = iterations
-    floats = [variable for variable in model.weights if variable.dtype.is_float]
-    types = {f"{v.path}/{slot}": v for v in floats for slot in optimizer.all_slot_names()}
-    for path, value in slots.items():
-        variable = types.get(path)
-        if variable is None:
-            raise FileFormatError(f"the optimizer's slot {path!r} belongs to no weight")
-        if (value.shape, value.dtype) != (variable.shape, variable.dtype.numpy):
-            raise FileFormatError(f"the optimizer's slot {path!r} is {value.dtype}{list(value.shape)}")
-    optimizer.adopt(
-        (v for v in floats if any(f"{v.path}/{s}" in slots for s in optimizer.all_slot_names())), slots
-    )
+    optimizer.resume(iterations)
+    _adopt(model, optimizer, slots)
     rest = {name: _made(part, KNOWN) for name, part in parts.items()}
     model._training = configure(
         model, optimizer, rest["loss"], rest["metrics"], rest["loss_weights"], rest["weighted_metrics"], None
     )
+
+
+def _patterns(arguments: Mapping[str, Any]) -> list[Any]:
+    """The regular expressions among the arguments of an optimizer."""
+    found = [arguments.get(name) or () for name in ("undecayed_names", "exclude_layers")]
+    chosen = arguments.get("optimizer_map")
+    return [pattern for one in found for pattern in one] + list(chosen if isinstance(chosen, dict) else ())
+
+
+def _readable(pattern: Any) -> bool:
+    """Whether a regular expression out of a file is found or not in no time, whatever it is looked for in."""
+    few = isinstance(pattern, str) and len(pattern) <= 200 and sum(map(pattern.count, "*+?")) <= 4
+    if not few or any(sign in pattern for sign in "({\\"):
+        return False
+    try:
+        re.compile(pattern)
+    except re.error:
+        return False
+    return True
+
+
+def _adopt(model: Model, optimizer: Any, slots: Mapping[str, np.ndarray]) -> None:
+    """Give ``optimizer`` the values that were saved of it."""
+    floats = [variable for variable in model.weights if variable.dtype.is_float]
+    types = {
+        f"{v.path}/{slot}": (v, shape) for v in floats for slot, shape in optimizer.slot_types(v).items()
+    }
+    owners: dict[int, Any] = {}
+    numbers: dict[str, np.ndarray] = {}
+    for path, value in slots.items():
+        if path.startswith(NUMBERS):
+            numbers[path.removeprefix(NUMBERS)] = value
+            continue
+        if path not in types:
+            raise FileFormatError(f"the optimizer's slot {path!r} belongs to no weight")
+        variable, shape = types[path]
+        if (value.shape, value.dtype) != (shape, variable.dtype.numpy):
+            raise FileFormatError(f"the optimizer's slot {path!r} is {value.dtype}{list(value.shape)}")
+        owners[id(variable)] = variable
+    optimizer.adopt(owners.values(), slots)
+    own = optimizer.numbers()
+    for name, value in numbers.items():
+        if name not in own:
+            raise FileFormatError(f"the optimizer has no value {name!r}")
+        if (value.shape, value.dtype) != (own[name].shape, own[name].dtype.numpy):
+            raise FileFormatError(f"the optimizer's {name!r} is {value.dtype}{list(value.shape)}")
+        own[name].assign(value)
 
 
 def _lost(one: Any) -> bool:
@@ -140,6 +188,8 @@ def _made(one: Any, known: Mapping[str, type]) -> Any:
     if CLASS not in one:
         return parts
     name = one[CLASS]
+    if not all(map(_readable, _patterns(parts))):
+        raise FileFormatError("a pattern of weights is none that files may hold")
     if not isinstance(name, str) or name not in known:
         raise FileFormatError(f"it is compiled with {str(name)[:80]!r}, which is not known")
     try:

@@ -20,7 +20,7 @@ from unifront.opset.tensor import Traced
 from unifront.recording import Recorder
 from unifront.safetensors import Contents
 from unifront.saving import constraints, layout
-from unifront.saving.compiled import described
+from unifront.saving.compiled import NUMBERS, described
 from unifront.trace import Tracing, current_context, renamed, trace
 from unifront.weights import together
 
@@ -163,4 +163,5 @@ def _slots(model: Model, paths: Mapping[int, str]) -> dict[str, Variable]:
         return {}
     optimizer = model.optimizer
     made = [v for v in model.weights if optimizer.has_slots(v)]
-    return {f"{paths[id(v)]}/{slot.name}": slot for v in made for slot in optimizer.slots(v)}
+    numbers = {f"{NUMBERS}{name}": number for name, number in optimizer.numbers().items()}
+    return {**{f"{paths[id(v)]}/{slot.name}": slot for v in made for slot in optimizer.slots(v)}, **numbers}

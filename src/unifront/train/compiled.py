@@ -106,7 +106,7 @@ class Compiled:
                 value = part.loss(true, prediction, weight, mask=_mask_of(prediction))
                 value = ops.mean(value) if type_of(value).rank else value
             if part.tracker is not None:
-                part.tracker.update_state(value, sample_weight=_examples(prediction))
+                part.tracker.update_state(value, sample_weight=examples_in(prediction))
             if part.factor is not None:
                 value = ops.multiply(value, part.factor)
             total = value if total is None else ops.add(total, value)
@@ -146,7 +146,7 @@ def _loss_of(given: Any) -> losses.Loss | None:
 
 def track_loss(model: Model, loss: Any, example: Any) -> None:
     """Take ``loss`` into the mean that logs call "loss", each example counted once."""
-    model._compiled().tracker.update_state(ops.stop_gradient(loss), sample_weight=_examples(example))
+    model._compiled().tracker.update_state(ops.stop_gradient(loss), sample_weight=examples_in(example))
 
 
 def state_dtype(model: Model) -> DType:
@@ -195,7 +195,7 @@ def _mask_of(tensor: Any) -> Any:
     return None if context is None else context.mask_of(tensor)
 
 
-def _examples(tensor: Any) -> Any:
+def examples_in(tensor: Any) -> Any:
     """How many examples ``tensor`` holds, as a scalar."""
     return ops.full((), type_of(tensor).shape[0] if type_of(tensor).rank else 1, "float32", like=tensor)
 

@@ -9,7 +9,7 @@ from unifront import ops, tree
 from unifront.errors import ArgumentError
 from unifront.gradients import value_and_grad
 from unifront.opset.tensor import is_building, type_of
-from unifront.train.compiled import penalties, state_dtype, track_loss
+from unifront.train.compiled import examples_in, penalties, state_dtype, track_loss
 from unifront.train.metrics.base import Metric, as_logs
 
 if TYPE_CHECKING:
@@ -36,13 +36,15 @@ def train_step(model: Model, data: Any) -> dict[str, Any]:
     """Forward, loss, gradients, update, metrics."""
     x, y, weight = unpack(data)
 
+    optimizer = model.optimizer
+
     def loss_of() -> Any:
-        return _judged(model, x, y, weight, training=True)
+        return optimizer.scale_loss(_judged(model, x, y, weight, training=True))
 
     weights = model.trainable_weights
     _, gradients = value_and_grad(loss_of, wrt=weights)()
     if weights:
-        model.optimizer.apply(gradients, weights)
+        optimizer.apply(gradients, weights, examples=examples_in(tree.leaves(x)[0]))
     return model.get_metrics_result()
 
 

@@ -539,9 +539,9 @@ def _first(source: Source, purpose: str) -> tuple[Arrays, Iterator[Arrays]]:
 def _step(model: Model, training: Compiled, example: Arrays, *, train: bool) -> TracedStep:
     """The traced step for data like ``example``; made once and kept."""
     types, structure = data.types_of(model, example)
-    how = training.optimizer and training.optimizer.config()
+    how = training.optimizer and training.optimizer.key()
     key = (
-        "step", train, str(structure), tuple(types.items()), model.trainable_state(), repr(how),
+        "step", train, str(structure), tuple(types.items()), model.trainable_state(), how,
         tuple(sorted(metrics_of(model))),
     )  # fmt: skip
     with MAKING:

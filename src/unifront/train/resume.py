@@ -28,6 +28,7 @@ from unifront.train.callbacks import Callback
 from unifront.train.checkpoint import Checkpoint, read
 from unifront.train.data import Stream
 from unifront.train.metrics import MetricVariable
+from unifront.train.optimizers.numbers import HostNumber
 from unifront.train.plain import is_plain, packed, unpacked
 from unifront.train.session import Session
 from unifront.train.step import TracedStep
@@ -331,7 +332,12 @@ def names_of(model: Model, step: TracedStep) -> dict[str, Variable]:
     """What a checkpoint calls each variable of ``model``, of its optimizers, and whatever else the step carries."""
     paths = model.variable_paths()
     own = [v for v in step.variables if not isinstance(v, MetricVariable)]
-    slots = [slot for optimizer, _ in step.optimizers for slot in optimizer.variables]
+    slots = [
+        slot
+        for optimizer, _ in step.optimizers
+        for slot in optimizer.variables
+        if not isinstance(slot, HostNumber)
+    ]
     found: dict[str, Variable] = {}
     seen: Counter[str] = Counter()
     for variable in {id(v): v for v in (*model.weights, *own, *slots) if isinstance(v, Variable)}.values():
@@ -360,8 +366,7 @@ def _noted(callback: Callback) -> dict[str, Any]:
 
 
 def _constant_rate(optimizer: Any) -> float | None:
-    rate = optimizer.learning_rate
-    return None if callable(rate) else float(rate)
+    return None if optimizer.schedule is not None else float(optimizer._learning_rate)
 
 
 def _count(given: Any) -> int:

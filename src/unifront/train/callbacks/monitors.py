@@ -17,13 +17,14 @@ Mode = Literal["auto", "min", "max"]
 
 def constant_rate(callback: Callback) -> float:
     """The learning rate of the model's optimizer; `ScheduledRate` if it has a schedule."""
-    rate = callback.model.optimizer.learning_rate
-    if callable(rate):
+    optimizer = callback.model.optimizer
+    schedule = getattr(optimizer, "schedule", None)
+    if schedule is not None:
         raise ScheduledRate(
             f"{type(callback).__name__} sets the learning rate, so the optimizer needs a constant one. "
-            f"This optimizer was created with a `LearningRateSchedule`: {rate!r}."
+            f"This optimizer was created with a `LearningRateSchedule`: {schedule!r}."
         )
-    return float(rate)
+    return float(optimizer.learning_rate)
 
 
 class ScheduledRate(ArgumentError, TypeError):

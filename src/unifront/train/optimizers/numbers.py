@@ -1,0 +1,95 @@
+"""The numbers of an optimizer that the host keeps: steps done and the learning rate, readable as Keras's variables."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+
+from unifront.backends import Placement, placement
+from unifront.weights import Variable
+
+
+class Owner(Protocol):
+    """Who has the numbers."""
+
+    calls: int
+    learning_rate: Any
+
+
+class Rate(float):
+    """The learning rate: a number that is also read and set as Keras's variable is."""
+
+    _of: Owner | None = None
+
+    @property
+    def value(self) -> float:
+        """The number."""
+        return float(self)
+
+    def numpy(self) -> np.float32:
+        """The number, as NumPy's."""
+        return np.float32(self)
+
+    def assign(self, value: Any) -> None:
+        """Give the optimizer another rate."""
+        if self._of is not None:
+            self._of.learning_rate = float(value)
+
+    def __reduce__(self) -> Any:
+        return float, (float(self),)
+
+
+class Count(int):
+    """How many updates were done: a number that is also read and set as Keras's variable is."""
+
+    _of: Any = None
+
+    @property
+    def value(self) -> int:
+        """The number."""
+        return int(self)
+
+    def numpy(self) -> np.int64:
+        """The number, as NumPy's."""
+        return np.int64(self)
+
+    def assign(self, value: Any) -> None:
+        """Let the optimizer go on from another number."""
+        if self._of is not None:
+            self._of.iterations = int(value)
+
+    def __reduce__(self) -> Any:
+        return int, (int(self),)
+
+
+class HostNumber(Variable):
+    """A number of the host's in the place of a variable: kept by its owner, never on a device.
+
+    A step gets it as an input, so that fused kernels read it without waiting for a device.
+
+    Args:
+        attribute: of ``owner`` that has the number.
+    """
+
+    def __init__(self, path: str, dtype: str, owner: Owner, attribute: str) -> None:
+        super().__init__(path, (), dtype, initial=np.zeros(()), trainable=False)
+        self._owner, self._attribute = owner, attribute
+
+    def numpy(self) -> np.ndarray:
+        return np.asarray(getattr(self._owner, self._attribute), self.dtype.numpy)
+
+    def assign(self, value: Any, *, copy: bool = True) -> None:
+        if self.recorded is not None and self.recorded(self, value):
+            return
+        number = self.checked(getattr(value, "numpy", lambda: value)())
+        setattr(self._owner, self._attribute, number.item())
+
+    def native(self, where: str | Placement, storage: Any = ..., *, at_home: bool = False) -> Any:
+        place = where if isinstance(where, Placement) else placement(where)
+        return place.backend.array(self.numpy(), place.device)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other if isinstance(other, Variable) else bool(self.numpy() == other)
+
+    __hash__ = Variable.__hash__

@@ -99,8 +99,9 @@ class Rule(Optimizer):
         self, spec: OpSpec, attributes: Mapping[str, Any] | None = None, slots: int = 0,
         learning_rate: Any = 0.01, **options: Any,
     ) -> None:  # fmt: skip
-        super().__init__(learning_rate, **options)
-        self.spec, self.attributes = spec, attributes or {"weight_decay": 0.0}
+        own = dict(attributes or {})
+        super().__init__(learning_rate, **{"weight_decay": own.pop("weight_decay", 0.0), **options})
+        self.spec, self.attributes = spec, own
         self.slot_names = tuple(f"slot_{i}" for i in range(slots))
 
     def rule(self) -> tuple[OpSpec, Mapping[str, Any]]:
@@ -168,7 +169,8 @@ class MLP:
             loss, gradients = value_and_grad(loss_of, wrt=trained)()
             assert gradients[-1] is None
             for optimizer, chosen in optimizers:
-                optimizer.apply([gradients[i] for i in chosen], [trained[i] for i in chosen])
+                given = [i for i in chosen if gradients[i] is not None]
+                optimizer.apply([gradients[i] for i in given], [trained[i] for i in given])
             return loss
 
         return traced(function, **TYPES)

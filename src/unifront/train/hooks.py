@@ -44,7 +44,10 @@ def train_step(model: Model, data: Any) -> dict[str, Any]:
     weights = model.trainable_weights
     _, gradients = value_and_grad(loss_of, wrt=weights)()
     if weights:
-        optimizer.apply(gradients, weights, examples=examples_in(tree.leaves(x)[0]))
+        optimizer.ready_for(weights)
+        pairs = list(zip(gradients, weights, strict=True))
+        known = [pair for pair in pairs if pair[0] is not None] or pairs
+        optimizer.apply(*zip(*known, strict=True), examples=examples_in(tree.leaves(x)[0]))
     return model.get_metrics_result()
 
 

@@ -41,9 +41,11 @@ if TYPE_CHECKING:
     from unifront.layers import regularizers as regularizers
     from unifront.layers.input import Input as Input
     from unifront.layers.layer import Layer as Layer
+    from unifront.layers.remat import RematScope as RematScope
     from unifront.model import Model as Model
     from unifront.opset.data_format import image_data_format as image_data_format
     from unifront.opset.data_format import set_image_data_format as set_image_data_format
+    from unifront.opset.remat import remat as remat
     from unifront.saving import load as load
     from unifront.sequential import Sequential as Sequential
     from unifront.trace import set_rng as set_rng
@@ -88,6 +90,8 @@ _HOMES = {
     "Layer": "unifront.layers.layer:Layer",
     "Input": "unifront.layers.input:Input",
     "Model": "unifront.model:Model",
+    "RematScope": "unifront.layers.remat:RematScope",
+    "remat": "unifront.opset.remat:remat",
     "Sequential": "unifront.sequential:Sequential",
     "Variable": "unifront.weights:Variable",
     "backend": "unifront.backends:use_backend",

@@ -12,6 +12,7 @@ from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError
 from unifront.ir.dims import Dim, symbol
 from unifront.ir.graph import Graph
+from unifront.ir.layouts import RUN_ONCE
 from unifront.ir.types import TensorType
 from unifront.opset.tensor import (
     Builder,
@@ -299,9 +300,9 @@ class Hybrid:
 
 
 def tidied(graph: Graph) -> Graph:
-    """``graph`` after the standard passes, and every body that it differentiates too."""
+    """``graph`` after the standard passes, and every body that it differentiates or computes again too."""
     nodes = tuple(
-        replace(node, regions=tuple(map(tidied, node.regions))) if node.op.name == "gradient" else node
+        replace(node, regions=tuple(map(tidied, node.regions))) if node.op.name in RUN_ONCE else node
         for node in graph.nodes
     )
     return simplified(replace(graph, nodes=nodes))

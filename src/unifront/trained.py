@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from unifront.arguments import Check, Count, Name, Share, Size, Wrong, checked, only, part_of
 from unifront.errors import ArgumentError
+from unifront.opset.rules import is_whole
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -21,6 +23,24 @@ def _verbose(value: Any, owner: Any) -> Any:
 
 Verbose = Annotated[Literal["auto", 0, 1, 2], Check(_verbose)]
 """How much is printed."""
+
+
+def _remat(value: Any, owner: Any) -> Any:
+    patterns = [value] if isinstance(value, str) else value
+    several = (
+        isinstance(patterns, list | tuple)
+        and patterns
+        and all(isinstance(one, str) and one for one in patterns)
+    )
+    if several:
+        return value if value == "auto" else tuple(patterns)
+    if value is not None and not (is_whole(value) and value > 0):
+        raise Wrong("'auto', patterns of layers' paths, a number of bytes, or None")
+    return value
+
+
+Remat = Annotated[str | Sequence[str] | int | None, Check(_remat)]
+"""What is computed again for the gradient."""
 
 
 @part_of("Model")
@@ -57,6 +77,7 @@ class Trained:
         auto_scale_loss: Annotated[bool, only(True)] = True,
         *,
         backend: Name | None = None,
+        remat: Remat = None,
     ) -> None:
         """Choose how the model trains; names and arguments as in Keras.
 
@@ -70,6 +91,11 @@ class Trained:
             run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Keras's, at its defaults only: steps
                 are always compiled.
             backend: where `fit`, `evaluate` and `predict` run unless they are told otherwise.
+            remat: what is computed again for the gradient rather than kept, which takes less memory and more time:
+                patterns of layers' paths (``"block*"``, ``["encoder/*", "decoder/*"]``; a layer with others inside is
+                a block by itself, layers beside each other that one pattern matches are one together); ``"auto"``
+                for some √n blocks; or how many bytes a step may keep for each example, by an estimate
+                (`unifront.ir.memory`), for as few blocks as do.
 
         Raises `UnknownName` for a name that is none, `BackendMissing` with what to type.
 
@@ -80,7 +106,7 @@ class Trained:
         from unifront.train import configure
 
         self._training = configure(
-            self._model, optimizer, loss, metrics, loss_weights, weighted_metrics, backend
+            self._model, optimizer, loss, metrics, loss_weights, weighted_metrics, backend, remat
         )
 
     def _compiled(self) -> Compiled:

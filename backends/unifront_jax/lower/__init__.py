@@ -51,6 +51,7 @@ FAMILIES = (
     "optimize",
     "gradient",
     "custom",
+    "remat",
 )
 
 TABLE: dict[Op, Callable[..., Any]] = LiveRows()

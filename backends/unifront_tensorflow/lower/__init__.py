@@ -47,6 +47,7 @@ FAMILIES = (
     "optimize",
     "gradient",
     "custom",
+    "remat",
 )
 
 TABLE: dict[Op, Callable[..., Any]] = LiveRows()

@@ -48,6 +48,7 @@ FAMILIES = (
     "optimize",
     "gradient",
     "custom",
+    "remat",
 )
 
 TABLE: dict[Op, Callable[..., Any]] = LiveRows()

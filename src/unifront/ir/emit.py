@@ -24,7 +24,7 @@ import numpy as np
 from unifront.errors import GraphError, ShapeError, UnsupportedOp
 from unifront.ir.dims import DimExpr, minimum, symbol
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, bound_symbol, symbols_in
-from unifront.ir.layouts import Layouts, Storage, lane_layout, lanes, spread, storage_of
+from unifront.ir.layouts import RUN_ONCE, Layouts, Storage, lane_layout, lanes, spread, storage_of
 from unifront.ir.types import TensorType
 
 
@@ -247,7 +247,7 @@ class _Writer:
         """The layouts in which ``node`` takes its operands."""
         found = [self.rows.storage.get((node.op, i)) for i in range(len(node.operands))]
         if self.layouts:
-            if node.op.name == "gradient":
+            if node.op.name in RUN_ONCE:
                 return [None if value is None else self.layouts.get(value) for value in node.operands]
             own: Layouts = {}
             for operands, _ in lanes(node):
@@ -306,7 +306,7 @@ class _Writer:
 
 def _inside(node: Node, region: Graph, layouts: Layouts) -> Layouts:
     """The layouts of the inputs of a body, where they are those of the operands."""
-    if node.op.name != "gradient":
+    if node.op.name not in RUN_ONCE:
         return {}
     pairs = zip(region.inputs, node.operands, strict=True)
     return {

@@ -2,8 +2,8 @@
 
 A row that wants an operand in a layout of its own (`Storage`) decides how the variable behind it is stored. The
 layout spreads from there: through operations that work element by element, and into and out of the bodies of
-``gradient``, so that gradients, optimizer slots and averages lie as their weights do, and nothing is turned in a
-step.
+``gradient`` and ``remat``, so that gradients, optimizer slots and averages lie as their weights do, and nothing is
+turned in a step.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Storage:
     from_native: Callable[[Any], Any]
 
 
+RUN_ONCE = ("gradient", "remat")
+"""Operations whose body takes just their operands, and runs on them as they lie."""
 Wanted = Mapping[tuple[Op, int], Storage]
 Layouts = dict[Value, Storage | None]
 
@@ -48,9 +50,9 @@ def lanes(node: Node) -> Iterable[tuple[list[Value], list[Value]]]:
 
 def same_layout(node: Node) -> Iterator[tuple[Value, Value]]:
     """Pairs of a value outside and a value inside ``node``'s body, or two outside, that lie in memory alike."""
-    if node.op.name != "gradient":
+    if node.op.name not in RUN_ONCE:
         return
-    (region,), count = node.regions, node.attributes["wrt"]
+    (region,), count = node.regions, node.attributes.get("wrt", 0)
     for outside, inside in zip(node.operands, region.inputs, strict=True):
         if outside is not None:
             yield outside, inside
@@ -92,7 +94,7 @@ def storage_of(graph: Graph, wanted: Wanted) -> tuple[Storage | None, ...]:
                 for value in (*operands[1:], *results):
                     if operands:
                         sets.join((level, operands[0]), (level, value))
-            if node.op.name == "gradient":
+            if node.op.name in RUN_ONCE:
                 inside = id(node.regions[0])
                 body = set(node.regions[0].inputs)
                 for outside, other in same_layout(node):

@@ -25,13 +25,16 @@ from unifront.layers.arguments import LayerName, PolicyLike, refuse
 from unifront.layers.configs import Described, noting
 from unifront.layers.ends import Ended, end_of
 from unifront.layers.input_spec import check_inputs
+from unifront.layers.remat import RematMode, applies, get_current_remat_mode, rematerialized
 from unifront.layers.weighted import Weighted, _joined
 from unifront.opset.rules import axis_in, show
 from unifront.opset.tensor import (
     Symbolic,
+    active_builder,
     autocast_dtype,
     autocasting,
     backend_of_arrays,
+    builder_for,
     current_path,
     is_building,
     record,
@@ -83,6 +86,8 @@ class Layer(Weighted, Ended, Described):
     """The outermost layer that settled the weights' paths; True: for good; False: as they were before a copy."""
     path: str | None = None
     """Where the layer was built, ``encoder/dense``; None before that."""
+    remat_mode: RematMode | None = None
+    """What the `uf.RematScope` around the making of the layer said."""
     _nameless: Variable | None = None
     _hybrid: Hybrid | None = None
 
@@ -104,6 +109,8 @@ class Layer(Weighted, Ended, Described):
     ) -> None:
         self._name = name
         self._policy: DTypePolicy | None = chosen_policy() if dtype is None else dtype  # type: ignore[assignment]
+        if get_current_remat_mode() is not None:
+            self.remat_mode = get_current_remat_mode()
         self._weights: list[Variable] = []
         self._known: set[int] = set()
         self._children: dict[str, Layer] = {}
@@ -402,7 +409,24 @@ class Layer(Weighted, Ended, Described):
         """Whether the layer trains where nobody says it: by the default that its `call` has for ``training``."""
         return _trains_untold(type(self).call)
 
+    def _called(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """What `call` gives, as a block that is computed again for the gradient if the layer is made so."""
+        mode = self.remat_mode
+        if (
+            mode is None
+            or context.training is False
+            or context.recorder is not None
+            or not applies(self, mode)
+        ):
+            return self.call(*args, **kwargs)
+        builder = builder_for(tree.leaves([args, kwargs])) or active_builder()
+        if builder is None:
+            return self.call(*args, **kwargs)
+        return rematerialized(self, mode, context, builder, args, kwargs)
+
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if self.remat_mode is not None and self._hybrid is None and applies(self, self.remat_mode):
+            vars(self)["_hybrid"] = Hybrid()
         if self._hybrid is not None and self._hybrid.takes(self, context, [args, kwargs]):
             return self._hybrid(self, context, args, kwargs)
         if not context.depth and sizes_are_open(context, [args, kwargs]):
@@ -427,7 +451,7 @@ class Layer(Weighted, Ended, Described):
             args = tuple(self._cast(arg) for arg in args)
             kwargs = {key: self._cast(value) for key, value in kwargs.items()}
             with self._reading():
-                result = self.call(*args, **kwargs)
+                result = self._called(context, args, kwargs)
             if self.activity_regularizer is not None:
                 self._add_activity_losses(self.activity_regularizer, result)
             if args:

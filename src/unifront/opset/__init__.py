@@ -66,6 +66,7 @@ FAMILIES = (
     "random",
     "ranges",
     "reduce",
+    "remat",
     "rnn",
     "scatter",
     "searching",
@@ -90,6 +91,7 @@ BODIES = (
     "cond",
     "fori_loop",
     "map",
+    "remat",
     "scan",
     "switch",
     "vectorized_map",
@@ -122,6 +124,7 @@ NO_OPERATIONS = (
     "single_or_double",
     "threefry2x32",
     "traced_gradient",
+    "traced_remat",
     "transposed",
     "whole_numbers",
 )

@@ -50,6 +50,7 @@ class Compiled:
     loss_weights: Any
     weighted_metrics: Any
     backend: str | None
+    remat: Any = None
     tracker: Mean = field(default_factory=lambda: Mean(name="loss"))
     parts: tuple[Part, ...] = ()
     _shapes: Any = None

@@ -54,7 +54,7 @@ def _loudness(verbose: Any) -> int:
 
 def configure(
     model: Model, optimizer: Any, loss: Any, wanted: Any, loss_weights: Any, weighted_metrics: Any,
-    backend: str | None,
+    backend: str | None, remat: Any = None,
 ) -> Compiled:  # fmt: skip
     """Check the arguments of `Model.compile` (``wanted`` is its ``metrics``) and keep them."""
     checks: list[tuple[Any, Callable[[Any], Any]]] = [
@@ -69,7 +69,7 @@ def configure(
     if backend is not None:
         placement(backend)
     model.programs.clear()
-    return Compiled(optimizers.get(optimizer), loss, wanted, loss_weights, weighted_metrics, backend)
+    return Compiled(optimizers.get(optimizer), loss, wanted, loss_weights, weighted_metrics, backend, remat)
 
 
 def fit(

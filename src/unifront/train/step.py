@@ -12,7 +12,10 @@ from unifront.dtypes import int32
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph
+from unifront.ir.passes.rematerialize import by_budget, by_patterns, rematerialize
 from unifront.ir.types import TensorType
+from unifront.ir.verify import verify
+from unifront.opset.remat import REMAT
 from unifront.opset.tensor import Builder, Counter, Traced, building, lift
 from unifront.programs import tidied
 from unifront.trace import CallContext, call_context, finish, first_key, renamed
@@ -171,7 +174,19 @@ def build_step(
         train and model.trainable_weights and not _trains(step)
     ):  # a model without such weights runs, as in Keras
         raise ArgumentError(f"{name}: it changes no weight, so there is nothing to train.")
+    if train and model._training is not None and model._training.remat is not None:
+        step = replace(
+            step, plan=replace(step.plan, graph=_in_blocks(step.plan.graph, model._training.remat))
+        )
     return replace(step, logs=dict(logs))
+
+
+def _in_blocks(graph: Graph, remat: Any) -> Graph:
+    """``graph`` with what ``remat`` of `Model.compile` says computed again for the gradient."""
+    if isinstance(remat, tuple):
+        return verify(rematerialize(graph, lambda body: by_patterns(body, remat), REMAT))
+    budget = None if remat == "auto" else remat
+    return verify(rematerialize(graph, lambda body: by_budget(body, budget), REMAT))
 
 
 def _trains(step: TracedStep) -> bool:

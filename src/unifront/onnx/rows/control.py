@@ -14,6 +14,7 @@ from unifront.onnx.writer import Ref, Row, Writer
 from unifront.opset import control as c
 from unifront.opset.custom import CUSTOM_GRADIENT
 from unifront.opset.gradient import GRADIENT
+from unifront.opset.remat import REMAT
 from unifront.opset.spec import OpSpec
 
 Regions = tuple[Graph, ...]
@@ -110,7 +111,13 @@ def _function(w: Writer, *operands: Ref, regions: Regions, results: int, wrt: in
     return tuple(w.graph(regions[0], operands)[:results])
 
 
+def _written_out(w: Writer, *operands: Ref, regions: Regions) -> Any:
+    found = tuple(w.graph(regions[0], operands))
+    return found if len(found) > 1 else found[0]
+
+
 TABLE: dict[OpSpec, Row] = {
+    REMAT: _written_out,
     CUSTOM_GRADIENT: _function,
     c.COND: _cond,
     c.WHILE_LOOP: _while_loop,

@@ -1,0 +1,25 @@
+"""Computing again for the gradient in PyTorch: ``torch.utils.checkpoint``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch.utils.checkpoint import checkpoint
+
+from unifront.opset import remat as ops
+from unifront.opset.gradient import single
+from unifront.opset.spec import OpSpec
+
+
+def _remat(*operands: Any, regions: tuple[Callable[..., Any], ...]) -> Any:
+    def body(*given: Any) -> tuple[Any, ...]:
+        return tuple(regions[0](given, ()))
+
+    if not torch.is_grad_enabled():
+        return single(body(*operands))
+    return single(checkpoint(body, *operands, use_reentrant=False))
+
+
+TABLE: dict[OpSpec, Callable[..., Any]] = {ops.REMAT: _remat}

@@ -140,6 +140,7 @@ def _at_once(function: Function, tensors: list[Any]) -> Any:
         seen["result"] = function(*operands)
         return tuple(native(one, backend, device) for one in tensor_leaves(seen["result"]))
 
+    region.python = True  # type: ignore[attr-defined]  # unlike the function of a graph
     row = backend.rows(device).table.get(REMAT)
     if row is None:  # no gradient will be taken either
         return function(*arrays)

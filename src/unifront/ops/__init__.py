@@ -314,6 +314,7 @@ from unifront.opset.reduce import ptp as ptp
 from unifront.opset.reduce import std as std
 from unifront.opset.reduce import sum as sum
 from unifront.opset.reduce import var as var
+from unifront.opset.remat import remat as remat
 from unifront.opset.rnn import gru as gru
 from unifront.opset.rnn import lstm as lstm
 from unifront.opset.rnn import simple_rnn as simple_rnn
@@ -671,6 +672,7 @@ __all__ = [
     "relu",
     "relu6",
     "remainder",
+    "remat",
     "repeat",
     "reshape",
     "rfft",

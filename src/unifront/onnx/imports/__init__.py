@@ -30,21 +30,10 @@ from functools import cache
 from unifront.onnx.imports.node import Row
 
 FAMILIES = (
-    "elementwise",
-    "activations",
-    "casting",
-    "reduce",
-    "shape",
-    "index",
-    "creation",
-    "conv",
-    "pool",
-    "norm",
-    "linalg",
-    "rnn",
-    "control",
-    "sequences",
-)
+    "elementwise", "activations", "casting", "reduce", "shape", "index", "creation", "conv", "pool", "norm", "linalg",
+    "rnn", "control", "sequences", "quantized", "images", "detection", "signal", "strings",
+    "ngrams", "ml", "trees", "training",
+)  # fmt: skip
 
 
 @cache

@@ -365,6 +365,11 @@ class Importer:
             weight.parts[number] = found
         return lift(found, self._active())
 
+    def weight(self, name: str, array: np.ndarray) -> Any:
+        """A weight that the file has as an attribute."""
+        path = self.names.weight(name)
+        return lift(Variable(path, array.shape, dtype_of(array.dtype), initial=array), self._active())
+
     def random_key(self, node: Node) -> Any:
         """A key that no other node has."""
         if self._key is None:

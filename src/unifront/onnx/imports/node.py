@@ -112,6 +112,13 @@ class Node:
         return self.importer.lazy(value, shape)
 
 
+def whole(node: Node, dim: Dim, what: str) -> int:
+    """A dimension that has to be known."""
+    if not isinstance(dim, int):
+        node.fail(f"{what} is {dim}, which is free; give it: from_onnx(…, inputs={{name: shape}})")
+    return dim
+
+
 def rank(value: Value) -> int:
     """The number of axes of a tensor or array."""
     return len(value.shape) if isinstance(value, np.ndarray) else type_of(value).rank

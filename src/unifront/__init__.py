@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from unifront import activations as activations
     from unifront import config as config
+    from unifront import datasets as datasets
     from unifront import dtype_policies as dtype_policies
     from unifront import errors as errors
     from unifront import layers as layers
@@ -22,9 +23,11 @@ if TYPE_CHECKING:
     from unifront import preprocessing as preprocessing
     from unifront import random as random
     from unifront import saving as saving
+    from unifront import sklearn as sklearn
     from unifront import testing as testing
     from unifront import tree as tree
     from unifront import utils as utils
+    from unifront import wrappers as wrappers
     from unifront import zoo as zoo
     from unifront.backends import HostKey as random_key  # noqa: F401  # the façade
     from unifront.backends import set_backend as set_backend
@@ -69,6 +72,9 @@ _HOMES = {
     "tree": "unifront.tree:",
     "utils": "unifront.utils:",
     "preprocessing": "unifront.preprocessing:",
+    "datasets": "unifront.datasets:",
+    "sklearn": "unifront.sklearn:",
+    "wrappers": "unifront.wrappers:",
     "layers": "unifront.layers:",
     "ops": "unifront.ops:",
     "zoo": "unifront.zoo:",

@@ -134,6 +134,20 @@ def set_seed(seed: int) -> None:
     _eager_draws[:] = [0]
 
 
+@contextmanager
+def seeded(seed: int | None) -> Iterator[None]:
+    """A block with a seed of its own; afterwards all is drawn as if it had not been. None: no such block."""
+    if seed is None:
+        yield
+        return
+    before = list(_seed), list(_eager_draws)
+    set_seed(seed)
+    try:
+        yield
+    finally:
+        _seed[:], _eager_draws[:] = before
+
+
 RNGS = ("native", "portable")
 _rng: list[str] = ["native"]
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import TYPE_CHECKING, Any
 
-from unifront import ops
+from unifront import ops, tree
 from unifront.dtypes import DType, float32, promote
-from unifront.errors import ArgumentError, UnifrontError, UnknownName
+from unifront.errors import UnifrontError
 from unifront.opset.tensor import active_builder, type_of
 from unifront.trace import current_context, is_trainable
 from unifront.train import losses, optimizers
 from unifront.train.metrics import Mean, Metric
 from unifront.train.metrics.registry import for_output
+from unifront.train.outputs import CROSSENTROPIES, losses_of, metrics_of
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -23,21 +23,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Part:
-    """How one output is judged.
+    """A loss, and of what.
 
     Args:
-        name: the output's.
-        loss: None where the output has none.
-        factor: of the loss in the total.
-        tracker: keeps the mean of this loss, where several outputs have one.
-        metrics: each with what logs call it, and whether sample weights count for it.
+        where: the number of the output, or a structure of numbers.
+        title: what logs call it.
+        factor: of the loss in the total; None for 1.
+        tracker: keeps the mean of this loss, where there are several.
     """
 
-    name: str
-    loss: losses.Loss | None
+    where: Any
+    title: str
+    loss: losses.Loss
     factor: Any
     tracker: Mean | None
-    metrics: tuple[tuple[str, Metric, bool], ...]
+
+
+@dataclass(frozen=True)
+class Watch:
+    """A metric, the number of its output, what logs call it, and whether sample weights count for it."""
+
+    output: int
+    title: str
+    metric: Metric
+    weighted: bool
 
 
 @dataclass
@@ -51,98 +60,114 @@ class Compiled:
     weighted_metrics: Any
     backend: str | None
     remat: Any = None
+    run_eagerly: bool = False
+    steps_per_execution: int = 1
+    jit_compile: bool | str = "auto"
     tracker: Mean = field(default_factory=lambda: Mean(name="loss"))
     parts: tuple[Part, ...] = ()
+    watched: tuple[Watch, ...] = ()
     _shapes: Any = None
 
     def build(
-        self, names: Sequence[str], trues: Sequence[Any], predictions: Sequence[Any]
-    ) -> tuple[Part, ...]:
-        """The parts for outputs called ``names``; made anew where targets are of another kind than before."""
+        self, names: Sequence[str | None], trues: Sequence[Any], predictions: Sequence[Any], where: Any
+    ) -> None:
+        """Find out which losses and metrics belong to outputs called ``names``; anew where targets are of another kind
+        than before.
+
+        Args:
+            where: the structure of the predictions, with their numbers as leaves.
+        """
         shapes = tuple(
             (name, _kind(true), _kind(prediction))
             for name, true, prediction in zip(names, trues, predictions, strict=True)
         )
         if shapes != self._shapes:
-            self.parts, self._shapes = self._built(names, trues, predictions), shapes
-        return self.parts
+            self.parts = self._losses(names, trues, predictions, where)
+            self.watched = self._metrics(names, trues, predictions, where)
+            self._shapes = shapes
 
-    def _built(
-        self, names: Sequence[str], trues: Sequence[Any], predictions: Sequence[Any]
+    def _losses(
+        self, names: Sequence[str | None], trues: Sequence[Any], predictions: Sequence[Any], where: Any
     ) -> tuple[Part, ...]:
-        chosen = per_output(self.loss, names, "loss")
-        factors = per_output(self.loss_weights, names, "loss_weights")
-        several = len(names) > 1
-        each = sum(one is not None for one in chosen) > 1  # of one loss alone, the total says it, as in Keras
-        found: list[Part] = []
-        taken: list[str] = []
-        for i, (name, true, prediction) in enumerate(zip(names, trues, predictions, strict=True)):
-            loss = _loss_of(chosen[i])
-            tracker = Mean(name=f"{name}_loss") if each and loss is not None else None
-            own = []
-            for attribute in ("metrics", "weighted_metrics"):
-                for given in _listed(getattr(self, attribute), names, i, attribute):
-                    metric = for_output(given, type_of(true).shape, type_of(prediction).shape)
-                    title = _free_name(metric.name, f"{name}_" if several else "", attribute, taken)
-                    taken.append(title)
-                    own.append((title, metric, attribute == "weighted_metrics"))
-            found.append(Part(name, loss, factors[i], tracker, tuple(own)))
+        chosen = [] if self.loss is None else losses_of(self.loss, self.loss_weights, where, names)
+        found = []
+        for one in chosen:
+            first = tree.leaves(one.where)[0]
+            loss = _loss_for(one.loss, trues[first], predictions[first])
+            title = one.title(names) or loss.name
+            tracker = (
+                Mean(name=f"{title}_loss") if len(chosen) > 1 else None
+            )  # one alone is the total, as in Keras
+            found.append(Part(one.where, title, loss, one.factor, tracker))
+        return tuple(found)
+
+    def _metrics(
+        self, names: Sequence[str | None], trues: Sequence[Any], predictions: Sequence[Any], where: Any
+    ) -> tuple[Watch, ...]:
+        found: list[Watch] = []
+        for attribute in ("metrics", "weighted_metrics"):
+            for i, each in enumerate(metrics_of(getattr(self, attribute), where, names, attribute)):
+                output = f"{names[i]}_" if len(names) > 1 and names[i] is not None else ""
+                for given in each:
+                    metric = for_output(given, type_of(trues[i]).shape, type_of(predictions[i]).shape)
+                    title = _free_name(metric.name, output, attribute, [watch.title for watch in found])
+                    found.append(Watch(i, title, metric, attribute == "weighted_metrics"))
         return tuple(found)
 
     def logged(self) -> dict[str, Metric]:
         """Every metric by what logs call it: the loss, the losses of outputs, the metrics."""
         found: dict[str, Metric] = {"loss": self.tracker}
         found |= {part.tracker.name: part.tracker for part in self.parts if part.tracker is not None}
-        return found | {title: metric for part in self.parts for title, metric, _ in part.metrics}
+        return found | {watch.title: watch.metric for watch in self.watched}
 
-    def loss_of(
-        self, parts: Sequence[Part], trues: Sequence[Any], predictions: Sequence[Any], weight: Any
-    ) -> Any:
+    def loss_of(self, trues: Sequence[Any], predictions: Sequence[Any], weight: Any) -> Any:
         """The total loss of the outputs; their own are taken in by their trackers."""
         total: Any = None
-        for part, true, prediction in zip(parts, trues, predictions, strict=True):
-            if part.loss is None:
-                continue
-            with _naming(f"Loss {part.loss.name or type(part.loss).__name__} of output {part.name!r}"):
-                value = part.loss(true, prediction, weight, mask=_mask_of(prediction))
+        for part in self.parts:
+            true, prediction = (_filled(part.where, given) for given in (trues, predictions))
+            with _naming(f"Loss {part.loss.name} of output {part.title!r}"):
+                mask = _mask_of(prediction) if isinstance(part.where, int) else None
+                value = part.loss(true, prediction, _weight_of(weight, part.where), mask=mask)
                 value = ops.mean(value) if type_of(value).rank else value
             if part.tracker is not None:
-                part.tracker.update_state(value, sample_weight=examples_in(prediction))
+                part.tracker.update_state(value, sample_weight=examples_in(tree.leaves(prediction)[0]))
             if part.factor is not None:
                 value = ops.multiply(value, part.factor)
             total = value if total is None else ops.add(total, value)
         return total
 
     def update_metrics(
-        self, parts: Sequence[Part], trues: Sequence[Any], predictions: Sequence[Any], weight: Any
+        self, names: Sequence[str | None], trues: Sequence[Any], predictions: Sequence[Any], weight: Any
     ) -> None:
         """Let every metric take in the batch."""
-        for part, true, prediction in zip(parts, trues, predictions, strict=True):
-            mask, detached = _mask_of(prediction), ops.stop_gradient(prediction)
-            for title, metric, weighted in part.metrics:
-                with _naming(f"Metric {title!r} of output {part.name!r}"):
-                    counted = _weights(weight if weighted else None, mask)
-                    metric.update_state(true, detached, *(() if counted is None else (counted,)))
+        masks = [_mask_of(prediction) for prediction in predictions]
+        detached = [ops.stop_gradient(prediction) for prediction in predictions]
+        for watch in self.watched:
+            with _naming(f"Metric {watch.title!r} of output {names[watch.output] or watch.output!r}"):
+                given = _weight_of(weight, watch.output) if watch.weighted else None
+                counted = _weights(given, masks[watch.output])
+                metric, i = watch.metric, watch.output
+                metric.update_state(trues[i], detached[i], *(() if counted is None else (counted,)))
 
 
-class _SumOfLosses(losses.Loss):
-    """The sum of several losses of one output."""
-
-    def __init__(self, each: Sequence[losses.Loss]) -> None:
-        super().__init__()
-        self.each = tuple(each)
-
-    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, mask: Any = None) -> Any:
-        values = (ops.mean(loss(y_true, y_pred, sample_weight, mask=mask)) for loss in self.each)
-        return reduce(ops.add, values)
+def _filled(where: Any, tensors: Sequence[Any]) -> Any:
+    return tree.map_leaves(lambda number: tensors[number], where)
 
 
-def _loss_of(given: Any) -> losses.Loss | None:
-    """The loss of an output, which may be a list of several, to be added."""
-    if not isinstance(given, list | tuple):
-        return losses.as_loss(given)
-    each = [loss for loss in map(losses.as_loss, given) if loss is not None]
-    return None if not each else each[0] if len(each) == 1 else _SumOfLosses(each)
+def _weight_of(weight: Any, where: Any) -> Any:
+    """The sample weights of an output: one tensor for all, or a list of one for each."""
+    if not isinstance(weight, list | tuple):
+        return weight
+    return weight[where] if isinstance(where, int) else None
+
+
+def _loss_for(given: Any, true: Any, prediction: Any) -> losses.Loss:
+    """The loss that ``given`` means for an output; "crossentropy" means the one that fits the shapes, as in Keras."""
+    if isinstance(given, str) and given.lower() in CROSSENTROPIES:
+        given = CROSSENTROPIES[given.lower()](type_of(true).shape, type_of(prediction).shape)
+    loss = losses.as_loss(given)
+    assert loss is not None
+    return loss
 
 
 def track_loss(model: Model, loss: Any, example: Any) -> None:
@@ -158,32 +183,14 @@ def state_dtype(model: Model) -> DType:
     return promote(float32, *floats)
 
 
-def penalties() -> list[Any]:
-    """What layers and the regularizers of the weights met so far add to the loss of this call."""
+def penalties(model: Model) -> list[Any]:
+    """What layers and the regularizers of the weights met so far (at once: of all) add to the loss of this call."""
     context, builder = current_context(), active_builder()
     found: list[Any] = []
     if context is not None:
         found, context.losses = context.losses, []
-    if builder is not None:
-        met = [variable for variable, _ in builder.root.variables.values()]
-        found = [*found, *(v.regularizer(v) for v in met if v.regularizer is not None and is_trainable(v))]
-    return found
-
-
-def per_output(given: Any, names: Sequence[str], what: str) -> list[Any]:
-    """``given`` (one for all, a list or a dict by output name) spread over the outputs."""
-    if isinstance(given, Mapping):
-        unknown = [key for key in given if key not in names]
-        if unknown:
-            raise UnknownName(f"output in {what}", unknown[0], names)
-        return [given.get(name) for name in names]
-    if isinstance(given, list | tuple):
-        if len(given) != len(names):
-            raise ArgumentError(
-                f"{what} has {len(given)} entries; the model has {len(names)} outputs: {list(names)}."
-            )
-        return list(given)
-    return [given] * len(names)
+    met = model.weights if builder is None else [variable for variable, _ in builder.root.variables.values()]
+    return [*found, *(v.regularizer(v) for v in met if v.regularizer is not None and is_trainable(v))]
 
 
 def _kind(tensor: Any) -> tuple[Any, ...]:
@@ -228,13 +235,3 @@ def _naming(what: str) -> Iterator[None]:
     except UnifrontError as error:
         error.args = (f"{what}: {error.args[0]}", *error.args[1:])
         raise
-
-
-def _listed(given: Any, names: Sequence[str], i: int, what: str) -> list[Any]:
-    """The metrics of output ``i``: a list for one output, or a list of lists, or a dict of lists."""
-    if given is None:
-        return []
-    if len(names) == 1 and isinstance(given, list | tuple):
-        return list(given)
-    one = per_output(given, names, what)[i]
-    return [] if one is None else list(one) if isinstance(one, list | tuple) else [one]

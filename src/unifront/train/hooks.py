@@ -74,10 +74,9 @@ def compute_loss(model: Model, y: Any, predicted: Any, weight: Any) -> Any:
     compiled = model._compiled()
     total: Any = None
     if compiled.loss is not None:
-        names, trues, predictions = _outputs(model, y, predicted)
-        parts = _parts(model, names, trues, predictions)
-        total = compiled.loss_of(parts, trues, predictions, weight)
-    for penalty in penalties():
+        _, trues, predictions = _built(model, y, predicted)
+        total = compiled.loss_of(trues, predictions, weight)
+    for penalty in penalties(model):
         total = penalty if total is None else ops.add(total, ops.cast(penalty, type_of(total).dtype))
     if total is None:
         raise ArgumentError("The model was compiled without a loss; call compile(loss=...).")
@@ -88,9 +87,7 @@ def compute_metrics(model: Model, y: Any, predicted: Any, weight: Any) -> dict[s
     """Let the metrics of `Model.compile` take in a batch."""
     compiled = model._compiled()
     if compiled.metrics is not None or compiled.weighted_metrics is not None:
-        names, trues, predictions = _outputs(model, y, predicted)
-        parts = _parts(model, names, trues, predictions)
-        compiled.update_metrics(parts, trues, predictions, weight)
+        compiled.update_metrics(*_built(model, y, predicted), weight)
     return model.get_metrics_result()
 
 
@@ -124,27 +121,42 @@ def _values(metric: Metric) -> dict[int, Any]:
     return {id(variable): variable.numpy() for variable in metric.variables}
 
 
-def _parts(model: Model, names: Sequence[str], trues: list[Any], predictions: list[Any]) -> Any:
+def _built(model: Model, y: Any, predicted: Any) -> tuple[Sequence[str | None], list[Any], list[Any]]:
+    """The names, targets and predictions of the outputs, for which losses and metrics are ready."""
     compiled, dtype = model._compiled(), state_dtype(model)
-    parts = compiled.build(names, trues, predictions)
+    predictions = tree.leaves(predicted)
+    names = log_names(model, predicted)
+    trues = _targets(y, predicted, names)
+    count = iter(range(len(predictions)))
+    compiled.build(names, trues, predictions, tree.map_leaves(lambda _: next(count), predicted))
     for metric in compiled.logged().values():
         metric.computed_in(dtype)
-    return parts
-
-
-def _outputs(model: Model, y: Any, predicted: Any) -> tuple[tuple[str, ...], list[Any], list[Any]]:
-    """The names, targets and predictions of the outputs."""
-    predictions = tree.leaves(predicted)
-    names = output_names(model, len(predictions))
-    if isinstance(y, Mapping) and all(name in y for name in names):
-        trues = [y[name] for name in names]
-    else:
-        trues = tree.leaves(y)
-    if len(trues) != len(predictions):
-        raise ArgumentError(
-            f"There are {len(trues)} targets for {len(predictions)} predictions: {', '.join(names)}."
-        )
     return names, trues, predictions
+
+
+def _targets(y: Any, predicted: Any, names: Sequence[str | None]) -> list[Any]:
+    """The targets in the order of the predictions."""
+    if isinstance(y, Mapping) and len(names) == len(y) and all(name in y for name in names):
+        return [y[name] for name in names]
+    if isinstance(y, Mapping) and isinstance(predicted, Mapping) and y.keys() == predicted.keys():
+        return [leaf for key, part in predicted.items() for leaf in _targets(y[key], part, ())]
+    trues = tree.leaves(y)
+    if len(trues) != len(tree.leaves(predicted)):
+        raise ArgumentError(
+            f"There are {len(trues)} targets for {len(tree.leaves(predicted))} predictions: "
+            f"{', '.join(str(name) for name in names)}."
+        )
+    return trues
+
+
+def log_names(model: Model, predicted: Any) -> Sequence[str | None]:
+    """What logs call the outputs: by their keys, or by the layers they come from; None where nobody named them."""
+    predictions = tree.leaves(predicted)
+    if isinstance(predicted, Mapping) and len(predicted) == len(predictions):
+        return [str(key) for key in predicted]
+    if len(predictions) == 1 or model.outputs:
+        return output_names(model, len(predictions))
+    return [None] * len(predictions)
 
 
 def output_names(model: Model, count: int) -> tuple[str, ...]:

@@ -33,6 +33,7 @@ from unifront.train.hooks import metrics_of, unpack
 from unifront.train.interrupts import Interrupts
 from unifront.train.metrics.registry import for_output
 from unifront.train.order import Order
+from unifront.train.outputs import CROSSENTROPIES
 from unifront.train.progress import EpochProgress
 from unifront.train.resume import Resume
 from unifront.train.session import Session, natives
@@ -58,7 +59,7 @@ def configure(
 ) -> Compiled:  # fmt: skip
     """Check the arguments of `Model.compile` (``wanted`` is its ``metrics``) and keep them."""
     checks: list[tuple[Any, Callable[[Any], Any]]] = [
-        (loss, losses.as_loss),
+        (loss, lambda one: None if str(one).lower() in CROSSENTROPIES else losses.as_loss(one)),
         ([wanted, weighted_metrics], lambda metric: for_output(metric, (), ())),
         (loss_weights, lambda factor: number("Each of loss_weights", factor, "(-inf, inf)")),
     ]

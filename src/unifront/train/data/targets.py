@@ -7,13 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from unifront import tree
 from unifront.dtypes import DType, int32
-from unifront.errors import ArgumentError, DataError
+from unifront.errors import ArgumentError, DataError, UnifrontError
 from unifront.ir.dims import DimExpr, solve
 from unifront.ir.types import TensorType
 from unifront.train import losses
 from unifront.train.arguments import number
 from unifront.train.data.arrays import cast, named_leaves, to_numpy
+from unifront.train.outputs import CROSSENTROPIES, losses_of
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -32,7 +34,11 @@ def check_targets(
     if y is None:
         raise DataError("No targets were given: pass y, or an iterable of (x, y) batches.")
     found = []
-    for i, part in enumerate(named_leaves(y, names, "The target")):
+    labelled = _losses_of_labels(
+        loss, traced.structure, names, [v.type for v in traced.graph.outputs[:count]]
+    )
+    parts = _as_structured(y, traced.structure) if len(tree.leaves(y)) == count > 1 else None
+    for i, part in enumerate(named_leaves(y, names, "The target") if parts is None else parts):
         what = f"The target of output {names[i]!r}"
         array = to_numpy(part, what)
         if array.ndim == 0:
@@ -48,24 +54,49 @@ def check_targets(
                     f"axis {axis} has the size {dim.evaluate(known)}."
                 )
         dtype = int32 if array.dtype.kind in "iub" and array.dtype.kind != "b" else output.dtype
-        _check_labels(_chosen_loss(loss, names, i), array, output, what)
+        if i in labelled:
+            check_labels(labelled[i], array, output.shape, what)
         found.append(cast(array, dtype, what))
     return tuple(found)
 
 
-def _chosen_loss(loss: Any, names: Sequence[str], i: int) -> Any:
-    if isinstance(loss, dict):
-        return loss.get(names[i])
-    return loss[i] if isinstance(loss, list | tuple) and i < len(loss) else loss
+def _as_structured(y: Any, structure: Any) -> list[Any] | None:
+    """The targets in the order of the outputs, where they have the outputs' structure; else None."""
+    if isinstance(structure, int):
+        return None if tree.is_nested(y) else [y]
+    if isinstance(structure, Mapping):
+        if not isinstance(y, Mapping) or y.keys() != structure.keys():
+            return None
+        parts = [_as_structured(y[key], below) for key, below in structure.items()]
+    else:
+        if not isinstance(y, list | tuple) or len(y) != len(structure):
+            return None
+        parts = [_as_structured(one, below) for one, below in zip(y, structure, strict=True)]
+    known = [part for part in parts if part is not None]
+    return [leaf for part in known for leaf in part] if len(known) == len(parts) else None
 
 
-def _check_labels(loss: Any, labels: np.ndarray, output: TensorType, what: str) -> None:
+def _losses_of_labels(
+    loss: Any, structure: Any, names: Sequence[str], outputs: Sequence[TensorType]
+) -> dict[int, losses.Loss]:
+    """The losses whose targets are numbers of classes, by the number of the output."""
+    try:
+        chosen = [] if loss is None else losses_of(loss, None, structure, names)
+    except UnifrontError:  # said when the loss is computed, if it is
+        return {}
+    found = {}
+    for one in chosen:
+        if isinstance(one.where, int) and str(one.loss).lower() not in CROSSENTROPIES:
+            made = losses.as_loss(one.loss)
+            if made is not None and made.classes(outputs[one.where].shape) is not None:
+                found[one.where] = made
+    return found
+
+
+def check_labels(loss: losses.Loss, labels: np.ndarray, predicted: Sequence[Any], what: str) -> None:
     """Labels out of range give silent nonsense on some frameworks and an abort on others: refused here."""
-    sparse = loss == "sparse_categorical_crossentropy" or isinstance(
-        loss, losses.SparseCategoricalCrossentropy
-    )
-    classes = output.shape[-1] if output.shape else None
-    if not sparse or not isinstance(classes, int) or not labels.size:
+    classes = loss.classes(predicted)
+    if not isinstance(classes, int) or not labels.size:
         return
     ignored = getattr(loss, "ignore_class", None)
     counted = labels[labels != ignored] if ignored is not None else labels

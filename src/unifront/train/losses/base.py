@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
@@ -84,6 +84,10 @@ class Loss:
 
     def counted(self, y_true: Any, y_pred: Any, losses: Any) -> Any:
         """Which of ``losses``, which `call` gave, count at all, as booleans; None for all."""
+        return None
+
+    def classes(self, shape: Sequence[Any]) -> Any:
+        """How many classes there are, where targets are their numbers and predictions of ``shape``; else None."""
         return None
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None, *, mask: Any = None) -> Any:

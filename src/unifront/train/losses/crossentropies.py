@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from unifront import ops
@@ -268,6 +269,9 @@ class SparseCategoricalCrossentropy(StandardLoss):
     def counted(self, y_true: Any, y_pred: Any, losses: Any) -> Any:
         return _labelled(y_true, y_pred, self.axis, self.ignore_class)[2]
 
+    def classes(self, shape: Sequence[Any]) -> Any:
+        return shape[self.axis] if shape else None
+
 
 class CategoricalGeneralizedCrossEntropy(StandardLoss):
     """`categorical_generalized_cross_entropy`, reduced.
@@ -287,6 +291,9 @@ class CategoricalGeneralizedCrossEntropy(StandardLoss):
     ) -> None:  # fmt: skip
         super().__init__(name, reduction, dtype)
         self.q = q
+
+    def classes(self, shape: Sequence[Any]) -> Any:
+        return shape[-1] if shape else None
 
 
 class BinaryCrossentropy(StandardLoss):

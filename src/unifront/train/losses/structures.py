@@ -204,3 +204,6 @@ class CTC(StandardLoss):
         self, reduction: Reduction = "sum_over_batch_size", name: LossName = "ctc", dtype: DTypeOf = None
     ) -> None:
         super().__init__(name, reduction, dtype)
+
+    def classes(self, shape: Sequence[Any]) -> Any:
+        return shape[-1] if shape else None

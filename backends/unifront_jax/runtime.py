@@ -257,6 +257,9 @@ class JaxBackend:
     def version(self) -> str:
         return str(jax.__version__)
 
+    def profiled(self, folder: str) -> AbstractContextManager[Any]:
+        return jax.profiler.trace(folder)
+
     def array(self, value: np.ndarray, device: str | None = None) -> Array:
         value = aligned_copy(np.asarray(value))  # our own: on the CPU JAX keeps the memory it is given
         where = device_of(device) if device is not None else None

@@ -233,6 +233,9 @@ class TensorFlowBackend:
     def version(self) -> str:
         return str(tf.__version__)
 
+    def profiled(self, folder: str) -> AbstractContextManager[Any]:
+        return tf.profiler.experimental.Profile(folder)
+
     def array(self, value: np.ndarray, device: str | None = None) -> Array:
         with tf.device(device_name(device)):
             if value.nbytes < LARGE or value.dtype.kind not in "iuf":

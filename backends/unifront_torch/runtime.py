@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import ChainMap
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, lru_cache, reduce
 from typing import Any
 
@@ -50,6 +50,9 @@ class TorchBackend:
 
     def version(self) -> str:
         return str(torch.__version__)
+
+    def profiled(self, folder: str) -> AbstractContextManager[Any]:
+        return torch.profiler.profile(on_trace_ready=torch.profiler.tensorboard_trace_handler(folder))
 
     def array(self, value: np.ndarray, device: str | None = None) -> torch.Tensor:
         copy = np.array(value, order="C")

@@ -152,6 +152,10 @@ class Backend(Protocol):
         """A block whose work is no part of a trace or gradient that the framework records around it."""
         return nullcontext()
 
+    def profiled(self, folder: str) -> AbstractContextManager[Any]:
+        """A block during which the framework's profiler runs, which writes for TensorBoard into ``folder``."""
+        raise UnsupportedOp(f"The backend {self.name} has no profiler.")
+
     def leaf(self, array: Array, trainable: bool, into: Array | None = None) -> Array:
         """A copy of ``array`` as the framework's own training takes a weight: a leaf of its autograd.
 

@@ -25,7 +25,7 @@ from unifront.opset.replay import taking
 from unifront.trace import MAKING, current_seed, eager_seed
 from unifront.train import data, losses, optimizers
 from unifront.train.arguments import number, whole
-from unifront.train.callbacks import CallbackList, History
+from unifront.train.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
 from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays, Stream
 from unifront.train.epochs import Run
@@ -125,7 +125,8 @@ def fit(
         raise ArgumentError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}.")
     if shuffle not in (True, False):
         raise ArgumentError(f"shuffle is True or False, not {shuffle!r}.")
-    keeper = None if resume is None else Resume.at(resume, save_every)
+    listeners = CallbackList(callbacks, add_history=True)
+    keeper, backup = _keeper(listeners, resume, save_every)
     source = _source(model, training, x, y, sample_weight, class_weight, size, bool(shuffle))
     held_out = _held_out(model, training, validation_data, validation_size)
     if validation_split:
@@ -147,14 +148,21 @@ def fit(
     if keeper is not None and resumed is not None:
         runs[0] = keeper.runs
     begun = runs[0]
-    listeners = CallbackList(callbacks, add_history=True)
     history = next(one for one in listeners.callbacks if isinstance(one, History))
     goals = {name: getattr(log, "goal", None) for name, log in step.logs.items()}
     if held_out is not None:
         goals |= {f"val_{name}": goal for name, goal in goals.items()}
     steps = limit or (-(-len(source) // size) if isinstance(source, Arrays) else source.length)
     listeners.set_model(model)
-    listeners.set_params({"epochs": epochs, "steps": steps, "verbose": _loudness(verbose), "metrics": goals})
+    listeners.set_params(
+        {
+            "epochs": epochs,
+            "steps": steps,
+            "verbose": _loudness(verbose),
+            "metrics": goals,
+            "backend": place.name,
+        }
+    )
     model.stop_training = False
     with Interrupts() as interrupts, _alone(model):
         listeners.around = interrupts.users
@@ -164,7 +172,8 @@ def fit(
         length = len(source) if isinstance(source, Arrays) else 0
         order = Order(length, size, bool(shuffle), current_seed(), limit)
         watchers = listeners.those_that_want("on_train_batch_begin", "on_train_batch_end")
-        run = Run(session, model, source, batches, order, watchers, interrupts, keeper)
+        bears_nan = any(isinstance(one, TerminateOnNaN) for one in listeners.callbacks)
+        run = Run(session, model, source, batches, order, watchers, interrupts, keeper, bears_nan=bears_nan)
         try:
             session.reset_metrics()  # a backend that cannot train says so before a bar is drawn
             with EpochProgress(_loudness(verbose), epochs, place.name) as progress:
@@ -204,10 +213,24 @@ def fit(
                 keeper.close()
         if keeper is not None:
             keeper.check()
+            if backup is not None and backup.delete_checkpoint:
+                keeper.remove()
         if epochs > initial_epoch:
             optimizer.finalize_variable_values(model.trainable_weights)
     model.history = history
     return history
+
+
+def _keeper(
+    listeners: CallbackList, resume: Any, every: Any
+) -> tuple[Resume | None, BackupAndRestore | None]:
+    """What keeps checkpoints, as asked for by arguments or by a callback, which is given too."""
+    backup = next((one for one in listeners.callbacks if isinstance(one, BackupAndRestore)), None)
+    if backup is None:
+        return (None if resume is None else Resume.at(resume, every)), None
+    if resume is not None:
+        raise ArgumentError("resume does what BackupAndRestore does; give one of them.")
+    return Resume.at(backup.backup_dir, backup.save_freq, backup.double_checkpoint), backup
 
 
 _fitting: set[int] = set()

@@ -9,10 +9,12 @@ bits as one that was not.
 from __future__ import annotations
 
 import re
+import shutil
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -22,9 +24,10 @@ import numpy as np
 
 from unifront.arguments import shown
 from unifront.errors import ArgumentError, FileFormatError, FileWriteError
-from unifront.files import BROKEN, path_of, reason
+from unifront.files import BROKEN, path_of, reason, writing
 from unifront.trace import restore_rng, rng_state
 from unifront.train.callbacks import Callback
+from unifront.train.callbacks.base import constant_rate
 from unifront.train.checkpoint import Checkpoint, read
 from unifront.train.data import Stream
 from unifront.train.metrics import MetricVariable
@@ -98,8 +101,8 @@ class Place:
 class Writer:
     """Writes checkpoints in a thread of its own, one at a time; of several that wait, the newest."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, double: bool = False) -> None:
+        self.path, self.double = path, double
         self._changed = threading.Condition()
         self._next: Checkpoint | None = None
         self._busy = self._closed = False
@@ -138,9 +141,17 @@ class Writer:
             if checkpoint is None:
                 return
             try:
+                if self.double and self.path.exists():
+                    with writing(_before(self.path)) as file, self.path.open("rb") as current:
+                        shutil.copyfileobj(current, file)
                 checkpoint.write(self.path)
             except BaseException as error:  # noqa: BLE001  # it is raised where training is
                 self._error = error
+
+
+def _before(path: Path) -> Path:
+    """Where the checkpoint before the last one is."""
+    return path.with_name(f"{path.name}.bkp")
 
 
 @dataclass
@@ -156,6 +167,7 @@ class Resume:
         runs: of steps, done before.
         metrics: their states, in the middle of an epoch.
         out_of_time: whether training stops for that, which is no end of it.
+        double: whether the checkpoint before the last one is kept too, and taken up if the last one is broken.
     """
 
     folder: Path
@@ -166,12 +178,13 @@ class Resume:
     runs: int = 0
     metrics: list[np.ndarray] = field(default_factory=list)
     out_of_time: bool = False
+    double: bool = False
     _since: int = 0
     _last: float = field(default_factory=time.monotonic)
     _started: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def at(cls, folder: Any, every: Any) -> Resume:
+    def at(cls, folder: Any, every: Any, double: bool = False) -> Resume:
         """What is in ``folder``, which is made if it is not there."""
         path, often = path_of(folder), Every.of(every)
         if path.exists() and not path.is_dir():
@@ -181,8 +194,13 @@ class Resume:
         except OSError as error:
             raise FileWriteError(f"Cannot make the folder {path}: {error.strerror or error}.") from error
         if not (path / FILE).exists():
-            return cls(path, often)
-        found = read(path / FILE)
+            return cls(path, often, double=double)
+        try:
+            found = read(path / FILE)
+        except FileFormatError:
+            if not double or not _before(path / FILE).exists():
+                raise
+            found = read(_before(path / FILE))
         try:
             told = found.state["place"]
             counts = {name: _count(told[name]) for name in ("epoch", "done", "began", "drawn", "passes")}
@@ -191,7 +209,7 @@ class Resume:
         except BROKEN as error:
             raise FileFormatError(f"{path / FILE} is not a valid checkpoint: {reason(error)}.") from error
         restore_rng(*rng)
-        return cls(path, often, found, place)
+        return cls(path, often, found, place, double=double)
 
     def start(self, source: Any) -> None:
         """Bring ``source`` to the pass that is to be gone on with."""
@@ -207,9 +225,9 @@ class Resume:
         Raises `FileFormatError` naming what does not fit for a checkpoint of another model, and changes nothing then.
         """
         self._model, self._step = model, step
-        self._rates = [_constant_rate(optimizer) for optimizer, _ in step.optimizers]
+        self._rates = [constant_rate(optimizer) for optimizer, _ in step.optimizers]
         self._names = names_of(model, step)
-        self._writer = Writer(self.folder / FILE)
+        self._writer = Writer(self.folder / FILE, self.double)
         if self.found is None:
             return None
         state, values, place = self.found.state, self.found.values, self.where
@@ -303,7 +321,7 @@ class Resume:
         aside: dict[str, np.ndarray] = {}
         told = [[name, packed(_noted(one), aside, _CALLBACK)] for name, one in _numbered(self._callbacks)]
         optimizers = [
-            {"calls": optimizer.calls, "rate": None if (now := _constant_rate(optimizer)) == was else now}
+            {"calls": optimizer.calls, "rate": None if (now := constant_rate(optimizer)) == was else now}
             for (optimizer, _), was in zip(self._step.optimizers, self._rates, strict=True)
         ]
         state = {
@@ -317,6 +335,13 @@ class Resume:
     def close(self) -> None:
         """Wait for what is being written."""
         self._writer.close()
+
+    def remove(self) -> None:
+        """Remove the checkpoint, and its folder if nothing else is in it."""
+        for path in (self.folder / FILE, _before(self.folder / FILE)):
+            path.unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def check(self) -> None:
         """Raise what went wrong with writing."""
@@ -340,7 +365,7 @@ def names_of(model: Model, step: TracedStep) -> dict[str, Variable]:
     ]
     found: dict[str, Variable] = {}
     seen: Counter[str] = Counter()
-    for variable in {id(v): v for v in (*model.weights, *own, *slots) if isinstance(v, Variable)}.values():
+    for variable in {id(v): v for v in (*model.weights, *own, *slots)}.values():
         path = paths.get(id(variable), variable.path)
         seen[path] += 1
         found[path if seen[path] == 1 else f"{path}#{seen[path]}"] = variable
@@ -363,10 +388,6 @@ def _noted(callback: Callback) -> dict[str, Any]:
             f"and dicts), not {shown(state)}."
         )
     return state
-
-
-def _constant_rate(optimizer: Any) -> float | None:
-    return None if optimizer.schedule is not None else float(optimizer._learning_rate)
 
 
 def _count(given: Any) -> int:

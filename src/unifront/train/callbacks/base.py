@@ -24,8 +24,9 @@ class Callback:
     """Override what you need; the names are Keras's.
 
     ``self.model`` is the model; its ``stop_training = True`` ends training. ``self.params`` holds ``epochs``,
-    ``steps`` (of an epoch; None where that is not known), ``verbose``, and ``metrics``, which maps the names of
-    the logs to ``"min"``, ``"max"`` or None: whether less is better, or more, or that is not known.
+    ``steps`` (of an epoch; None where that is not known), ``verbose``, ``backend`` (``"torch:cpu"`` …), and
+    ``metrics``, which maps the names of the logs to ``"min"``, ``"max"`` or None: whether less is better, or more, or
+    that is not known.
 
     `Model.fit` calls ``on_train_*`` and ``on_epoch_*``, and ``on_test_*`` at each validation; `Model.evaluate` calls
     ``on_test_*`` and `Model.predict` ``on_predict_*``. What happens at batches is called only where it is overridden
@@ -218,6 +219,8 @@ class CallbackList(Callback):
     def append(self, callback: Callback) -> None:
         """One more, the last."""
         self.callbacks.append(callback)
+        callback.set_model(self.model)
+        callback.set_params(self.params)
 
     def set_model(self, model: Any) -> None:
         if model is not None:
@@ -267,6 +270,11 @@ EVENTS = tuple(name for name in vars(Callback) if name.startswith("on_"))
 """The names of all events."""
 for _event in EVENTS:
     setattr(CallbackList, _event, _told(_event))
+
+
+def constant_rate(optimizer: Any) -> float | None:
+    """The learning rate of ``optimizer``; None if a schedule gives it."""
+    return None if optimizer.schedule is not None else float(optimizer.learning_rate)
 
 
 def say(text: str) -> None:

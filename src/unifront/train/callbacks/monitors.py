@@ -15,10 +15,10 @@ from unifront.train.callbacks.base import Callback, Logs, say
 Mode = Literal["auto", "min", "max"]
 
 
-def constant_rate(callback: Callback) -> float:
+def _rate_of(callback: Callback) -> float:
     """The learning rate of the model's optimizer; `ScheduledRate` if it has a schedule."""
     optimizer = callback.model.optimizer
-    schedule = getattr(optimizer, "schedule", None)
+    schedule = optimizer.schedule
     if schedule is not None:
         raise ScheduledRate(
             f"{type(callback).__name__} sets the learning rate, so the optimizer needs a constant one. "
@@ -166,7 +166,7 @@ class ReduceLROnPlateau(Monitor):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin()
         self.cooldown_counter = 0
-        constant_rate(self)
+        _rate_of(self)
 
     def in_cooldown(self) -> bool:
         """Whether a change is so recent that epochs do not count."""
@@ -175,7 +175,7 @@ class ReduceLROnPlateau(Monitor):
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs
         optimizer = self.model.optimizer
-        logs["learning_rate"] = rate = constant_rate(self)
+        logs["learning_rate"] = rate = _rate_of(self)
         value = self.current(logs)
         if value is None:
             return
@@ -214,7 +214,7 @@ class LearningRateScheduler(Callback):
         self._takes_rate = _takes_two(schedule)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        given = (epoch, constant_rate(self)) if self._takes_rate else (epoch,)
+        given = (epoch, _rate_of(self)) if self._takes_rate else (epoch,)
         rate = self.schedule(*given)
         if not isinstance(rate, float | np.floating):
             raise ArgumentError(
@@ -226,7 +226,7 @@ class LearningRateScheduler(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
-            logs["learning_rate"] = constant_rate(self)
+            logs["learning_rate"] = _rate_of(self)
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

@@ -247,7 +247,7 @@ def test_a_table_of_the_logs(tmp_path: Path) -> None:
     logger = uf.callbacks.CSVLogger(path, separator="\t", append=True)
     fit(model_of(), logger, epochs=1)
     fit(model_of(), logger, epochs=1)
-    rows = list(csv.DictReader(path.open(newline=""), delimiter="\t"))
+    rows = list(csv.DictReader(path.read_text().splitlines(), delimiter="\t"))
     assert [row["epoch"] for row in rows] == ["0", "1", "2", "3", "0", "0"]
     assert [float(row["loss"]) for row in rows[:4]] == history["loss"]
     assert [row["val_loss"] for row in rows[:3]] == ["NA", str(history["val_loss"][0]), "NA"]

@@ -402,9 +402,8 @@ def test_writing_does_not_hold_training_up(tmp_path: Path, monkeypatch: pytest.M
     watch = uf.callbacks.LambdaCallback(on_train_batch_end=count)
     fit(model_of("sgd"), ANY, watch, resume=tmp_path, save_every=1, epochs=3)
     assert len(steps) == 15
-    assert writes[0] == 1
     assert writes[-1] == 15
-    assert len(writes) < 10
+    assert len(writes) < 10  # of 15 that were due
 
 
 def test_an_error_in_the_thread_is_raised_once(tmp_path: Path) -> None:

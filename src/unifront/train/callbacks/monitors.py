@@ -18,7 +18,7 @@ Mode = Literal["auto", "min", "max"]
 def _rate_of(callback: Callback) -> float:
     """The learning rate of the model's optimizer; `ScheduledRate` if it has a schedule."""
     optimizer = callback.model.optimizer
-    schedule = optimizer.schedule
+    schedule = getattr(optimizer, "schedule", None)
     if schedule is not None:
         raise ScheduledRate(
             f"{type(callback).__name__} sets the learning rate, so the optimizer needs a constant one. "

@@ -23,7 +23,6 @@ def names_of(module: Any) -> list[str]:
 ABSENT = {
     "utils": {"Config", "FeatureSpace", "legacy"},
     "saving": {"KerasFileEditor"},
-    "mixed_precision": {"LossScaleOptimizer"},
     "config": {"disable_flash_attention", "disable_traceback_filtering", "enable_flash_attention",
                "enable_traceback_filtering", "enable_unsafe_deserialization", "is_flash_attention_enabled",
                "is_nnx_enabled", "is_traceback_filtering_enabled", "max_epochs", "max_steps_per_epoch",

@@ -15,7 +15,7 @@ from unifront.dtype_policies import dtype_policy as dtype_policy
 from unifront.dtype_policies import set_dtype_policy as set_dtype_policy
 
 if TYPE_CHECKING:
-    from unifront.train.optimizers import LossScaleOptimizer as LossScaleOptimizer  # type: ignore[attr-defined, unused-ignore]
+    from unifront.train.optimizers import LossScaleOptimizer as LossScaleOptimizer
 
 Policy = DTypePolicy
 set_global_policy, global_policy = set_dtype_policy, dtype_policy

@@ -74,7 +74,7 @@ class Trained:
         run_eagerly: Annotated[bool, only(False)] = False,
         steps_per_execution: Annotated[int, only(1)] = 1,
         jit_compile: Annotated[str, only("auto")] = "auto",
-        auto_scale_loss: Annotated[bool, only(True)] = True,
+        auto_scale_loss: bool = True,
         *,
         backend: Name | None = None,
         remat: Remat = None,
@@ -88,8 +88,9 @@ class Trained:
             loss_weights: a factor for each output's loss.
             metrics: a list of names, of ``uf.metrics`` or of functions; per output like ``loss``.
             weighted_metrics: metrics that heed ``sample_weight``.
-            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: Keras's, at its defaults only: steps
-                are always compiled.
+            run_eagerly, steps_per_execution, jit_compile: Keras's, at its defaults only: steps are always compiled.
+            auto_scale_loss: whether the optimizer gets a `LossScaleOptimizer` around it if the model or a layer in it
+                computes in ``"mixed_float16"``.
             backend: where `fit`, `evaluate` and `predict` run unless they are told otherwise.
             remat: what is computed again for the gradient rather than kept, which takes less memory and more time:
                 patterns of layers' paths (``"block*"``, ``["encoder/*", "decoder/*"]``; a layer with others inside is
@@ -106,7 +107,15 @@ class Trained:
         from unifront.train import configure
 
         self._training = configure(
-            self._model, optimizer, loss, metrics, loss_weights, weighted_metrics, backend, remat
+            self._model,
+            optimizer,
+            loss,
+            metrics,
+            loss_weights,
+            weighted_metrics,
+            backend,
+            remat,
+            auto_scale_loss,
         )
 
     def _compiled(self) -> Compiled:

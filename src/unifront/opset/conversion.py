@@ -169,7 +169,7 @@ BITCAST = register(
     OpSpec(
         "bitcast", _bitcast_rule, _bitcast, _bitcast_samples, "NumPy ndarray.view; tf.bitcast; ONNX BitCast",
         {"source": str, "dtype": str}, differentiable=False,
-        facts=facts.opaque("float32"),
+        facts=facts.opaque("half"),
     )
 )  # fmt: skip
 

@@ -55,7 +55,7 @@ def _loudness(verbose: Any) -> int:
 
 def configure(
     model: Model, optimizer: Any, loss: Any, wanted: Any, loss_weights: Any, weighted_metrics: Any,
-    backend: str | None, remat: Any = None,
+    backend: str | None, remat: Any = None, auto_scale_loss: bool = True,
 ) -> Compiled:  # fmt: skip
     """Check the arguments of `Model.compile` (``wanted`` is its ``metrics``) and keep them."""
     checks: list[tuple[Any, Callable[[Any], Any]]] = [
@@ -70,7 +70,12 @@ def configure(
     if backend is not None:
         placement(backend)
     model.programs.clear()
-    return Compiled(optimizers.get(optimizer), loss, wanted, loss_weights, weighted_metrics, backend, remat)
+    own = optimizers.get(optimizer)
+    if own is not None and auto_scale_loss and not isinstance(own, optimizers.LossScaleOptimizer):
+        policies = {layer.dtype_policy.name for layer in model.layers_below()}
+        if "mixed_float16" in policies:
+            own = optimizers.LossScaleOptimizer(own, name="loss_scale_optimizer")
+    return Compiled(own, loss, wanted, loss_weights, weighted_metrics, backend, remat)
 
 
 def fit(

@@ -24,6 +24,7 @@ from unifront.ir.passes.dead_code import dead_code, unused_variables
 from unifront.ir.passes.fold_batch_norm import fold_batch_norm
 from unifront.ir.passes.fold_constants import Evaluate, fold_constants
 from unifront.ir.passes.fold_padding import fold_padding
+from unifront.ir.passes.mixed_precision import mixed_precision
 from unifront.ir.passes.rewrite import Result, Values
 from unifront.ir.passes.simplify_layout import simplify_layout
 from unifront.ir.verify import verify
@@ -101,6 +102,7 @@ def registry(ops: Mapping[str, Op], evaluate: Evaluate) -> dict[str, Pass]:
         evaluate: ``(node, arrays) -> arrays``, for `fold_constants`; ``unifront.reference.evaluate`` is one.
     """
     found = (
+        Pass("mixed_precision", partial(mixed_precision, ops=ops)),
         Pass("simplify_layout", partial(simplify_layout, ops=ops)),
         Pass("fold_constants", partial(fold_constants, ops=ops, evaluate=evaluate)),
         Pass("common_subexpressions", common_subexpressions),
@@ -116,7 +118,7 @@ def registry(ops: Mapping[str, Op], evaluate: Evaluate) -> dict[str, Pass]:
 def standard(ops: Mapping[str, Op], evaluate: Evaluate) -> tuple[Pass, ...]:
     """The passes that do any graph good, in order."""
     table = registry(ops, evaluate)
-    order = ("simplify_layout", "fold_constants", "common_subexpressions", "dead_code")
+    order = ("mixed_precision", "simplify_layout", "fold_constants", "common_subexpressions", "dead_code")
     return tuple(table[name] for name in order)
 
 
@@ -150,6 +152,6 @@ def run(graph: Graph, values: Values, passes: Iterable[Pass]) -> Result:
 
 __all__ = [
     "CONTRACT", "Evaluate", "Pass", "Result", "Values", "channels_first", "common_subexpressions", "dead_code",
-    "fold_batch_norm", "fold_constants", "fold_padding", "on_graph", "registry", "run", "simplify_layout", "standard",
-    "unused_variables",
+    "fold_batch_norm", "fold_constants", "fold_padding", "mixed_precision", "on_graph", "registry", "run",
+    "simplify_layout", "standard", "unused_variables",
 ]  # fmt: skip

@@ -8,7 +8,16 @@ from typing import Any
 from unifront.errors import ArgumentError
 from unifront.layers.layer import snake_case
 from unifront.serialization import deserialize_keras_object, identified, serialize_keras_object
-from unifront.train.metrics import accuracy, auc, confusion, f_score, iou, reductions, regression
+from unifront.train.metrics import (
+    accuracy,
+    auc,
+    confusion,
+    f_score,
+    iou,
+    probabilistic,
+    reductions,
+    regression,
+)
 from unifront.train.metrics.base import Metric
 
 CLASSES: tuple[type[Metric], ...] = (
@@ -16,20 +25,25 @@ CLASSES: tuple[type[Metric], ...] = (
     accuracy.Accuracy, accuracy.BinaryAccuracy, accuracy.CategoricalAccuracy, accuracy.SparseCategoricalAccuracy,
     accuracy.TopKCategoricalAccuracy, accuracy.SparseTopKCategoricalAccuracy,
     regression.MeanSquaredError, regression.RootMeanSquaredError, regression.MeanAbsoluteError,
+    regression.MeanAbsolutePercentageError, regression.MeanSquaredLogarithmicError, regression.LogCoshError,
     regression.CosineSimilarity, regression.R2Score, regression.PearsonCorrelation,
     regression.ConcordanceCorrelation,
+    probabilistic.BinaryCrossentropy, probabilistic.CategoricalCrossentropy,
+    probabilistic.SparseCategoricalCrossentropy, probabilistic.KLDivergence, probabilistic.Poisson,
+    probabilistic.Hinge, probabilistic.SquaredHinge, probabilistic.CategoricalHinge,
     auc.AUC, confusion.FalseNegatives, confusion.FalsePositives, confusion.TrueNegatives, confusion.TruePositives,
     confusion.Precision, confusion.Recall, confusion.PrecisionAtRecall, confusion.RecallAtPrecision,
     confusion.SensitivityAtSpecificity, confusion.SpecificityAtSensitivity,
     f_score.F1Score, f_score.FBetaScore,
     iou.IoU, iou.BinaryIoU, iou.MeanIoU, iou.OneHotIoU, iou.OneHotMeanIoU,
 )  # fmt: skip
-SHORT: dict[str, type[Metric]] = {
-    "mse": regression.MeanSquaredError, "MSE": regression.MeanSquaredError,
-    "mae": regression.MeanAbsoluteError, "MAE": regression.MeanAbsoluteError,
+_SHORT = {
+    "bce": probabilistic.BinaryCrossentropy, "mse": regression.MeanSquaredError, "mae": regression.MeanAbsoluteError,
+    "mape": regression.MeanAbsolutePercentageError, "msle": regression.MeanSquaredLogarithmicError,
 }  # fmt: skip
 NAMES: dict[str, type[Metric]] = {
-    **SHORT, **{snake_case(cls.__name__): cls for cls in CLASSES}, **{cls.__name__: cls for cls in CLASSES}
+    **_SHORT, **{short.upper(): cls for short, cls in _SHORT.items()},
+    **{snake_case(cls.__name__): cls for cls in CLASSES}, **{cls.__name__: cls for cls in CLASSES},
 }  # fmt: skip
 _ACCURACIES = ("accuracy", "acc")
 

@@ -76,6 +76,36 @@ class MeanAbsoluteError(MeanOfFunction):
         super().__init__(losses.mean_absolute_error, name, dtype)
 
 
+class MeanAbsolutePercentageError(MeanOfFunction):
+    """The mean absolute error in percent of the targets."""
+
+    goal = "min"
+
+    @checked
+    def __init__(self, name: Name | None = "mean_absolute_percentage_error", dtype: DTypeName = None) -> None:
+        super().__init__(losses.mean_absolute_percentage_error, name, dtype)
+
+
+class MeanSquaredLogarithmicError(MeanOfFunction):
+    """The mean squared difference of ``log(1 + x)`` of targets and predictions."""
+
+    goal = "min"
+
+    @checked
+    def __init__(self, name: Name | None = "mean_squared_logarithmic_error", dtype: DTypeName = None) -> None:
+        super().__init__(losses.mean_squared_logarithmic_error, name, dtype)
+
+
+class LogCoshError(MeanOfFunction):
+    """The mean of the logarithm of the hyperbolic cosine of the error."""
+
+    goal = "min"
+
+    @checked
+    def __init__(self, name: Name | None = "logcosh", dtype: DTypeName = None) -> None:
+        super().__init__(losses.log_cosh, name, dtype)
+
+
 class RootMeanSquaredError(Mean):
     """The root of the mean squared error over all examples."""
 

@@ -69,7 +69,16 @@ def factor(weight: Any, values: Any, dtype: DType) -> Any:
         )
     for _ in range(missing if type_of(weight).rank else 0):
         weight = ops.expand_dims(weight, -1)
-    return weight if type_of(weight).shape == wanted.shape else ops.broadcast_to(weight, wanted.shape)
+    return spread(weight, values)
+
+
+def spread(weight: Any, values: Any) -> Any:
+    """``weight`` in the shape of ``values``, to which it broadcasts."""
+    if type_of(weight).shape == type_of(values).shape:
+        return weight
+    return ops.multiply(
+        weight, ops.ones_like(values, dtype=type_of(weight).dtype)
+    )  # a constant too, free sizes too
 
 
 def masked(weight: Any, tensor: Any, dtype: DType) -> Any:

@@ -11,11 +11,11 @@ import numpy as np
 from unifront import ops
 from unifront.arguments import Name, Real, Size, checked, whole
 from unifront.dtypes import DType, int32
-from unifront.errors import ArgumentError, ShapeError
+from unifront.errors import ArgumentError
 from unifront.layers.arguments import Axis, DTypeName
 from unifront.opset.tensor import type_of
 from unifront.train.metrics.base import Metric
-from unifront.train.metrics.inputs import masked, tensors
+from unifront.train.metrics.inputs import factor, masked, tensors
 
 EPSILON = 1e-7
 """Keras's: what keeps denominators from being 0."""
@@ -93,18 +93,19 @@ class IoU(Metric):
         """Take in targets and predictions of one batch.
 
         Args:
-            sample_weight: one for all, or for each class given.
+            sample_weight: one for all, for each example, or for each class given.
         """
         counted = masked(sample_weight, y_pred, self.dtype)
         y_true, y_pred, counted = tensors(y_true, y_pred, counted)
         y_true = y_true if self.sparse_y_true else ops.argmax(y_true, axis=self.axis)
         y_pred = y_pred if self.sparse_y_pred else ops.argmax(y_pred, axis=self.axis)
-        y_true, y_pred = (ops.reshape(ops.cast(y, int32), (-1,)) for y in (y_true, y_pred))
         weight = None if counted is None else self._weight(counted, y_true)
+        y_true, y_pred = (ops.reshape(ops.cast(y, int32), (-1,)) for y in (y_true, y_pred))
         found = confusion_matrix(y_true, y_pred, self.num_classes, weight, self.dtype, self.ignore_class)
         self.total_cm.assign_add(found)
 
     def _weight(self, weight: Any, labels: Any) -> Any:
+        """A vector, one weight for each of ``labels``."""
         given, wanted = type_of(weight), type_of(labels)
         if given.dtype.is_float and not self.dtype.is_float:
             warnings.warn(
@@ -112,18 +113,9 @@ class IoU(Metric):
                 "fraction off. Give the metric dtype='float32'.",
                 stacklevel=3,
             )
-        weight = ops.cast(weight, self.dtype)
-        weight = ops.reshape(weight, (-1,)) if given.rank > 1 else weight
-        sizes = type_of(weight).shape
-        if (
-            sizes
-            and sizes != wanted.shape
-            and all(isinstance(s, int) and s != 1 for s in (*sizes, *wanted.shape))
-        ):
-            raise ShapeError(
-                f"The sample weights have the shape {given.shape} for {wanted.shape[0]} classes given."
-            )
-        return ops.broadcast_to(weight, wanted.shape)
+        if given.rank == 1 and given.shape[0] == wanted.size:  # one for each already
+            return ops.cast(weight, self.dtype)
+        return ops.reshape(factor(weight, labels, self.dtype), (-1,))
 
     def result(self) -> Any:
         matrix = ops.cast(self.total_cm, "float64" if self.dtype == "float64" else "float32")

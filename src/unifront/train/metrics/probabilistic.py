@@ -85,7 +85,7 @@ class SparseCategoricalCrossentropy(MeanOfFunction):
         super().__init__(losses.sparse_categorical_crossentropy, name, dtype, **options)
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:  # type: ignore[override]  # as in Keras
         """Take in integer labels and predictions of one batch.
 
         Args:

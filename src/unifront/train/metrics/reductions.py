@@ -13,7 +13,7 @@ from unifront.layers.layer import snake_case
 from unifront.opset.tensor import type_of
 from unifront.serialization import deserialize_keras_object, serialize_keras_object
 from unifront.train.metrics.base import Metric
-from unifront.train.metrics.inputs import masked, of_one_rank, tensors
+from unifront.train.metrics.inputs import masked, of_one_rank, spread, tensors
 
 
 def _by_example(
@@ -30,8 +30,7 @@ def _by_example(
         values, weight = of_one_rank(values, ops.cast(weight, dtype))
         rank = type_of(weight).rank
         values = _later(values, rank, reduce)
-        if type_of(weight).shape != type_of(values).shape:
-            weight = ops.broadcast_to(weight, type_of(values).shape)
+        weight = spread(weight, values)
         values, weight = ops.multiply(values, weight), _later(weight, 1, reduce)
     return _later(values, 1, reduce), weight
 

@@ -13,7 +13,7 @@ from unifront.dtypes import DType
 from unifront.errors import ShapeError
 from unifront.opset.tensor import type_of
 from unifront.train.metrics.base import Metric
-from unifront.train.metrics.inputs import check_fit, factor, masked, of_one_rank, tensors
+from unifront.train.metrics.inputs import check_fit, factor, masked, of_one_rank, spread, tensors
 
 EPSILON = 1e-7
 """Keras's: how far from each other thresholds still count as evenly spaced."""
@@ -74,8 +74,7 @@ def counts(
     if class_id is not None:
         y_true, y_pred, weight = (_place(one, class_id) for one in (y_true, y_pred, weight))
     if label_weights is not None:
-        shape = type_of(y_pred).shape
-        each = ops.broadcast_to(ops.cast(np.asarray(label_weights), dtype), shape)
+        each = spread(np.asarray(label_weights, dtype.numpy), y_pred)
         weight = each if weight is None else ops.multiply(weight, each)
     if not by_label:
         y_true, y_pred, weight = (

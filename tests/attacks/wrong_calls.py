@@ -51,6 +51,10 @@ class Target:
         found = inspect.signature(self.function).parameters.values()
         return [one for one in found if one.kind in kinds and one.name not in ("self", *self.leave)]
 
+    def call_with(self, changed: dict[str, Any]) -> Any:
+        """What it gives for the right arguments, some of them ``changed``."""
+        return self.function(**{**self.right, **changed})
+
     def call(self, **changed: Any) -> Any:
         """Call it, and use what it gives, as quietly as can be."""
         with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import unifront as uf
 from tests.backends.steps import MLP, RULES, Rule, Running, assert_values, decreasing
 from unifront import ops
 from unifront.backends import HostKey
@@ -105,3 +106,20 @@ def test_threads_draw_apart() -> None:
     expected = [drawn(key) for key in keys]
     with ThreadPoolExecutor(4) as pool:
         assert all(map(torch.equal, pool.map(drawn, keys), expected))
+
+
+@pytest.mark.parametrize("scale", [True, False])
+def test_a_group_norm_of_the_input_itself_trains(scale: bool) -> None:
+    """Its gradient by the weights alone ended the process where the channels are last."""
+    start = uf.Input((3, 3, 4, 2))
+    normalized = uf.layers.GroupNormalization(2, scale=scale)(start)
+    model = uf.Model(start, uf.layers.Dense(1)(uf.layers.Flatten()(normalized)))
+    model.compile("sgd", "mse")
+    x, y = np.random.default_rng(0).normal(size=(4, 3, 3, 4, 2)).astype("float32"), np.ones((4, 1))
+    before = model.get_weights()
+    losses = [
+        model.fit(x, y, verbose=0, backend=name, epochs=2).history["loss"]
+        for name in ("torch", "jax")
+        if model.set_weights(before) is None
+    ]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)

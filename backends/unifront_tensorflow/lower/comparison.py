@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from unifront.ir.graph import Op
 from unifront.opset import comparison as ops
+from unifront_tensorflow.lower._axes import of_all_axes
 
 
 def _ordered(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
@@ -21,13 +22,13 @@ def _ordered(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 
 
 TABLE: dict[Op, Callable[..., Any]] = {
-    ops.EQUAL: tf.equal,
-    ops.NOT_EQUAL: tf.not_equal,
-    ops.LESS: _ordered(tf.less),
-    ops.LESS_EQUAL: _ordered(tf.less_equal),
-    ops.GREATER: _ordered(tf.greater),
-    ops.GREATER_EQUAL: _ordered(tf.greater_equal),
-    ops.LOGICAL_AND: tf.logical_and,
-    ops.LOGICAL_OR: tf.logical_or,
+    ops.EQUAL: of_all_axes(tf.equal),
+    ops.NOT_EQUAL: of_all_axes(tf.not_equal),
+    ops.LESS: of_all_axes(_ordered(tf.less)),
+    ops.LESS_EQUAL: of_all_axes(_ordered(tf.less_equal)),
+    ops.GREATER: of_all_axes(_ordered(tf.greater)),
+    ops.GREATER_EQUAL: of_all_axes(_ordered(tf.greater_equal)),
+    ops.LOGICAL_AND: of_all_axes(tf.logical_and),
+    ops.LOGICAL_OR: of_all_axes(tf.logical_or),
     ops.LOGICAL_NOT: tf.logical_not,
 }

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from unifront.ir.graph import Op
 from unifront.opset import elementwise as ops
+from unifront_tensorflow.lower._axes import of_all_axes
 
 
 def _signed(function: Callable[[Any], Any], of_unsigned: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -78,15 +79,15 @@ TABLE: dict[Op, Callable[..., Any]] = {
     ops.CEIL: _of_floats(tf.math.ceil),
     ops.ROUND: _of_floats(tf.round),
     ops.SOFTPLUS: tf.math.softplus,
-    ops.ADD: _of_booleans(tf.add, tf.logical_or),
-    ops.SUBTRACT: tf.subtract,
-    ops.MULTIPLY: _of_booleans(tf.multiply, tf.logical_and),
-    ops.DIVIDE: tf.divide,
-    ops.FLOOR_DIVIDE: tf.math.floordiv,
-    ops.REMAINDER: tf.math.floormod,
-    ops.POWER: _power,
-    ops.MAXIMUM: _of_booleans(tf.maximum, tf.logical_or),
-    ops.MINIMUM: _of_booleans(tf.minimum, tf.logical_and),
+    ops.ADD: of_all_axes(_of_booleans(tf.add, tf.logical_or)),
+    ops.SUBTRACT: of_all_axes(tf.subtract),
+    ops.MULTIPLY: of_all_axes(_of_booleans(tf.multiply, tf.logical_and)),
+    ops.DIVIDE: of_all_axes(tf.divide),
+    ops.FLOOR_DIVIDE: of_all_axes(tf.math.floordiv),
+    ops.REMAINDER: of_all_axes(tf.math.floormod),
+    ops.POWER: of_all_axes(_power),
+    ops.MAXIMUM: of_all_axes(_of_booleans(tf.maximum, tf.logical_or)),
+    ops.MINIMUM: of_all_axes(_of_booleans(tf.minimum, tf.logical_and)),
     ops.CAST: _cast,
     ops.WHERE: tf.where,
     ops.CLIP: lambda x, minimum, maximum: tf.clip_by_value(x, minimum, maximum),

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from unifront.ir.graph import Op
 from unifront.opset import shape as ops
+from unifront_tensorflow.lower._axes import broadcast_to
 
 
 def _expand_dims(x: Any, axes: tuple[int, ...]) -> Any:
@@ -34,7 +35,7 @@ TABLE: dict[Op, Callable[..., Any]] = {
     ops.TRANSPOSE: lambda x, axes: tf.transpose(x, axes),
     ops.EXPAND_DIMS: _expand_dims,
     ops.SQUEEZE: _squeeze,
-    ops.BROADCAST_TO: tf.broadcast_to,
+    ops.BROADCAST_TO: broadcast_to,
     ops.CONCATENATE: _concatenate,
     ops.STACK: _stack,
     ops.SPLIT: lambda x, sizes, axis: tf.split(x, sizes, axis),

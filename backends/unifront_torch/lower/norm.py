@@ -76,7 +76,10 @@ def _group_norm(
 ) -> torch.Tensor:
     if gamma is None and beta is not None:  # PyTorch 2.13 has no gradient of a bias without a weight
         gamma = torch.ones_like(beta)
-    return F.group_norm(x.movedim(axis, 1), groups, gamma, beta, epsilon).movedim(1, axis)
+    images = x.movedim(axis, 1)
+    if not x.requires_grad and any(one is not None and one.requires_grad for one in (gamma, beta)):
+        images = images.contiguous()  # PyTorch 2.13's gradient of the weights alone crashes with channels last
+    return F.group_norm(images, groups, gamma, beta, epsilon).movedim(1, axis)
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {

@@ -21,6 +21,7 @@ from unifront.opset.tensor import bind, type_of
 Function = Callable[..., Any]
 PAIRS: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = (
     ((), ()), ((3,), ()), ((2, 3), (3,)), ((2, 1, 3), (1, 4, 1)), ((0, 2), (2,)), ((2, 3), (2, 3)),
+    ((2, 1, 2, 1, 2, 1), (1, 2, 1, 2, 1, 2)),
 )  # fmt: skip
 
 

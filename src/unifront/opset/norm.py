@@ -236,8 +236,8 @@ def _layer_norm_rule(
 def _layer_norm_reference(
     x: np.ndarray, gamma: np.ndarray | None, beta: np.ndarray | None, axes: Axes, epsilon: float
 ) -> np.ndarray:
-    mean = mean_of(x, axes)
-    variance = mean_of(np.square(x - mean), axes)
+    mean = _mean_of(x, axes)
+    variance = _mean_of(np.square(x - mean), axes)
     return _scaled_array((x - mean) / np.sqrt(variance + epsilon), gamma, beta, axes)
 
 
@@ -302,13 +302,13 @@ def layer_norm(
     return bind(LAYER_NORM, *_vectors(x, gamma, beta), axes=axes, epsilon=float(epsilon))
 
 
-def mean_of(x: np.ndarray, axes: Axes) -> np.ndarray:
+def _mean_of(x: np.ndarray, axes: Axes) -> np.ndarray:
     """The mean with kept axes; nan, without a warning, where there is nothing."""
     return x.mean(axis=axes, keepdims=True) if x.size else np.sum(x, axis=axes, keepdims=True) * np.nan
 
 
 def _rms_reference(x: np.ndarray, gamma: np.ndarray | None, axes: Axes, epsilon: float) -> np.ndarray:
-    return _scaled_array(x / np.sqrt(mean_of(np.square(x), axes) + epsilon), gamma, None, axes)
+    return _scaled_array(x / np.sqrt(_mean_of(np.square(x), axes) + epsilon), gamma, None, axes)
 
 
 def _rms_decomposed(x: Any, gamma: Any, axes: Axes, epsilon: float) -> Any:

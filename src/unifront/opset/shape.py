@@ -228,6 +228,7 @@ def _broadcast_to_samples(rng: np.random.Generator) -> Iterator[Sample]:
         ((1, 2, 1), (3, 2, 2)),
         ((1,), (0,)),
         ((2,), (2,)),
+        ((2, 1, 2, 1, 2, 1), (2, 2, 2, 2, 2, 2)),
     ):
         yield Sample((rng.normal(size=shape),), {"shape": new})
 

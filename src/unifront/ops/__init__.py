@@ -244,7 +244,6 @@ from unifront.opset.norm import batch_norm as batch_norm
 from unifront.opset.norm import batch_norm_training as batch_norm_training
 from unifront.opset.norm import group_norm as group_norm
 from unifront.opset.norm import layer_norm as layer_norm
-from unifront.opset.norm import mean_of as mean_of
 from unifront.opset.norm import rms_norm as rms_norm
 from unifront.opset.normalize import batch_normalization as batch_normalization
 from unifront.opset.normalize import layer_normalization as layer_normalization
@@ -607,7 +606,6 @@ __all__ = [
     "max_pool",
     "maximum",
     "mean",
-    "mean_of",
     "median",
     "meshgrid",
     "min",

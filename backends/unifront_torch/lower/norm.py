@@ -78,7 +78,9 @@ def _group_norm(
         gamma = torch.ones_like(beta)
     images = x.movedim(axis, 1)
     if not x.requires_grad and any(one is not None and one.requires_grad for one in (gamma, beta)):
-        images = images.contiguous()  # PyTorch 2.13's gradient of the weights alone crashes with channels last
+        images = (
+            images.contiguous()
+        )  # PyTorch 2.13's gradient of the weights alone crashes with channels last
     return F.group_norm(images, groups, gamma, beta, epsilon).movedim(1, axis)
 
 

@@ -193,12 +193,10 @@ def forest() -> Made:
 
 MODELS: dict[str, Callable[[], Made]] = {
     "torch residual": lambda: residual(False),
-    "torch residual (dynamo)": lambda: residual(True),
+    "torch residual, dynamo": lambda: residual(True),
     "torch bilstm": lambda: bilstm(False),
-    "torch bilstm (dynamo)": lambda: bilstm(True),
     "torch packed": lambda: packed(False),
     "torch encoder": lambda: encoder(False),
-    "torch encoder (dynamo)": lambda: encoder(True),
     "keras cnn": keras_cnn,
     "keras gru": keras_gru,
     "sklearn pipeline": pipeline,

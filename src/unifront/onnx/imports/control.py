@@ -13,7 +13,7 @@ from unifront.onnx.imports.node import Node, Row, axes_of
 from unifront.onnx.imports.values import NeedsValue, Parts, Value
 from unifront.opset.tensor import Traced, type_of
 
-UNROLLED = 8
+UNROLLED = 2
 """Steps up to which a loop is written out whose length is known."""
 
 

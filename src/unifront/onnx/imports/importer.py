@@ -264,7 +264,7 @@ class Importer:
     def _apply(self, row: Row, node: Node, operands: list[Value]) -> tuple[Value, ...]:
         from unifront.onnx.imports import hosts
 
-        if not row.raw and any(isinstance(operand, Sizes) for operand in operands):
+        if any(isinstance(operand, Sizes) for operand in operands):
             found = hosts.on_sizes(node, operands)
             if found is not None:
                 return found

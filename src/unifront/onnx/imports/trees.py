@@ -53,7 +53,7 @@ class _Forest:
 def _walk(node: Node, x: Any, forest: _Forest) -> Any:
     """The leaf ``[n, trees]`` of each tree that a row of ``x`` comes to."""
     n = type_of(x).shape[0]
-    at = ops.broadcast_to(forest.roots.astype(np.int32), (n, len(forest.roots)))
+    at = ops.broadcast_to(node.traced(forest.roots.astype(np.int32)), (n, len(forest.roots)))
     used = sorted(
         {MODES[int(mode)] for mode in np.unique(forest.modes[forest.yes != np.arange(len(forest.yes))])}
     )

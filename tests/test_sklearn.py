@@ -48,9 +48,10 @@ EXPECTED = {
     "SKLearnClassifier": {
         "check_classifiers_train": "decision_function gives probabilities, two columns for two classes, as in Keras",
         "check_classifiers_classes": "three epochs do not tell all classes apart",
+        "check_classifiers_one_label_sample_weights": "three epochs do not forget the class whose weights are zero",
     }
 }
-"""What fails, and why; both are on Keras's own list."""
+"""What fails, and why; all are on Keras's own list."""
 
 
 @pytest.mark.parametrize(

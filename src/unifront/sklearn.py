@@ -205,6 +205,10 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
         uf.sklearn.Regressor(model_kwargs={"hidden": (32, 32)}, epochs=100, random_state=0).fit(X, y).predict(X)
     """
 
+    def predict(self, X: Any) -> np.ndarray:
+        """What the model says of each example, in the form of ``y``; float64, as scikit-learn has it."""
+        return super().predict(X).astype(np.float64)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True

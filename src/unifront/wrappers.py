@@ -160,6 +160,10 @@ class SKLearnRegressor(RegressorMixin, Estimator):  # type: ignore[misc]
     Source: ``keras.wrappers.SKLearnRegressor``.
     """
 
+    def predict(self, X: Any) -> np.ndarray:
+        """What the model says of each example, in the form of ``y``; float64, as scikit-learn has it."""
+        return super().predict(X).astype(np.float64)
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True

@@ -49,6 +49,44 @@ CASES = {
 """How the data are made, and how many copies of them `fit` may make."""
 
 
+EPOCH = """
+    import re
+    from pathlib import Path
+    import numpy as np
+    import unifront as uf
+    from unifront import layers
+
+    def memory(what):
+        return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+
+    model = uf.Sequential([uf.Input((16,)), layers.Dense(1)])
+    model.compile(uf.optimizers.SGD(1e-6), "mse")
+
+    def run(x):
+        y = np.zeros(len(x), "float32")
+        model.fit(x, y, epochs=1, batch_size=512, verbose=0, backend={backend!r})
+
+    run(np.zeros((2000, 16), "float32"))
+    x = np.ones((10**7, 16), "float32")
+    Path("/proc/self/clear_refs").write_text("5")
+    before = memory("VmRSS") - x.nbytes / 2**20
+    run(x)
+    print((memory("VmHWM") - before) / (x.nbytes / 2**20))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not os.path.exists("/proc/self/clear_refs"), reason="the peak of memory is asked of Linux"
+)
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_ten_million_rows_are_in_memory_once(backend: str) -> None:
+    code = textwrap.dedent(EPOCH).format(backend=backend)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert float(done.stdout) < 1.3
+
+
 @pytest.mark.skipif(
     not os.path.exists("/proc/self/clear_refs"), reason="the peak of memory is asked of Linux"
 )
@@ -98,3 +136,23 @@ def test_what_was_written_to_a_private_mapping_stays(tmp_path: Path) -> None:
         forget_pages(np.asarray(file)[5:])
         assert (file == 3).all()
     assert mapped_by(np.zeros(3)) is None
+
+
+def test_arrays_in_pieces_train_as_whole_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unifront.train import epochs
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(333, 6)), rng.integers(0, 3, 333)
+    found = []
+    for copied in (epochs.COPIED, 0):
+        monkeypatch.setattr(epochs, "COPIED", copied)
+        monkeypatch.setattr(epochs, "PIECE", 6 * 8 * 50)
+        uf.set_seed(0)
+        model = uf.Sequential([uf.Input((6,)), layers.Dense(3)])
+        model.compile("adam", uf.losses.SparseCategoricalCrossentropy(from_logits=True))
+        for steps in (None, 7):
+            model.fit(x, y, batch_size=16, epochs=2, steps_per_epoch=steps, verbose=0, backend=TRAINABLE[0])
+        assert model.optimizer.iterations == 2 * 21 + 2 * 7
+        found.append(model.get_weights())
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)

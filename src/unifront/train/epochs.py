@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,7 +13,7 @@ from unifront.backends import Array
 from unifront.errors import DataError, NonFiniteLoss
 from unifront.train.callbacks import CallbackList
 from unifront.train.callbacks.base import Logs
-from unifront.train.data import Arrays, Stream, forget_pages, like_the_first, mapped_by, no_batch
+from unifront.train.data import Ahead, Arrays, Stream, gathered, like_the_first, mapped_by, no_batch
 from unifront.train.interrupts import Interrupts
 from unifront.train.order import Order, after
 from unifront.train.progress import EpochProgress
@@ -32,10 +31,14 @@ SHORT_STEP = 0.01
 """Seconds under which a step counts as short."""
 
 RESIDENT = 0.5
-"""The share of a device's free memory that data may take. Arrays that take more stay where they are, and their batches
-go to the device one by one."""
+"""The share of a device's free memory that data may take. Arrays that take more stay where they are, and go to the
+device in pieces."""
 MAPPED = 2**24
-"""The most bytes of files in memory (`numpy.memmap`) that are read at once, rather than batch by batch."""
+"""The most bytes of files in memory (`numpy.memmap`) that are read at once, rather than in pieces."""
+COPIED = 2**28
+"""The most bytes that are in memory twice, where the device's memory is the host's."""
+PIECE = 2**21
+"""The bytes of such a piece: some batches, taken ahead by a thread."""
 
 
 @dataclass
@@ -120,7 +123,10 @@ class Run:
         free = self.session.free_bytes()
         size = sum(array.nbytes for array in source.all)
         mapped = sum(array.nbytes for array in source.all if mapped_by(array) is not None)
-        self._fits = mapped <= MAPPED and (free is None or size <= RESIDENT * free)
+        is_copy = all(device.startswith("cpu") for device in self.session.place.devices)
+        self._fits = (
+            mapped <= MAPPED and (free is None or size <= RESIDENT * free) and not (is_copy and size > COPIED)
+        )
         if self._fits:
             self._on_device = tuple(map(self.session.put, source.all))
 
@@ -144,12 +150,22 @@ class Run:
             before += done
 
     def _host_steps(self, blocks: Sequence[np.ndarray], source: Arrays, before: int) -> Iterator[int]:
-        for number, rows in enumerate(itertools.chain.from_iterable(blocks), before):
-            self._begin_batch(number)
-            self.session.run_on([self.session.put(array[rows]) for array in source.all])
-            for array in source.all:
-                forget_pages(array)
-            yield 1
+        with Ahead(self._pieces(blocks, source)) as pieces:
+            for arrays, rows in pieces:
+                yield from self._device_steps([rows], arrays, before)
+                before += len(rows)
+
+    def _pieces(
+        self, blocks: Sequence[np.ndarray], source: Arrays
+    ) -> Iterator[tuple[tuple[Array, ...], np.ndarray]]:
+        """Some batches at a time on the device, and which rows of these each batch is."""
+        row_bytes = sum(array.nbytes // len(array) for array in source.all)
+        for block in blocks:
+            steps = max(1, PIECE // max(1, row_bytes * block.shape[1]))
+            for first in range(0, len(block), steps):
+                rows = block[first : first + steps]
+                placed = tuple(self.session.put(gathered(array, rows)) for array in source.all)
+                yield placed, np.arange(rows.size, dtype=np.int32).reshape(rows.shape)
 
     def _stream_steps(self, stream: Stream, number: int) -> Iterator[int]:
         limit, most = self.order.limit, self.order.most

@@ -1,7 +1,7 @@
 """Data for training: arrays, tables or sources of batches, checked against the model once, cast once."""
 
 from unifront.train.data.ahead import Ahead
-from unifront.train.data.arrays import Arrays, forget_pages, mapped_by, split
+from unifront.train.data.arrays import Arrays, forget_pages, gathered, mapped_by, split
 from unifront.train.data.inputs import (
     check_inputs,
     check_whole_batches,
@@ -29,6 +29,7 @@ __all__ = [
     "check_weights",
     "check_whole_batches",
     "forget_pages",
+    "gathered",
     "is_stream",
     "kind_of",
     "like_the_first",

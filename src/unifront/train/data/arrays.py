@@ -74,6 +74,18 @@ def forget_pages(array: np.ndarray) -> None:
         mapping.madvise(mmap.MADV_DONTNEED)
 
 
+def gathered(array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """The rows ``[batches, size]`` of ``array``, one after the other. What a file in memory takes is let go after each
+    batch: the system reads more of it around each row."""
+    if mapped_by(array) is None:
+        return array[rows.ravel()]
+    found = []
+    for batch in rows:
+        found.append(array[batch])
+        forget_pages(array)
+    return np.concatenate(found) if len(found) > 1 else found[0]
+
+
 def to_numpy(value: Any, what: str) -> np.ndarray:
     """``value`` (array of any framework, list, number) as NumPy; `DataError` if ragged or not numeric."""
     backend = backend_of(value)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
 from unifront import tree
-from unifront.backends import HostKey, backend_of
+from unifront.backends import HostKey, backend_of, placement
 from unifront.dtypes import DType, dtype_of, key
 from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph
@@ -112,9 +112,18 @@ def updated_in_graph(variable: Variable, value: Any) -> bool:
         return True
     overlay = current_overlay()
     if overlay is not None and not isinstance(value, Symbolic):
-        overlay.write(variable, value.value if isinstance(value, Variable) else value)
+        overlay.write(variable, value.value if isinstance(value, Variable) else _placed(variable, value))
         return True
     return False
+
+
+def _placed(variable: Variable, value: Any) -> Any:
+    """``value`` as operations take it for ``variable``: what is on the host goes to the default backend."""
+    backend = backend_of(value)
+    if backend is not None and backend.name != "numpy":
+        return value
+    host, place = variable.checked(to_numpy(value)), placement()
+    return host if place.backend.name == "numpy" else place.backend.array(host, place.device)
 
 
 def _has_value(given: Any) -> bool:

@@ -13,7 +13,7 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import DTypeName
 from unifront.opset.tensor import type_of
 from unifront.train.metrics.base import Metric, MetricVariable
-from unifront.train.metrics.inputs import tensors
+from unifront.train.metrics.inputs import masked, tensors
 from unifront.train.metrics.thresholds import COUNTS, EPSILON, counts, even
 
 CURVES = ("ROC", "PR", "PRGAIN")
@@ -97,7 +97,9 @@ class AUC(Metric):
         if self.multi_label:
             self._check_labels(y_pred)
         if self.from_logits:
-            y_pred = ops.sigmoid(*tensors(y_pred))
+            sample_weight = masked(sample_weight, y_pred, self.dtype)  # the mask is that of the logits
+            y_true, y_pred = tensors(y_true, y_pred)
+            y_pred = ops.sigmoid(y_pred)
         found = counts(
             y_true, y_pred, self.thresholds, self.dtype, sample_weight=sample_weight,
             by_label=self.multi_label, label_weights=None if self.multi_label else self.label_weights,

@@ -228,8 +228,9 @@ class Metric:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """`update_state`, then `result`."""
         self._check_made()
-        self.update_state(*args, **kwargs)
-        return self.result()
+        with backend_of_arrays([args, kwargs]):
+            self.update_state(*args, **kwargs)
+            return self.result()
 
     def result_of(self, values: Mapping[int, np.ndarray]) -> Any:
         """`result` on the host, for the values that variables (by their ids) have."""

@@ -62,20 +62,25 @@ def factor(weight: Any, values: Any, dtype: DType) -> Any:
     if type_of(weight).rank == wanted.rank + 1 and type_of(weight).shape[-1] == 1:
         weight = ops.squeeze(weight, -1)
     missing = wanted.rank - type_of(weight).rank
-    if missing < 0:
-        raise ShapeError(
-            f"The sample weights have the shape {type_of(weight).shape}; there is one for each example, or for each "
-            f"of the values, whose shape is {wanted.shape}."
-        )
     for _ in range(missing if type_of(weight).rank else 0):
         weight = ops.expand_dims(weight, -1)
     return spread(weight, values)
 
 
 def spread(weight: Any, values: Any) -> Any:
-    """``weight`` in the shape of ``values``, to which it broadcasts."""
-    if type_of(weight).shape == type_of(values).shape:
+    """``weight`` in the shape of ``values``; `ShapeError` if it does not broadcast to that."""
+    given, wanted = type_of(weight).shape, type_of(values).shape
+    if given == wanted:
         return weight
+    last = wanted[len(wanted) - len(given) :] if len(given) <= len(wanted) else ()
+    if len(given) > len(wanted) or any(
+        a not in (1, b) and isinstance(a, int) and isinstance(b, int)
+        for a, b in zip(given, last, strict=True)
+    ):
+        raise ShapeError(
+            f"The sample weights have the shape {given}; there is one for all, for each example or for each of the "
+            f"values, whose shape is {wanted}."
+        )
     return ops.multiply(
         weight, ops.ones_like(values, dtype=type_of(weight).dtype)
     )  # a constant too, free sizes too

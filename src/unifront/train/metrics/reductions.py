@@ -136,6 +136,9 @@ class MeanMetricWrapper(Mean):
         """
         counted = masked(sample_weight, y_pred, self.dtype)
         y_true, y_pred, counted = tensors(y_true, y_pred, counted)
+        own = type_of(y_pred).dtype
+        if own.is_float and own.bits < self.dtype.bits:  # in 16 bits 1 - 1e-7 is 1
+            y_pred = ops.cast(y_pred, self.dtype)
         super().update_state(self.fn(y_true, y_pred, **self.options), counted)
 
     def get_config(self) -> dict[str, Any]:

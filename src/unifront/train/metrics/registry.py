@@ -55,7 +55,10 @@ def serialize(metric: Any) -> Any:
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """What `serialize`, here or in Keras, described. Raises `UnknownName` for a class that is not known."""
-    return deserialize_keras_object(config, custom_objects, module_objects=NAMES)
+    names = (
+        NAMES if isinstance(config, str) else {cls.__name__: cls for cls in CLASSES}
+    )  # functions keep their names
+    return deserialize_keras_object(config, custom_objects, module_objects=names)
 
 
 def get(identifier: Any) -> Any:

@@ -227,7 +227,7 @@ class R2Score(Metric):
             (self.total_mse, residual), (self.count, weight),
         ):  # fmt: skip
             variable.assign_add(ops.sum(values, axis=0))
-        self.num_samples.assign_add(ops.cast(ops.size(y_true), self.dtype))
+        self.num_samples.assign_add(ops.full((), type_of(y_true).size, self.dtype, like=y_true))
 
     def result(self) -> Any:
         mean = ops.divide(self.sum, self.count)

@@ -17,6 +17,7 @@ from unifront.layers.conv_lstm import ConvLSTM1D, ConvLSTM2D, ConvLSTM3D
 from unifront.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from unifront.layers.core import Dense, Embedding, Flatten, Masking, Permute, RepeatVector, Reshape
 from unifront.layers.einsum_dense import EinsumDense
+from unifront.layers.foreign import FlaxLayer, JaxLayer, TFSMLayer, TorchModuleWrapper
 from unifront.layers.input import Input, InputLayer
 from unifront.layers.input_spec import InputSpec
 from unifront.layers.layer import Layer
@@ -211,6 +212,7 @@ __all__ = [
     "Embedding",
     "Equalization",
     "Flatten",
+    "FlaxLayer",
     "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
@@ -229,6 +231,7 @@ __all__ = [
     "InputLayer",
     "InputSpec",
     "IntegerLookup",
+    "JaxLayer",
     "LSTMCell",
     "Lambda",
     "Layer",
@@ -291,8 +294,10 @@ __all__ = [
     "StackedRNNCells",
     "StringLookup",
     "Subtract",
+    "TFSMLayer",
     "TextVectorization",
     "TimeDistributed",
+    "TorchModuleWrapper",
     "UnitNormalization",
     "UpSampling1D",
     "UpSampling2D",

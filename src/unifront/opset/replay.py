@@ -140,12 +140,17 @@ class _Known:
     """The operations that another process knows, and those that it could not be told in other words."""
 
     def __contains__(self, op: object) -> bool:
+        if (
+            isinstance(op, OpSpec) and OPS.get(op.name) is not op
+        ):  # no file knows it: it says what it is itself
+            return op.decomposition is None
         return not isinstance(op, OpSpec) or op.name not in DEFINED or op.decomposition is None
 
 
 def known_only(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
     """``graph`` with users' operations written out, and the names of those that cannot be."""
-    written = expand(graph, _Known()) if DEFINED else graph
+    known = _Known()
+    written = graph if all(op in known for op in _ops_of(graph)) else expand(graph, known)
     return written, tuple(sorted({op.name for op in _ops_of(written) if op.name in DEFINED}))
 
 

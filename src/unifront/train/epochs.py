@@ -171,6 +171,7 @@ class Run:
         limit, most = self.order.limit, self.order.most
         with self.interrupts.users():
             stream.begin_epoch()
+        stream.left = None if limit is None else limit - number
         while (limit is None or number < limit) and (most is None or number < most):
             with self.interrupts.users():
                 batch = next(self.batches, None)
@@ -180,6 +181,8 @@ class Run:
             if batch is None:
                 break
             self._drawn += 1
+            if stream.left is not None:
+                stream.left -= 1
             like_the_first(self.session.step, batch, number)
             self._begin_batch(number)
             self.session.run_on(batch.placed or [self.session.put(array) for array in batch.all])

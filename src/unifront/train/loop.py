@@ -141,6 +141,8 @@ def fit(
         data.check_whole_batches(model, len(source))
     if limit is None and isinstance(source, Stream) and source.is_endless:
         raise ArgumentError(f"x is {source.kind.name} without an end: give steps_per_epoch.")
+    if limit is not None and isinstance(source, Stream):
+        source.left = 0  # until an epoch begins
     if keeper is not None:
         keeper.start(source)
     first, batches = _first(source, "train on")

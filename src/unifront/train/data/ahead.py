@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -20,13 +20,21 @@ PATIENCE = 5.0
 class Ahead(Iterator[T], Generic[T]):
     """What ``items`` gives, in its order, made by a thread ahead of their use.
 
+    Args:
+        items: what to take from.
+        depth: how many items may wait.
+        may: whether one more may be taken before it is wanted, given how many wait; always unless given.
+
     What the thread raises is raised where its item would be, once. The context (which backend is the default, and the
     like) is that of who makes this. Closed, or after the last item, the thread has ended; one that is still busy ends
     after its item.
     """
 
-    def __init__(self, items: Iterator[T], depth: int = DEPTH) -> None:
-        self._items, self._depth = items, depth
+    def __init__(
+        self, items: Iterator[T], depth: int = DEPTH, may: Callable[[int], bool] = lambda waiting: True
+    ) -> None:
+        self._items, self._depth, self._may = items, depth, may
+        self._wanted = False
         self._made: deque[tuple[bool, Any]] = deque()
         self._changed = threading.Condition()
         self._closed = self._done = False
@@ -45,8 +53,11 @@ class Ahead(Iterator[T], Generic[T]):
 
     def __next__(self) -> T:
         with self._changed:
+            self._wanted = True
+            self._changed.notify_all()
             while not self._made and not self._done:
                 self._changed.wait()
+            self._wanted = False
             if not self._made:
                 raise StopIteration
             is_item, item = self._made.popleft()
@@ -55,15 +66,27 @@ class Ahead(Iterator[T], Generic[T]):
             return item
         raise item
 
+    def _is_time(self) -> bool:
+        """Whether to make one more, or to end."""
+        waiting = len(self._made)
+        return (
+            self._closed or (self._wanted and not waiting) or (waiting < self._depth and self._may(waiting))
+        )
+
     def _work(self) -> None:
         try:
-            for item in self._items:
+            while True:
                 with self._changed:
-                    while len(self._made) >= self._depth and not self._closed:
-                        self._changed.wait()
+                    self._changed.wait_for(self._is_time)
                     if self._closed:
                         break
-                    self._made.append((True, item))
+                try:
+                    item = next(self._items)
+                except StopIteration:
+                    break
+                with self._changed:
+                    if not self._closed:
+                        self._made.append((True, item))
                     self._changed.notify_all()
         except BaseException as error:  # noqa: BLE001  # raised again where the item is wanted
             with self._changed:

@@ -177,7 +177,9 @@ class Stream:
         batch_size: for sources of rows.
         shuffle: whether a source whose batches are numbered gives them in another order each pass.
 
-    ``put``, once set, is called by the thread that takes batches ahead, to bring their arrays to the device.
+    ``left``, if set, is how many batches the epoch under way takes yet: more are not taken ahead, as what a source
+    gives may change when its epoch ends. ``put``, once set, is called by the thread that takes batches ahead, to bring
+    their arrays to the device.
     """
 
     def __init__(
@@ -192,6 +194,7 @@ class Stream:
         assert kind is not None
         self.source, self.kind, self.shuffle, self.batch_size = source, kind, shuffle, batch_size
         self.put: Callable[[np.ndarray], Any] | None = None
+        self.left: int | None = None
         self.passes = 0
         self._check, self._split = check, split
         self._open: Iterator[Arrays] | None = None
@@ -229,10 +232,13 @@ class Stream:
             if self.kind.ahead and not given:
                 _end(items)
         if given and self.kind.ahead:
-            with Ahead(self._placed(batches, items)) as ready:
+            with Ahead(self._placed(batches, items), may=self._may) as ready:
                 yield from ready
         elif given:
             yield from itertools.starmap(self._check, batches)
+
+    def _may(self, waiting: int) -> bool:
+        return self.left is None or waiting < self.left
 
     def _placed(self, batches: Iterator[Batch], items: Iterator[Any]) -> Iterator[Arrays]:
         try:

@@ -23,12 +23,13 @@ def names_of(module: Any) -> list[str]:
 ABSENT = {
     "utils": {"Config", "FeatureSpace", "legacy"},
     "saving": {"KerasFileEditor"},
+    "quantizers": {"AWQConfig", "GPTQConfig"},
     "config": {"disable_flash_attention", "disable_traceback_filtering", "enable_flash_attention",
                "enable_traceback_filtering", "enable_unsafe_deserialization", "is_flash_attention_enabled",
                "is_nnx_enabled", "is_traceback_filtering_enabled", "max_epochs", "max_steps_per_epoch",
                "set_max_epochs", "set_max_steps_per_epoch"},
 }  # fmt: skip
-"""Names that are not there. Data helpers and the editor of Keras's files are not built; code is never
+"""Names that are not there. Calibration of quantized weights (AWQ, GPTQ), Data helpers and the editor of Keras's files are not built; code is never
 read from files; errors are not filtered."""
 
 
@@ -49,6 +50,7 @@ UNTAKEN = ("max_shard_size", "skip_mismatch", "none_is_leaf", "overwrite", "subg
         "config",
         "dtype_policies",
         "mixed_precision",
+        "quantizers",
         "utils",
     ],
 )

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unifront import onnx as onnx
     from unifront import ops as ops
     from unifront import preprocessing as preprocessing
+    from unifront import quantizers as quantizers
     from unifront import random as random
     from unifront import saving as saving
     from unifront import sklearn as sklearn
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from unifront.opset.data_format import image_data_format as image_data_format
     from unifront.opset.data_format import set_image_data_format as set_image_data_format
     from unifront.opset.remat import remat as remat
+    from unifront.quantizers import Quantizer as Quantizer
     from unifront.saving import load as load
     from unifront.sequential import Sequential as Sequential
     from unifront.trace import set_rng as set_rng
@@ -69,6 +71,7 @@ _HOMES = {
     "config": "unifront.config:",
     "dtype_policies": "unifront.dtype_policies:",
     "mixed_precision": "unifront.mixed_precision:",
+    "quantizers": "unifront.quantizers:",
     "tree": "unifront.tree:",
     "utils": "unifront.utils:",
     "preprocessing": "unifront.preprocessing:",
@@ -96,6 +99,7 @@ _HOMES = {
     "Layer": "unifront.layers.layer:Layer",
     "Input": "unifront.layers.input:Input",
     "Model": "unifront.model:Model",
+    "Quantizer": "unifront.quantizers:Quantizer",
     "RematScope": "unifront.layers.remat:RematScope",
     "remat": "unifront.opset.remat:remat",
     "Sequential": "unifront.sequential:Sequential",

@@ -61,6 +61,10 @@ class NotBuiltYet(NotBuiltError, AttributeError):
     """A weight is asked for by its name before it is made."""
 
 
+class NotQuantizable(UnifrontError, NotImplementedError, ValueError):
+    """A layer or mode has no quantized form."""
+
+
 class GraphError(UnifrontError, ValueError):
     """A graph breaks a rule of the IR."""
 

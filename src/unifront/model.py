@@ -36,6 +36,7 @@ from unifront.layers.arguments import LayerName
 from unifront.layers.ends import end_of
 from unifront.layers.input import BATCH, InputTensor, inputs_of
 from unifront.layers.layer import Layer
+from unifront.layers.quantized import quantize_model
 from unifront.opset.tensor import Call, Symbolic
 from unifront.portable import Portable
 from unifront.reference import simplified
@@ -341,6 +342,25 @@ class Model(Restoring, Trained, Portable, Layer):
         self.place("")
         named = renamed(traced, self.variable_paths())
         return replace(named, graph=simplified(named.graph))
+
+    def quantize(  # type: ignore[override]  # in the order that Keras's models have them
+        self, mode: str | None = None, config: Any = None, filters: Any = None, *, type_check: bool = True
+    ) -> None:
+        """Keep the weights of the layers that can do so as integers, for inference; see `Dense.quantize`.
+
+        Args:
+            mode, config, type_check: as of `Dense.quantize`.
+            filters: a regular expression, or several, that the names of layers are searched for, or a function of a
+                layer; all of them unless given.
+
+        Raises `NotBuiltError` before the weights are made. Source: ``keras.Model.quantize``.
+
+        Example::
+
+            model.quantize("int8")
+        """
+        quantize_model(self, mode, config, filters, type_check)
+        self.programs.clear()
 
     def variable_paths(self) -> dict[int, str]:
         """The path of each variable (by its id) inside this model."""

@@ -35,6 +35,7 @@ HOMES: dict[str, str] = {
     "keras.optimizers": "unifront.train.optimizers",
     "keras.optimizers.schedules": "unifront.train.schedules",
     "keras.dtype_policies": "unifront.dtype_policies",
+    "keras.quantizers": "unifront.quantizers",
     "keras.random": "unifront.random",
     "keras.ops": "unifront.ops",
     "keras": "unifront",

@@ -17,11 +17,13 @@ from unifront.layers.arguments import Constraint, DataFormat, LayerOptions, Opti
 from unifront.layers.initializers import Given, InitializerLike
 from unifront.layers.layer import Layer, feature_size
 from unifront.layers.lora import LowRank
+from unifront.layers.quantized import Quantized
 from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.tensor import type_of
+from unifront.quantizers import dequantize_with_sz_map, unpack_int4
 
 
-class Dense(LowRank, Layer):
+class Dense(Quantized, LowRank, Layer):
     """``activation(x @ kernel + bias)`` over the last axis: ``[..., in]`` → ``[..., units]``.
 
     Args:
@@ -69,9 +71,20 @@ class Dense(LowRank, Layer):
         self.kernel = self.add_declared("kernel", (size, self.units))
         self.bias = self.add_declared("bias", (self.units,)) if self.use_bias else None
         self.begin_lora()
+        self.begin_quantized()
 
     def call(self, x: Any) -> Any:
-        return self.activation(ops.dense(x, self.adapted(self.kernel), self.bias))
+        if self.quantization_mode is None:
+            return self.activation(ops.dense(x, self.adapted(self.kernel), self.bias))
+        y = self.quantized_product(
+            x, ops.matmul, lambda upstream, kernel: ops.matmul(upstream, ops.transpose(kernel))
+        )
+        if self.lora_enabled:
+            y = ops.add(y, self.low_rank_change(ops.matmul(x, self._factors()[0]), type_of(y).dtype))
+        return self.activation(y if self.bias is None else ops.add(y, self.bias))
+
+    def quantized_axes(self) -> tuple[int, ...]:
+        return (0,)
 
 
 class Flatten(Layer):
@@ -151,7 +164,7 @@ class RepeatVector(Layer):
         return ops.broadcast_to(ops.expand_dims(x, 1), (batch, self.n, features))
 
 
-class Embedding(LowRank, Layer):
+class Embedding(Quantized, LowRank, Layer):
     """Integers to vectors: ``[...]`` → ``[..., output_dim]``.
 
     Args:
@@ -168,6 +181,9 @@ class Embedding(LowRank, Layer):
 
     autocast = False
     adapted_weight = "embeddings"
+    embeddings_scale: Any
+    embeddings_zero: Any
+    g_idx: Any
 
     @checked
     def __init__(
@@ -208,12 +224,34 @@ class Embedding(LowRank, Layer):
     def build(self, shape: Any) -> None:
         self.embeddings = self.add_declared("embeddings", (self.input_dim, self.output_dim))
         self.begin_lora()
+        self.begin_quantized()
 
     def call(self, indices: Any) -> Any:
         if type_of(indices).dtype.is_float:  # Keras takes float indices too, as its Input is float by default
             indices = ops.cast(indices, "int32")
-        rows = self.adapted_rows(ops.embedding(indices, self.embeddings), indices)
-        return ops.cast(rows, self.compute_dtype)
+        rows = (
+            ops.embedding(indices, self.embeddings) if self.quantization_mode is None else self._rows(indices)
+        )
+        return ops.cast(self.adapted_rows(rows, indices), self.compute_dtype)
+
+    def _rows(self, indices: Any) -> Any:
+        """The rows of a quantized embedding, as floats."""
+        rows, scale = (ops.take(one, indices, axis=0) for one in (self.embeddings, self.embeddings_scale))
+        if self.quantization_mode == "int4":
+            rows = unpack_int4(rows, self.output_dim, axis=-1)
+        rows = ops.cast(rows, self.compute_dtype)
+        if self._block_size is None:
+            return ops.divide(rows, ops.cast(ops.expand_dims(scale, -1), self.compute_dtype))
+        zero = ops.take(self.embeddings_zero, indices, axis=0)
+        return dequantize_with_sz_map(rows, ops.cast(scale, self.compute_dtype), zero, self.g_idx)
+
+    def quantized_axes(self) -> tuple[int, ...]:
+        return (-1,)
+
+    def as_matrix(self, values: Any) -> Any:
+        return values.T
+
+    from_matrix = as_matrix
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return ops.not_equal(inputs, 0) if self.mask_zero else None

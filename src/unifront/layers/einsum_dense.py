@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from string import ascii_letters
 from typing import Any, Unpack
 
+import numpy as np
+
 from unifront import ops
 from unifront.arguments import Name, Real, Size, checked
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError
@@ -16,6 +18,7 @@ from unifront.layers.arguments import Constraint, LayerOptions
 from unifront.layers.initializers import InitializerLike
 from unifront.layers.layer import Layer
 from unifront.layers.lora import LowRank
+from unifront.layers.quantized import Quantized
 from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.rules import show
 from unifront.opset.tensor import type_of
@@ -23,7 +26,7 @@ from unifront.opset.tensor import type_of
 FORM = re.compile(r"(\.\.\.)?([a-zA-Z]+)(\.\.\.)?,([a-zA-Z]+)->(\.\.\.)?([a-zA-Z]+)(\.\.\.)?")
 
 
-class EinsumDense(LowRank, Layer):
+class EinsumDense(Quantized, LowRank, Layer):
     """``activation(einsum(equation, x, kernel) + bias)``: a dense layer over the axes that an equation names.
 
     Args:
@@ -82,6 +85,7 @@ class EinsumDense(LowRank, Layer):
         if self.bias_axes is not None:
             self.bias = self.add_declared("bias", self._bias_shape(free))
         self.begin_lora()
+        self.begin_quantized()
 
     def _terms(self, rank: int) -> tuple[tuple[str, str, str], tuple[str, int]]:
         """The labels of input, kernel and output without ``...``, for which new ones stand; and these, with the
@@ -163,6 +167,8 @@ class EinsumDense(LowRank, Layer):
         return [self._sizes[label] if label in axes else 1 for label in self._y[first:]]
 
     def call(self, x: Any) -> Any:
+        if self.quantization_mode is not None:
+            return self._quantized_call(x)
         shared = self._shared()
         if shared is None:
             y = ops.einsum(f"{self._x},{self._w}->{self._y}", x, self.adapted(self.kernel))
@@ -190,3 +196,48 @@ class EinsumDense(LowRank, Layer):
         if len(sizes) > 1:
             y = ops.reshape(y, (*outer, *sizes))
         return y if fused or self.bias is None else ops.add(y, self.bias)
+
+    # ------------------------------------------------------------ quantized
+
+    def _quantized_call(self, x: Any) -> Any:
+        forward, backward = f"{self._x},{self._w}->{self._y}", f"{self._y},{self._w}->{self._x}"
+        summed = tuple(i for i, label in enumerate(self._x) if label not in self._y)
+        y = self.quantized_product(
+            x,
+            lambda given, kernel: ops.einsum(forward, given, ops.reshape(kernel, self.whole_shape)),
+            lambda upstream, kernel: ops.einsum(backward, upstream, kernel),
+            over=summed,
+            scale_of=lambda scale: self._along(scale, self._x, self._y),
+        )
+        if self.lora_enabled:
+            factor, _ = self._factors()
+            y = ops.add(y, self.low_rank_change(ops.einsum(forward, x, factor), type_of(y).dtype))
+        return self.activation(y if self.bias is None else ops.add(y, self.bias))
+
+    def quantized_axes(self) -> tuple[int, ...]:
+        return tuple(i for i, label in enumerate(self._w) if label not in self._y)
+
+    @staticmethod
+    def _along(scale: Any, own: str, wanted: str) -> Any:
+        """A scale with an axis for each of the labels ``own``, those that are summed of size 1, with one for each of
+        ``wanted``."""
+        kept = [label for label in wanted if label in own]
+        summed = [label for label in own if label not in wanted]
+        turned = ops.transpose(scale, [own.index(label) for label in (*kept, *summed)])
+        sizes = dict(zip(kept, type_of(turned).shape, strict=False))
+        return ops.reshape(turned, [sizes.get(label, 1) for label in wanted])
+
+    def told_scale(self, scale: Any) -> Any:
+        return np.asarray(self._along(scale, self._w, self._y))
+
+    def weight_scale(self, scale: Any) -> Any:
+        if type_of(scale).rank == 1 and self.quantization_mode == "int4":  # of the columns of a matrix
+            return scale
+        sizes = dict(zip(self._y, type_of(scale).shape, strict=True))
+        kept = [label for label in self._y if label in self._w]
+        order = [kept.index(label) for label in self._w if label in kept]
+        turned = ops.transpose(ops.reshape(scale, [sizes[label] for label in kept]), order)
+        return ops.reshape(turned, [sizes.get(label, 1) if label in kept else 1 for label in self._w])
+
+    def as_matrix(self, values: Any) -> Any:
+        return values.reshape(math.prod(values.shape[axis] for axis in self.quantized_axes()), -1)

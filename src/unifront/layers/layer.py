@@ -18,7 +18,7 @@ from unifront.backends import HostKey, use_backend
 from unifront.dtype_policies import DTypePolicy, DTypePolicyMap, chosen_policy, dtype_policy
 from unifront.dtype_policies import get as policy_of
 from unifront.dtypes import DType, float64
-from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError, locate
+from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, NotQuantizable, ShapeError, locate
 from unifront.ir.types import Shape
 from unifront.layers import regularizers
 from unifront.layers.arguments import LayerName, PolicyLike, refuse
@@ -194,6 +194,8 @@ class Layer(Weighted, Ended, Described):
     @dtype_policy.setter
     def dtype_policy(self, value: Any) -> None:
         policy = policy_of(value)
+        if policy.quantization_mode is not None and self.built and self.quantization_mode is None:
+            self.quantize(policy.quantization_mode)
         if isinstance(self._policy, DTypePolicyMap) and self.path:
             self._policy.pop(self.path, None)
             self._policy[self.path] = policy
@@ -206,6 +208,15 @@ class Layer(Weighted, Ended, Described):
         return self.dtype_policy.compute_dtype
 
     input_dtype = compute_dtype
+
+    @property
+    def quantization_mode(self) -> str | None:
+        """How the weights are quantized; None if they are not."""
+        return self.dtype_policy.quantization_mode
+
+    def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
+        """Keep weights as integers; only some layers do, see `unifront.layers.quantized`. Raises `NotQuantizable`."""
+        raise NotQuantizable(f"Layer {type(self).__name__} does not have a `quantize()` method implemented.")
 
     @property
     def variable_dtype(self) -> DType:

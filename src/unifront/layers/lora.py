@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from unifront import ops
 from unifront.arguments import Size, checked, part_of
-from unifront.errors import ArgumentError, NotBuiltError
+from unifront.errors import ArgumentError, NotBuiltError, NotQuantizable
 from unifront.layers.initializers import InitializerLike, get
 from unifront.opset.tensor import type_of
 from unifront.weights import Variable
@@ -83,14 +83,17 @@ class LowRank:
                 f"on this layer, remove the `{what}_constraint` argument."
             )
         kernel: Variable = vars(self)[what]
+        shape: tuple[int, ...] = (
+            vars(self).get("_whole_shape") or kernel.shape
+        )  # of a quantized one, before it was
         place = kernel.path.rpartition("/")[0]
-        for part, shape, initializer in (
-            ("a", (*kernel.shape[:-1], rank), a_initializer),
-            ("b", (rank, kernel.shape[-1]), b_initializer),
+        for part, size, initializer in (
+            ("a", (*shape[:-1], rank), a_initializer),
+            ("b", (rank, shape[-1]), b_initializer),
         ):
             name = f"lora_{what}_{part}"
             factor = self.add_weight(
-                shape,
+                size,
                 get(initializer),
                 name=name,
                 dtype="float32",
@@ -122,14 +125,22 @@ class LowRank:
         """Rows that were taken out of an embedding, with what has been learnt beside it."""
         if not self.lora_enabled:
             return rows
-        a, b = self._factors()
-        change = ops.multiply(ops.matmul(ops.embedding(indices, a), b), self._scale())
-        return ops.add(rows, ops.cast(change, type_of(rows).dtype))
+        return ops.add(
+            rows, self.low_rank_change(ops.embedding(indices, self._factors()[0]), type_of(rows).dtype)
+        )
+
+    def low_rank_change(self, inner: Any, dtype: Any) -> Any:
+        """What has been learnt beside a product whose input, by the first factor, is ``inner``."""
+        return ops.cast(ops.multiply(ops.matmul(inner, self._factors()[1]), self._scale()), dtype)
 
     def merge_lora(self) -> None:
         """Add what was learnt to the kernel, which trains again, and drop the factors. The outputs stay the same."""
         if not self.lora_enabled:
             raise ArgumentError(f"{self.name}: lora is not enabled, so there is nothing to merge.")
+        if vars(self).get("_whole_shape") is not None:
+            raise NotQuantizable(
+                f"{self.name}: its {self.adapted_weight} is quantized; merge_lora() comes before quantize()."
+            )
         kernel: Variable = vars(self)[self.adapted_weight]
         a, b = self._factors()
         change = self._scale() * (a.numpy().astype("float64") @ b.numpy())

@@ -6,10 +6,12 @@ from typing import Annotated, Any, Unpack
 
 from unifront import ops
 from unifront.arguments import Size, checked, within
+from unifront.errors import NotQuantizable
 from unifront.layers.arguments import Constraint, DTypeName, LayerOptions
 from unifront.layers.core import Embedding
 from unifront.layers.initializers import InitializerLike
 from unifront.layers.regularizers import RegularizerLike
+from unifront.quantizers import AbsMaxQuantizer, QuantizationConfig
 from unifront.trace import current_context
 
 Cap = Annotated[float, within("(0, inf]")]
@@ -31,6 +33,8 @@ class ReversibleEmbedding(Embedding):
         embedding = layers.ReversibleEmbedding(100, 8)
         logits = embedding(embedding(np.array([[3, 1]])), reverse=True)  # [1, 2, 100]
     """
+
+    reverse_embeddings_scale: Any
 
     @checked
     def __init__(
@@ -69,12 +73,42 @@ class ReversibleEmbedding(Embedding):
             if self.mask_zero and context is not None:
                 context.set_mask(vectors, ops.not_equal(inputs, 0))
             return vectors
-        kernel = ops.transpose(self.adapted(self.embeddings)) if self.tie_weights else self.reverse_embeddings
-        dtype = self.reverse_dtype or self.compute_dtype
-        logits = ops.matmul(ops.cast(inputs, dtype), ops.cast(kernel, dtype))
+        logits = self._logits(inputs) if self.quantization_mode is None else self._quantized_logits(inputs)
         if self.logit_soft_cap is None:
             return logits
         return ops.multiply(ops.tanh(ops.divide(logits, self.logit_soft_cap)), self.logit_soft_cap)
+
+    def _logits(self, inputs: Any) -> Any:
+        kernel = ops.transpose(self.adapted(self.embeddings)) if self.tie_weights else self.reverse_embeddings
+        dtype = self.reverse_dtype or self.compute_dtype
+        return ops.matmul(ops.cast(inputs, dtype), ops.cast(kernel, dtype))
+
+    # ------------------------------------------------------------ quantized
+
+    def _quantized_logits(self, inputs: Any) -> Any:
+        if self.tie_weights:
+            return self.quantized_product(
+                inputs,
+                lambda x, rows: ops.matmul(x, ops.transpose(rows)),
+                lambda up, rows: ops.matmul(up, rows),
+            )
+        return self.quantized_product(
+            inputs, ops.matmul, lambda up, kernel: ops.matmul(up, ops.transpose(kernel)),
+            weight=(self.reverse_embeddings, self.reverse_embeddings_scale),
+        )  # fmt: skip
+
+    def quantized_axes(self) -> tuple[int, ...]:
+        return (-1,)
+
+    def _quantize(self, config: QuantizationConfig, told: Any = ...) -> None:
+        if not self.tie_weights and config.mode != "int8":
+            raise NotQuantizable(f"{self.name}: without tie_weights it is quantized to 'int8' only.")
+        super()._quantize(config, told)
+        if not self.tie_weights:
+            quantizer = config.weight_quantizer or AbsMaxQuantizer(axis=0)
+            values, scale = quantizer(self.reverse_embeddings, axis=0, to_numpy=True)
+            made = {"reverse_embeddings": values, "reverse_embeddings_scale": scale[0]}
+            self._replace(self.reverse_embeddings, made)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None  # `call` sets it, which knows the way

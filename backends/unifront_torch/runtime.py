@@ -25,6 +25,7 @@ from unifront.opset.tensor import CONSTANT
 from unifront_torch.dtypes import TORCH, UNIFRONT
 from unifront_torch.lower import IN_PLACE, OVERLAYS, STORAGE, TABLE, UNSUPPORTED
 from unifront_torch.lower.gradient import check_recording
+from unifront_torch.lower.lists import LISTS
 from unifront_torch.lower.random import on as drawn_on
 from unifront_torch.lower.threefry import on as words_on
 
@@ -191,7 +192,15 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
         live_table(backend.name, TABLE, device, OVERLAYS),  # type: ignore[arg-type]  # it is only read
     )
     return Rows(
-        backend.name, table, constant, torch.Tensor.size, STORAGE, UNSUPPORTED, _smallest, in_place=IN_PLACE
+        backend.name,
+        table,
+        constant,
+        torch.Tensor.size,
+        STORAGE,
+        UNSUPPORTED,
+        _smallest,
+        in_place=IN_PLACE,
+        batched={op: row for op, row in LISTS.items() if table.get(op) is TABLE.get(op)},
     )
 
 

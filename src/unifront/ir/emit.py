@@ -51,6 +51,8 @@ class Rows:
         reasons: why an operation has no row.
         in_place: operations that overwrite carried variables (`unifront.ir.passes.group_updates`). Their rows get
             the cells of what they replace, and give nothing.
+        batched: operations that are quicker on lists of arrays in a step, and their rows on lists
+            (`unifront.ir.passes.batch_elementwise`).
         read: cell → its value.
         minimum: the smallest of several sizes, as ``size`` gives them, and ints.
         typed: ``(operation, operand types, attributes)`` → a row for these alone, quicker than that of ``table``.
@@ -67,6 +69,7 @@ class Rows:
     same: Callable[..., Any] = same_sizes
     in_place: Mapping[Op, Callable[..., None]] = field(default_factory=dict)
     read: Callable[[Any], Any] | None = None
+    batched: Mapping[Op, Callable[..., Any]] = field(default_factory=dict)
     typed: Callable[[Op, Sequence[TensorType | None], Mapping[str, Any]], Callable[..., Any]] | None = None
 
 

@@ -12,6 +12,8 @@ from unifront.ir.dims import Dim, substitute
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph, Node, Op, Value, bound_symbol, map_dims
 from unifront.ir.layouts import lanes
+from unifront.ir.passes.batch_elementwise import Each, batch_elementwise
+from unifront.ir.passes.common_subexpressions import common_subexpressions
 from unifront.ir.passes.group_updates import group_updates
 from unifront.opset.optimize import GROUPED, SLOTS
 from unifront.opset.spec import DEFINED, OPS, OpSpec
@@ -132,6 +134,13 @@ def step_program(plan: StepPlan, rows: Rows) -> StepProgram:
         for operands, _ in lanes(node)
     )
     written = {position for positions in own for position in positions}
+    if rows.batched:
+        each = {op: Each(op) for op in rows.batched}
+        graph, _, _ = common_subexpressions(
+            graph, {}
+        )  # of rules written out: numbers of the step, for every weight
+        graph = batch_elementwise(graph, each, rows.in_place)
+        rows = replace(rows, table={**rows.table, **{each[op]: row for op, row in rows.batched.items()}})
     program = emit(graph, rows, carry=plan.carry)
     return StepProgram(graph, program, own, tuple(None if p in written else p for p in plan.carry))
 

@@ -38,6 +38,7 @@ from unifront.utils.symbolic import (
     set_random_seed,
     standardize_dtype,
 )
+from unifront.utils.tables import table_dataset_from_directory
 from unifront.utils.text_folder import text_dataset_from_directory
 from unifront.utils.timeseries import timeseries_dataset_from_array
 
@@ -77,6 +78,7 @@ __all__ = [
     "set_random_seed",
     "split_dataset",
     "standardize_dtype",
+    "table_dataset_from_directory",
     "text_dataset_from_directory",
     "timeseries_dataset_from_array",
     "to_categorical",

@@ -128,6 +128,7 @@ KINDS = (
         _row_batches,
         columns=True,
     ),
+    Kind("a dataset of tables", lambda x: getattr(x, "begins_anew", False) is True, _iterate, _length),
     Kind("an iterable", _is_iterable, _iterate, ahead=False),
 )
 """Each source is of the first kind that knows it."""

@@ -41,6 +41,7 @@ from unifront.opset.tensor import Call, Symbolic
 from unifront.portable import Portable
 from unifront.reference import simplified
 from unifront.restoring import Restoring
+from unifront.stepwise import Stepwise
 from unifront.trace import MAKING, CallContext, Tracing, current_rng, renamed, trace
 from unifront.trained import Trained
 from unifront.weights import together
@@ -53,7 +54,7 @@ def _repeatable(build: Callable[..., None]) -> Callable[..., None]:
     return checked_build
 
 
-class Model(Restoring, Trained, Portable, Layer):
+class Model(Restoring, Trained, Stepwise, Portable, Layer):
     """A model: ``Model(inputs, outputs)`` from the functional API, or a subclass with ``call``.
 
     Args:

@@ -201,7 +201,7 @@ def serialize_keras_object(obj: Any) -> Any:
     found = {key: found[key] for key in ("module", "class_name", "config", "registered_name")}
     for what in ("build", "compile"):
         more = getattr(obj, f"get_{what}_config", lambda: None)()
-        if more is not None:
+        if more is not None and more != {}:
             found[f"{what}_config"] = serialize_keras_object(more)
     return found
 

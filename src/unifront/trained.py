@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from unifront.arguments import Check, Count, Name, Share, Size, Wrong, checked, only, part_of
+from unifront.arguments import Check, Count, Name, Share, Size, Wrong, checked, part_of
 from unifront.errors import ArgumentError
 from unifront.opset.rules import is_whole
 
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 def _verbose(value: Any, owner: Any) -> Any:
     if not isinstance(value, str | int) or value not in ("auto", 0, 1, 2):
         raise Wrong("'auto', 0, 1 or 2")
+    return value
+
+
+def _jit(value: Any, owner: Any) -> Any:
+    if value not in (True, False, "auto"):
+        raise Wrong("'auto', True or False")
     return value
 
 
@@ -71,9 +78,9 @@ class Trained:
         loss_weights: Any = None,
         metrics: Any = None,
         weighted_metrics: Any = None,
-        run_eagerly: Annotated[bool, only(False)] = False,
-        steps_per_execution: Annotated[int, only(1)] = 1,
-        jit_compile: Annotated[str, only("auto")] = "auto",
+        run_eagerly: bool = False,
+        steps_per_execution: Size = 1,
+        jit_compile: Annotated[bool | str, Check(_jit)] = "auto",
         auto_scale_loss: bool = True,
         *,
         backend: Name | None = None,
@@ -88,7 +95,13 @@ class Trained:
             loss_weights: a factor for each output's loss.
             metrics: a list of names, of ``uf.metrics`` or of functions; per output like ``loss``.
             weighted_metrics: metrics that heed ``sample_weight``.
-            run_eagerly, steps_per_execution, jit_compile: Keras's, at its defaults only: steps are always compiled.
+            run_eagerly: whether steps run as plain Python on native arrays, slowly, so that ``print`` and ``pdb`` show
+                values; the numbers are the same. On JAX what a gradient passes through is a tracer: compare it, or
+                look at ``uf.ops.stop_gradient`` of it.
+            steps_per_execution: batches from one call of callbacks to the next. How many steps the device is given at
+                a time is otherwise found by itself.
+            jit_compile: Keras's, which changes nothing: a step is compiled by each backend as suits it (XLA on JAX, a
+                graph on TensorFlow, native kernels on PyTorch); only ``run_eagerly`` turns that off.
             auto_scale_loss: whether the optimizer gets a `LossScaleOptimizer` around it if the model or a layer in it
                 computes in ``"mixed_float16"``.
             backend: where `fit`, `evaluate` and `predict` run unless they are told otherwise.
@@ -106,7 +119,13 @@ class Trained:
         """
         from unifront.train import configure
 
-        self._training = configure(
+        if run_eagerly and jit_compile is True:
+            warnings.warn(
+                "If `run_eagerly` is True, then `jit_compile` cannot also be True. Disabling `jit_compile`.",
+                stacklevel=3,
+            )
+            jit_compile = False
+        training = configure(
             self._model,
             optimizer,
             loss,
@@ -117,6 +136,9 @@ class Trained:
             remat,
             auto_scale_loss,
         )
+        training.run_eagerly, training.jit_compile = run_eagerly, jit_compile
+        training.steps_per_execution = steps_per_execution
+        self._training = training
 
     def _compiled(self) -> Compiled:
         """What `compile` made; `ArgumentError` before it."""

@@ -142,12 +142,18 @@ class Run:
             while done < len(block):
                 room = None if self.resume is None else self.resume.room()
                 free = not len(self.watchers) and (room is None or room >= BLOCK)
-                count = BLOCK if self._short and free and len(block) - done >= BLOCK else 1
+                count = BLOCK if self._short and free and len(block) - done >= BLOCK else self._at_once(room)
+                count = min(count, len(block) - done)
                 self._begin_batch(before + done)
                 self.session.run(arrays, block[done : done + count])
                 done += count
                 yield count
             before += done
+
+    def _at_once(self, room: int | None) -> int:
+        """How many steps pass from one call of callbacks to the next."""
+        wanted = self.model._compiled().steps_per_execution
+        return wanted if room is None else max(1, min(wanted, room))
 
     def _host_steps(self, blocks: Sequence[np.ndarray], source: Arrays, before: int) -> Iterator[int]:
         with Ahead(self._pieces(blocks, source)) as pieces:

@@ -10,6 +10,7 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from unifront import tree
 from unifront.backends import HostKey, Placement, placement
 from unifront.config import is_interactive_logging_enabled
-from unifront.dtypes import dtype_of
+from unifront.dtypes import dtype_of, floatx
 from unifront.errors import ArgumentError, DataError
 from unifront.ir.graph import Graph
 from unifront.opset.replay import taking
@@ -28,6 +29,7 @@ from unifront.train.arguments import number, whole
 from unifront.train.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
 from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays, Stream
+from unifront.train.eager import EagerSession, eager_step
 from unifront.train.epochs import Run
 from unifront.train.hooks import metrics_of, unpack
 from unifront.train.interrupts import Interrupts
@@ -150,7 +152,7 @@ def fit(
     if optimizer is None:
         raise ArgumentError("The model was compiled without an optimizer; call compile(optimizer=...).")
     runs = [optimizer.calls]
-    step = _step(model, training, first, train=True)
+    step = step_for(model, training, first, train=True)
     resumed = None if keeper is None else keeper.take_up(model, step)
     if keeper is not None and resumed is not None:
         runs[0] = keeper.runs
@@ -171,9 +173,9 @@ def fit(
         }
     )
     model.stop_training = False
-    with Interrupts() as interrupts, _alone(model):
+    with Interrupts() as interrupts, alone(model):
         listeners.around = interrupts.users
-        session = Session(step, place, current_seed(), runs)
+        session = open_session(model, training, step, place, current_seed(), runs, train=True)
         if isinstance(source, Stream):
             source.put = session.put
         length = len(source) if isinstance(source, Arrays) else 0
@@ -245,7 +247,7 @@ _LOCK = threading.Lock()
 
 
 @contextmanager
-def _alone(model: Model) -> Iterator[None]:
+def alone(model: Model) -> Iterator[None]:
     """A block in which no other `fit` of this model may begin: each would undo the other's steps."""
     with _LOCK:
         if id(model) in _fitting:
@@ -305,8 +307,8 @@ def _evaluate(
     if isinstance(source, Arrays):
         batches = (source.take(slice(i, i + size)) for i in range(0, len(source), size))
     runs = [0]
-    step = _step(model, training, first, train=False)
-    session = Session(step, place, _call_seed(step), runs)
+    step = step_for(model, training, first, train=False)
+    session = open_session(model, training, step, place, call_seed(step), runs, train=False)
     if isinstance(source, Stream):
         source.put = session.put
     try:
@@ -393,6 +395,8 @@ def predict(
     place = placement(backend or (model._training.backend if model._training else None))
     size = data.size_of_batches(model, _optional("batch_size", batch_size))
     limit = _optional("steps", steps)
+    if model._training is not None and model._training.run_eagerly:
+        return _predict_eagerly(model, x, size, limit, place, callbacks)
     if defines(model, "predict_step"):
         return _predict_own(model, x, size, limit, place, callbacks)
     stream = _inputs_of(model, x, size, limit, lambda x, y, weight: Arrays(data.check_inputs(model, x)))
@@ -441,7 +445,7 @@ def predict(
     return tree.map_leaves(lambda number: joined[number], model.trace(False).structure)
 
 
-def _call_seed(step: TracedStep) -> int:
+def call_seed(step: TracedStep) -> int:
     """The seed of a call outside of training: another one each time, if the step draws at all."""
     return eager_seed() if step.plan.has_key else current_seed()
 
@@ -471,7 +475,7 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
                     paths=model.variable_paths, wanted=model._input_types,
                 )  # fmt: skip
             step: TracedStep = model.programs[key]
-            seed = _call_seed(step) if seed is None else seed
+            seed = call_seed(step) if seed is None else seed
             session = Session(step, place, seed, [len(found)])
             try:
                 results = session.run_on([session.put(array) for array in batch.all])
@@ -484,6 +488,44 @@ def _predict_own(model: Model, x: Any, size: int, limit: int | None, place: Plac
         raise data.no_batch("predict")
     joined = [np.concatenate(parts) for parts in zip(*found, strict=True)]
     return tree.map_leaves(lambda leaf: joined[leaf] if type(leaf) is int else leaf, step.structure)
+
+
+def _predict_eagerly(
+    model: Model, x: Any, size: int, limit: int | None, place: Placement, callbacks: Any
+) -> Any:
+    """`predict` by calling `Model.predict_step` on native arrays."""
+    stream = _inputs_of(model, x, size, limit, lambda x, y, weight: data.own_arrays(model, x, None, None))
+    if stream is not None:
+        given = stream()
+    else:
+        arrays = data.own_arrays(model, x, None, None)
+        given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
+    found: list[Any] = []
+    with Interrupts() as interrupts, stream or nullcontext():
+        listeners = _listeners(model, callbacks, interrupts)
+        listeners.on_predict_begin()
+        for number, batch in enumerate(_each(itertools.islice(given, limit), interrupts)):
+            listeners.on_predict_batch_begin(number)
+            types, structure = data.types_of(model, batch)
+            session = EagerSession(
+                eager_step(model, structure, types),
+                place,
+                eager_seed(),
+                [0],
+                model,
+                False,
+                model.predict_step,
+            )
+            session.run_on([session.put(array) for array in batch.all])
+            found.append(tree.map_leaves(place.backend.numpy, session.result))
+            listeners.on_predict_batch_end(number, {"outputs": found[-1]})
+            if model.stop_predicting:
+                break
+        listeners.on_predict_end()
+    if not found:
+        raise data.no_batch("predict")
+    joined = iter([np.concatenate(parts) for parts in zip(*map(tree.leaves, found), strict=True)])
+    return tree.map_leaves(lambda _: next(joined), found[0])
 
 
 def _inputs_of(
@@ -509,7 +551,7 @@ def _source(
     """Checked arrays, or a stream of batches (each is checked as it comes)."""
     kind = data.kind_of(x)
     if kind is None:
-        return _checked(model, training, *data.named_columns(x, y, weight), class_weight, several=True)
+        return checked(model, training, *data.named_columns(x, y, weight), class_weight, several=True)
     if not kind.columns and (y is not None or weight is not None):
         raise ArgumentError(
             f"When x is {kind.name}, it gives (x, y) or (x, y, sample_weight) itself: pass neither y nor sample_weight."
@@ -522,7 +564,7 @@ def _source(
 def _checked_batch(
     model: Model, training: Compiled, class_weight: Any, x: Any, y: Any, weight: Any
 ) -> Arrays:
-    return _checked(model, training, x, y, weight, class_weight)
+    return checked(model, training, x, y, weight, class_weight)
 
 
 def _columns(model: Model, y: Any, weight: Any, batch: Any) -> tuple[Any, Any, Any]:
@@ -539,17 +581,27 @@ def defines(model: Model, *names: str) -> bool:
     return any(getattr(type(model), name) is not getattr(Model, name) for name in names)
 
 
-def _checked(
+def checked(
     model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any, several: bool = False
 ) -> Arrays:
+    """Data as arrays that fit the model and its loss; ``several`` batches of it, or one."""
     if defines(model, "train_step", "test_step"):
         if class_weight is not None:
             raise ArgumentError("class_weight is for the train_step of Model, not one of your own.")
         return data.own_arrays(model, x, y, weight)
+    if training.run_eagerly and model.has_free_inputs:  # what looks at values cannot be traced for its inputs
+        arrays = data.own_arrays(model, x, y, weight)
+        weights = data.check_weights(weight, class_weight, arrays.targets, floatx(), len(arrays))
+        return replace(arrays, weights=weights)
     inputs = data.check_inputs(model, x, several)
     if not len(inputs[0]):
         raise DataError("The data is empty: the input has 0 examples.")
-    targets = data.check_targets(model, y, training.loss, len(inputs[0]), data.sizes_of(model, inputs))
+    untold = y is None and training.loss is None and not (training.metrics or training.weighted_metrics)
+    targets = (
+        ()
+        if untold
+        else data.check_targets(model, y, training.loss, len(inputs[0]), data.sizes_of(model, inputs))
+    )
     output = model.trace().graph.outputs[0].type
     classes = output.shape[-1] if output.rank else None
     weights = data.check_weights(weight, class_weight, targets, output.dtype, len(inputs[0]), classes)
@@ -567,9 +619,11 @@ def _first(source: Source, purpose: str) -> tuple[Arrays, Iterator[Arrays]]:
     return first, itertools.chain([first], batches)
 
 
-def _step(model: Model, training: Compiled, example: Arrays, *, train: bool) -> TracedStep:
+def step_for(model: Model, training: Compiled, example: Arrays, *, train: bool) -> TracedStep:
     """The traced step for data like ``example``; made once and kept."""
     types, structure = data.types_of(model, example)
+    if training.run_eagerly:
+        return eager_step(model, structure, types)
     how = training.optimizer and training.optimizer.key()
     key = (
         "step", train, str(structure), tuple(types.items()), model.trainable_state(), how,
@@ -582,6 +636,21 @@ def _step(model: Model, training: Compiled, example: Arrays, *, train: bool) -> 
             model.programs[key] = build_step(model, structure, types, train=train)
     step: TracedStep = model.programs[key]
     return step
+
+
+def open_session(
+    model: Model, training: Compiled, step: TracedStep, place: Placement, seed: int, runs: list[int], *, train: bool
+) -> Session:  # fmt: skip
+    """What runs ``step``: a compiled program, or Python where the model was compiled with ``run_eagerly``."""
+    for one in model.programs.get(BATCH_SESSIONS, {}).values():
+        one.pause()
+    if training.run_eagerly:
+        return EagerSession(step, place, seed, runs, model, train)
+    return Session(step, place, seed, runs)
+
+
+BATCH_SESSIONS = "sessions of single batches"
+"""Among a model's programs: those of `unifront.train.batches`."""
 
 
 def _build(model: Model, structure: Any, types: Mapping[str, Any]) -> None:

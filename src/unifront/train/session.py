@@ -41,8 +41,8 @@ class Session:
         self._lent = False
         self._lock = threading.RLock()
         self._carried = set(step.plan.carry)
-        metrics = {i: cast(MetricVariable, step.variables[i]) for i in step.metric_variables}
-        self._private = {i: metric for i, metric in metrics.items() if not metric.claim(self)}
+        self._private: dict[int, MetricVariable] = {}
+        self.resume()
 
     @contextmanager
     def _taken(self) -> Iterator[CompiledStep]:
@@ -96,11 +96,18 @@ class Session:
                 self._lent = False
                 self._restore(self._compiled.state.variables)
 
-    def close(self) -> None:
-        """Give back, for good."""
+    def resume(self) -> None:
+        """Claim the state of the step's metrics, as far as no other session has it."""
+        metrics = {i: cast(MetricVariable, self.step.variables[i]) for i in self.step.metric_variables}
+        self._private = {i: metric for i, metric in metrics.items() if not metric.claim(self)}
+
+    def pause(self) -> None:
+        """Give back, and let others have the state of metrics; until `resume`, or for good."""
         self.give_back()
         for position in self.step.metric_variables:
             cast(MetricVariable, self.step.variables[position]).release(self)
+
+    close = pause
 
     def reset_metrics(self) -> None:
         """Start every metric of the step again."""

@@ -33,11 +33,12 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
         outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
         types = _arriving(model.input_types, example.inputs)
         batch = next(iter(types.values())).shape[0]
-        for name, type_ in target_types(example.targets, outputs, batch).items():
-            types[f"target {name}"] = type_
+        if example.targets:
+            for name, type_ in target_types(example.targets, outputs, batch).items():
+                types[f"target {name}"] = type_
         x = model.input_structure
         y: Any = [count + i for i in range(len(example.targets))]
-        y = y[0] if len(y) == 1 else y
+        y = None if not y else y[0] if len(y) == 1 else y
     else:
         known = (
             None

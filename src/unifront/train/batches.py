@@ -1,0 +1,73 @@
+"""`train_on_batch`, `test_on_batch`, `predict_on_batch`: one step at a time, as Keras has them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from unifront import tree
+from unifront.backends import placement
+from unifront.errors import ArgumentError
+from unifront.trace import current_seed
+from unifront.train import loop
+from unifront.train.data.arrays import to_numpy
+from unifront.train.data.inputs import fixed_batch
+from unifront.train.interrupts import Interrupts
+from unifront.train.session import Session
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+
+def run_on_batch(
+    model: Model, x: Any, y: Any, weight: Any, class_weight: Any, *, train: bool, return_dict: bool,
+    backend: str | None,
+) -> Any:  # fmt: skip
+    """One step of training or of evaluation; the logs of this batch alone, for metrics start again, as in Keras.
+
+    The session of a step is kept, with the values it has borrowed, so that the next batch costs no more than one of
+    `fit`.
+    """
+    training = model._compiled()
+    if train and training.optimizer is None:
+        raise ArgumentError("The model was compiled without an optimizer; call compile(optimizer=...).")
+    if weight is not None and class_weight is not None:
+        raise ArgumentError("sample_weight and class_weight are not given together; multiply them into one.")
+    place = placement(backend or training.backend)
+    arrays = loop.checked(model, training, x, y, weight, class_weight)
+    step = loop.step_for(model, training, arrays, train=train)
+    kept: dict[Any, Session] = model.programs.setdefault(loop.BATCH_SESSIONS, {})
+    key = ("eager", train) if training.run_eagerly else (id(step), str(place))
+    session = kept.get(key)
+    if session is None:
+        seed = current_seed() if train else loop.call_seed(step)
+        session = kept[key] = loop.open_session(model, training, step, place, seed, [0], train=train)
+    if training.run_eagerly:
+        session.step = step  # which only says what the data look like
+    if train and training.optimizer is not None:
+        session.runs[0] = training.optimizer.calls
+    for other in kept.values():
+        if other is not session:
+            other.pause()
+    with Interrupts(), loop.alone(model):
+        session.resume()
+        session.reset_metrics()
+        session.run_on([session.put(array) for array in arrays.all])
+        logs = session.logs()
+    if train:
+        model._steps += 1
+    if return_dict:
+        return logs
+    return list(logs.values()) if len(logs) > 1 else next(iter(logs.values()))
+
+
+def predict_on_batch(model: Model, x: Any, backend: str | None) -> Any:
+    """The outputs for one batch."""
+    return loop.predict(model, x, batch_size=_length(model, x), verbose=0, backend=backend)
+
+
+def _length(model: Model, x: Any) -> int | None:
+    """How many examples ``x`` holds; None where the model's inputs say it."""
+    leaves = tree.leaves(x)
+    first = leaves[0] if hasattr(leaves[0], "shape") else x
+    count = len(to_numpy(first, "The input")) if fixed_batch(model) is None else 0
+    return count or None

@@ -13,6 +13,7 @@ from unifront.arguments import Name, checked, part_of
 from unifront.errors import ArgumentError, UnknownName
 from unifront.serialization import deserialize_keras_object, serialize_keras_object
 from unifront.trace import CallContext, call_context
+from unifront.trained import Trained
 from unifront.weights import Overlay, Variable, overlaid
 
 if TYPE_CHECKING:
@@ -186,9 +187,7 @@ class Stepwise:
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as `get_compile_config`, here or in Keras, told."""
-        from unifront.model import Model
-
-        if type(self).compile is not Model.compile:  # type: ignore[attr-defined]  # of `Trained`, beside this
+        if getattr(type(self), "compile") is not Trained.compile:  # noqa: B009  # it has it as a model
             warnings.warn(
                 f"`compile()` was not called: {type(self).__name__} has one of its own, which a config does not fit. "
                 "Define get_compile_config() and compile_from_config(config) too, or call compile() yourself.",

@@ -10,6 +10,7 @@ from unifront.errors import ArgumentError
 from unifront.graph_model import GraphModel
 from unifront.ir import passes
 from unifront.onnx.load import load
+from unifront.onnx.patterns import find_patterns
 from unifront.opset.spec import OPS
 from unifront.reference import evaluate
 
@@ -50,6 +51,7 @@ def from_onnx(
             "unifront.onnx.backend runs such models."
         )
     table = passes.registry(OPS, evaluate)
-    order = (*passes.standard(OPS, evaluate), table["unused_variables"])
+    patterns = passes.Pass("find_patterns", find_patterns)
+    order = (*passes.standard(OPS, evaluate), patterns, table["unused_variables"])
     graph, values, _ = passes.run(imported.graph, imported.values, order)
     return GraphModel.of(graph, {seen.name: values[seen.name] for seen in graph.variables}, name=graph.name)

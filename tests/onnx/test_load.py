@@ -70,8 +70,9 @@ def test_what_was_exported_comes_back(case: str, tmp_path: Path) -> None:
         assert_close(loaded.predict(x, backend=name), model.predict(x, backend="numpy"))
 
 
-def test_what_comes_back_is_exported_and_comes_back_equal(tmp_path: Path) -> None:
-    classifier().export(tmp_path / "first.onnx")
+@pytest.mark.parametrize("case", CASES)
+def test_what_comes_back_is_exported_and_comes_back_equal(case: str, tmp_path: Path) -> None:
+    CASES[case][0]().export(tmp_path / "first.onnx")
     loaded = uf.from_onnx(tmp_path / "first.onnx")
     loaded.export(tmp_path / "second.onnx")
     again = uf.from_onnx(tmp_path / "second.onnx")

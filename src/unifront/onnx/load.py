@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.errors import ArgumentError, BackendMissing, FileFormatError
+from unifront.errors import ArgumentError, BackendMissing, FileFormatError, UnifrontError
 from unifront.files import path_of
 from unifront.ir.dims import Dim, symbol
 from unifront.ir.graph import Graph
@@ -86,8 +86,15 @@ def load(
         return _import(proto, folder, dict(inputs or {}), bind_sizes, name)
     except FileFormatError as error:
         raise FileFormatError(f"{what} cannot be imported: {error}") from error
+    except UnifrontError:
+        raise
     except RecursionError as error:
         raise FileFormatError(f"{what} cannot be imported: it is nested too deep") from error
+    except (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as error:
+        # What a field holds that was never meant to: text that is no UTF-8, say.
+        raise FileFormatError(
+            f"{what} cannot be imported: {type(error).__name__}: {str(error)[:300]}"
+        ) from error
 
 
 def _read(model: Any) -> tuple[Any, Path | None, str]:

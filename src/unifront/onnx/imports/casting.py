@@ -61,8 +61,8 @@ def narrowed(x: Any, element: int, saturate: bool, round_mode: str = "up") -> An
         return _power_of_two(x, round_mode, saturate)
     size = ops.abs(x)
     # The step between neighbours of this size: 2 ** (exponent - mantissa bits), below the smallest normal one the same.
-    exponent = ops.maximum(_exponent(size), float(info.minexp))
-    step = ops.exp2(ops.subtract(exponent, float(info.nmant)))
+    exponent = ops.maximum(_exponent(size), int(info.minexp))
+    step = _two_to(ops.subtract(exponent, info.nmant), 32)
     rounded = ops.multiply(ops.round(ops.divide(size, step)), step)
     largest = float(info.max)
     beyond = ops.greater(rounded, largest)
@@ -83,8 +83,14 @@ def narrowed(x: Any, element: int, saturate: bool, round_mode: str = "up") -> An
 
 def _exponent(size: Any) -> Any:
     """The exponents of positive floats, exactly, from their bits."""
-    bits = ops.view(size, "int32")
-    return ops.cast(ops.subtract(ops.right_shift(bits, np.int32(23)), np.int32(127)), "float32")
+    return ops.subtract(ops.right_shift(ops.view(size, "int32"), np.int32(23)), np.int32(127))
+
+
+def _two_to(exponent: Any, bits: int) -> Any:
+    """Powers of two, exactly, by their bits as floats (which need not be exact in a framework's exp2)."""
+    bias, mantissa = (127, 23) if bits == 32 else (1023, 52)
+    whole = ops.add(ops.cast(exponent, f"int{bits}"), bias)
+    return ops.view(ops.left_shift(whole, np.asarray(mantissa, f"int{bits}")), f"float{bits}")
 
 
 def _power_of_two(x: Any, round_mode: str, saturate: bool) -> Any:
@@ -103,9 +109,9 @@ def _power_of_two(x: Any, round_mode: str, saturate: bool) -> Any:
     exponent = ops.subtract(exponent, np.int32(127))
     if saturate:
         exponent = ops.minimum(exponent, np.int32(127))
-    result = ops.exp2(ops.cast(exponent, "float32"))
+    result = _two_to(exponent, 64)  # the smallest one would be subnormal in float32, and zero on XLA
     broken = ops.isnan(x) if saturate else ops.logical_or(ops.isnan(x), ops.greater(exponent, 127))
-    return ops.where(broken, np.float32(np.nan), result)
+    return ops.where(broken, np.float64(np.nan), result)
 
 
 def _cast(node: Node, x: Any) -> Any:

@@ -76,8 +76,18 @@ def _mean(node: Node, *xs: Any) -> Any:
 
 
 def _shift(node: Node, x: Any, y: Any) -> Any:
-    shift = ops.left_shift if node["direction"] == "LEFT" else ops.right_shift
-    return shift(x, y)
+    """Bits moved; by more than there are, or by fewer than none, they are gone (the sign of a shift right stays)."""
+    dtype = kind(x).dtype
+    left = node["direction"] == "LEFT"
+    within = ops.less(y, np.asarray(dtype.bits, dtype.numpy))
+    if dtype.kind == "i":
+        within = ops.logical_and(within, ops.greater_equal(y, np.asarray(0, dtype.numpy)))
+    places = ops.where(within, y, ops.zeros_like(y))
+    moved = (ops.left_shift if left else ops.right_shift)(x, places)
+    gone = ops.zeros_like(moved)
+    if dtype.kind == "i" and not left:
+        gone = ops.subtract(gone, ops.cast(ops.less(x, np.asarray(0, dtype.numpy)), dtype))
+    return ops.where(within, moved, gone)
 
 
 def _clip(node: Node, x: Any, low: Any = None, high: Any = None) -> Any:

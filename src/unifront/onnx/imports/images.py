@@ -28,11 +28,8 @@ def _wanted(
         factors = [float(one) for one in np.ravel(node.known(scales, "the scales"))]
         new = [_scaled(node, shape[axis], factor) for axis, factor in zip(axes, factors, strict=True)]
         return new, factors
-    told = node.dims(sizes)
-    if not all(isinstance(shape[axis], int) for axis in axes) or not all(isinstance(n, int) for n in told):
-        node.fail("a size to resize to, or from, that is free")
-    old = [int(shape[axis]) for axis in axes]  # type: ignore[arg-type]  # as just asked
-    target = [int(n) for n in told]  # type: ignore[arg-type]
+    old = [whole(node, shape[axis], "a side of the image") for axis in axes]
+    target = [int(n) for n in np.ravel(node.known(sizes, "the size to resize to"))]
     factors = [n / m for n, m in zip(target, old, strict=True)]
     policy = node["keep_aspect_ratio_policy"]
     if policy in ("not_larger", "not_smaller"):

@@ -13,7 +13,7 @@ import numpy as np
 from unifront import ops
 from unifront.dtypes import dtype_of
 from unifront.dtypes import key as key_dtype
-from unifront.errors import ArgumentError, FileFormatError, UnifrontError, UnsupportedOp
+from unifront.errors import ArgumentError, FileFormatError, ShapeError, UnifrontError, UnsupportedOp
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.graph import Node as GraphNode
@@ -269,12 +269,28 @@ class Importer:
             if found is not None:
                 return found
         given = list(operands) if row.raw else self._prepared(row, node, operands)
-        result = row.function(node, *given)
+        try:
+            result = row.function(node, *given)
+        except ShapeError as error:
+            asked = self._undecided(row, node, operands)
+            if asked is None:
+                raise
+            raise asked from error
         results = (result,) if isinstance(result, Parts) or not isinstance(result, tuple) else result
         narrow = next((one.element for one in operands[:1] if isinstance(one, Narrow)), None)
         if row.narrow == "moves" and narrow is not None:
             results = tuple(None if one is None else Narrow(one, narrow) for one in results)
         return results
+
+    def _undecided(self, row: Row, node: Node, operands: Sequence[Value]) -> NeedsValue | None:
+        """What to say where sizes that come from values may fit or not: that their values are needed."""
+        for number in row.sizes:
+            if number < len(operands) and isinstance(operands[number], Traced):
+                try:
+                    self.known(operands[number], f"{node.label}: the operand {number}")
+                except NeedsValue as error:
+                    return error
+        return None
 
     def _prepared(self, row: Row, node: Node, operands: Sequence[Value]) -> list[Value]:
         """Operands as a row is to have them."""

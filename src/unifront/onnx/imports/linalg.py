@@ -42,6 +42,8 @@ def _gemm(node: Node, x: Any, kernel: Any, bias: Any = None) -> Any:
             product, bias if beta == 1 else ops.cast(ops.multiply(ops.cast(bias, "float64"), beta), dtype)
         )
     bias = None if bias is None else node.weight(bias)
+    if bias is not None and rank(bias) == 2 and type_of(bias).shape == (1, *type_of(kernel).shape[1:]):
+        bias = ops.reshape(bias, type_of(kernel).shape[1:])
     if bias is not None and node.version < 7 and not node["broadcast"] and rank(bias) != 2:
         node.fail("the bias does not have the shape of the result")
     if alpha == 1 and (bias is None or (beta == 1 and type_of(bias).shape == type_of(kernel).shape[1:])):

@@ -129,12 +129,17 @@ def _recurrent(kind: str) -> Row:
         for number, reverse in enumerate(directions):
             own = _Direction(node, kind, number, [kernel, recurrent, bias, initial, peepholes])
             outputs.append(_run(node, kind, sequence, own, lengths, reverse))
-        # [batch, time, directions, units] and [directions, batch, units]
-        whole = ops.stack([one[0] for one in outputs], 2)
-        last = [ops.stack([one[1 + i] for one in outputs], 1 if batch_major else 0) for i in range(states)]
-        return (whole if batch_major else ops.transpose(whole, (1, 2, 0, 3)), *last)
+        whole = [one[0] if batch_major else ops.swapaxes(one[0], 0, 1) for one in outputs]
+        last = [_joined([one[1 + i] for one in outputs], 1 if batch_major else 0) for i in range(states)]
+        # [batch, time, directions, units], or [time, directions, batch, units]; [directions, batch, units]
+        return (_joined(whole, 2 if batch_major else 1), *last)
 
     return Row(row, weights=(1, 2, 3, 7))
+
+
+def _joined(directions: list[Any], axis: int) -> Any:
+    """What each direction gives along a new axis."""
+    return ops.expand_dims(directions[0], axis) if len(directions) == 1 else ops.stack(directions, axis)
 
 
 def _run(node: Node, kind: str, x: Any, own: _Direction, lengths: Any, reverse: bool) -> tuple[Any, ...]:

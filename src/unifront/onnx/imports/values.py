@@ -34,7 +34,7 @@ ELEMENTS = {
 NARROW = {
     17: ("float8_e4m3fn", "float32"), 18: ("float8_e4m3fnuz", "float32"), 19: ("float8_e5m2", "float32"),
     20: ("float8_e5m2fnuz", "float32"), 21: ("uint4", "uint8"), 22: ("int4", "int8"),
-    23: ("float4_e2m1fn", "float32"), 24: ("float8_e8m0fnu", "float32"), 25: ("uint2", "uint8"), 26: ("int2", "int8"),
+    23: ("float4_e2m1fn", "float32"), 24: ("float8_e8m0fnu", "float64"), 25: ("uint2", "uint8"), 26: ("int2", "int8"),
 }  # fmt: skip
 """Those that are not, with their names in ``ml_dtypes``, and the dtype that carries their numbers exactly."""
 

@@ -1,7 +1,8 @@
-"""The command line: ``unifront demo``, ``backends``, ``zoo list``, ``summary NAME``."""
+"""The command line: ``unifront demo``, ``backends``, ``zoo list``, ``summary``, ``inspect``, ``convert``."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -123,6 +124,58 @@ def summary(name: Annotated[str, typer.Argument(help="A model of the zoo, or a .
     is_file = name.lower().endswith(".uf") or Path(name).name != name
     model = uf.load(name) if is_file else uf.zoo.create(name)
     model.summary()
+
+
+@app.command()
+def inspect(
+    file: Annotated[str, typer.Argument(help="A .onnx or .uf file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show what a model's file holds: inputs, outputs, operations, sizes, and what would not run where."""
+    from unifront.inspecting import inspect as told
+
+    with Console(stderr=True).status("Reading"):
+        _load_quietly()
+        found = told(file)
+    if as_json:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    table = _table("", "")
+    for key, value in found.items():
+        if isinstance(value, dict):
+            lines = [f"{name}: {_flat(one)}" for name, one in value.items()]
+            table.add_row(key, escape("\n".join(lines)))
+        else:
+            table.add_row(key, escape(str(value)))
+    Console().print(table)
+
+
+def _flat(value: object) -> str:
+    """A value of the table on one line."""
+    if isinstance(value, dict):
+        return "; ".join(f"{name} ({reason})" for name, reason in value.items()) or "all run"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@app.command()
+def convert(
+    source: Annotated[str, typer.Argument(help="A .onnx or .uf file.")],
+    target: Annotated[
+        str, typer.Argument(help="A .onnx, .uf or .safetensors (weights alone) file to write.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Say what was written as JSON.")] = False,
+) -> None:
+    """Write a model in another format."""
+    from unifront.inspecting import convert as converted
+
+    model = converted(source, target)
+    size, count = Path(target).stat().st_size, model.count_params()
+    if as_json:
+        typer.echo(
+            json.dumps({"file": target, "bytes": size, "name": model.name, "weights": count}, indent=2)
+        )
+    else:
+        Console().print(escape(f"{target}: {model.name}, {count:,} weights, {size:,} bytes"), soft_wrap=True)
 
 
 def main() -> None:

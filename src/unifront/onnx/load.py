@@ -97,6 +97,11 @@ def load(
         ) from error
 
 
+def proto_of(model: Any) -> Any:
+    """The ``onnx.ModelProto`` of a path or of bytes, read as `load` reads it."""
+    return _read(model)[0]
+
+
 def _read(model: Any) -> tuple[Any, Path | None, str]:
     """The ``ModelProto``, the folder of its external data, and what errors call it."""
     import onnx

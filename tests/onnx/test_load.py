@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,21 @@ def test_an_imported_model_trains_alike_on_every_backend(tmp_path: Path) -> None
     assert first[1] < first[0]
     for found in losses.values():
         assert_close(found, first)
+
+
+def test_masks_and_numbers_in_formulas_are_no_weights() -> None:
+    arrays = {
+        "mask": np.where(np.tri(3), 0, np.finfo("float32").min), "infinite": np.full((3, 3), -np.inf),
+        "epsilon": np.array([1e-5]), "table": np.ones((3, 3)),
+    }  # fmt: skip
+    weights = {name: array.astype("float32") for name, array in arrays.items()}
+    steps = ["x", *weights]
+    nodes = [
+        helper.make_node("Add", [before if before == "x" else f"{before}_added", name], [f"{name}_added"])
+        for before, name in pairwise(steps)
+    ]
+    loaded = uf.from_onnx(model_of(nodes, {"x": ["n", 3, 3]}, outputs=("table_added",), weights=weights))
+    assert [path.rpartition("/")[2] for path in loaded.variables_by_path] == ["table"]
 
 
 def test_shape_arithmetic_is_folded_with_free_sizes() -> None:

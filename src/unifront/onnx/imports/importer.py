@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
+import ml_dtypes
 import numpy as np
 
 from unifront import ops
@@ -54,6 +55,8 @@ DEEPEST, EXPANDED = 40, 20_000
 by functions and loops that are written out."""
 LARGEST = 2**40
 """Bytes of a tensor that is too large to be meant."""
+MASK = 1e30
+"""Numbers that nobody learns: what masks add to logits."""
 WEIGHTS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -143,13 +146,11 @@ class Importer:
 
     @staticmethod
     def _is_weight(value: Value) -> bool:
-        """Floats are weights; a scalar is a number in a formula, and what is infinite is a mask."""
-        return (
-            isinstance(value, np.ndarray)
-            and value.dtype.name in WEIGHTS
-            and value.ndim > 0
-            and bool(np.isfinite(value).all())
-        )
+        """Floats are weights; a scalar is a number in a formula, and what is infinite, or as good as, is a mask."""
+        if not isinstance(value, np.ndarray) or value.dtype.name not in WEIGHTS or value.ndim == 0:
+            return False
+        size = np.abs(value.astype(np.float64))
+        return bool(np.all(size < min(float(ml_dtypes.finfo(value.dtype).max), MASK)))
 
     def body(self, graph: Any, operands: Sequence[Value], around: Frame) -> tuple[Value, ...]:
         """The results of a body on ``operands``, in the builder that is now active."""

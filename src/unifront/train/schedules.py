@@ -52,6 +52,10 @@ class _Numbers:
         return min(x, y)
 
     @staticmethod
+    def equal(x: float, y: float) -> bool:
+        return x == y
+
+    @staticmethod
     def where(condition: bool, x: float, y: float) -> float:
         return x if condition else y
 
@@ -202,7 +206,7 @@ class PolynomialDecay(_Formula):
 
     def _rate(self, step: Any, of: Any) -> Any:
         if self.cycle:
-            cycles = of.where(step == 0, 1.0, of.ceil(step / self.decay_steps))
+            cycles = of.where(of.equal(step, 0), 1.0, of.ceil(step / self.decay_steps))
             done = step / (self.decay_steps * cycles)
         else:
             done = of.minimum(step, self.decay_steps) / self.decay_steps

@@ -182,7 +182,11 @@ class DeviceClock(Clock):
     """Numbers that are variables of the step: where values decide whether there is an update."""
 
     def calls(self) -> Any:
-        return ops.cast(self.optimizer._iterations, int32)
+        builder = active_builder()
+        assert builder is not None
+        return builder.variable(
+            self.optimizer._iterations
+        )  # a tensor of the graph: a schedule reads variables at once
 
     def iteration(self) -> Any:
         return self.calls() if self.steps == 1 else ops.floor_divide(self.calls(), self.steps)

@@ -103,7 +103,7 @@ class MultiOptimizer(Optimizer):
     """Applies to each weight the optimizer that a map or a function gives for it.
 
     Args:
-        optimizer_map: an `OptimizerMap`, or a function from a variable to its optimizer.
+        optimizer_map: an `OptimizerMap`, or a function from a variable to its optimizer, or one optimizer for all.
         loss_scale_factor: for all of them.
 
     Rates are those of ``optimizers``; it has none of its own. Source: ``keras.optimizers.MultiOptimizer``.
@@ -112,9 +112,11 @@ class MultiOptimizer(Optimizer):
     grows = True
 
     def __init__(
-        self, optimizer_map: Callable[[Variable], Optimizer], loss_scale_factor: float | None = None,
+        self, optimizer_map: Callable[[Variable], Optimizer] | Optimizer, loss_scale_factor: float | None = None,
         name: str | None = None,
     ) -> None:  # fmt: skip
+        if isinstance(optimizer_map, Optimizer):
+            optimizer_map = OptimizerMap(optimizer_map)
         if not callable(optimizer_map):
             raise ArgumentError(
                 "MultiOptimizer takes an OptimizerMap or a function from a variable to its optimizer, not "

@@ -221,7 +221,7 @@ class Embedding(Quantized, LowRank, Layer):
             raise ShapeError(f"Embedding: weights has the shape {values.shape}; {wanted} is needed.")
         return Given(values)
 
-    def build(self, shape: Any) -> None:
+    def build(self, shape: Any = None) -> None:
         self.embeddings = self.add_declared("embeddings", (self.input_dim, self.output_dim))
         self.begin_lora()
         self.begin_quantized()

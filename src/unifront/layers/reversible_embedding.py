@@ -6,12 +6,19 @@ from typing import Annotated, Any, Unpack
 
 from unifront import ops
 from unifront.arguments import Size, checked, within
-from unifront.errors import NotQuantizable
 from unifront.layers.arguments import Constraint, DTypeName, LayerOptions
 from unifront.layers.core import Embedding
 from unifront.layers.initializers import InitializerLike
+from unifront.layers.quantized import INT4
 from unifront.layers.regularizers import RegularizerLike
-from unifront.quantizers import AbsMaxQuantizer, QuantizationConfig
+from unifront.quantizers import (
+    AbsMaxQuantizer,
+    QuantizationConfig,
+    abs_max_quantize_grouped_with_zero_point,
+    dequantize_with_sz_map,
+    pack_int4,
+    unpack_int4,
+)
 from unifront.trace import current_context
 
 Cap = Annotated[float, within("(0, inf]")]
@@ -35,6 +42,7 @@ class ReversibleEmbedding(Embedding):
     """
 
     reverse_embeddings_scale: Any
+    reverse_embeddings_zero: Any
 
     @checked
     def __init__(
@@ -92,23 +100,48 @@ class ReversibleEmbedding(Embedding):
                 lambda x, rows: ops.matmul(x, ops.transpose(rows)),
                 lambda up, rows: ops.matmul(up, rows),
             )
+        integers = self.reverse_embeddings
+        if self.quantization_mode == "int4":
+            integers = unpack_int4(integers, self.output_dim, axis=0)
+        if self._block_size is not None:
+            scales = (
+                ops.cast(self.reverse_embeddings_scale, self.compute_dtype),
+                self.reverse_embeddings_zero,
+            )
+            kernel = dequantize_with_sz_map(
+                ops.cast(integers, self.compute_dtype), *scales, self.g_idx, group_axis=0
+            )
+            return ops.matmul(inputs, kernel)
+        if self.inputs_quantizer is None:
+            kernel = ops.divide(ops.cast(integers, self.compute_dtype), self.reverse_embeddings_scale)
+            return ops.matmul(inputs, kernel)
         return self.quantized_product(
             inputs, ops.matmul, lambda up, kernel: ops.matmul(up, ops.transpose(kernel)),
-            weight=(self.reverse_embeddings, self.reverse_embeddings_scale),
+            weight=(integers, self.reverse_embeddings_scale),
         )  # fmt: skip
 
     def quantized_axes(self) -> tuple[int, ...]:
         return (-1,)
 
     def _quantize(self, config: QuantizationConfig, told: Any = ...) -> None:
-        if not self.tie_weights and config.mode != "int8":
-            raise NotQuantizable(f"{self.name}: without tie_weights it is quantized to 'int8' only.")
         super()._quantize(config, told)
-        if not self.tie_weights:
-            quantizer = config.weight_quantizer or AbsMaxQuantizer(axis=0)
-            values, scale = quantizer(self.reverse_embeddings, axis=0, to_numpy=True)
-            made = {"reverse_embeddings": values, "reverse_embeddings_scale": scale[0]}
-            self._replace(self.reverse_embeddings, made)
+        if self.tie_weights:
+            return
+        whole, name = self.reverse_embeddings, "reverse_embeddings"
+        if config.mode == "int8":
+            values, scale = (config.weight_quantizer or AbsMaxQuantizer())(whole, axis=0, to_numpy=True)
+            made = {name: values, f"{name}_scale": scale[0]}
+        elif self._block_size is None:
+            quantizer = config.weight_quantizer or AbsMaxQuantizer(value_range=INT4)
+            values, scale = quantizer(whole, axis=0, to_numpy=True)
+            made = {name: pack_int4(values, axis=0)[0], f"{name}_scale": scale[0]}
+        else:
+            values, scale, zero = abs_max_quantize_grouped_with_zero_point(
+                whole, self._block_size, to_numpy=True
+            )
+            packed = pack_int4(values, axis=0)[0]
+            made = {name: packed, f"{name}_scale": scale, f"{name}_zero": zero.astype(scale.dtype)}
+        self._replace(whole, made)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None  # `call` sets it, which knows the way

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
 import itertools
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -189,6 +191,35 @@ def test_a_batch_of_another_shape_in_mid_epoch() -> None:
     with pytest.raises(errors.DataError, match=r"input 'features' .* has the shape \(8, 4\)"):
         model.fit(Odd(x, y), shuffle=False, **QUIET)
     assert model.optimizer.iterations == 2
+
+
+@pytest.mark.skipif(signal.getsignal(signal.SIGINT) is signal.SIG_IGN, reason="Ctrl-C is ignored here")
+def test_an_interrupt_ends_a_slow_dataset() -> None:
+    class Slow(Batches):
+        def __getitem__(self, i: int) -> Any:
+            if i == 2:
+                timer.start()
+                time.sleep(1)  # nothing ends this but itself: the thread is waited for
+            return super().__getitem__(i)
+
+    model, x, y = compiled()
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(Slow(x, y), shuffle=False, **QUIET)
+    assert model.optimizer.iterations == 2
+    timer.join()
+    model.fit(Batches(x, y), **QUIET)
+    assert model.optimizer.iterations == 7
+
+
+def test_a_held_out_table_names_its_columns() -> None:
+    hub = pytest.importorskip("datasets")
+    model, x, y = compiled()
+    rows = hub.Dataset.from_dict({"features": x.tolist(), "kind": y.tolist()})
+    history = model.fit(rows, "kind", validation_data=(rows, "kind"), **QUIET).history
+    assert np.isfinite(history["val_loss"]).all()
+    with pytest.raises(errors.DataError, match="The data has no column 'sort'; it has features, kind"):
+        model.evaluate(rows, "sort", **QUIET)
 
 
 def test_what_stops_training_ends_the_threads() -> None:

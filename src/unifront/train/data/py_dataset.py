@@ -21,7 +21,7 @@ class PyDataset:
             thread ahead of the steps, with 0 between them.
         use_multiprocessing: whether workers are processes, which begin anew and get the dataset by pickle: its class is
             in a module, and a script keeps its work under ``if __name__ == "__main__":``.
-        max_queue_size: how many batches may wait there.
+        max_queue_size: how many batches may wait there, and no fewer than there are workers.
 
     ``self[i]`` is batch ``i``: ``x``, ``(x, y)`` or ``(x, y, sample_weight)``. ``num_batches`` None means that there is
     no end; then `Model.fit` needs ``steps_per_epoch``. In `Model.fit` with ``shuffle=True`` the batches come in another
@@ -43,7 +43,7 @@ class PyDataset:
     def __init__(self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10) -> None:
         self._workers = whole("workers", workers, 0)
         self._use_multiprocessing = bool(use_multiprocessing)
-        self._max_queue_size = whole("max_queue_size", max_queue_size)
+        self._max_queue_size = whole("max_queue_size", max_queue_size, 0)
 
     def _setting(self, name: str, default: Any) -> Any:
         if name not in vars(self):
@@ -81,7 +81,7 @@ class PyDataset:
 
     @max_queue_size.setter
     def max_queue_size(self, value: int) -> None:
-        self._max_queue_size = whole("max_queue_size", value)
+        self._max_queue_size = whole("max_queue_size", value, 0)
 
     def __getitem__(self, index: int) -> Any:
         """Batch ``index``."""
@@ -143,7 +143,7 @@ def _made_by_workers(dataset: Any, order: Iterable[int], workers: int, processes
     try:
         for index in order:
             pending.append(pool.submit(make, index))
-            if len(pending) > dataset.max_queue_size:
+            if len(pending) > max(dataset.max_queue_size, workers):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -186,6 +186,34 @@ def test_masked_steps_do_not_count() -> None:
     assert float(metric.result()) == pytest.approx(2.0)
 
 
+class Batches(uf.metrics.Metric):
+    """One that knows no weights."""
+
+    def __init__(self) -> None:
+        super().__init__(name="batches")
+        self.count = self.add_weight(name="count")
+
+    def update_state(self, y_true: Any, y_pred: Any) -> None:
+        self.count.assign_add(ops.full((), 1, self.dtype, like=y_pred))
+
+    def result(self) -> Any:
+        return self.count
+
+
+def test_a_metric_without_weights_in_a_model_with_masks() -> None:
+    steps = uf.Input((3, 2))
+    model = uf.Model(steps, layers.Dense(1)(layers.Masking()(steps)))
+    x, y = np.ones((4, 3, 2), np.float32), np.zeros((4, 3, 1), np.float32)
+    x[:, 2] = 0
+    model.compile(loss="mse", metrics=[Batches()])
+    assert model.evaluate(x, y, batch_size=2, verbose=0, backend="numpy", return_dict=True)["batches"] == 2
+    model.compile(loss="mse", weighted_metrics=[Batches()])
+    with pytest.raises(
+        errors.ArgumentError, match=r"Metric 'batches'.*Batches.update_state takes no sample weights"
+    ):
+        model.evaluate(x, y, sample_weight=np.ones(4, np.float32), verbose=0, backend="numpy")
+
+
 def test_sums_and_means_by_step() -> None:
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     weights = np.array([[1, 0, 0], [0, 1, 1]], np.float32)

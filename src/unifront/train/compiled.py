@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from unifront import ops, tree
 from unifront.dtypes import DType, float32, promote
-from unifront.errors import UnifrontError
+from unifront.errors import ArgumentError, UnifrontError
 from unifront.opset.tensor import active_builder, type_of
 from unifront.trace import current_context, is_trainable
 from unifront.train import losses, optimizers
@@ -147,6 +147,12 @@ class Compiled:
                 given = _weight_of(weight, watch.output) if watch.weighted else None
                 counted = _weights(given, masks[watch.output])
                 metric, i = watch.metric, watch.output
+                if counted is not None and not metric.takes_weights:
+                    if given is not None:
+                        raise ArgumentError(
+                            f"{type(metric).__name__}.update_state takes no sample weights; give it a third argument."
+                        )
+                    counted = None  # a mask alone: every step counts for it, as in Keras
                 metric.update_state(trues[i], detached[i], *(() if counted is None else (counted,)))
 
 

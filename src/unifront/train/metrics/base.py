@@ -6,6 +6,7 @@ the host, by the same ops.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self
@@ -165,6 +166,13 @@ class Metric:
     def update_state(self, *args: Any, **kwargs: Any) -> None:
         """Take in one batch. Overridden by every metric."""
         raise ArgumentError(f"{type(self).__name__} does not define update_state().")
+
+    @property
+    def takes_weights(self) -> bool:
+        """Whether `update_state` has a third argument, for sample weights and masks."""
+        parameters = inspect.signature(self.update_state).parameters.values()
+        counted = [one for one in parameters if one.kind not in (one.KEYWORD_ONLY, one.VAR_KEYWORD)]
+        return len(counted) > 2 or any(one.kind is one.VAR_POSITIONAL for one in counted)
 
     def result(self) -> Any:
         """The metric of all batches since the last reset: a tensor, or a dict of them. Overridden by every metric."""

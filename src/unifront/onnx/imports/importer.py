@@ -149,8 +149,9 @@ class Importer:
         """Floats are weights; a scalar is a number in a formula, and what is infinite, or as good as, is a mask."""
         if not isinstance(value, np.ndarray) or value.dtype.name not in WEIGHTS or value.ndim == 0:
             return False
-        size = np.abs(value.astype(np.float64))
-        return bool(np.all(size < min(float(ml_dtypes.finfo(value.dtype).max), MASK)))
+        with np.errstate(invalid="ignore"):  # NaN
+            low, high = float(value.min(initial=0)), float(value.max(initial=0))
+        return max(-low, high) < min(float(ml_dtypes.finfo(value.dtype).max), MASK)
 
     def body(self, graph: Any, operands: Sequence[Value], around: Frame) -> tuple[Value, ...]:
         """The results of a body on ``operands``, in the builder that is now active."""

@@ -243,6 +243,12 @@ class Trained:
         backend: Name | None = None,
         resume: Any = None,
         save_every: Any = None,
+        max_time: Any = None,
+        fast_dev_run: Any = False,
+        overfit_batches: Any = None,
+        limit_train_batches: Any = None,
+        limit_val_batches: Any = None,
+        detect_anomaly: bool = False,
     ) -> Any:
         """Train; arguments and result as in Keras, and those after ``*``.
 
@@ -267,6 +273,15 @@ class Trained:
                 interrupted (data that give batches must give the same ones again). Checkpoints are kept in it.
             save_every: how often: ``"epoch"``, a number of steps, or a time such as ``"30s"`` or ``"5m"``; by default
                 after each epoch, and every five minutes within one. They are written in the background.
+            max_time: when to stop: seconds, ``"DD:HH:MM:SS"``, a timedelta, or a dict such as ``{"minutes": 5}``.
+                The time before a training was resumed counts; its epoch under way goes on when there is more.
+            fast_dev_run: try everything with one batch (or so many) of training and of validation in one epoch,
+                without callbacks that write or send, and without ``resume``.
+            overfit_batches: train on the first so many batches only (or the share of them), in their order, and
+                validate on the same.
+            limit_train_batches, limit_val_batches: so many batches of an epoch, or of a validation, or a share.
+            detect_anomaly: look for numbers that are not finite after each step, and say which layer's value or which
+                weight's gradient was the first; slow.
 
         Returns:
             A `History`: its ``history`` maps each loss and metric to its values, one an epoch.
@@ -288,7 +303,9 @@ class Trained:
             class_weight=class_weight, sample_weight=sample_weight, initial_epoch=initial_epoch,
             steps_per_epoch=steps_per_epoch, validation_steps=validation_steps,
             validation_batch_size=validation_batch_size, validation_freq=validation_freq, backend=backend,
-            resume=resume, save_every=save_every,
+            resume=resume, save_every=save_every, max_time=max_time, fast_dev_run=fast_dev_run,
+            overfit_batches=overfit_batches, limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches, detect_anomaly=detect_anomaly,
         )  # fmt: skip
 
     @checked

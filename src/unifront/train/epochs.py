@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unifront.backends import Array
 from unifront.errors import DataError, NonFiniteLoss
+from unifront.train.anomaly import first_broken
 from unifront.train.callbacks import CallbackList
 from unifront.train.callbacks.base import Logs
 from unifront.train.data import Ahead, Arrays, Stream, gathered, like_the_first, mapped_by, no_batch
@@ -53,6 +54,8 @@ class Run:
         watchers: the callbacks to call at every batch.
         resume: keeps checkpoints.
         until: when training ends, by `time.monotonic`.
+        bears_nan: whether a loss that is no number is no error.
+        detects: whether the values before each step are kept, to find where such a number came from.
     """
 
     session: Session
@@ -65,12 +68,18 @@ class Run:
     resume: Resume | None = None
     until: float | None = None
     bears_nan: bool = False
+    detects: bool = False
+    _before: Any = None
     _short: bool = False
     _started: float | None = None
     _on_device: tuple[Array, ...] = ()
     _fits: bool | None = None
     _drawn: int = 0
     _begun: Place = field(default_factory=Place)
+
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return self.until is not None and time.monotonic() >= self.until
 
     def place(self, epoch: int, done: int) -> Place:
         """Where training is: after ``done`` steps of ``epoch``."""
@@ -130,6 +139,10 @@ class Run:
         if self._fits:
             self._on_device = tuple(map(self.session.put, source.all))
 
+    def _keep(self, batch: Sequence[np.ndarray]) -> None:
+        """Keep what the next step begins with."""
+        self._before = (self.session.snapshot(), list(batch), *self.session.coming())
+
     def _begin_batch(self, number: int) -> None:
         if len(self.watchers):
             self.watchers.on_train_batch_begin(number)
@@ -141,10 +154,12 @@ class Run:
             done = 0
             while done < len(block):
                 room = None if self.resume is None else self.resume.room()
-                free = not len(self.watchers) and (room is None or room >= BLOCK)
+                free = not len(self.watchers) and not self.detects and (room is None or room >= BLOCK)
                 count = BLOCK if self._short and free and len(block) - done >= BLOCK else self._at_once(room)
                 count = min(count, len(block) - done)
                 self._begin_batch(before + done)
+                if self.detects:
+                    self._keep([self.session.place.backend.numpy(array)[block[done]] for array in arrays])
                 self.session.run(arrays, block[done : done + count])
                 done += count
                 yield count
@@ -191,6 +206,8 @@ class Run:
                 stream.left -= 1
             like_the_first(self.session.step, batch, number)
             self._begin_batch(number)
+            if self.detects:
+                self._keep(batch.all)
             self.session.run_on(batch.placed or [self.session.put(array) for array in batch.all])
             number += 1
             yield 1
@@ -217,8 +234,10 @@ class Run:
             done += count
             now = time.perf_counter()
             logs = None
-            if watched or done - first <= 2 or now - last > READ_EVERY:
+            if watched or self.detects or done - first <= 2 or now - last > READ_EVERY:
                 logs = self._read(epoch, done)
+                if self.detects:
+                    self._check_weights(epoch)
                 now = time.perf_counter()
                 self._short = self._is_short(now - began, done - seen) if done - first > 2 else self._short
                 began, last, seen = now, now, done
@@ -227,10 +246,11 @@ class Run:
             progress.advance(count, logs)
             if self.resume is not None and self.resume.due(count):
                 self.resume.save(self.place(epoch, done))
-            if self.until is not None and time.monotonic() >= self.until:
+            if self.is_over():
                 self.model.stop_training = True
-                if self.resume is not None:
+                if self.resume is not None:  # the epoch is not over: it goes on when there is time again
                     self.resume.out_of_time = True
+                    self.resume.save(self.place(epoch, done))
                 break
             if watched and self.model.stop_training:
                 break
@@ -253,9 +273,18 @@ class Run:
         if not np.isfinite(loss) and not self.bears_nan:
             raise NonFiniteLoss(
                 f"The loss of {self.model.name!r} is {loss} in epoch {epoch + 1}, within the first {done} "
-                f"steps{self._rate()}. Try a smaller learning rate or clipnorm=1.0, and look for NaN in the data."
+                f"steps{self._rate()}. {self._origin()}Try a smaller learning rate or clipnorm=1.0, and look for "
+                "NaN in the data."
             )
         return logs
+
+    def _origin(self) -> str:
+        """Where the first number that is not finite came from, as far as that is looked for."""
+        if self._before is None:
+            return "fit(detect_anomaly=True) finds the layer that it comes from. "
+        before, self._before = self._before, None
+        self.session.give_back()
+        return f"First was {first_broken(self.session.step, self.session.place, *before)}. "
 
     def _rate(self) -> str:
         optimizer = self.model.optimizer
@@ -267,5 +296,6 @@ class Run:
             if value.dtype.kind in "fV" and not np.isfinite(value.astype(np.float32, copy=False)).all():
                 raise NonFiniteLoss(
                     f"The weight {variable.path!r} of {self.model.name!r} holds numbers that are not finite after "
-                    f"epoch {epoch + 1}{self._rate()}, though the loss is finite. Look for NaN in the data."
+                    f"epoch {epoch + 1}{self._rate()}, though the loss is finite. {self._origin()}"
+                    "Look for NaN in the data."
                 )

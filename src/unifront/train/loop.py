@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -24,7 +25,7 @@ from unifront.errors import ArgumentError, DataError
 from unifront.ir.graph import Graph
 from unifront.opset.replay import taking
 from unifront.trace import MAKING, current_seed, eager_seed
-from unifront.train import data, losses, optimizers
+from unifront.train import data, limits, losses, optimizers
 from unifront.train.arguments import number, whole
 from unifront.train.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
 from unifront.train.compiled import Compiled
@@ -37,7 +38,7 @@ from unifront.train.metrics.registry import for_output
 from unifront.train.order import Order
 from unifront.train.outputs import CROSSENTROPIES
 from unifront.train.progress import EpochProgress
-from unifront.train.resume import Resume
+from unifront.train.resume import Place, Resume
 from unifront.train.session import Session, natives
 from unifront.train.step import TracedStep, build_step, trace_step
 
@@ -102,6 +103,12 @@ def fit(
     backend: str | None = None,
     resume: Any = None,
     save_every: Any = None,
+    max_time: Any = None,
+    fast_dev_run: Any = False,
+    overfit_batches: Any = None,
+    limit_train_batches: Any = None,
+    limit_val_batches: Any = None,
+    detect_anomaly: bool = False,
 ) -> History:
     """Train ``model``; arguments as in Keras, and ``backend``.
 
@@ -113,7 +120,7 @@ def fit(
         callbacks: a `uf.callbacks.Callback` or several.
         validation_steps: batches of a validation; None for all that ``validation_data`` gives.
         backend: ``"torch"``, ``"jax"``, ``"tensorflow:gpu:0"`` …; else that of compile, else the default one.
-        resume, save_every: see `Model.fit`.
+        resume and what follows: see `Model.fit`.
 
     Raises `ArgumentError` for an argument outside what it can be, `DataError` for data that does not fit the
     model, `NonFiniteLoss` when the loss is not finite. After these, after Ctrl-C and after an error of a callback
@@ -133,15 +140,33 @@ def fit(
     if shuffle not in (True, False):
         raise ArgumentError(f"shuffle is True or False, not {shuffle!r}.")
     listeners = CallbackList(callbacks, add_history=True)
+    trial, allowed = limits.trial_batches(fast_dev_run), limits.seconds(max_time)
+    if trial is not None:
+        listeners.callbacks = [one for one in listeners.callbacks if not one.sends]
+        resume, epochs = None, min(epochs, initial_epoch + 1)
+    shuffle = bool(shuffle) and overfit_batches is None
     keeper, backup = _keeper(listeners, resume, save_every)
-    source = _source(model, training, x, y, sample_weight, class_weight, size, bool(shuffle))
+    source = _source(model, training, x, y, sample_weight, class_weight, size, shuffle)
     held_out = _held_out(model, training, validation_data, validation_size)
     if validation_split:
         if not isinstance(source, Arrays) or held_out is not None:
             raise ArgumentError("validation_split needs arrays, and no validation_data beside it.")
         source, held_out = data.split(source, validation_split)
         data.check_whole_batches(model, len(source))
-    if limit is None and isinstance(source, Stream) and source.is_endless:
+    few = limits.batches("overfit_batches", overfit_batches, _count(source, size))
+    if few is not None:
+        if not isinstance(source, Arrays):
+            raise ArgumentError("overfit_batches needs arrays; of other data take limit_train_batches.")
+        source = source.take(slice(0, few * size))
+        held_out = None if held_out is None else source
+    total = _count(source, size)
+    most = limits.least(trial, limits.batches("limit_train_batches", limit_train_batches, total))
+    if limit is not None:
+        limit, most = limits.least(limit, most), None
+    if held_out is not None:
+        of_all = limits.batches("limit_val_batches", limit_val_batches, _count(held_out, validation_size))
+        validation_limit = limits.least(validation_limit, trial, of_all)
+    if limit is None and most is None and isinstance(source, Stream) and source.is_endless:
         raise ArgumentError(f"x is {source.kind.name} without an end: give steps_per_epoch.")
     if limit is not None and isinstance(source, Stream):
         source.left = 0  # until an epoch begins
@@ -161,17 +186,9 @@ def fit(
     goals = {name: getattr(log, "goal", None) for name, log in step.logs.items()}
     if held_out is not None:
         goals |= {f"val_{name}": goal for name, goal in goals.items()}
-    steps = limit or (-(-len(source) // size) if isinstance(source, Arrays) else source.length)
     listeners.set_model(model)
-    listeners.set_params(
-        {
-            "epochs": epochs,
-            "steps": steps,
-            "verbose": _loudness(verbose),
-            "metrics": goals,
-            "backend": place.name,
-        }
-    )
+    told = {"epochs": epochs, "steps": limit or limits.least(total, most), "verbose": _loudness(verbose)}
+    listeners.set_params({**told, "metrics": goals, "backend": place.name})
     model.stop_training = False
     with Interrupts() as interrupts, alone(model):
         listeners.around = interrupts.users
@@ -179,10 +196,19 @@ def fit(
         if isinstance(source, Stream):
             source.put = session.put
         length = len(source) if isinstance(source, Arrays) else 0
-        order = Order(length, size, bool(shuffle), current_seed(), limit)
+        order = Order(length, size, shuffle, current_seed(), limit, most)
         watchers = listeners.those_that_want("on_train_batch_begin", "on_train_batch_end")
-        bears_nan = any(isinstance(one, TerminateOnNaN) for one in listeners.callbacks)
-        run = Run(session, model, source, batches, order, watchers, interrupts, keeper, bears_nan=bears_nan)
+        run = Run(session, model, source, batches, order, watchers, interrupts, keeper)
+        run.bears_nan = any(isinstance(one, TerminateOnNaN) for one in listeners.callbacks)
+        run.detects = detect_anomaly
+
+        def validate() -> Logs:
+            if held_out is None:
+                return {}
+            return _evaluate(
+                model, training, held_out, validation_size, place, validation_limit, interrupts, listeners
+            )
+
         try:
             session.reset_metrics()  # a backend that cannot train says so before a bar is drawn
             with EpochProgress(_loudness(verbose), epochs, place.name) as progress:
@@ -192,27 +218,11 @@ def fit(
                     keeper.begin(session, listeners.callbacks)
                 if resumed is not None:
                     run.go_to(resumed)
-                logs: Logs = {}
-                for epoch in range(max(initial_epoch, resumed.epoch if resumed else 0), epochs):
-                    under_way = resumed if resumed is not None and resumed.done else None
-                    if under_way is None and resumed is not None and model.stop_training:
-                        break
-                    resumed = None
-                    if under_way is None:
-                        listeners.on_epoch_begin(epoch)
-                    logs = run.epoch(epoch, progress, under_way)
-                    if held_out is not None and (epoch + 1) % validation_freq == 0:
-                        found = _evaluate(
-                            model, training, held_out, validation_size, place, validation_limit, interrupts, listeners
-                        )  # fmt: skip
-                        logs |= {f"val_{name}": value for name, value in found.items()}
-                    progress.end(epoch, logs)
-                    listeners.on_epoch_end(epoch, logs)
-                    last = model.stop_training or epoch + 1 == epochs
-                    if keeper is not None and (keeper.every.epoch or last):
-                        keeper.save(run.place(epoch + 1, 0))
-                    if last:
-                        break
+                if allowed is not None:
+                    run.until = time.monotonic() + allowed - (0.0 if keeper is None else keeper.seconds)
+                logs = _epochs(
+                    run, range(initial_epoch, epochs), listeners, progress, validate, validation_freq, resumed
+                )
                 listeners.on_train_end(logs)
         finally:
             _close(source)
@@ -228,6 +238,39 @@ def fit(
             optimizer.finalize_variable_values(model.trainable_weights)
     model.history = history
     return history
+
+
+def _epochs(
+    run: Run, span: range, listeners: CallbackList, progress: EpochProgress, validate: Callable[[], Logs],
+    frequency: int, resumed: Place | None,
+) -> Logs:  # fmt: skip
+    """The epochs of one `fit`, from the place ``resumed`` on; the logs of the last one."""
+    model, keeper = run.model, run.resume
+    logs: Logs = {}
+    first = span.start if resumed is None else max(span.start, resumed.epoch)
+    for epoch in range(first, span.stop):
+        under_way = resumed if resumed is not None and resumed.done else None
+        if run.is_over() or (under_way is None and resumed is not None and model.stop_training):
+            break
+        resumed = None
+        if under_way is None:
+            listeners.on_epoch_begin(epoch)
+        logs = run.epoch(epoch, progress, under_way)
+        if (epoch + 1) % frequency == 0:
+            logs |= {f"val_{name}": value for name, value in validate().items()}
+        progress.end(epoch, logs)
+        listeners.on_epoch_end(epoch, logs)
+        last = model.stop_training or epoch + 1 == span.stop
+        if keeper is not None and not keeper.out_of_time and (keeper.every.epoch or last):
+            keeper.save(run.place(epoch + 1, 0))
+        if last:
+            break
+    return logs
+
+
+def _count(source: Source, size: int) -> int | None:
+    """How many batches a pass over ``source`` has; None where that is not known."""
+    return -(-len(source) // size) if isinstance(source, Arrays) else source.length
 
 
 def _keeper(

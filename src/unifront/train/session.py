@@ -152,6 +152,10 @@ class Session:
                 for variable, value, layout in zip(self.step.variables, values, self.layouts, strict=True)
             ]
 
+    def coming(self) -> tuple[Any, list[float]]:
+        """The key and the counters of the next run."""
+        return self._key, self._counters(0)
+
     def set_metrics(self, values: Sequence[np.ndarray]) -> None:
         """Let every metric of the step go on from these states."""
         with self._taken() as step:

@@ -50,6 +50,9 @@ class Begun(uf.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.say()
 
+    def state_dict(self) -> dict[str, Any]:
+        return {}  # each process says it
+
     def say(self) -> None:
         if not self._said:
             self._said = True

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from unifront.arguments import Check, Count, Name, Share, Size, Wrong, checked, part_of
+from unifront.arguments import Check, Count, Name, Positive, Share, Size, Wrong, checked, part_of
 from unifront.errors import ArgumentError
 from unifront.opset.rules import is_whole
 
@@ -307,6 +307,78 @@ class Trained:
             overfit_batches=overfit_batches, limit_train_batches=limit_train_batches,
             limit_val_batches=limit_val_batches, detect_anomaly=detect_anomaly,
         )  # fmt: skip
+
+    # ------------------------------------------------------------ how people train
+
+    @checked
+    def lr_find(
+        self, x: Any, y: Any = None, start: Positive = 1e-6, end: Positive = 10.0, steps: Size = 100, **options: Any
+    ) -> Any:  # fmt: skip
+        """The loss of one batch after another while the learning rate grows (Smith 2015, arXiv:1506.01186).
+
+        Args:
+            x, y: as for `fit`.
+            start, end: the rates, in between of which it grows by the same factor at each step.
+            steps: batches to train on; fewer if the loss diverges.
+            options: of `fit`, such as ``batch_size`` and ``backend``.
+
+        Returns:
+            `LearningRates`: ``steepest`` is a good rate, ``plot()`` shows all. Weights, slots and random numbers are
+            as before.
+
+        Raises `ArgumentError` for rates that do not grow, and where the loss diverges at once.
+
+        Example::
+
+            model.optimizer.learning_rate = model.lr_find(x_train, y_train).steepest
+        """
+        from unifront.train.habits import lr_find
+
+        return lr_find(self._model, x, y, start, end, steps, options)
+
+    @checked
+    def fit_one_cycle(
+        self, x: Any, y: Any = None, epochs: Size = 1, learning_rate: Positive | None = None, **options: Any
+    ) -> Any:
+        """`fit` with a learning rate that rises once and falls for longer (Smith 2018, arXiv:1803.09820).
+
+        Args:
+            x, y, epochs, options: as for `fit`.
+            learning_rate: at the top; that of the optimizer unless given. Afterwards the optimizer has its own again.
+
+        Example::
+
+            model.fit_one_cycle(x_train, y_train, epochs=5, learning_rate=0.01)
+        """
+        from unifront.train.habits import fit_one_cycle
+
+        return fit_one_cycle(self._model, x, y, epochs, learning_rate, options)
+
+    @checked
+    def fine_tune(
+        self, x: Any, y: Any = None, epochs: Size = 1, freeze_epochs: Count = 1, head: Any = None,
+        learning_rate: Positive | None = None, **options: Any,
+    ) -> Any:  # fmt: skip
+        """Train the last layers first, then all, the earlier the more slowly (Howard and Ruder 2018, arXiv:1801.06146).
+
+        Args:
+            x, y, options: as for `fit`.
+            epochs: of all layers, by one cycle: the last layer at half of ``learning_rate``, the first at a hundredth
+                of that, those between in even steps.
+            freeze_epochs: of the head alone before that, by one cycle.
+            head: names of layers, or a number of the last ones that have weights; the last one unless given.
+            learning_rate: at the top; that of the optimizer unless given.
+
+        Returns:
+            the `History` of all epochs.
+
+        Example::
+
+            model.fine_tune(x_train, y_train, epochs=3, head="classifier", learning_rate=1e-3)
+        """
+        from unifront.train.habits import fine_tune
+
+        return fine_tune(self._model, x, y, epochs, freeze_epochs, head, learning_rate, options)
 
     @checked
     def evaluate(

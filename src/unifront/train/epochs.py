@@ -167,7 +167,7 @@ class Run:
 
     def _at_once(self, room: int | None) -> int:
         """How many steps pass from one call of callbacks to the next."""
-        wanted = self.model._compiled().steps_per_execution
+        wanted = 1 if self.detects else self.model._compiled().steps_per_execution
         return wanted if room is None else max(1, min(wanted, room))
 
     def _host_steps(self, blocks: Sequence[np.ndarray], source: Arrays, before: int) -> Iterator[int]:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.table import Column
+from rich.text import Text
 
 Logs = dict[str, float]
 
@@ -22,8 +33,24 @@ def _shown(value: Any) -> str:
     return f"{value:.2e}" if 0 < abs(value) < 1e-3 else f"{value:.4f}"
 
 
+class _Speed(ProgressColumn):
+    """Steps a second: ``123/s``."""
+
+    def render(self, task: Task) -> Text:
+        return Text(_speed(task), style="progress.data.speed")
+
+
+def _speed(task: Task) -> str:
+    speed = task.completed / task.elapsed if task.elapsed and task.completed else 0.0
+    return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s" if speed else ""
+
+
 class EpochProgress:
-    """A bar (``verbose=1``), a line an epoch (2), or silence (0)."""
+    """A bar (``verbose=1``), a line an epoch (2), or silence (0).
+
+    The bar is one line, however narrow the window: numbers for which there is no room end in an ellipsis. The line that
+    stays when an epoch is over has them all.
+    """
 
     def __init__(self, verbose: int, epochs: int, title: str) -> None:
         self.verbose, self.epochs, self.title = verbose, epochs, title
@@ -34,13 +61,17 @@ class EpochProgress:
     def __enter__(self) -> EpochProgress:
         if self.verbose == 1:
             self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=24),
-                MofNCompleteColumn(),
-                TimeElapsedColumn(),
-                TextColumn("{task.fields[logs]}"),
+                TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+                BarColumn(bar_width=10),
+                MofNCompleteColumn(table_column=Column(no_wrap=True)),
+                TimeElapsedColumn(table_column=Column(no_wrap=True)),
+                _Speed(table_column=Column(no_wrap=True)),
+                TextColumn(
+                    "{task.fields[logs]}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+                ),
                 console=self.console,
                 refresh_per_second=5,
+                expand=True,
             )
             self._bar.start()
         return self
@@ -49,11 +80,13 @@ class EpochProgress:
         if self._bar is not None:
             self._bar.stop()
 
+    def _name(self, epoch: int) -> str:
+        return f"{self.title} epoch {epoch + 1}/{self.epochs}".lstrip()
+
     def begin(self, epoch: int, steps: int | None) -> None:
         """A new epoch of ``steps`` steps (None: not known)."""
         if self._bar is not None:
-            name = f"{self.title} epoch {epoch + 1}/{self.epochs}"
-            self._task = self._bar.add_task(name, total=steps, logs="")
+            self._task = self._bar.add_task(self._name(epoch), total=steps, logs="")
 
     def advance(self, steps: int, logs: Logs | None) -> None:
         """``steps`` more steps are given to the device; ``logs`` are the newest numbers, if read."""
@@ -65,8 +98,10 @@ class EpochProgress:
         """The epoch is over."""
         if self._bar is not None:
             (task,) = self._bar.tasks
-            self._bar.update(task.id, total=task.completed, logs=show_logs(logs))
-            self._bar.print(self._bar.make_tasks_table([task]))  # stays above; what is redrawn is one line
-            self._bar.remove_task(task.id)
+            done, seconds = int(task.completed), int(task.elapsed or 0)
+            parts = [self._name(epoch), f"{done}/{done}", str(timedelta(seconds=seconds)), _speed(task)]
+            line = "  ".join([*filter(None, parts), show_logs(logs)])
+            self._bar.remove_task(task.id)  # what is redrawn is one line; this one stays above
+            self._bar.print(line, highlight=False, markup=False)
         elif self.verbose == 2:
-            self.console.print(f"{self.title} epoch {epoch + 1}/{self.epochs}: {show_logs(logs)}")
+            self.console.print(f"{self._name(epoch)}: {show_logs(logs)}")

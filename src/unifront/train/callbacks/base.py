@@ -148,6 +148,23 @@ class History(Callback):
         )
         return f"<History of {len(self.epoch)} epochs{f': at last {last}' if last else ''}>"
 
+    def plot(self, path: Any = None) -> Any:
+        """Each loss and metric by the epochs, as a figure of matplotlib, which is saved at ``path`` if that is given.
+
+        Example::
+
+            model.fit(x, y, epochs=10, validation_split=0.2).plot("curves.png")
+        """
+        from unifront.train.plots import plot_history
+
+        return plot_history(self, path)
+
+    def report(self, path: Any) -> None:
+        """Write what was trained and how it went, as one HTML file that needs no other."""
+        from unifront.train.plots import report
+
+        report(self, path)
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
 

@@ -1,0 +1,210 @@
+"""Pictures of training, by matplotlib (``pip install unifront[plots]``); and a report as one HTML file, by itself."""
+
+from __future__ import annotations
+
+import html
+import importlib
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unifront.errors import ArgumentError, BackendMissing
+from unifront.files import path_of, write_beside
+
+if TYPE_CHECKING:
+    from unifront.train.callbacks import History
+    from unifront.train.habits import LearningRates
+
+
+def _figure(columns: int, size: tuple[float, float]) -> tuple[Any, Sequence[Any]]:
+    try:
+        figures = importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        raise BackendMissing("Pictures need matplotlib: pip install unifront[plots]") from error
+    figure = figures.Figure(figsize=(size[0] * columns, size[1]), layout="constrained")
+    return figure, np.atleast_1d(figure.subplots(1, columns)).tolist()
+
+
+def _saved(figure: Any, path: Any) -> Any:
+    if path is not None:
+        place, made = path_of(path), io.BytesIO()
+        figure.savefig(made, format=place.suffix[1:] or "png", dpi=150)
+        write_beside(place, lambda file: file.write(made.getvalue()))
+    return figure
+
+
+def curves(history: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[float]]]:
+    """The numbers of ``history`` by what they measure: those of training and of validation together."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for name, values in history.items():
+        numbers = [float(value) for value in values if np.ndim(value) == 0]
+        if len(numbers) == len(values):
+            part = "validation" if name.startswith("val_") else "training"
+            found.setdefault(name.removeprefix("val_"), {})[part] = numbers
+    return found
+
+
+def _epochs(values: Sequence[float], of: int) -> list[int]:
+    """The epochs of ``values``, of which there may be fewer than ``of``: a validation every few epochs."""
+    every = max(1, of // max(len(values), 1))
+    return [every * (i + 1) for i in range(len(values))]
+
+
+def plot_history(history: History, path: Any = None) -> Any:
+    """See `History.plot`."""
+    shown = curves(history.history)
+    if not shown:
+        raise ArgumentError("There is nothing to plot: the history has no epoch.")
+    figure, axes = _figure(len(shown), (4.0, 3.0))
+    for axis, (name, lines) in zip(axes, shown.items(), strict=True):
+        for part, values in lines.items():
+            axis.plot(
+                _epochs(values, len(history.epoch)),
+                values,
+                label=part,
+                marker="." if len(values) < 30 else None,
+            )
+        axis.set(title=name, xlabel="epoch")
+        axis.legend()
+    return _saved(figure, path)
+
+
+def plot_rates(found: LearningRates, path: Any = None) -> Any:
+    """See `LearningRates.plot`."""
+    figure, (axis,) = _figure(1, (5.0, 3.5))
+    axis.plot(found.rates, found.losses)
+    axis.axvline(found.steepest, linestyle="--", label=f"steepest {found.steepest:.2g}")
+    axis.set(xscale="log", xlabel="learning rate", ylabel="loss")
+    axis.legend()
+    return _saved(figure, path)
+
+
+def plot_confusion_matrix(
+    y_true: Any, y_pred: Any, class_names: Sequence[str] | None = None, path: Any = None
+) -> Any:
+    """How often each class (the row) was taken for each other (the column), as a figure of matplotlib.
+
+    Args:
+        y_true: labels, ``[examples]``, or one-hot ``[examples, classes]``.
+        y_pred: labels likewise, or scores ``[examples, classes]``, of which the largest counts.
+        class_names: what the classes are called; else their numbers.
+        path: where to save it too; the suffix says how (``.png``, ``.svg``, ``.pdf``).
+
+    Raises `ArgumentError` for labels that do not fit each other or the names, `BackendMissing` without matplotlib.
+
+    Example::
+
+        uf.utils.plot_confusion_matrix(y_test, model.predict(x_test), path="confusion.png")
+    """
+    table = confusion(y_true, y_pred, None if class_names is None else len(class_names))
+    names = list(class_names) if class_names is not None else [str(i) for i in range(len(table))]
+    side = max(3.0, 0.45 * len(table) + 1.5)
+    figure, (axis,) = _figure(1, (side, side))
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for i, j in np.ndindex(*table.shape) if len(table) <= 30 else ():
+        color = "white" if shares[i, j] > 0.5 else "black"
+        axis.text(j, i, str(table[i, j]), ha="center", va="center", color=color)
+    axis.set(xlabel="predicted", ylabel="true", xticks=range(len(names)), yticks=range(len(names)))
+    axis.set_xticklabels(names, rotation=45, ha="right")
+    axis.set_yticklabels(names)
+    return _saved(figure, path)
+
+
+def confusion(y_true: Any, y_pred: Any, classes: int | None = None) -> np.ndarray:
+    """The counts ``[true, predicted]``."""
+    true, predicted = (_labels(one, what) for one, what in ((y_true, "y_true"), (y_pred, "y_pred")))
+    if len(true) != len(predicted):
+        raise ArgumentError(f"There are {len(true)} labels for {len(predicted)} predictions.")
+    least = max(int(one.max(initial=-1)) + 1 for one in (true, predicted))
+    count = least if classes is None else classes
+    if min(true.min(initial=0), predicted.min(initial=0)) < 0 or least > count:
+        raise ArgumentError(f"The labels run from 0 to {count - 1}; there are others among them.")
+    return np.bincount(true * count + predicted, minlength=count * count).reshape(count, count)
+
+
+def _labels(given: Any, what: str) -> np.ndarray:
+    array = np.asarray(given)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim == 2:
+        return array.argmax(axis=1)
+    if array.ndim != 1 or array.dtype.kind not in "iub":
+        raise ArgumentError(
+            f"{what} is labels [examples] of ints, or scores [examples, classes], not {array.dtype}{list(array.shape)}."
+        )
+    return array.astype(np.int64)
+
+
+# ---------------------------------------------------------------- the report
+
+_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
+table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right}
+td:first-child,th:first-child{text-align:left}pre{overflow:auto;background:#f6f6f6;padding:1rem}
+figure{display:inline-block;margin:0 1rem 1rem 0}.training{stroke:#1f77b4}.validation{stroke:#d95f02}
+polyline{fill:none;stroke-width:1.5}text{font-size:10px;fill:#555}"""
+
+
+def report(history: History, path: Any) -> None:
+    """See `History.report`."""
+    model, shown = history.model, curves(history.history)
+    lines = ["<!doctype html>", '<html lang="en"><meta charset="utf-8">']
+    lines += [f"<title>{html.escape(model.name)}</title><style>{_STYLE}</style>"]
+    lines += [f"<h1>{html.escape(model.name)}</h1>", "<table>"]
+    for name, value in _facts(history).items():
+        lines.append(f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>")
+    lines += ["</table>", "<h2>Epochs</h2>"]
+    lines += [_picture(name, parts, len(history.epoch)) for name, parts in shown.items()]
+    lines += ["<table><tr><th></th><th>last</th><th>least</th><th>most</th></tr>"]
+    for name, values in history.history.items():
+        if all(np.ndim(value) == 0 for value in values):
+            numbers = "".join(f"<td>{one:.6g}</td>" for one in (values[-1], min(values), max(values)))
+            lines.append(f"<tr><td>{html.escape(name)}</td>{numbers}</tr>")
+    lines += ["</table>", f"<h2>Model</h2><pre>{html.escape(_summary(model))}</pre></html>"]
+    text = "\n".join(lines)
+    write_beside(path_of(path), lambda file: file.write(text.encode()))
+
+
+def _facts(history: History) -> dict[str, Any]:
+    model, params = history.model, history.params
+    optimizer = model.optimizer
+    return {
+        "parameters": f"{sum(int(weight.type.size) for weight in model.weights):,}",
+        "optimizer": repr(optimizer),
+        "backend": params.get("backend", ""),
+        "epochs": len(history.epoch),
+        "updates": int(optimizer.iterations),
+    }
+
+
+def _summary(model: Any) -> str:
+    lines: list[str] = []
+    model.summary(print_fn=lambda text, **_: lines.append(text))
+    return "\n".join(lines)
+
+
+def _picture(name: str, parts: Mapping[str, Sequence[float]], epochs: int) -> str:
+    """One curve as SVG, 300 × 180."""
+    finite = [value for values in parts.values() for value in values if math.isfinite(value)]
+    if not finite:
+        return ""
+    low, high = min(finite), max(finite)
+    span = high - low or 1.0
+
+    def at(epoch: int, value: float) -> str:
+        return f"{45 + 245 * (epoch - 1) / max(epochs - 1, 1):.1f},{150 - 130 * (value - low) / span:.1f}"
+
+    lines = [f'<figure><svg width="300" height="180" role="img" aria-label="{html.escape(name)}">']
+    for part, values in parts.items():
+        pairs = zip(_epochs(values, epochs), values, strict=True)
+        points = " ".join(at(epoch, value) for epoch, value in pairs if math.isfinite(value))
+        lines.append(f'<polyline class="{part}" points="{points}"/>')
+    lines += [
+        f'<text x="0" y="154">{low:.4g}</text><text x="0" y="24">{high:.4g}</text>',
+        f'<text x="45" y="170">1</text><text x="280" y="170">{epochs}</text></svg>',
+        f"<figcaption>{html.escape(name)}: {', '.join(parts)}</figcaption></figure>",
+    ]
+    return "".join(lines)

@@ -323,14 +323,14 @@ class Trained:
             options: of `fit`, such as ``batch_size`` and ``backend``.
 
         Returns:
-            `LearningRates`: ``steepest`` is a good rate, ``plot()`` shows all. Weights, slots and random numbers are
+            `LearningRates`: its ``suggestion`` is a good rate, ``plot()`` shows all. Weights, slots and random numbers are
             as before.
 
         Raises `ArgumentError` for rates that do not grow, and where the loss diverges at once.
 
         Example::
 
-            model.optimizer.learning_rate = model.lr_find(x_train, y_train).steepest
+            model.optimizer.learning_rate = model.lr_find(x_train, y_train).suggestion
         """
         from unifront.train.habits import lr_find
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from rich.console import Console
@@ -10,10 +11,10 @@ from rich.console import Console
 from unifront.train.progress import EpochProgress, show_logs
 
 
-def drawn(verbose: int, epochs: int, terminal: bool) -> str:
+def drawn(verbose: int, epochs: int, terminal: bool, width: int = 100) -> str:
     progress = EpochProgress(verbose, epochs, "torch:cpu")
     text = io.StringIO()
-    progress.console = Console(file=text, force_terminal=terminal, width=100, height=10)
+    progress.console = Console(file=text, force_terminal=terminal, width=width, height=10)
     with progress:
         for epoch in range(epochs):
             progress.begin(epoch, 3)
@@ -47,3 +48,32 @@ def test_small_numbers_keep_their_digits() -> None:
     assert show_logs({"loss": 0.000123, "error": -0.5, "hits": 0.0, "no": float("nan")}) == (
         "loss 1.23e-04  error -0.5000  hits 0.0000  no nan"
     )
+
+
+def test_eighty_columns() -> None:
+    """What is redrawn is one line of 80 columns; the line that stays has every number and the speed."""
+    progress = EpochProgress(1, 200, "tensorflow:cpu")
+    text = io.StringIO()
+    progress.console = Console(file=text, force_terminal=True, width=80, height=10, color_system=None)
+    logs = dict.fromkeys(("loss", "accuracy", "precision", "recall", "val_loss", "val_accuracy"), 0.123456)
+    with progress:
+        progress.begin(120, 12345)
+        progress.advance(5000, logs)
+        assert progress._bar is not None
+        progress._bar.refresh()
+        live = text.getvalue()
+        progress.end(120, logs)
+    lines = [
+        line
+        for line in re.sub(r"\x1b\[[^a-zA-Z]*[a-zA-Z]", "", live).replace("\r", "\n").splitlines()
+        if line.strip()
+    ]
+    assert lines
+    assert all(len(line) <= 80 for line in lines)
+    assert any(
+        line.startswith("tensorflow:cpu") and "5000/12345" in line and line.rstrip().endswith("…")
+        for line in lines
+    )
+    last = re.sub(r"\s+", " ", text.getvalue()[len(live) :])
+    assert "val_accuracy 0.1235" in last
+    assert "/s" in last

@@ -37,13 +37,16 @@ class LearningRates:
     losses: tuple[float, ...]
 
     @property
-    def steepest(self) -> float:
-        """The rate at which the loss falls fastest, a good one to train with."""
-        lowest = int(np.argmin(self.losses))
-        if lowest < 2:
-            return self.rates[lowest]
-        slope = np.gradient(np.array(self.losses[: lowest + 1]), np.log(self.rates[: lowest + 1]))
-        return self.rates[int(np.argmin(slope))]
+    def suggestion(self) -> float:
+        """A good rate to train with: the middle of the longest descent, over ups and downs between batches (fastai's
+        "valley")."""
+        lengths, begins = [1] * len(self.losses), list(range(len(self.losses)))
+        for i, loss in enumerate(self.losses):
+            for j in range(i):
+                if self.losses[j] > loss and lengths[j] >= lengths[i]:
+                    lengths[i], begins[i] = lengths[j] + 1, begins[j]
+        end = int(np.argmax(lengths))
+        return self.rates[(begins[end] + end) // 2]
 
     @property
     def minimum(self) -> float:
@@ -57,7 +60,7 @@ class LearningRates:
         return plot_rates(self, path)
 
     def __repr__(self) -> str:
-        return f"<LearningRates: steepest at {self.steepest:.2g}, lowest at {self.minimum:.2g}>"
+        return f"<LearningRates: suggested {self.suggestion:.2g}, lowest loss at {self.minimum:.2g}>"
 
 
 class _Finder(TerminateOnNaN):
@@ -85,13 +88,15 @@ def lr_find(
     """See `Model.lr_find`."""
     if not 0 < start < end or steps < 3:
         raise ArgumentError(
-            f"lr_find goes from a positive rate to a larger one in 3 steps or more, not from {start!r} to {end!r} in {steps!r}."
+            f"lr_find goes from a positive rate to a larger one in 3 steps or more, not from {start!r} to {end!r} in "
+            f"{steps!r}."
         )
-    model.fit(x, y, epochs=0, verbose=0, **options)  # makes weights and slots
+    model.fit(x, y, **{**options, "epochs": 0, "verbose": 0})  # makes weights and slots
     optimizer, finder = model.optimizer, _Finder()
     begun, growth = optimizer.calls, (end / start) ** (1 / (steps - 1))
     with _as_before(model), _at_rate(optimizer, lambda step: start * growth ** (step - begun)):
-        model.fit(x, y, epochs=1, steps_per_epoch=steps, verbose=0, callbacks=finder, **options)
+        given = {"epochs": 1, "steps_per_epoch": steps, "verbose": 0, "callbacks": finder}
+        model.fit(x, y, **{**options, **given})
     if len(finder.losses) < 3:
         raise ArgumentError(
             f"lr_find: the loss diverges at once, at the rate {start:g}; start from a smaller one."

@@ -76,7 +76,7 @@ def plot_rates(found: LearningRates, path: Any = None) -> Any:
     """See `LearningRates.plot`."""
     figure, (axis,) = _figure(1, (5.0, 3.5))
     axis.plot(found.rates, found.losses)
-    axis.axvline(found.steepest, linestyle="--", label=f"steepest {found.steepest:.2g}")
+    axis.axvline(found.suggestion, linestyle="--", label=f"suggested {found.suggestion:.2g}")
     axis.set(xscale="log", xlabel="learning rate", ylabel="loss")
     axis.legend()
     return _saved(figure, path)

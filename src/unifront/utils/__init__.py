@@ -16,6 +16,7 @@ from unifront.saving import (
     serialize_keras_object,
 )
 from unifront.train.data import PyDataset
+from unifront.train.plots import plot_confusion_matrix
 from unifront.utils import bounding_boxes
 from unifront.utils.arrays import (
     normalize,
@@ -71,6 +72,7 @@ __all__ = [
     "normalize",
     "pack_x_y_sample_weight",
     "pad_sequences",
+    "plot_confusion_matrix",
     "plot_model",
     "register_keras_serializable",
     "save_img",

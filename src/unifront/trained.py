@@ -323,8 +323,8 @@ class Trained:
             options: of `fit`, such as ``batch_size`` and ``backend``.
 
         Returns:
-            `LearningRates`: its ``suggestion`` is a good rate, ``plot()`` shows all. Weights, slots and random numbers are
-            as before.
+            `LearningRates`: its ``suggestion`` is a good rate, ``plot()`` shows all. Weights, slots and random
+            numbers are as before.
 
         Raises `ArgumentError` for rates that do not grow, and where the loss diverges at once.
 

@@ -374,7 +374,7 @@ class Trained:
 
         Example::
 
-            model.fine_tune(x_train, y_train, epochs=3, head="classifier", learning_rate=1e-3)
+            model.fine_tune(x_train, y_train, epochs=3, learning_rate=1e-3)
         """
         from unifront.train.habits import fine_tune
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -28,6 +29,44 @@ _COMPILED = (
 """The arguments of `Model.compile` that are told as plain data."""
 
 
+_NEVER_CALLED = dict.fromkeys(
+    ("make_train_function", "make_test_function", "make_predict_function"),
+    "train_step, test_step or predict_step",
+)
+"""Methods of Keras's models that nothing here calls, and what to override instead."""
+_CALLS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "train_step": (1, ()),
+    "test_step": (1, ()),
+    "predict_step": (1, ()),
+    "compute_loss": (0, ("x", "y", "y_pred", "sample_weight")),
+    "compute_metrics": (4, ()),
+}
+"""How the methods that may be overridden are called: with how many arguments by position, and which by name."""
+
+
+def _check_override(cls: type, name: str) -> None:
+    """Raise `ArgumentError` for a method of a model's class that would not be called, or not with these arguments."""
+    if name in _NEVER_CALLED:
+        raise ArgumentError(f"{cls.__name__}.{name} would never be called. Override {_NEVER_CALLED[name]}.")
+    method = vars(cls)[name]
+    if inspect.isfunction(method):
+        count, names = _CALLS[name]
+        try:
+            inspect.signature(method).bind(None, *[None] * count, **dict.fromkeys(names))
+        except TypeError as error:
+            given = ", ".join(
+                (
+                    "self",
+                    *(("data",) if count == 1 else ("x", "y", "y_pred", "sample_weight"))[:count],
+                    *names,
+                )
+            )
+            raise ArgumentError(
+                f"{cls.__name__}.{name} cannot be called as it is on every backend, {name}({given}): {error}. There is "
+                "no state to pass on, also not on JAX: weights and metrics are updated in place."
+            ) from None
+
+
 class _AsCompiled:
     """An attribute that says what `Model.compile` was given, until a model has its own of that name."""
 
@@ -46,6 +85,11 @@ class _AsCompiled:
 @part_of("Model")
 class Stepwise:
     """Steps by hand, and how the model was compiled."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        for name in vars(cls).keys() & (_NEVER_CALLED.keys() | _CALLS.keys()):
+            _check_override(cls, name)
 
     loss: ClassVar[Any] = _AsCompiled()
     steps_per_execution: ClassVar[Any] = _AsCompiled(1)

@@ -276,3 +276,59 @@ def test_values_in_dicts_by_path() -> None:
         model.set_state_tree({"trainable_variables": {"dense_x": {"kernel": 0}}})
     with pytest.raises(errors.UnknownName, match="Unknown value_format"):
         model.get_state_tree(value_format="list")
+
+
+# ---------------------------------------------------------------- overrides
+
+
+def _class_with(**methods: Any) -> type:
+    return type("Own", (uf.Model,), methods)
+
+
+@pytest.mark.parametrize(
+    ("methods", "match"),
+    [
+        (
+            {"make_train_function": lambda self: None},
+            "Own.make_train_function would never be called.*train_step",
+        ),
+        (
+            {"train_step": lambda self, state, data: None},
+            r"train_step\(self, data\): missing.*no state to pass on",
+        ),
+        (
+            {"compute_loss": lambda self, y, y_pred: None},
+            r"compute_loss\(self, x, y, y_pred, sample_weight\)",
+        ),
+        ({"compute_metrics": lambda self, y: None}, r"compute_metrics\(self, x, y, y_pred, sample_weight\)"),
+    ],
+)
+def test_an_override_that_would_not_be_called_is_refused_when_the_class_is_made(
+    methods: Any, match: str
+) -> None:
+    with pytest.raises(errors.ArgumentError, match=match):
+        _class_with(**methods)
+
+
+def test_compute_loss_need_not_take_training() -> None:
+    def compute_loss(self: Any, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        return 2.0 * ops.mean(y_pred)
+
+    x = uf.Input((4,))
+    model = _class_with(compute_loss=compute_loss)(x, layers.Dense(1)(x))
+    model.compile("sgd", "mse", backend="torch")
+    assert_close(np.float32(model.evaluate(X, Y)), 2 * model.predict(X).mean())
+
+
+@pytest.mark.parametrize("shape", [(10,), (10, 1), (10, 4)])
+def test_weights_of_examples_and_of_steps(shape: tuple[int, ...]) -> None:
+    weight = RNG.random(shape).astype("float32")
+    steps, targets = RNG.random((10, 4, 2)).astype("float32"), RNG.random((10, 4, 3)).astype("float32")
+    ours, theirs = (kit.Sequential([kit.Input((4, 2)), kit.layers.Dense(3, name="d")]) for kit in (uf, keras))
+    copy_weights(ours, theirs)
+    for model in (ours, theirs):
+        model.compile("sgd", "mse", weighted_metrics=["mae"])
+    spread = weight if shape == (10, 4) else np.broadcast_to(weight.reshape(10, 1), (10, 4)).copy()
+    found = ours.evaluate(steps, targets, sample_weight=weight, batch_size=4, backend="torch")
+    expected = theirs.evaluate(steps, targets, sample_weight=spread, batch_size=4, verbose=0)
+    assert_close(np.float32(found), np.float32(expected))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,12 @@ def test_step(model: Model, data: Any) -> dict[str, Any]:
 def _judged(model: Model, x: Any, y: Any, weight: Any, *, training: bool) -> Any:
     """The loss; the metrics take in the batch."""
     predicted = model(x, training=training)
-    loss = model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weight, training=training)
+    takes = inspect.signature(model.compute_loss).parameters.values()
+    said = any(
+        one.name == "training" or one.kind is one.VAR_KEYWORD for one in takes
+    )  # older overrides take none
+    how = {"training": training} if said else {}
+    loss = model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weight, **how)
     if loss is None:
         raise ArgumentError("The model was compiled without a loss; call compile(loss=...).")
     track_loss(model, loss, tree.leaves(predicted)[0])

@@ -117,21 +117,25 @@ def check_weights(
     weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray], dtype: DType,
     length: int, classes: Any = None,
 ) -> np.ndarray | None:  # fmt: skip
-    """Sample weights times class weights as one float vector, or None; ``classes``: how many there are."""
+    """Sample weights times class weights as floats, or None; ``classes``: how many there are.
+
+    There is one for each example, or for each step (and so on) of each example.
+    """
     if weight is None and class_weight is None:
         return None
     result = np.ones(length, dtype.numpy)
     if weight is not None:
         array = to_numpy(weight, "sample_weight")
-        if array.shape not in ((length,), (length, 1)):
+        if array.shape[:1] != (length,):
             raise DataError(
                 f"sample_weight has the shape {array.shape}; one weight for each of {length} examples is due."
             )
         if not np.isfinite(array).all():
             raise DataError("sample_weight holds numbers that are not finite.")
-        result = result * array.reshape(length).astype(dtype.numpy)
+        result = (array[:, 0] if array.shape == (length, 1) else array).astype(dtype.numpy)
     if class_weight is not None:
-        result = result * _class_weights(class_weight, targets, classes).astype(dtype.numpy)
+        factors = _class_weights(class_weight, targets, classes).astype(dtype.numpy)
+        result = result * factors.reshape(length, *[1] * (result.ndim - 1))
     return result
 
 

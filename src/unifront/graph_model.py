@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,9 +55,10 @@ class Layout:
         kinds: dict[str, dict[str, None]] = {}
         for node in graphs[0].nodes:
             if node.op.name != "constant":
-                kinds.setdefault(node.name, {})[node.op.name] = None
+                for path in _and_around(node.name):
+                    kinds.setdefault(path, {})[node.op.name] = None
         paths = paths_in(graphs)
-        layers = tuple(LayerInfo(path, _kind(path, kinds)) for path in paths)
+        layers = tuple(LayerInfo(path, _kind(kinds.get(path, {}))) for path in paths)
         weights = {seen.name: seen.trainable for graph in graphs for seen in graph.variables}
         tops = [number for number, path in enumerate(paths) if "/" not in path]
         inputs = range(len([v for v in graphs[0].inputs if v.type.dtype != key_dtype]))
@@ -67,11 +68,15 @@ class Layout:
 _MOST_KINDS = 4
 
 
-def _kind(path: str, kinds: Mapping[str, Mapping[str, None]]) -> str:
+def _and_around(path: str) -> Iterator[str]:
+    """``path``, and the paths of the layers around it."""
+    while path:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _kind(own: Collection[str]) -> str:
     """The operations of a layer, which stand for the name of its class."""
-    own = {
-        op: None for name, ops in kinds.items() if name == path or name.startswith(f"{path}/") for op in ops
-    }
     return ", ".join(list(own)[:_MOST_KINDS]) + ", …" * (len(own) > _MOST_KINDS)
 
 

@@ -42,6 +42,24 @@ def test_mutated_files(first: int, count: int) -> None:
     assert count * 0.01 < counts["loaded"] < count * 0.5  # else the mutations are too wild or too tame
 
 
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [(0, 2_000), pytest.param(10_000, 200_000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])],
+)
+def test_mutated_onnx_models(first: int, count: int) -> None:
+    counts = loads("onnx", first, count, 2)["counts"]
+    assert sum(counts.values()) == count
+    assert set(counts) <= {
+        "FileFormatError",
+        "UnsupportedOp",
+        "ArgumentError",
+        "NeedsValue",
+        "NotKnown",
+        "loaded",
+    }
+    assert count * 0.05 < counts["loaded"] < count * 0.5  # else the mutations are too wild or too tame
+
+
 def test_giants_are_refused_with_little_memory() -> None:
     found = loads("giants", 60, *SOME_GIANTS)
     assert found["counts"] == {"FileFormatError": len(SOME_GIANTS)}

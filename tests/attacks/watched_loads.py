@@ -1,7 +1,8 @@
 """Load broken files, each of them watched.
 
-    python -m tests.attacks.watched_loads mutations FIRST COUNT WORKERS
+    python -m tests.attacks.watched_loads mutations|onnx FIRST COUNT WORKERS
     python -m tests.attacks.watched_loads giants SECONDS [NAME …]
+    python -m tests.attacks.watched_loads files FOLDER COUNT    (FOLDER/0.onnx, FOLDER/1.onnx …)
 
 The imports are done once, and no framework's is; then workers are forked, which load one file after the other. A
 load may end in a model or in an error of ours, within two seconds of processor time and 200 MB of memory. Anything
@@ -29,7 +30,14 @@ from typing import Any
 import unifront as uf
 from tests.attacks.giants import giants
 from tests.attacks.mutations import Mutations, good_files
+from tests.attacks.onnx_mutations import OnnxMutations, good_models
 
+Load, Make = Callable[[Path], object], Callable[[int], bytes]
+KINDS: dict[str, tuple[Load, Callable[[Path], Make]]] = {
+    "mutations": (uf.load, lambda folder: Mutations(good_files(folder))),
+    "onnx": (uf.from_onnx, lambda folder: OnnxMutations(good_models(folder))),
+}
+"""What loads a broken file, and what makes them."""
 SECONDS, MEGABYTES = 2.0, 200
 FRAMEWORKS = ("torch", "tensorflow", "jax", "keras")
 
@@ -52,8 +60,9 @@ def watched(load: Callable[[Path], object], path: Path, seconds: float = SECONDS
         found["outcome"] = "loaded"
     except uf.errors.UnifrontError as error:
         found["outcome"] = type(error).__name__
-        text = str(error)
-        if str(path) not in text or len(text) > 2000 or "does not fit into the memory" in text:
+        text = found["text"] = str(error)
+        told = isinstance(error, uf.errors.ArgumentError)  # it says what the call is to add
+        if (str(path) not in text and not told) or len(text) > 2000 or "does not fit into the memory" in text:
             found["fault"] = f"{type(error).__name__}: {text[:3000]}"
     except BaseException:  # noqa: BLE001  # whatever it is, it is a fault
         found.update(outcome="foreign", fault=traceback.format_exc()[-3000:])
@@ -65,21 +74,21 @@ def watched(load: Callable[[Path], object], path: Path, seconds: float = SECONDS
     return found
 
 
-def work(numbers: Iterable[int], mutations: Mutations, folder: Path, at: mmap.mmap, results: int) -> None:
+def work(numbers: Iterable[int], load: Load, made: Make, folder: Path, at: mmap.mmap, results: int) -> None:
     path = folder / f"{os.getpid()}.uf"
     counts: collections.Counter[str] = collections.Counter()
     most = 0.0
     for number in numbers:
         at[:8] = struct.pack("<q", number)
         try:
-            content = mutations(number)
+            content = made(number)
         except Exception:  # noqa: BLE001  # then it is the attack that is broken
             report(
                 results, {"number": number, "fault": "no file was made: " + traceback.format_exc()[-2000:]}
             )
             continue
         path.write_bytes(content)
-        found = watched(uf.load, path)
+        found = watched(load, path)
         counts[found["outcome"]] += 1
         most = max(most, found["megabytes"])
         if "fault" in found:
@@ -120,6 +129,21 @@ def load_giants(seconds: float, names: list[str]) -> dict[str, Any]:
     return {"faults": faults, "counts": counts, "most_megabytes": most}
 
 
+def load_files(folder: Path, count: int) -> list[dict[str, Any]]:
+    """What comes of each model, in a process of its own."""
+    results = []
+    gc.collect()
+    gc.freeze()
+    report_at = folder / "found"
+    for number in range(count):
+        report_at.unlink(missing_ok=True)
+        path = folder / f"{number}.onnx"
+        code = in_a_child(lambda path=path: report_at.write_text(json.dumps(watched(uf.from_onnx, path))))
+        crash = {"outcome": "crash", "fault": f"ended with {code}"}
+        results.append(json.loads(report_at.read_text()) if code == 0 else crash)
+    return results
+
+
 def in_a_child(work: Callable[[], object]) -> int:
     """Run ``work`` in a process of its own; what that ended with."""
     if (child := os.fork()) == 0:
@@ -139,10 +163,11 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def load_mutations(first: int, count: int, workers: int) -> dict[str, Any]:
+def load_mutations(kind: str, first: int, count: int, workers: int) -> dict[str, Any]:
     faults, counts, most = [], collections.Counter[str](), 0.0
+    load, maker = KINDS[kind]
     with temporary_folder() as folder:
-        mutations = Mutations(good_files(folder))
+        made = maker(folder)
         gc.collect()
         gc.freeze()
         collected = os.open(folder / "results", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -153,7 +178,7 @@ def load_mutations(first: int, count: int, workers: int) -> dict[str, Any]:
             states[lane][:16] = struct.pack("<qq", begin, 0)
             if (child := os.fork()) == 0:
                 try:
-                    work(range(begin, first + count, workers), mutations, folder, states[lane], collected)
+                    work(range(begin, first + count, workers), load, made, folder, states[lane], collected)
                 finally:
                     os._exit(0)
             running[child] = lane
@@ -181,5 +206,11 @@ def load_mutations(first: int, count: int, workers: int) -> dict[str, Any]:
 
 if __name__ == "__main__":
     what, *rest = sys.argv[1:]
-    result = load_giants(float(rest[0]), rest[1:]) if what == "giants" else load_mutations(*map(int, rest))
+    result: object = (
+        load_files(Path(rest[0]), int(rest[1]))
+        if what == "files"
+        else load_giants(float(rest[0]), rest[1:])
+        if what == "giants"
+        else load_mutations(what, *map(int, rest))
+    )
     print(json.dumps(result))  # noqa: T201

@@ -19,6 +19,7 @@ from unifront.errors import ParseError, ShapeError
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # What a dimension that is read may be at most: products of sums grow exponentially with their text.
 _MAX_TEXT, _MAX_TERMS, _MAX_PARTS, _MAX_MINIMA = 1000, 100, 8, 12
+_MAX_PRODUCTS = 1000
 # How far bounds look into minima and quotients: the work grows exponentially with it.
 _DEPTH = 3
 
@@ -104,6 +105,8 @@ class DimExpr:
 
     @_remembered
     def __mul__(self, other: Dim) -> Dim:
+        if len(self.terms) * len(_terms(other)) > _MAX_PRODUCTS:
+            raise ShapeError(f"A dimension would be a sum of more than {_MAX_PRODUCTS} products of sizes.")
         return _sum((_sorted(a + b), m * n) for a, m in self.terms for b, n in _terms(other))
 
     __rmul__ = __mul__

@@ -6,6 +6,7 @@ external data is read from the model's folder only.
 
 from __future__ import annotations
 
+import os
 import re
 from collections import ChainMap
 from collections.abc import Mapping, Sequence
@@ -15,16 +16,26 @@ from typing import Any
 
 import numpy as np
 
-from unifront.errors import ArgumentError, BackendMissing, FileFormatError, UnifrontError
+from unifront.errors import (
+    ArgumentError,
+    BackendMissing,
+    FileFormatError,
+    GraphError,
+    ShapeError,
+    UnifrontError,
+    UnsupportedOp,
+)
 from unifront.files import path_of
 from unifront.ir.dims import Dim, symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
+from unifront.opset.arrays import at_most
 from unifront.opset.tensor import Builder, building
 from unifront.trace import finish
 
 LARGEST_FILE = 2**31
 """Protocol Buffers end there."""
+LONGEST_TEXT = 1200
 
 
 @dataclass(frozen=True)
@@ -84,8 +95,10 @@ def load(
     proto, folder, what = _read(model)
     try:
         return _import(proto, folder, dict(inputs or {}), bind_sizes, name)
-    except FileFormatError as error:
-        raise FileFormatError(f"{what} cannot be imported: {error}") from error
+    except UnsupportedOp as error:
+        raise UnsupportedOp(f"{what} cannot be imported: {_short(error)}") from error
+    except (FileFormatError, GraphError, ShapeError) as error:  # names or sizes that do not fit together
+        raise FileFormatError(f"{what} cannot be imported: {_short(error)}") from error
     except UnifrontError:
         raise
     except RecursionError as error:
@@ -102,14 +115,21 @@ def proto_of(model: Any) -> Any:
     return _read(model)[0]
 
 
+def _short(error: Exception) -> str:
+    """The text of an error, which may hold what the file made long."""
+    text = str(error)
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …"
+
+
 def _read(model: Any) -> tuple[Any, Path | None, str]:
     """The ``ModelProto``, the folder of its external data, and what errors call it."""
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     if isinstance(model, onnx.ModelProto):
+        _check_texts(model, "The ONNX model")
         return model, None, "The ONNX model"
-    folder, what = None, "The ONNX model"
+    folder, what, size = None, "The ONNX model", 0
     if isinstance(model, bytes | bytearray | memoryview):
         content = bytes(model)
     else:
@@ -117,11 +137,12 @@ def _read(model: Any) -> tuple[Any, Path | None, str]:
         what = f"The file {str(path)!r}"
         try:
             with path.open("rb") as file:
-                content = file.read(LARGEST_FILE + 1)
+                size = os.fstat(file.fileno()).st_size
+                content = file.read() if size <= LARGEST_FILE else b""
         except OSError as error:
             raise FileFormatError(f"{what} cannot be read: {error.strerror}") from error
         folder = path.parent
-    if len(content) > LARGEST_FILE:
+    if max(size, len(content)) > LARGEST_FILE:
         raise FileFormatError(
             f"{what} has more than {LARGEST_FILE} bytes; larger models keep weights in files beside"
         )
@@ -132,13 +153,35 @@ def _read(model: Any) -> tuple[Any, Path | None, str]:
         raise FileFormatError(f"{what} is no ONNX model, or a broken one: {error}") from error
     if not proto.HasField("graph"):
         raise FileFormatError(f"{what} is no ONNX model, or a broken one: it has no graph")
+    _check_texts(proto, what)
     return proto, folder, what
+
+
+def _check_texts(proto: Any, what: str) -> None:
+    """Raise `FileFormatError` for text that is no UTF-8: Protocol Buffers give it as bytes. Data are not looked at."""
+    from onnx import TensorProto
+
+    stack = [proto]
+    while stack:
+        message = stack.pop()
+        if isinstance(message, TensorProto):
+            texts: list[Any] = [message.name]
+            stack += message.external_data
+        else:
+            texts = []
+            for field, value in message.ListFields():
+                if field.message_type is not None:
+                    stack += value if field.is_repeated else (value,)
+                elif field.type == field.TYPE_STRING:
+                    texts += value if field.is_repeated else (value,)
+        if any(isinstance(text, bytes) for text in texts):
+            raise FileFormatError(f"{what} is no ONNX model, or a broken one: a name in it is no UTF-8")
 
 
 def _import(proto: Any, folder: Path | None, given: dict[str, Any], bind: bool, name: str) -> Imported:
     from unifront.onnx import imports
     from unifront.onnx.imports import values
-    from unifront.onnx.imports.importer import Frame, Importer
+    from unifront.onnx.imports.importer import COMPUTED, Frame, Importer
     from unifront.onnx.imports.tensors import Tensors
 
     builder = Builder(name or proto.graph.name or "onnx")
@@ -160,7 +203,7 @@ def _import(proto: Any, folder: Path | None, given: dict[str, Any], bind: bool, 
         raise ArgumentError(
             f"The model has no input {next(iter(given))!r}; it has {[i.name for i in proto.graph.input]}."
         )
-    with building(builder):
+    with building(builder), at_most(COMPUTED):
         outputs = importer.run(proto.graph, frame)
         leaves: list[Any] = []
         names: list[str] = []

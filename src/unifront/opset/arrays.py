@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import reprlib
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +24,7 @@ from unifront.backends import (
     use_backend,
 )
 from unifront.dtypes import BY_NAME
-from unifront.errors import ArgumentError, DTypeError, UnifrontError, UnsupportedOp
+from unifront.errors import ArgumentError, DTypeError, ShapeError, UnifrontError, UnsupportedOp
 from unifront.ir.emit import emit
 from unifront.ir.graph import Graph
 from unifront.ir.layouts import Storage
@@ -75,6 +77,28 @@ def host_array(operand: Any) -> np.ndarray:
         return array.astype(default)
 
 
+_most: ContextVar[int | None] = ContextVar("unifront_most_elements", default=None)
+
+
+@contextmanager
+def at_most(elements: int) -> Iterator[None]:
+    """A block in which operations that run at once make no array of more elements than these; `ShapeError` for one."""
+    token = _most.set(elements)
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
+def _check_sizes(op: OpSpec, most: int, types: Sequence[TensorType | None], extra: Mapping[str, Any]) -> None:
+    for made in op.infer(*types, **extra):
+        size = math.prod(made.shape)
+        if isinstance(size, int) and size > most:
+            raise ShapeError(
+                f"{op.name}: the result {made} has {size} elements; at most {most} are computed here."
+            )
+
+
 def run(
     op: OpSpec, operands: Sequence[Any], attributes: Mapping[str, Any], regions: tuple[Graph, ...]
 ) -> Any:
@@ -96,6 +120,8 @@ def run(
             _check_with(op, types, attributes)
         else:
             _check(op, types, ())
+        if (most := _most.get()) is not None:
+            _check_sizes(op, most, types, {"regions": regions, **attributes} if regions else attributes)
     except UnifrontError as error:
         error.at(current_path())
         raise

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from unifront import ops
-from unifront.errors import ArgumentError, UnifrontError
+from unifront.errors import UnifrontError
 from unifront.onnx.imports.node import Node, Row, axes_of
-from unifront.onnx.imports.values import NeedsValue, Parts, Value
+from unifront.onnx.imports.values import NeedsValue, NotKnown, Parts, Value
 from unifront.opset.tensor import Traced, type_of
 
 UNROLLED = 2
@@ -52,7 +52,7 @@ def _results(node: Node, values: Sequence[Value]) -> Any:
 def _traced(node: Node, values: Sequence[Value]) -> tuple[Any, ...]:
     """Results of a body as tensors, made in the builder that is active."""
     if any(value is None or isinstance(value, Parts) for value in values):
-        raise ArgumentError(f"{node.label}: a sequence or optional comes out of a branch or loop")
+        raise NotKnown(f"{node.label}: a sequence or optional comes out of a branch or loop")
     return tuple(node.traced(value) for value in values)
 
 
@@ -150,7 +150,7 @@ def _looped(node: Node, limit: Value, condition: Value, states: Sequence[Value],
         last, scanned = ops.scan(step, initial, counted)
         return _results(node, (*last, *scanned))
     if number:
-        raise ArgumentError(
+        raise NotKnown(
             f"{node.label}: a loop of a length that comes from values collects what its steps give"
         )
     start = node.traced(np.asarray(True)) if condition is None else ops.reshape(node.traced(condition), ())
@@ -182,13 +182,13 @@ def _length(node: Node, limit: Value) -> Any:
 
 
 def _refuse(node: Node) -> Any:
-    raise ArgumentError(f"{node.label}: a sequence is carried from step to step")
+    raise NotKnown(f"{node.label}: a sequence is carried from step to step")
 
 
 def _scan(node: Node, *operands: Value) -> Any:
     if node.version < 9:
         return _scan_batched(node, *operands)
-    count = node["num_scan_inputs"]
+    count = _scanned_inputs(node, operands)
     states, sequences = operands[: len(operands) - count], operands[len(operands) - count :]
     outputs = len(node.proto.output) - len(states)
     inward = node["scan_input_directions"] or (0,) * count
@@ -210,6 +210,13 @@ def _scan(node: Node, *operands: Value) -> Any:
     return _results(node, (*last, *moved))
 
 
+def _scanned_inputs(node: Node, operands: Sequence[Value]) -> int:
+    count: int = node["num_scan_inputs"]
+    if not 1 <= count <= len(operands):
+        node.fail(f"it scans {count} of {len(operands)} operands")
+    return count
+
+
 def _scanned(
     node: Node, states: Sequence[Value], sequences: Sequence[Any]
 ) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
@@ -225,7 +232,7 @@ def _scanned(
 
 def _scan_batched(node: Node, lengths: Value, *operands: Value) -> Any:
     """Scan of version 8: each example of a batch by itself, over axis 1."""
-    count = node["num_scan_inputs"]
+    count = _scanned_inputs(node, operands)
     if lengths is not None:
         node.fail("a Scan of version 8 with lengths of its sequences")
     states, sequences = operands[: len(operands) - count], operands[len(operands) - count :]

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import UnifrontError
-from unifront.ir.dims import maximum, minimum
+from unifront.ir.dims import DimExpr, maximum, minimum
 from unifront.onnx.imports.node import Node
 from unifront.onnx.imports.values import Sizes, Value, is_strings, sizes
 
+MOST_TERMS, LARGEST_DEGREE, MOST_SIZES = 32, 8, 2**12
+"""What a computed dimension may have, and how many there may be in an array: shapes of models are far below."""
 INTEGERS = (6, 7)
 """int32 and int64 in ``TensorProto.DataType``."""
 
@@ -36,7 +38,22 @@ def on_sizes(node: Node, operands: Sequence[Value]) -> tuple[Value, ...] | None:
         return None
     if found is None:
         return None
-    return tuple(sizes(one) for one in (found if isinstance(found, tuple) else (found,)))
+    # What NumPy takes out of an array of objects may be the object.
+    results = [np.asarray(one, object) for one in (found if isinstance(found, tuple) else (found,))]
+    if sum(one.size for one in results) > MOST_SIZES:
+        node.fail(f"it computes with more than {MOST_SIZES} sizes")
+    return tuple(map(sizes, results)) if all(map(_is_simple, results)) else None
+
+
+def _is_simple(array: np.ndarray) -> bool:
+    """Whether no dimension in ``array`` is a formula that grows without end."""
+    for dim in array.flat:
+        terms = dim.terms if isinstance(dim, DimExpr) else (((), dim),)
+        if len(terms) > MOST_TERMS or any(
+            len(monomial) > LARGEST_DEGREE or abs(factor) >= 2**63 for monomial, factor in terms
+        ):
+            return False
+    return True
 
 
 def _axes(node: Node, given: Any, rank: int) -> tuple[int, ...] | None:

@@ -14,7 +14,16 @@ import numpy as np
 from unifront import ops
 from unifront.dtypes import dtype_of
 from unifront.dtypes import key as key_dtype
-from unifront.errors import ArgumentError, FileFormatError, ShapeError, UnifrontError, UnsupportedOp
+from unifront.errors import (
+    ArgumentError,
+    DTypeError,
+    FileFormatError,
+    GraphError,
+    ShapeError,
+    UnifrontError,
+    UnknownName,
+    UnsupportedOp,
+)
 from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.graph import Node as GraphNode
@@ -27,6 +36,7 @@ from unifront.onnx.imports.tensors import Tensors
 from unifront.onnx.imports.values import (
     Narrow,
     NeedsValue,
+    NotKnown,
     Parts,
     Sizes,
     Value,
@@ -42,17 +52,20 @@ BROKEN = (
     AssertionError,
     AttributeError,
     LookupError,
-    MemoryError,
     RuntimeError,
     TypeError,
     ValueError,
 )
 """What a row may run into on what it was not written for."""
+REFUSALS = (ArgumentError, DTypeError, GraphError, ShapeError, UnknownName)
+"""How operations refuse what does not fit them."""
 FOLDED, MADE = 2**10, 2**18
 """Elements up to which known operands are computed with at import, and up to which a row makes an array of sizes."""
 DEEPEST, EXPANDED = 40, 20_000
 """How deep functions and bodies may lie in one another; and how many nodes more than the file has may be made of it,
 by functions and loops that are written out."""
+COMPUTED = 2**22
+"""Elements that one result may have, and that a value may take, which is computed at import."""
 LARGEST = 2**40
 """Bytes of a tensor that is too large to be meant."""
 MASK = 1e30
@@ -116,16 +129,21 @@ class Importer:
         """The outputs of ``graph``, whose inputs have values in ``frame``."""
         if frame.depth > DEEPEST:
             raise FileFormatError(f"graphs and functions lie more than {DEEPEST} deep in one another")
+        if expanded:
+            self._expand(1)  # a body without nodes, too
         self._initializers(graph, frame)
         for number, proto in enumerate(graph.node):
             if expanded:
-                self._left -= 1
-                if self._left < 0:
-                    raise FileFormatError(
-                        f"its functions and loops come to more than {EXPANDED} nodes when they are written out"
-                    )
+                self._expand(1)
             self._node(proto, number, frame)
         return tuple(self._output(value.name, frame) for value in graph.output)
+
+    def _expand(self, nodes: int) -> None:
+        self._left -= nodes
+        if self._left < 0:
+            raise FileFormatError(
+                f"its functions and loops come to more than {EXPANDED} nodes when they are written out"
+            )
 
     def _output(self, name: str, frame: Frame) -> Value:
         if name not in frame.values:
@@ -178,9 +196,13 @@ class Importer:
             with scope(path), np.errstate(all="ignore"):
                 results = self._results(proto, operands, frame, label)
         except UnifrontError as error:
+            if isinstance(error, REFUSALS) and not isinstance(error, NotKnown):
+                raise FileFormatError(f"{label}: {error}") from error
             if not error.layer_path:
                 error.at(path)
             raise
+        except MemoryError as error:
+            raise FileFormatError(f"{label}: it would take more memory than there is") from error
         except BROKEN as error:
             raise FileFormatError(f"{label}: {type(error).__name__}: {str(error)[:300]}") from error
         if len(results) < len(proto.output):
@@ -437,7 +459,7 @@ class Importer:
         names = self._sources(value, what)
         if names:
             self._ask(names, what)
-        return self._computed(value)
+        return self._computed(value, what)
 
     def _ask(self, names: Sequence[str], what: str) -> NoReturn:
         listed = ", ".join(map(repr, names))
@@ -459,7 +481,7 @@ class Importer:
             raise FileFormatError(f"{what} is no tensor of sizes")
         names = self._sources(value, what)
         if not names:
-            return self.dims(self._computed(value), what)
+            return self.dims(self._computed(value, what), what)
         if not self._bind or not value.type.is_static or value.rank > 1 or not value.dtype.is_integer:
             self._ask(names, what)
         parts = [value] if value.rank == 0 else ops.unstack(value, axis=0)
@@ -475,9 +497,7 @@ class Importer:
                 if _mentions(v, free)
             ]
             if not named:
-                raise ArgumentError(
-                    f"{what} has to be known at import, but hangs on sizes that come from values."
-                )
+                raise NotKnown(f"{what} has to be known at import, but hangs on sizes that come from values.")
             return named
         found: dict[str, None] = {}
         seen: set[GraphValue] = set()
@@ -498,18 +518,24 @@ class Importer:
                 elif one in outside:
                     stack.append((outside[one].value, outside[one].builder))
                 else:
-                    raise ArgumentError(
+                    raise NotKnown(
                         f"{what} has to be known at import, but changes from step to step of a loop."
                     )
         return list(found)
 
-    def _computed(self, value: Any) -> np.ndarray:
+    def _computed(self, value: Any, what: str) -> np.ndarray:
         """The value of a tensor that hangs on no input."""
         from unifront.reference import BACKEND
 
         builder = value.builder if isinstance(value, Traced) else self.builder
-        graph = builder.graph([lift(value, builder)])
-        wanted = _needed(graph)
+        wanted = _needed(builder.graph([lift(value, builder)]))
+        size = _work(wanted)
+        if size is None or size > COMPUTED:
+            raise FileFormatError(
+                f"{what} has to be known at import, but computing it takes "
+                + (f"{size} numbers" if size is not None else "a loop of unknown length")
+                + f"; at most {COMPUTED} are computed then"
+            )
         values = [variable.numpy() for variable, _ in builder.variables.values()]
         (array,) = BACKEND.compile(wanted)((), values)
         return np.asarray(array)
@@ -538,6 +564,27 @@ def _needed(graph: Graph) -> Graph:
             kept.append(node)
             wanted.update(value for value in node.operands if value is not None)
     return replace(graph, inputs=(), input_names=(), nodes=tuple(reversed(kept)))
+
+
+def _work(graph: Graph) -> int | None:
+    """How many elements are made when ``graph`` is run; None where that cannot be told."""
+    total = 0
+    for node in graph.nodes:
+        sizes: list[Any] = [math.prod(value.type.shape) for value in node.outputs]
+        steps: Any = 1
+        if node.regions:
+            inner = [_work(region) for region in node.regions]
+            if node.op.name == "scan":
+                steps = max(
+                    (v.type.shape[0] for v in node.operands if v is not None and v.type.shape), default=1
+                )
+            elif node.op.name != "cond":
+                return None
+            sizes += [None if one is None else one * steps for one in inner]
+        if not all(isinstance(size, int) for size in sizes):
+            return None
+        total += sum(sizes)
+    return total
 
 
 def _mentions(value: GraphValue, symbols: set[str]) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from unifront.opset.tensor import current_path
@@ -11,12 +12,21 @@ from unifront.opset.tensor import current_path
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _LAYER = "unifront.layer"
 _LONGEST = 300
+_MOST_DIMS = 8
+_DEEPEST = 16
+"""Parts of a path that count: no model of use has layers as deep in one another."""
 
 
 def shown(name: object) -> str:
     """A name as errors show it: quoted, and not too long."""
     text = str(name)
     return repr(text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …")
+
+
+def shown_shape(dims: Sequence[Any]) -> str:
+    """A shape as errors show it: not too long."""
+    inner = ", ".join(map(str, dims[:_MOST_DIMS]))
+    return f"[{inner}, … ({len(dims)} axes)]" if len(dims) > _MOST_DIMS else f"[{inner}]"
 
 
 def _parts(path: str) -> list[str]:
@@ -29,7 +39,7 @@ def _parts(path: str) -> list[str]:
         own = part.removeprefix(f"{full}.") if full and part.startswith(f"{full}.") else part
         full = part
         found += [one for one in own.split(".") if one]
-    return found
+    return found[:_DEEPEST]
 
 
 def layer_of(proto: Any, number: int) -> str:

@@ -28,11 +28,16 @@ def schema_of(op_type: str, version: int, domain: str) -> Any:
 
 
 @cache
+def _newest() -> Mapping[str, int]:
+    found: dict[str, int] = {}
+    for schema in defs.get_all_schemas_with_history():
+        found[schema.domain] = max(schema.since_version, found.get(schema.domain, 0))
+    return found
+
+
 def newest(domain: str) -> int | None:
     """The newest version of an operator set that the package ``onnx`` knows."""
-    return max(
-        (s.since_version for s in defs.get_all_schemas_with_history() if s.domain == domain), default=None
-    )
+    return _newest().get(domain)
 
 
 def check(schema: Any, proto: Any, given: Mapping[str, Any], label: str) -> None:

@@ -11,6 +11,9 @@ from unifront.onnx.imports.node import Node, Row, axis_of, rank
 from unifront.onnx.imports.values import Parts, Value, is_strings
 from unifront.opset.tensor import type_of
 
+MOST_PARTS = 2**12
+"""Tensors into which one may be taken apart."""
+
 
 def _sequence(node: Node, value: Value) -> tuple[Value, ...]:
     if not isinstance(value, Parts):
@@ -75,10 +78,12 @@ def _split(node: Node, x: Value, split: Value = None) -> Value:
     length = type_of(x).shape[axis]
     if not isinstance(length, int):
         node.fail("a sequence of a length that is free")
-    if split is None:
+    sizes = None if split is None else node.known(split, "the sizes of the parts")
+    if length > MOST_PARTS and (sizes is None or (sizes.ndim == 0 and sizes * MOST_PARTS < length)):
+        node.fail(f"a sequence of more than {MOST_PARTS} parts")
+    if sizes is None:
         parts = ops.split(x, list(range(1, length)), axis)
         return Parts(parts if node["keepdims"] else [ops.squeeze(one, axis) for one in parts])
-    sizes = node.known(split, "the sizes of the parts")
     if sizes.ndim == 0:
         cuts: Sequence[int] = list(range(int(sizes), length, int(sizes)))
     else:

@@ -12,14 +12,17 @@ import numpy as np
 import onnx
 
 from unifront.errors import FileFormatError
-from unifront.onnx.imports.naming import shown
+from unifront.onnx.imports.naming import shown, shown_shape
 from unifront.onnx.imports.values import ELEMENTS, NARROW, STRING
 
 _WIDTHS = {**dict.fromkeys((21, 22, 23), 4), **dict.fromkeys((25, 26), 2)}
 """Bits of the elements of which several are in a byte."""
+_FLAGS = os.O_RDONLY
+for _flag in ("O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):  # no link; no waiting for whoever writes into a pipe
+    _FLAGS |= getattr(os, _flag, 0)
 _KINDS = onnx.AttributeProto
 _GREATEST = 2**40
-DENSE = 2**28
+DENSE = 2**24
 """Elements that a sparse tensor may be made to at most."""
 
 
@@ -38,7 +41,7 @@ class Tensors:
         dims = tuple(proto.dims)
         what = f"the tensor {shown(proto.name)}"
         if any(dim < 0 for dim in dims) or math.prod(dims) > _GREATEST:
-            raise FileFormatError(f"{what} has the shape {dims}")
+            raise FileFormatError(f"{what} has the shape {shown_shape(dims)}")
         if proto.data_type == STRING:
             return self._strings(proto, dims, what)
         if proto.data_type not in ELEMENTS and proto.data_type not in NARROW:
@@ -56,9 +59,11 @@ class Tensors:
         try:
             array = onnx.numpy_helper.to_array(proto)
         except (ValueError, TypeError, IndexError, OverflowError) as error:
-            raise FileFormatError(f"{what} does not hold what its shape {dims} says: {error}") from error
+            raise FileFormatError(
+                f"{what} does not hold what its shape {shown_shape(dims)} says: {error}"
+            ) from error
         if array.shape != dims:
-            raise FileFormatError(f"{what} does not hold what its shape {dims} says")
+            raise FileFormatError(f"{what} does not hold what its shape {shown_shape(dims)} says")
         return array
 
     @staticmethod
@@ -89,9 +94,7 @@ class Tensors:
         if ".." in Path(location).parts or path.resolve() != path:
             raise FileFormatError(f"{what}: {shown(location)} leaves the model's folder, or is a link")
         try:
-            descriptor = os.open(
-                path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-            )
+            descriptor = os.open(path, _FLAGS)
         except OSError as error:
             raise FileFormatError(f"{what}: {shown(location)} cannot be read: {error.strerror}") from error
         with os.fdopen(descriptor, "rb") as file:
@@ -106,11 +109,15 @@ class Tensors:
         values, places = self.array(sparse.values), self.array(sparse.indices)
         dims = tuple(sparse.dims)
         if any(dim < 0 for dim in dims) or math.prod(dims) > DENSE:
-            raise FileFormatError(f"the sparse tensor {shown(sparse.values.name)} has the shape {dims}")
+            raise FileFormatError(
+                f"the sparse tensor {shown(sparse.values.name)} has the shape {shown_shape(dims)}"
+            )
         flat = np.zeros(math.prod(dims), values.dtype)
         rows = places if places.ndim == 1 else np.ravel_multi_index(tuple(places.T), dims)
         if rows.size != values.size or (rows.size and (rows.min() < 0 or rows.max() >= flat.size)):
-            raise FileFormatError(f"the sparse tensor {shown(sparse.values.name)} has values outside {dims}")
+            raise FileFormatError(
+                f"the sparse tensor {shown(sparse.values.name)} has values outside {shown_shape(dims)}"
+            )
         flat[rows] = values.reshape(-1)
         return flat.reshape(dims)
 

@@ -83,7 +83,11 @@ Value = Any
 """One of those above."""
 
 
-class NeedsValue(ArgumentError):
+class NotKnown(ArgumentError):
+    """What decides what the graph is has to be known at import, and is not."""
+
+
+class NeedsValue(NotKnown):
     """A value that decides what the graph is comes from inputs of the model; ``inputs`` are their names."""
 
     def __init__(self, text: str, inputs: Sequence[str]) -> None:

@@ -324,12 +324,17 @@ _default: ContextVar[str | Placement | None] = ContextVar("unifront_backend", de
 _process_default: list[str] = []
 
 
+_BUILT_IN = {"numpy": "unifront.reference:BACKEND", "onnxruntime": "unifront.onnx.runtime:BACKEND"}
+_INFERENCE_ONLY = frozenset({"onnxruntime"})
+_EXTRAS = {"onnxruntime": "onnx"}
+"""What is typed to install a backend, where it is not its name."""
+
+
 @cache
 def entry_points() -> dict[str, metadata.EntryPoint]:
-    """Every registered backend by name, none imported; ``numpy`` is built in."""
+    """Every registered backend by name, none imported; some are built in."""
     found = {point.name: point for point in metadata.entry_points(group=GROUP)}
-    builtin = metadata.EntryPoint("numpy", "unifront.reference:BACKEND", GROUP)
-    return {"numpy": builtin, **found}
+    return {name: metadata.EntryPoint(name, at, GROUP) for name, at in _BUILT_IN.items()} | found
 
 
 def names() -> tuple[str, ...]:
@@ -344,9 +349,19 @@ def is_installed(name: str) -> bool:
     return util.find_spec(name) is not None
 
 
-def installed() -> tuple[str, ...]:
-    """The names of the backends whose framework is installed, NumPy last."""
-    return tuple(sorted(filter(is_installed, names()), key=lambda name: name == "numpy"))
+def installed(*, inference: bool = False) -> tuple[str, ...]:
+    """The names of the backends whose framework is installed, NumPy last.
+
+    Args:
+        inference: whether those are among them that run models and no single operations: ``onnxruntime``.
+    """
+    found = [name for name in names() if is_installed(name) and (inference or name not in _INFERENCE_ONLY)]
+    return tuple(sorted(found, key=lambda name: name == "numpy"))
+
+
+def to_install(name: str) -> str:
+    """What to type for the framework of the backend ``name``."""
+    return f'pip install "unifront[{_EXTRAS.get(name, name)}]"'
 
 
 @cache
@@ -360,7 +375,7 @@ def get_backend(name: str) -> Backend:
     except ModuleNotFoundError as error:
         raise BackendMissing(
             f"The backend {name!r} needs the package {error.name!r}, which is not installed. "
-            f'Try: pip install "unifront[{name}]"'
+            f"Try: {to_install(name)}"
         ) from error
     return backend
 

@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import unifront as uf
-from unifront.backends import default_name, get_backend, installed, is_installed, names, placement
+from unifront.backends import default_name, get_backend, installed, is_installed, names, placement, to_install
 from unifront.errors import UnifrontError, UnknownName
 
 app = typer.Typer(
@@ -59,7 +59,7 @@ def _load_quietly() -> None:
     with tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
         try:
-            for name in installed():
+            for name in installed(inference=True):
                 get_backend(name).devices()
         except BaseException:
             printed.seek(0)
@@ -99,7 +99,7 @@ def list_backends() -> None:
             found = get_backend(name)
             table.add_row(name, found.version(), ", ".join(found.devices()), "")
             continue
-        table.add_row(name, "", "", escape(f'pip install "unifront[{name}]"'))
+        table.add_row(name, "", "", escape(to_install(name)))
     Console().print(table)
     default = default_name()
     placement(default)  # UNIFRONT_BACKEND may hold anything

@@ -25,7 +25,7 @@ from unifront.errors import (
     UnifrontError,
     UnsupportedOp,
 )
-from unifront.files import path_of
+from unifront.files import existing, path_of
 from unifront.ir.dims import Dim, symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
@@ -86,12 +86,7 @@ def load(
     operator without a row; `ArgumentError` where an input decides what the graph is; `BackendMissing` without the
     package ``onnx``.
     """
-    try:
-        import onnx  # noqa: F401
-    except ImportError as error:
-        raise BackendMissing(
-            'The package "onnx" is not installed. Install it with: pip install "unifront[onnx]"'
-        ) from error
+    _check_installed()
     proto, folder, what = _read(model)
     try:
         return _import(proto, folder, dict(inputs or {}), bind_sizes, name)
@@ -121,6 +116,21 @@ def _short(error: Exception) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …"
 
 
+def read(path: str | Path) -> Any:
+    """The ``onnx.ModelProto`` in a file, not yet imported; raises as `load` does for what is none."""
+    _check_installed()
+    return _read(path)[0]
+
+
+def _check_installed() -> None:
+    try:
+        import onnx  # noqa: F401
+    except ImportError as error:
+        raise BackendMissing(
+            'The package "onnx" is not installed. Install it with: pip install "unifront[onnx]"'
+        ) from error
+
+
 def _read(model: Any) -> tuple[Any, Path | None, str]:
     """The ``ModelProto``, the folder of its external data, and what errors call it."""
     import onnx
@@ -133,7 +143,7 @@ def _read(model: Any) -> tuple[Any, Path | None, str]:
     if isinstance(model, bytes | bytearray | memoryview):
         content = bytes(model)
     else:
-        path = path_of(model)
+        path = existing(path_of(model))
         what = f"The file {str(path)!r}"
         try:
             with path.open("rb") as file:

@@ -6,8 +6,9 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -50,8 +51,8 @@ def _table(*columns: str) -> Table:
     return table
 
 
-def _load_quietly() -> None:
-    """Load every installed backend; what the frameworks print meanwhile is shown only if one fails to load.
+def _load_quietly(wanted: Sequence[str] | None = None) -> None:
+    """Load every installed backend, or those wanted; what they print meanwhile is shown only if one fails to load.
 
     TensorFlow writes to the process's standard error from C++ before any setting of it applies.
     """
@@ -59,7 +60,7 @@ def _load_quietly() -> None:
     with tempfile.TemporaryFile() as printed:
         os.dup2(printed.fileno(), 2)
         try:
-            for name in installed(inference=True):
+            for name in installed(inference=True) if wanted is None else wanted:
                 get_backend(name).devices()
         except BaseException:
             printed.seek(0)
@@ -118,12 +119,66 @@ def zoo_list(pattern: Annotated[str, typer.Argument(help="Names to show, such as
     Console().print(table)
 
 
+def _model_of(name: str) -> Any:
+    """The model in a file (``.uf``, ``.onnx``), or the one of the zoo with this name."""
+    ending = Path(name).suffix.lower()
+    if ending == ".onnx":
+        return uf.from_onnx(name)
+    is_file = ending in (".uf", ".safetensors") or Path(name).name != name
+    return uf.load(name) if is_file else uf.zoo.create(name)
+
+
 @app.command()
-def summary(name: Annotated[str, typer.Argument(help="A model of the zoo, or a .uf file.")]) -> None:
+def summary(
+    name: Annotated[str, typer.Argument(help="A model of the zoo, or a .uf or .onnx file.")],
+) -> None:
     """Show a model's layers, output types and numbers of weights."""
-    is_file = name.lower().endswith(".uf") or Path(name).name != name
-    model = uf.load(name) if is_file else uf.zoo.create(name)
-    model.summary()
+    _model_of(name).summary()
+
+
+@app.command("inspect", epilog="Example: unifront inspect resnet.onnx --backend torch --backend jax --json")
+def inspect_file(
+    name: Annotated[str, typer.Argument(help="A .onnx, .uf or .safetensors file, or a model of the zoo.")],
+    backend: Annotated[
+        list[str] | None, typer.Option(help="A backend to ask; all that are installed unless given.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what is in a model: inputs, outputs, operations, sizes, and what would not run where, and why."""
+    from unifront.cli import files
+
+    places = list(installed()) if backend is None else backend
+    _load_quietly([*places])
+    found = files.inspected(name, _model_of, places)
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    files.show(found, Console(), _table)
+
+
+@app.command(epilog="Example: unifront convert resnet.onnx resnet.uf")
+def convert(
+    source: Annotated[str, typer.Argument(metavar="IN", help="A .onnx or .uf file, or a model of the zoo.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="OUT", help="A .onnx, .uf or .safetensors file; a folder: SavedModel.")
+    ],
+    weights: Annotated[
+        Path | None, typer.Option(help="A .safetensors file that the model takes its weights from.")
+    ] = None,
+    opset: Annotated[int | None, typer.Option(help="The version of the operator set, of .onnx.")] = None,
+    dtype: Annotated[str | None, typer.Option(help="A dtype in place of float32, in .onnx.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Write a model in another format, which the ending of OUT says."""
+    from unifront.cli import files
+
+    found = files.converted(source, target, _model_of, weights, {"opset": opset, "dtype": dtype})
+    if as_json:
+        sys.stdout.write(json.dumps(found, indent=2) + "\n")
+        return
+    sizes = f"{found['parameters']:,} weights, {found['bytes']:,} bytes"
+    text = f"{found['from']} → {found['to']} ({found['format']}): {sizes}"
+    Console().print(escape(text), highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -185,7 +240,3 @@ def main() -> None:
     except (UnifrontError, OSError) as error:
         Console(stderr=True).print(f"[red]Error:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -91,24 +91,6 @@ def test_summary_of_the_zoo_and_of_a_file(tmp_path: Path) -> None:
     assert output("summary", str(tmp_path / "[red]MODEL")) == text
 
 
-def test_a_model_is_converted_and_inspected(tmp_path: Path) -> None:
-    model = MODELS["mlp"]("float32")[0]
-    model.save(tmp_path / "m.uf")
-    onnx, again, weights = (str(tmp_path / name) for name in ("m.onnx", "again.uf", "m.safetensors"))
-    assert "75 weights" in output("convert", str(tmp_path / "m.uf"), onnx)
-    told = json.loads(output("convert", onnx, again, "--json"))
-    assert (told["weights"], told["bytes"]) == (75, Path(again).stat().st_size)
-    output("convert", again, weights)
-    assert Path(weights).stat().st_size > 75 * 4
-    found = json.loads(output("inspect", onnx, "--json"))
-    assert found["inputs"] == {"features": "float32[batch, 5]"}
-    assert found["weights"] == {"numbers": 75, "trainable": 75, "bytes": 300}
-    assert found["opset"]["ai.onnx"] >= 13
-    assert found["operations"]["dense"] == sum(found["operators"].get(name, 0) for name in ("Gemm", "MatMul"))
-    assert not any(found["unsupported"].values())
-    assert "all run" in output("inspect", again)
-
-
 def test_names_in_a_file_do_not_steer_the_terminal(tmp_path: Path) -> None:
     x = uf.Input((2,), name="x")
     uf.Model(x, layers.Dense(1, name="\x1b[31mred\n")(x), name="[bold]a\x1b]0;title\x07").save(

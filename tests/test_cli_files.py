@@ -104,7 +104,7 @@ def test_inspect_tells_what_is_in_a_model(model: uf.Model, tmp_path: Path) -> No
         "ir_version": onnx.load(path).ir_version, "opset": {"ai.onnx": 20}, "functions": 0,
         "operators": {"Gemm": 2, "Relu": 1}, "not_imported": {}, "model": "small",
         "inputs": {"x": "float32[batch, 4]"}, "outputs": {"out": "float32[batch, 2]"},
-        "parameters": 23, "weight_bytes": 92, "operations": {"dense": 2, "relu": 1}, "not_run": {"numpy": {}, "onnx": {}},
+        "parameters": 23, "trainable": 23, "weight_bytes": 92, "operations": {"dense": 2, "relu": 1}, "not_run": {"numpy": {}, "onnx": {}},
     }  # fmt: skip
     text = output("inspect", str(path), "--backend", "numpy")
     for word in ("Gemm", "float32[batch, 4]", "numpy: runs all of it", "onnx: runs all of it"):

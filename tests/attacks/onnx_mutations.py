@@ -46,8 +46,8 @@ TEXT_MODELS = (
     <domain: "own", opset_import: ["" : 21]> twice (a) => (b) { b = Add (a, a) }""",
     """<ir_version: 10, opset_import: ["" : 21]>
     mixed (float[2, 3, 8, 8] x) => (float[n, m] y, float[2, 3, 16, 16] r, float[2, 5, 8] s)
-    <float[4, 3, 3, 3] w = {WEIGHTS}, float[4] b = {1, 2, 3, 4}, float scale = {0.1}, float[4] scales = {1, 1, 2, 2}>
-    { q = Div (x, scale)  r8 = Cast <to = 3> (q)  d = CastLike (r8, x)
+    <float[4, 3, 3, 3] w = {WEIGHTS}, float[4] b = {1, 2, 3, 4}, float scale = {0.1}, int8 point = {0}, float[4] scales = {1, 1, 2, 2}>
+    { q = QuantizeLinear (x, scale, point)  d = DequantizeLinear (q, scale, point)
       c = Conv <pads = [1, 1, 1, 1], strides = [2, 2], group = 1> (d, w, b)  h = HardSwish (c)
       m = MaxPool <kernel_shape = [2, 2], ceil_mode = 1> (h)  f = Flatten <axis = 1> (m)  y = Softmax <axis = -1> (f)
       r = Resize <mode = "linear"> (x, , scales)

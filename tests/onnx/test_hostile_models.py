@@ -298,6 +298,37 @@ CASES: dict[str, tuple[Any, str]] = {
         model_of(deep_dims(), [ints("p", [1] * 60)], (("x", tuple(f"d{i}" for i in range(30))),)),
         "'flat' .*a sum of more than 1000 products of sizes",
     ),
+    "Resize": (
+        model_of(
+            [node("Resize", ["x", "", "", "k"], ["y"], name="bomb", mode="linear")], [ints("k", [1, 1, 2**31 - 1, 1])],
+            (("x", (1, 1, 4, 4)),),
+        ),
+        "'bomb' .*it takes a table of 2147483647 elements; at most 4194304 are made",
+    ),
+    "STFT": (
+        model_of(
+            [node("STFT", ["x", "k", "", "n"], ["y"], name="bomb")], [ints("k", [1], []), ints("n", [2**20], [])],
+            (("x", (1, 2**21, 1)),),
+        ),
+        "'bomb' .*it takes a table of .* elements",
+    ),
+    "strings doubled": (
+        model_of(
+            chain("StringConcat", 40, lambda i: [f"v{i}"] * 2), [helper.make_tensor("v0", TensorProto.STRING, [1], [b"abc"])],
+            outputs=["v40"],
+        ),
+        "'stringconcat_20' .*it takes a table of 6291456 elements",
+    ),
+    **{
+        f"the pattern {pattern}": (
+            model_of(
+                [node("RegexFullMatch", ["k"], ["y"], name="bomb", pattern=pattern)],
+                [helper.make_tensor("k", TensorProto.STRING, [1], [b"a" * 60 + b"c"])],
+            ),
+            "'bomb' .*(repeats what repeats, or what may match in two ways|it takes a table of)",
+        )
+        for pattern in ("(a*)*b", "(a|aa)+$", "(a?a?)*b", "a*a*a*a*b", r"(a)\\1*b")
+    },
     "scanned operands": (
         model_of([node("Scan", ["x"], ["y"], name="bomb", num_scan_inputs=2**40, body=SAME)]),
         "'bomb' .*it scans 1099511627776 of 1 operands",

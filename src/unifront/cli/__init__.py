@@ -181,58 +181,6 @@ def convert(
     Console().print(escape(text), highlight=False, soft_wrap=True)
 
 
-@app.command()
-def inspect(
-    file: Annotated[str, typer.Argument(help="A .onnx or .uf file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
-) -> None:
-    """Show what a model's file holds: inputs, outputs, operations, sizes, and what would not run where."""
-    from unifront.inspecting import inspect as told
-
-    with Console(stderr=True).status("Reading"):
-        _load_quietly()
-        found = told(file)
-    if as_json:
-        typer.echo(json.dumps(found, indent=2))
-        return
-    table = _table("", "")
-    for key, value in found.items():
-        if isinstance(value, dict):
-            lines = [f"{name}: {_flat(one)}" for name, one in value.items()]
-            table.add_row(key, escape("\n".join(lines)))
-        else:
-            table.add_row(key, escape(str(value)))
-    Console().print(table)
-
-
-def _flat(value: object) -> str:
-    """A value of the table on one line."""
-    if isinstance(value, dict):
-        return "; ".join(f"{name} ({reason})" for name, reason in value.items()) or "all run"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
-@app.command()
-def convert(
-    source: Annotated[str, typer.Argument(help="A .onnx or .uf file.")],
-    target: Annotated[
-        str, typer.Argument(help="A .onnx, .uf or .safetensors (weights alone) file to write.")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Say what was written as JSON.")] = False,
-) -> None:
-    """Write a model in another format."""
-    from unifront.inspecting import convert as converted
-
-    model = converted(source, target)
-    size, count = Path(target).stat().st_size, model.count_params()
-    if as_json:
-        typer.echo(
-            json.dumps({"file": target, "bytes": size, "name": model.name, "weights": count}, indent=2)
-        )
-    else:
-        Console().print(escape(f"{target}: {model.name}, {count:,} weights, {size:,} bytes"), soft_wrap=True)
-
-
 def main() -> None:
     """Run the command line; errors of unifront's own and of files are one line, without a traceback."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -120,17 +121,15 @@ def inspected(name: str, open_: Open, backends: Sequence[str]) -> Found:
         "inputs": {name: str(value.type) for name, value in graph.data_inputs.items()},
         "outputs": {name: str(value.type) for name, value in outputs},
         "parameters": model.count_params(),
-        "weight_bytes": sum(_bytes(weight) for weight in weights),
+        "trainable": sum(_numbers(weight) for weight in weights if weight.trains),
+        "weight_bytes": sum(_numbers(weight) * weight.dtype.bits // 8 for weight in weights),
         "operations": dict(sorted(operations.items())),
         "not_run": {place: _not_run(place, operations) for place in (*backends, "onnx")},
     }
 
 
-def _bytes(weight: Any) -> int:
-    size = weight.dtype.bits // 8
-    for dim in weight.shape:
-        size *= dim
-    return int(size)
+def _numbers(weight: Any) -> int:
+    return math.prod(weight.shape)
 
 
 def _not_run(place: str, operations: Mapping[str, int]) -> dict[str, str]:
@@ -147,10 +146,10 @@ def _nodes(graph: Graph) -> Iterator[Node]:
 
 def _proto(name: str) -> Found:
     """What the file says of itself, whether it can be imported or not."""
-    from unifront.onnx.load import read
+    from unifront.onnx.load import proto_of
 
-    proto = read(name)
-    from unifront.onnx.imports import reasons, rows  # wants the package onnx, which read asks for
+    proto = proto_of(name)
+    from unifront.onnx.imports import reasons, rows  # wants the package onnx, which proto_of asks for
     from unifront.onnx.imports.schemas import schema_of
 
     versions = {"" if one.domain == "ai.onnx" else one.domain: one.version for one in proto.opset_import}

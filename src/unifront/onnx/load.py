@@ -107,6 +107,7 @@ def load(
 
 def proto_of(model: Any) -> Any:
     """The ``onnx.ModelProto`` of a path or of bytes, read as `load` reads it."""
+    _check_installed()
     return _read(model)[0]
 
 
@@ -114,12 +115,6 @@ def _short(error: Exception) -> str:
     """The text of an error, which may hold what the file made long."""
     text = str(error)
     return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} …"
-
-
-def read(path: str | Path) -> Any:
-    """The ``onnx.ModelProto`` in a file, not yet imported; raises as `load` does for what is none."""
-    _check_installed()
-    return _read(path)[0]
 
 
 def _check_installed() -> None:

@@ -120,6 +120,7 @@ def _regions(
     ):
         length = ops.subtract(high, low)
         length = length if half else ops.maximum(length, 1.0)
+        node.room(n * samples)
         places = (np.arange(n * samples, dtype=np.float32) + 0.5) / samples
         where = ops.add(
             ops.expand_dims(low, 1), ops.multiply(ops.expand_dims(ops.divide(length, float(n)), 1), places)

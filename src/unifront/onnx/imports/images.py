@@ -51,6 +51,7 @@ def _scaled(node: Node, dim: Dim, factor: float) -> Dim:
 
 def _coordinates(node: Node, size: int, out: int, factor: float, roi: tuple[float, float]) -> np.ndarray:
     """Where each element of the result is among those that were there (ONNX Resize)."""
+    node.room(out)
     i = np.arange(out, dtype=np.float64)
     half = (i + 0.5) / factor - 0.5
     mode = node["coordinate_transformation_mode"] or "asymmetric"
@@ -99,6 +100,7 @@ def _taps(node: Node, where: np.ndarray, size: int, factor: float) -> tuple[np.n
     reach = 1 if node["mode"] in ("linear", "bilinear") else 2
     shrink = min(factor, 1.0) if node["antialias"] else 1.0
     count = math.ceil(reach / shrink)
+    node.room(len(where) * 2 * count)
     first = np.floor(where).astype(np.int64)
     places = first[:, None] + np.arange(1 - count, count + 1)
     weights = _kernel(node, (places - where[:, None]) * shrink)
@@ -118,6 +120,7 @@ def _resized(node: Node, x: Any, axis: int, out: int, factor: float, roi: tuple[
     places, weights = _taps(node, where, size, factor)
     weights = weights.astype(type_of(x).dtype.numpy)
     if places.shape[1] > MANY_TAPS:
+        node.room(out * size)
         matrix = np.zeros((out, size), np.float64)
         np.add.at(matrix, (np.arange(out)[:, None], places), weights)
         return ops.moveaxis(ops.tensordot(x, matrix.T.astype(weights.dtype), ((axis,), (0,))), -1, axis)

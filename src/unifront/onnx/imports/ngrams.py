@@ -46,16 +46,19 @@ def _tf_idf(node: Node, x: Value) -> Any:
     length = type_of(rows).shape[1] if not isinstance(rows, np.ndarray) else rows.shape[1]
     if not isinstance(length, int):
         node.fail("rows of free length")
+    node.room(size)
     counts: Any = np.zeros((1, size), np.float32)
     for n, table, columns in _pools(node):
         if not least <= n <= most or not len(table):
             continue
+        node.room(len(table) * size)
         hot = np.zeros((len(table), size), np.float32)
         hot[np.arange(len(table)), columns] = 1
-        for skip in range(1 if n == 1 else skips + 1):
+        for skip in range(1 if n == 1 else min(skips, length) + 1):
             starts = np.arange(max(length - (n - 1) * (skip + 1), 0))
             if not len(starts):
                 continue
+            node.room(len(starts) * n)
             places = starts[:, None] + np.arange(n) * (skip + 1)
             found = _matches(rows, places, table)  # [rows, groups]
             counts = ops.add(counts, ops.matmul(ops.cast(found, "float32"), hot))

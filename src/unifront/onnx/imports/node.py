@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from unifront.onnx.imports.importer import Importer
     from unifront.onnx.imports.values import Value
 
+ROOM = 2**22
+"""Elements that the tables may have which a row makes of sizes (positions, weights), and signs that strings may."""
 ALL = range(2**31)
 """All operands."""
 
@@ -82,6 +84,11 @@ class Node:
     def fail(self, text: str) -> NoReturn:
         """`FileFormatError`, naming the node."""
         raise FileFormatError(f"{self.label}: {text}")
+
+    def room(self, count: int) -> None:
+        """`FileFormatError` for a table of more elements than a model of use has."""
+        if count > ROOM:
+            self.fail(f"it takes a table of {count} elements; at most {ROOM} are made")
 
     def known(self, value: Value, what: str = "an operand") -> np.ndarray:
         """``value`` as an array; an error that says which inputs decide it, where it is not known."""

@@ -73,6 +73,7 @@ def _stft(node: Node, x: Any, step: Any, window: Any = None, length: Any = None)
     if not isinstance(total, int):
         node.fail("a signal of free length")
     count = (total - size) // hop + 1
+    node.room(count * size)
     places = np.arange(count)[:, None] * hop + np.arange(size)
     frames = ops.take(x, places, 1)  # [batch, frames, size, parts]
     if window is not None:

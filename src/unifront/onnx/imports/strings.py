@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
 from collections.abc import Callable
@@ -26,7 +27,10 @@ def _strings(values: Any, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _concat(node: Node, x: Value, y: Value) -> Value:
-    a, b = np.broadcast_arrays(_text(node, x), _text(node, y))
+    a, b = _text(node, x), _text(node, y)
+    node.room(math.prod(np.broadcast_shapes(a.shape, b.shape)))
+    a, b = np.broadcast_arrays(a, b)
+    node.room(sum(map(len, a.flat)) + sum(map(len, b.flat)))
     return _strings([one + other for one, other in zip(a.flat, b.flat, strict=True)], a.shape)
 
 
@@ -36,10 +40,42 @@ def _split(node: Node, x: Value) -> Value:
     limit = -1 if node["maxsplit"] is None else node["maxsplit"]
     parts = [text.split(node["delimiter"] or None, limit) for text in texts.flat]
     longest = max(map(len, parts), default=0)
+    node.room(len(parts) * longest)
     rows = _strings(
         [one for row in parts for one in (*row, *[""] * (longest - len(row)))], (*texts.shape, longest)
     )
     return rows, np.asarray([len(row) for row in parts], np.int64).reshape(texts.shape)
+
+
+CLOSE = 32
+"""Repetitions, of which so many may be counted as one step."""
+
+
+def _endless(pattern: Any, inside: bool = False) -> int | None:
+    """How many repetitions without a close end a pattern has, by which matching goes back and forth; None for one
+    inside of another, which may take for ever. (ONNX means RE2, which never goes back.)"""
+    count = 0
+    for kind, what in pattern:
+        name = str(kind)
+        if name in ("MAX_REPEAT", "MIN_REPEAT", "POSSESSIVE_REPEAT"):
+            low, high, body = what
+            inner = _endless(body, inside or high > 1)
+            if inner is None or (high > low and inside):
+                return None
+            count += inner + (high - low > CLOSE)
+        elif name == "BRANCH":
+            inners = [_endless(one, inside) for one in what[1]]
+            if inside or None in inners:
+                return None
+            count += sum(one for one in inners if one is not None)
+        elif name == "SUBPATTERN":
+            inner = _endless(what[-1], inside)
+            if inner is None:
+                return None
+            count += inner
+        elif name.startswith(("GROUPREF", "ASSERT", "ATOMIC")):
+            return None
+    return count
 
 
 def _full_match(node: Node, x: Value) -> Value:
@@ -48,6 +84,11 @@ def _full_match(node: Node, x: Value) -> Value:
         pattern = re.compile(node["pattern"])
     except re.error as error:
         node.fail(f"the pattern {node['pattern'][:80]!r} is none: {error}")
+    repeats = _endless(re._parser.parse(node["pattern"]))  # type: ignore[attr-defined]
+    if repeats is None:
+        node.fail(f"the pattern {node['pattern'][:80]!r} repeats what repeats, or what may match in two ways")
+    for text in texts.flat:
+        node.room(max(len(text), 1) ** repeats)
     return np.asarray([pattern.fullmatch(text) is not None for text in texts.flat], bool).reshape(texts.shape)
 
 

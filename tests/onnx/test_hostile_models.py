@@ -327,7 +327,7 @@ CASES: dict[str, tuple[Any, str]] = {
             ),
             "'bomb' .*(repeats what repeats, or what may match in two ways|it takes a table of)",
         )
-        for pattern in ("(a*)*b", "(a|aa)+$", "(a?a?)*b", "a*a*a*a*b", r"(a)\\1*b")
+        for pattern in ("(a*)*b", "(a|aa)+$", "(a?a?)*b", "a*a*a*a*b", r"(a)\1*b")
     },
     "scanned operands": (
         model_of([node("Scan", ["x"], ["y"], name="bomb", num_scan_inputs=2**40, body=SAME)]),

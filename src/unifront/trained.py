@@ -438,7 +438,7 @@ class Trained:
             verbose: taken as Keras takes it; nothing is printed.
             steps: batches to predict; None for all.
             callbacks: a `uf.callbacks.Callback` or several.
-            backend: as for `fit`; NumPy serves too.
+            backend: as for `fit`; ``"numpy"`` and ``"onnxruntime"`` serve too.
 
         Raises `DataError` for data that does not fit the model.
         """

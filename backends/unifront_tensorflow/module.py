@@ -71,6 +71,10 @@ class GraphModule(tf.Module):
         """The model's outputs: a tensor, or a tuple of them."""
         return self._concrete[bool(training)](*self._checked(inputs))
 
+    def save(self, folder: str) -> None:
+        """Write the module as a SavedModel, as ``tf.saved_model.save`` does."""
+        tf.saved_model.save(self, folder)
+
     def weights(self, given: Mapping[str, Any] | None = None) -> dict[str, np.ndarray]:
         """The weights by their paths; of ``given``, by path, in place of its own."""
         own = dict(zip(self._paths, self._all, strict=True))

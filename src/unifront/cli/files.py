@@ -71,10 +71,7 @@ def _written(target: Path) -> Iterator[Path]:
 def _saved_model(model: Any, target: Path, options: Mapping[str, Any]) -> None:
     if target.is_dir() and any(target.iterdir()):
         raise ArgumentError(f"The folder {target} is not empty; a SavedModel is written to a new one.")
-    net = model.lower("tensorflow")  # says what to install
-    import tensorflow as tf
-
-    tf.saved_model.save(net, str(target))
+    model.lower("tensorflow").save(str(target))  # says what to install
 
 
 _Write = Callable[[Any, Path, Mapping[str, Any]], object]

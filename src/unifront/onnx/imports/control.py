@@ -15,6 +15,8 @@ from unifront.opset.tensor import Traced, type_of
 
 UNROLLED = 2
 """Steps up to which a loop is written out whose length is known."""
+MOST_STEPS = 1000
+"""Steps of a loop that has to be written out, since it cannot be one of the graph."""
 
 
 def _scalar(node: Node, value: Value) -> Any:
@@ -111,6 +113,8 @@ def _unrolled(node: Node, steps: int | None, going: bool, states: Sequence[Value
     columns: list[list[Any]] | None = None
     count, values = 0, list(states)
     while going and (steps is None or count < steps):
+        if count == MOST_STEPS:
+            node.fail(f"a loop of more than {MOST_STEPS} steps would have to be written out")
         outputs = node.graph("body", np.asarray(count, np.int64), np.asarray(True), *values)
         again, values, scanned = outputs[0], list(outputs[1 : 1 + len(values)]), outputs[1 + len(values) :]
         columns = [[] for _ in scanned] if columns is None else columns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from concurrent.futures import ProcessPoolExecutor
-from functools import cache
+from functools import cache, lru_cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -34,6 +34,7 @@ def _keras(backend: str) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, get_context("spawn"), keras_models.initialize, (backend,))
 
 
+@lru_cache(1)
 def keras_verdict(program: Program, backend: str) -> Verdict:
     """What Keras says on one of its backends."""
     found: Verdict = _keras(backend).submit(keras_models.verdict, program, RATE).result()
@@ -47,6 +48,12 @@ def check_against_keras(seed: int) -> str:
     rounding.
     """
     program, judge = draw(seed), JUDGES[seed // 3 % len(JUDGES)]
+    try:
+        keras_verdict(program, judge)
+    except Exception:  # noqa: BLE001  # of whatever kind
+        if judge == "tensorflow":
+            raise
+        judge = "tensorflow"  # Keras on JAX fails by itself: at a masked BatchNormalization over one feature, say
     try:
         _check(program, BACKENDS[seed % len(BACKENDS)], judge, SINGLE)
     except AssertionError:

@@ -53,7 +53,9 @@ def check_against_keras(seed: int) -> str:
     except Exception:  # noqa: BLE001  # of whatever kind
         if judge == "tensorflow":
             raise
-        judge = "tensorflow"  # Keras on JAX fails by itself: at a masked BatchNormalization over one feature, say
+        judge = (
+            "tensorflow"  # Keras on JAX fails by itself: at a masked BatchNormalization over one feature, say
+        )
     try:
         _check(program, BACKENDS[seed % len(BACKENDS)], judge, SINGLE)
     except AssertionError:

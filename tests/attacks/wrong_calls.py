@@ -406,7 +406,7 @@ WITH_FUNCTIONS: dict[str, dict[str, Any]] = {
     "switch": {"index": 0, "branches": [lambda: X]}, "custom_gradient": {"f": lambda x: (x, lambda g: g)},
 }  # fmt: skip
 """Operations that run functions of the user's."""
-NO_TARGETS = ("one_minus_power", "with_mask", "define", "undefine", "promoted", "meshgrid", "einsum")
+NO_TARGETS = ("with_mask", "define", "undefine", "promoted", "meshgrid", "einsum")
 
 
 def _einsum(subscripts: Any, x: Any) -> Any:

@@ -256,7 +256,6 @@ from unifront.opset.optimize import adagrad_update as adagrad_update
 from unifront.opset.optimize import adam_update as adam_update
 from unifront.opset.optimize import lion_update as lion_update
 from unifront.opset.optimize import momentum_update as momentum_update
-from unifront.opset.optimize import one_minus_power as one_minus_power
 from unifront.opset.optimize import rmsprop_update as rmsprop_update
 from unifront.opset.optimize import sgd_update as sgd_update
 from unifront.opset.padding import pad as pad
@@ -641,7 +640,6 @@ __all__ = [
     "not_equal",
     "numpy",
     "one_hot",
-    "one_minus_power",
     "ones",
     "ones_like",
     "outer",

@@ -14,7 +14,6 @@ Its rows may overwrite the params and slots that they are given.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,14 +28,13 @@ from unifront.opset.elementwise import (
     add,
     cast,
     divide,
-    expm1,
     multiply,
-    negative,
     sign,
     sqrt,
     square,
     subtract,
 )  # fmt: skip
+from unifront.opset.powers import one_minus_power
 from unifront.opset.rules import need_float, same_dtype, show
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, type_of
@@ -275,11 +273,6 @@ def _adam_reference(
     v = v + (np.square(grad) - v) * (1 - beta_2)
     alpha = learning_rate * np.sqrt(1 - beta_2**step) / (1 - beta_1**step)
     return param - alpha * m / (np.sqrt(v) + epsilon), m, v
-
-
-def one_minus_power(beta: float, step: Any) -> Any:
-    """``1 - beta ** step`` without the cancellation that costs float32 four digits."""
-    return negative(expm1(multiply(step, math.log(beta)))) if beta > 0.0 else 1.0
 
 
 def _adam(

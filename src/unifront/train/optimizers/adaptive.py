@@ -7,7 +7,8 @@ from typing import Annotated, Any, Unpack
 
 from unifront import ops
 from unifront.arguments import Amount, Count, Share, checked, within
-from unifront.opset.optimize import ADAM_UPDATE, one_minus_power
+from unifront.opset.optimize import ADAM_UPDATE
+from unifront.opset.powers import one_minus_power
 from unifront.opset.spec import OpSpec
 from unifront.train.optimizers.optimizer import DecayedOptions, LearningRate, Optimizer, OptimizerOptions
 from unifront.train.optimizers.state import COPY, Plan

@@ -41,8 +41,8 @@ class UnifrontContender(Contender):
         )
         place = placement(backend)
         training = self.model._compiled()
-        checked = [loop._checked(self.model, training, x, y, None, None) for x, y in row.data()]
-        step = loop._step(self.model, training, checked[0], [0], train=True)
+        checked = [loop.checked(self.model, training, x, y, None, None) for x, y in row.data()]
+        step = loop.step_for(self.model, training, checked[0], train=True)
         self.session = Session(step, place, 0, [0])
         self.session.reset_metrics()
 

@@ -366,6 +366,8 @@ _global: list[DTypePolicy] = []
 def set_dtype_policy(policy: str | DTypePolicy) -> None:
     """Make ``policy``, or the one of that name, that of layers made from now on.
 
+    That of `floatx` means what was there before: layers follow `floatx`, also when it changes.
+
     Raises `ArgumentError` for anything else. Source: ``keras.config.set_dtype_policy``.
 
     Example::
@@ -378,7 +380,8 @@ def set_dtype_policy(policy: str | DTypePolicy) -> None:
             f"Invalid `policy` argument. It is the name of a policy, such as 'mixed_float16', or a policy; {policy!r} "
             "was given."
         )
-    _global[:] = [get(policy)]
+    made = get(policy)
+    _global[:] = [] if type(made) is DTypePolicy and made.name == floatx().name else [made]
 
 
 def dtype_policy() -> DTypePolicy:

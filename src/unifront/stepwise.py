@@ -143,8 +143,8 @@ class Stepwise:
 
         Example::
 
-            for x, y in batches:
-                loss = model.train_on_batch(x, y)
+            for start in range(0, len(x_train), 3):
+                loss = model.train_on_batch(x_train[start : start + 3], y_train[start : start + 3])
         """
         from unifront.train.batches import run_on_batch
 

@@ -23,7 +23,7 @@ def _verbose(value: Any, owner: Any) -> Any:
 
 
 def _jit(value: Any, owner: Any) -> Any:
-    if value not in (True, False, "auto"):
+    if not isinstance(value, bool | int | str) or value not in (True, False, "auto"):
         raise Wrong("'auto', True or False")
     return value
 

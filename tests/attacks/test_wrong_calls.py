@@ -72,7 +72,24 @@ RIGHT: dict[str, set[str]] = {
     r"(initializers|regularizers)\.get\.identifier": {"None", "empty array", "array of rank 5"},
     r"initializers\.\w+\.(input_axes|output_axes)": FALSY,
     r"layers\.\w+\.lora_alpha": SIGNED,
-    r"losses\.get\.loss": {"None", "[]", "[None]"},  # no loss
+    r"losses\.get\.(loss|identifier)": {"None", "[]", "[None]"},  # no loss
+    r"losses\.\w+\.(reduction|name)": {"None"},
+    r"losses\.Circle\(\)\.(y_true|y_pred)": ARRAYS,  # any labels, and none
+    r"losses\.\w+\.(gamma|alpha|beta|margin)": NUMBERS | {"inf"},
+    r"losses\.CategoricalFocalCrossentropy\.alpha": ARRAYS,  # of each class
+    r"losses\.\w+\.axis": {"''"},  # several axes, none of them
+    r"optimizers\.\w+\.(undecayed_names|exclude_layers)": FALSY | {"['a']", "array of strings"},
+    r"optimizers\.Muon\.muon_[abc]": SIGNED,
+    r"optimizers\.\w+\.(ns_steps|rms_rate|adam_lr_ratio|beta|initial_accumulator_value)": NUMBERS,
+    r"optimizers\.\w+\.(adam_weight_decay|adam_beta_1|adam_beta_2|epsilon_1|epsilon_2|clip_threshold)": NUMBERS,
+    r"optimizers\.\w+\.(loss_scale_factor|initial_scale|dynamic_growth_steps)": NUMBERS,
+    r"optimizers\.\w+\.l[12]\w*_strength": NUMBERS,
+    r"optimizers\.\w+\.(learning_rate_power|beta_2_decay)": {"-1", "0"},
+    r"schedules\.CosineDecayRestarts\.(first_decay_steps|t_mul|m_mul)": NUMBERS,
+    r"schedules\.OneCycle\.(maximal_learning_rate|total_steps|initial_divisor|final_divisor|share_rising)": NUMBERS,
+    r"Model\.compile\.jit_compile": {"0", "True"},
+    r"Model\.compile\.remat": {"'no'", "['a']", "10**12", "10**30"},  # patterns, and bytes
+    r"Model\.(evaluate|predict)\.callbacks": {"[]", "{}", "[None]"},  # nobody listens
     r"optimizers\.get\.optimizer": {"None"},
     r"regularizers\.\w+\.(l1|l2)": {"None"},
     r".*\.window": {"None"},

@@ -70,7 +70,7 @@ REQUIRED: dict[str, Any] = {
     "units": 2, "filters": 2, "kernel_size": 1, "num_heads": 2, "key_dim": 2, "head_dim": 2, "num_query_heads": 2,
     "num_key_value_heads": 1, "output_size": 1, "height": 3, "width": 3, "factor": 0.5, "rate": 0.5, "stddev": 0.5, "axes": 1, "n": 2, "dims": (2, 1),
     "input_dim": 4, "output_dim": 2, "activation": "relu", "target_shape": (15,), "learning_rate": 0.1,
-    "initial_learning_rate": 0.1, "decay_steps": 10, "decay_rate": 0.5, "boundaries": [1, 2], "values": [1, 2, 3],
+    "initial_learning_rate": 0.1, "first_decay_steps": 10, "maximal_learning_rate": 0.1, "total_steps": 10, "decay_steps": 10, "decay_rate": 0.5, "boundaries": [1, 2], "values": [1, 2, 3],
     "name": "metric",
 }  # fmt: skip
 """Right values for what has no default."""
@@ -146,7 +146,9 @@ def _run(given: Any, layer: Any) -> None:
 
 def layer_targets() -> Iterator[Target]:
     for name in layers.__all__:
-        if name in ("Input", "InputLayer", "Layer", "Wrapper", "InputSpec"):
+        if name in ("Input", "InputLayer", "Layer", "Wrapper", "InputSpec", "FlaxLayer", "JaxLayer"):
+            continue
+        if name in ("TFSMLayer", "TorchModuleWrapper"):  # modules of frameworks: tests/layers/test_foreign.py
             continue
         if not isinstance(getattr(layers, name), type):
             continue
@@ -219,11 +221,17 @@ def training_targets() -> Iterator[Target]:
             and issubclass(cls, optimizers.Optimizer)
             and cls is not optimizers.Optimizer
         ):
+            right = {"LossScaleOptimizer": "inner_optimizer", "MultiOptimizer": "optimizer_map"}.get(name)
             yield Target(
-                f"optimizers.{name}", cls, {}, lambda made: (made.rule(), made.rate(0), made.config())
+                f"optimizers.{name}",
+                cls,
+                {right: optimizers.SGD()} if right else {},
+                lambda made: made.rate(0),
             )
     for name, cls in vars(schedules).items():
-        if isinstance(cls, type) and issubclass(cls, schedules.Schedule) and cls is not schedules.Schedule:
+        if name.startswith("_") or cls is schedules.Schedule:
+            continue
+        if isinstance(cls, type) and issubclass(cls, schedules.Schedule):
             yield Target(f"schedules.{name}", cls, _required(cls), lambda made: made(3))
     for name in ("EarlyStopping", "ReduceLROnPlateau", "LambdaCallback", "History"):
         yield Target(f"callbacks.{name}", getattr(callbacks, name))
@@ -403,7 +411,7 @@ WITH_FUNCTIONS: dict[str, dict[str, Any]] = {
         "lower": 0, "upper": 3, "body_fun": lambda i, x: ops.add(x, 1.0), "init_val": np.float32(0),
     },
     "map": {"f": ops.exp, "xs": X}, "vectorized_map": {"function": ops.exp, "elements": X},
-    "switch": {"index": 0, "branches": [lambda: X]}, "custom_gradient": {"f": lambda x: (x, lambda g: g)},
+    "remat": {"f": ops.exp}, "switch": {"index": 0, "branches": [lambda: X]}, "custom_gradient": {"f": lambda x: (x, lambda g: g)},
 }  # fmt: skip
 """Operations that run functions of the user's."""
 NO_TARGETS = ("with_mask", "define", "undefine", "promoted", "meshgrid", "einsum")

@@ -39,8 +39,7 @@ def traced_step(name: str) -> TracedStep:
     loss = uf.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(uf.optimizers.Adam(0.01), loss, metrics=["accuracy"])
     training = model._compiled()
-    source = loop._source(model, training, *data, None, None)
-    return loop._step(model, training, source, [0], train=True)
+    return loop.step_for(model, training, loop.checked(model, training, *data, None, None), train=True)
 
 
 STEPS = [*MODELS, "dropped"]

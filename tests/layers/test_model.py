@@ -374,11 +374,6 @@ REFUSED = {
         "has no truth value while a graph is traced",
     ),
     "iterating a symbol": (lambda: list(uf.Input((3,))), errors.ArgumentError, "cannot be iterated"),
-    "an argument of compile": (
-        lambda: uf.Model().compile("adam", run_eagerly=True),
-        errors.ArgumentError,
-        r"Model\.compile: run_eagerly: True is not supported; leave it at False",
-    ),
     "an unknown argument of compile": (
         lambda: uf.Model().compile("adam", metric=["accuracy"]),
         errors.UnknownName,

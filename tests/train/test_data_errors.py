@@ -316,11 +316,6 @@ COMPILE: dict[str, tuple[Any, type[Exception], str]] = {
         errors.UnknownName,
         "Unknown metric 'acuracy'.*Did you mean 'accuracy'",
     ),
-    "metric_class": (
-        lambda: compiled(metrics=[uf.metrics.MeanSquaredError]),
-        errors.ArgumentError,
-        "A metric is a name, .*, not <class '.*MeanSquaredError'>",
-    ),
     "metric_without_state": (
         lambda: train(compiled(metrics=[NoState(name="three")])),
         errors.ArgumentError,

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from unifront.ir.graph import Op
 from unifront.opset import trigonometry as ops
+from unifront_tensorflow.lower._axes import of_all_axes
 
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.ARCSIN: tf.asin,
@@ -18,5 +19,5 @@ TABLE: dict[Op, Callable[..., Any]] = {
     ops.COSH: tf.cosh,
     ops.ARCSINH: tf.asinh,
     ops.ARCCOSH: tf.acosh,
-    ops.ARCTAN2: tf.atan2,
+    ops.ARCTAN2: of_all_axes(tf.atan2),
 }

@@ -10,12 +10,12 @@ import importlib
 import inspect
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Unpack
+from typing import Annotated, Any, ClassVar, Unpack
 
 import numpy as np
 
 from unifront import tree
-from unifront.arguments import Location, Name, checked
+from unifront.arguments import Location, Name, checked, only, shown
 from unifront.backends import added_rows, get_backend
 from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError, ShapeError, UnknownName, UnsupportedOp
@@ -201,6 +201,7 @@ class JaxLayer(_Foreign):
         init_fn: ``(rng, inputs, training)``, or some of them, gives the params, with a ``state`` both.
         params, state: to begin with instead.
         seed: of ``init_fn``.
+        native_serialization_platforms: taken at None only.
 
     Raises `ArgumentError` for functions with other arguments, or where nothing says what the parameters are;
     `UnsupportedOp` on every other backend. Source: ``keras.layers.JaxLayer``.
@@ -216,6 +217,7 @@ class JaxLayer(_Foreign):
         params: Any = None,
         state: Any = None,
         seed: int | None = None,
+        native_serialization_platforms: Annotated[Any, only(None)] = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -269,6 +271,8 @@ class FlaxLayer(JaxLayer):
         self, module: Any, method: Any = None, variables: Any = None, seed: int | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
+        if not all(callable(getattr(module, name, None)) for name in ("init", "apply", "__call__")):
+            raise ArgumentError(f"FlaxLayer holds a flax.linen.Module, not {shown(module)}.")
         called = getattr(module, method) if isinstance(method, str) else method or module.__call__
         trains = "training" in inspect.signature(called).parameters
         given = dict(variables or {})

@@ -120,7 +120,8 @@ def run(
             _check_with(op, types, attributes)
         else:
             _check(op, types, ())
-        if (most := _most.get()) is not None:
+        most = _most.get()
+        if most is not None:
             _check_sizes(op, most, types, {"regions": regions, **attributes} if regions else attributes)
     except UnifrontError as error:
         error.at(current_path())

@@ -102,7 +102,8 @@ def metrics_of(model: Model) -> dict[str, Metric]:
     found: dict[str, Metric] = {} if model._training is None else model._training.logged()
     taken = {id(metric) for metric in found.values()}
     for value in list(vars(model).values()):
-        for one in tree.leaves(value) if isinstance(value, list | tuple | dict) else [value]:
+        held = value.copy() if isinstance(value, dict) else value  # another thread may be adding to it
+        for one in tree.leaves(held) if isinstance(held, list | tuple | dict) else [held]:
             if isinstance(one, Metric) and id(one) not in taken:
                 found[one.name] = one
                 taken.add(id(one))

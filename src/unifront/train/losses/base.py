@@ -12,6 +12,7 @@ from unifront.arguments import Name, checked, meant, one_of
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx, promote
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.layers.layer import snake_case
+from unifront.opset.arrays import plain_array
 from unifront.opset.elementwise import floating
 from unifront.opset.rules import show
 from unifront.opset.tensor import type_of
@@ -192,7 +193,9 @@ def _arrays(y: Any) -> Any:
     if isinstance(y, bool | int | float):
         return np.asarray(y, floatx().numpy if isinstance(y, float) else None)
     if isinstance(y, list | tuple) and all(isinstance(one, bool | int | float) for one in tree.leaves(y)):
-        array = np.asarray(y)
+        array = plain_array(y)
+        if array.dtype == object:
+            raise ShapeError("Lists of unequal lengths are no array: pad them to one length.")
         return array.astype(floatx().numpy) if array.dtype.kind == "f" else array
     return y
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from unifront import ops
-from unifront.arguments import Amount, Fraction, checked, within
+from unifront.arguments import Amount, Fraction, Numbers, checked, within
 from unifront.config import epsilon
 from unifront.errors import ShapeError
 from unifront.layers.arguments import Axis
@@ -235,7 +235,7 @@ class CategoricalFocalCrossentropy(StandardLoss):
 
     @checked
     def __init__(
-        self, alpha: Any = 0.25, gamma: Amount = 2.0, from_logits: bool = False, label_smoothing: Fraction = 0.0,
+        self, alpha: Numbers = 0.25, gamma: Amount = 2.0, from_logits: bool = False, label_smoothing: Fraction = 0.0,
         axis: Axis = -1, reduction: Reduction = "sum_over_batch_size",
         name: LossName = "categorical_focal_crossentropy", dtype: DTypeOf = None,
     ) -> None:  # fmt: skip

@@ -117,7 +117,7 @@ class MultiOptimizer(Optimizer):
     ) -> None:  # fmt: skip
         if isinstance(optimizer_map, Optimizer):
             optimizer_map = OptimizerMap(optimizer_map)
-        if not callable(optimizer_map):
+        if not callable(optimizer_map) or isinstance(optimizer_map, type):
             raise ArgumentError(
                 "MultiOptimizer takes an OptimizerMap or a function from a variable to its optimizer, not "
                 f"{optimizer_map!r}."

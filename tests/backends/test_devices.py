@@ -151,6 +151,8 @@ assert set(result.devices()) == set(jax.devices()), result.devices()
 
 from unifront_jax import step as steps
 from unifront_jax._wide import enable_x64
+import gc
+gc.collect()  # the steps of models that are gone
 (functions,) = [known for (_, where), known in steps._compiled.items() if "," in where]
 compiled, whole = [], functions.step
 object.__setattr__(functions, "step", lambda *given: compiled.append(whole.lower(*given).compile()) or whole(*given))

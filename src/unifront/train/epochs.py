@@ -194,6 +194,8 @@ class Run:
             stream.begin_epoch()
         stream.left = None if limit is None else limit - number
         while (limit is None or number < limit) and (most is None or number < most):
+            if stream.left is not None:
+                stream.left -= 1  # before it is taken: the thread that takes batches ahead looks at once it has been
             with self.interrupts.users():
                 batch = next(self.batches, None)
                 if batch is None and (limit is not None or not number):
@@ -202,8 +204,6 @@ class Run:
             if batch is None:
                 break
             self._drawn += 1
-            if stream.left is not None:
-                stream.left -= 1
             like_the_first(self.session.step, batch, number)
             self._begin_batch(number)
             if self.detects:

@@ -21,6 +21,7 @@ from unifront.layers.ends import end_of
 from unifront.layers.input import InputTensor
 from unifront.layers.layer import Layer
 from unifront.model import Model
+from unifront.opset.builder import key_name
 from unifront.opset.tensor import Symbolic
 from unifront.trace import current_context
 from unifront.weights import Variable
@@ -195,7 +196,11 @@ class GraphModel(Model):
         training = graph
         if not graph.takes_key:  # the graph for training takes one, whether it draws or not
             key = Value(1 + max((value.id for value in graph.values()), default=0), TensorType(key_dtype))
-            training = replace(graph, inputs=(*graph.inputs, key), input_names=(*graph.input_names, "key"))
+            training = replace(
+                graph,
+                inputs=(*graph.inputs, key),
+                input_names=(*graph.input_names, key_name(graph.input_names)),
+            )
         parts = {False: Part(graph, (), 0, ()), True: Part(training, (), 0, ())}
         return cls(name or graph.name, parts, values)
 

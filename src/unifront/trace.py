@@ -20,7 +20,6 @@ import numpy as np
 
 from unifront import ops, tree
 from unifront.backends import HostKey, backend_of, placement
-from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
@@ -67,9 +66,7 @@ class CallContext:
         """The key that all draws of this call come from. A graph for inference gets it as an input now."""
         if self.key is None:
             builder = outermost_builder()
-            self.key = first_key(
-                _eager_key() if builder is None else builder.input("key", TensorType(key_dtype))
-            )
+            self.key = first_key(_eager_key() if builder is None else builder.key_input())
         return self.key
 
     def mask_of(self, tensor: Any) -> Any:
@@ -267,7 +264,7 @@ def trace(
     """
     builder = Builder(name)
     tensors = [builder.input(key, type_) for key, type_ in inputs.items()]
-    key = first_key(builder.input("key", TensorType(key_dtype))) if training else None
+    key = first_key(builder.key_input()) if training else None
     with call_context(CallContext(training=training, key=key)), building(builder):
         result = function(*tensors)
     outputs = [lift(leaf, builder) for leaf in tree.leaves(result)]

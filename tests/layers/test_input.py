@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,3 +85,17 @@ def test_refused(what: str) -> None:
     make, error, message = REFUSED[what]
     with pytest.raises(error, match=message):
         make()
+
+
+def test_an_input_may_be_called_as_random_keys_are(tmp_path: Path) -> None:
+    key = uf.Input((3,), name="key")
+    model = uf.Model(key, uf.layers.Dense(1)(uf.layers.Dropout(0.5)(key)))
+    model.compile("sgd", "mse")
+    x = np.ones((4, 3), "float32")
+    model.fit(x, x[:, :1], verbose=0, backend="torch")
+    model.save(tmp_path / "m.uf")
+    again = uf.load(tmp_path / "m.uf")
+    again.fit(x, x[:, :1], verbose=0, backend="jax")
+    np.testing.assert_allclose(
+        again.predict({"key": x}, backend="numpy"), again.predict(x, backend="jax"), rtol=1e-5
+    )

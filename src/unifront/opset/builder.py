@@ -12,6 +12,7 @@ import numpy as np
 
 from unifront.backends import HostKey
 from unifront.dtypes import DType, dtype_of
+from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, ShapeError, UnifrontError
 from unifront.ir import facts
 from unifront.ir import graph as ir
@@ -123,6 +124,14 @@ class Counter:
     value: Callable[[int, int], float]
 
 
+def key_name(taken: Sequence[str]) -> str:
+    """What the input for a random key is called beside inputs of the names ``taken``."""
+    name = "key"
+    while name in taken:
+        name = f"random_{name}"
+    return name
+
+
 @dataclass
 class Builder:
     """A graph being written."""
@@ -152,6 +161,10 @@ class Builder:
         self.inputs.append(value)
         self.input_names.append(name)
         return Traced(value, self)
+
+    def key_input(self) -> Traced:
+        """An input for a random key, called "key" unless an input of the user's is."""
+        return self.input(key_name(self.input_names), TensorType(key_dtype))
 
     def new_size(self, name: str) -> Dim:
         """A symbol called ``name``, or that with a number where it is taken: for a size that comes from a value."""

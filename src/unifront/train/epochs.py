@@ -195,7 +195,9 @@ class Run:
         stream.left = None if limit is None else limit - number
         while (limit is None or number < limit) and (most is None or number < most):
             if stream.left is not None:
-                stream.left -= 1  # before it is taken: the thread that takes batches ahead looks at once it has been
+                stream.left -= (
+                    1  # before it is taken: the thread that takes batches ahead looks at once it has been
+                )
             with self.interrupts.users():
                 batch = next(self.batches, None)
                 if batch is None and (limit is not None or not number):

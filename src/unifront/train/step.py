@@ -82,7 +82,7 @@ def trace_step(
     """
     builder = Builder(name)
     inputs = [builder.input(one, type_) for one, type_ in types.items()]
-    key = builder.input("key", TensorType(key_dtype))
+    key = builder.key_input()
     with building(builder):
         step = builder.counter(("runs",), TensorType(int32), lambda ahead, done: done + ahead)
         context = CallContext(training=training, key=ops.fold_in(first_key(key), step))

@@ -13,7 +13,6 @@ import numpy as np
 
 from unifront import ops
 from unifront.dtypes import dtype_of
-from unifront.dtypes import key as key_dtype
 from unifront.errors import (
     ArgumentError,
     DTypeError,
@@ -413,7 +412,7 @@ class Importer:
     def random_key(self, node: Node) -> Any:
         """A key that no other node has."""
         if self._key is None:
-            self._key = self.builder.input("key", TensorType(key_dtype))
+            self._key = self.builder.key_input()
         self._draws += 1
         key = ops.fold_in(lift(self._key, self._active()), self._draws)
         seed = node["seed"]

@@ -120,7 +120,7 @@ class _Estimator(Estimator):
         return self.model_.predict(X, batch_size=self.batch_size, backend=self.backend, verbose=0)
 
 
-class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
+class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]  # scikit-learn has no types
     """A model as a classifier of scikit-learn. Labels may be of any kind; ``classes_`` are those of the last fit.
 
     Arguments as of `Regressor`, and: ``class_weight`` may be ``"balanced"``, or a dict by label. The model gives one
@@ -185,7 +185,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         return self.classes_[chances.argmax(axis=1)]
 
 
-class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
+class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]  # scikit-learn has no types
     """A model as a regressor of scikit-learn.
 
     Args:

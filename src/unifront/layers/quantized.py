@@ -286,7 +286,7 @@ class Quantized:
         super().take_options(options)  # type: ignore[misc]  # of the layer
 
     def get_config(self) -> dict[str, Any]:  # of the layer, which tells the rest
-        told: dict[str, Any] = super().get_config()  # type: ignore[misc]
+        told: dict[str, Any] = super().get_config()  # type: ignore[misc]  # of the layer
         if self.quantization_config is not None:
             told["quantization_config"] = serialize_keras_object(self.quantization_config)
         return told

@@ -119,7 +119,7 @@ def _short(error: Exception) -> str:
 
 def _check_installed() -> None:
     try:
-        import onnx  # noqa: F401
+        import onnx  # noqa: F401  # is it there?
     except ImportError as error:
         raise BackendMissing(
             'The package "onnx" is not installed. Install it with: pip install "unifront[onnx]"'
@@ -129,7 +129,7 @@ def _check_installed() -> None:
 def _read(model: Any) -> tuple[Any, Path | None, str]:
     """The ``ModelProto``, the folder of its external data, and what errors call it."""
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # it has none
 
     if isinstance(model, onnx.ModelProto):
         _check_texts(model, "The ONNX model")

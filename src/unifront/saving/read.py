@@ -170,7 +170,7 @@ def _arrays(
         found = safetensors.places(file, archive.getinfo(name).file_size)  # type: ignore[arg-type]  # as in `save`
         if wanted is not None:
             _check_weights(wanted, found)
-        return safetensors.arrays(file, found)  # type: ignore[arg-type]
+        return safetensors.arrays(file, found)  # type: ignore[arg-type]  # as in `save`
 
 
 def _check_needs(names: Any) -> None:

@@ -84,7 +84,7 @@ def _full_match(node: Node, x: Value) -> Value:
         pattern = re.compile(node["pattern"])
     except re.error as error:
         node.fail(f"the pattern {node['pattern'][:80]!r} is none: {error}")
-    repeats = _endless(re._parser.parse(node["pattern"]))  # type: ignore[attr-defined]
+    repeats = _endless(re._parser.parse(node["pattern"]))  # type: ignore[attr-defined]  # stubs hide it
     if repeats is None:
         node.fail(f"the pattern {node['pattern'][:80]!r} repeats what repeats, or what may match in two ways")
     for text in texts.flat:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import fnmatch
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -30,12 +30,19 @@ class Entry:
         builder: a function of keyword arguments that gives the model.
         family: the file it comes from.
         source: the paper or code that defines it.
+        parameters: how many weights its defaults have, by the paper or by who publishes it.
+        keras: its name in ``keras.applications``, whose layer names it then has.
+        peers: by who publishes trained weights (``"torchvision"``, ``"timm"``), a function of the model that gives the
+            layer's name here for each module's path there.
     """
 
     name: str
     builder: Callable[..., Model]
     family: str
     source: str
+    parameters: int | None = None
+    keras: str | None = None
+    peers: Mapping[str, Callable[[Model], Mapping[str, str]]] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -46,11 +53,22 @@ class Entry:
 _entries: dict[str, Entry] = {}
 
 
-def register(name: str, *, source: str) -> Callable[[Callable[..., Model]], Callable[..., Model]]:
-    """A decorator that puts a builder into the zoo. Raises `ArgumentError` for a name that is taken."""
+def register(
+    name: str,
+    *,
+    source: str,
+    parameters: int | None = None,
+    keras: str | None = None,
+    peers: Mapping[str, Callable[[Model], Mapping[str, str]]] | None = None,
+) -> Callable[[Callable[..., Model]], Callable[..., Model]]:
+    """A decorator that puts a builder into the zoo; `Entry` says what the arguments are.
+
+    Raises `ArgumentError` for a name that is taken.
+    """
 
     def add(builder: Callable[..., Model]) -> Callable[..., Model]:
-        entry = Entry(name, builder, builder.__module__.rpartition(".")[2], source)
+        family = builder.__module__.rpartition(".")[2]
+        entry = Entry(name, builder, family, source, parameters, keras, peers or {})
         known = _entries.setdefault(name, entry)
         if known is not entry and known.builder.__module__ != builder.__module__:
             raise ArgumentError(

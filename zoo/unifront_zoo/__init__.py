@@ -1,5 +1,19 @@
 """unifront's own models: one family per file, each registered with `unifront.zoo.register`."""
 
-from unifront_zoo import digits, lenet, lstm_classifier, mlp, resnet, rosetta
+from unifront_zoo import (
+    digits,
+    lenet,
+    lstm_classifier,
+    mlp,
+    resnet,
+    rosetta,
+)
 
-__all__ = ["digits", "lenet", "lstm_classifier", "mlp", "resnet", "rosetta"]
+__all__ = [
+    "digits",
+    "lenet",
+    "lstm_classifier",
+    "mlp",
+    "resnet",
+    "rosetta",
+]

@@ -60,7 +60,7 @@ def test_backends() -> None:
 
 
 def test_backends_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unifront.cli.is_installed", lambda name: name in ("numpy", TRAINABLE[0]))
+    monkeypatch.setattr("unifront.cli.models.is_installed", lambda name: name in ("numpy", TRAINABLE[0]))
     text = output("backends")
     for name in TRAINABLE[1:]:
         assert f'pip install "unifront[{name}]"' in text

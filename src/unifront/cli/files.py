@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from unifront import safetensors
+from unifront.cli.shown import plain
 from unifront.errors import ArgumentError, FileFormatError, UnsupportedOp
 from unifront.files import existing, reason
 from unifront.ir.graph import Graph, Node
@@ -203,22 +204,17 @@ def show(found: Found, console: Console, table_of: Callable[..., Any]) -> None:
         if isinstance(value, dict):
             continue
         text = f"{value:,}" if isinstance(value, int) and key != "ir_version" else str(value)
-        table.add_row(key.replace("_", " "), escape(_plain(text)))
+        table.add_row(key.replace("_", " "), escape(plain(text)))
     console.print(table)
     for key, value in found.items():
         if not isinstance(value, dict) or key == "not_run" or not value:
             continue
         table = table_of(key.replace("_", " "), "")
         for name, one in value.items():
-            table.add_row(escape(_plain(name)), escape(_plain(str(one))))
+            table.add_row(escape(plain(name)), escape(plain(str(one))))
         console.print(table)
     for place, reasons in found.get("not_run", {}).items():
         if not reasons:
             console.print(f"{escape(place)}: runs all of it")
         for op, why in reasons.items():
             console.print(f"{escape(place)} does not run {escape(op)}: {escape(why)}", soft_wrap=True)
-
-
-def _plain(text: str) -> str:
-    """Text of a file, which may try to steer the terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

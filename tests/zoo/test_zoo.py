@@ -10,6 +10,7 @@ import pytest
 import unifront as uf
 from tests.models import TRAINABLE
 from tests.train.keras_judge import keras
+from tests.zoo.modern_sizes import MODERN
 from unifront import errors, zoo
 from unifront.ir.text import parse_graph, print_graph
 from unifront.opset.spec import OPS
@@ -17,8 +18,12 @@ from unifront.testing import difference
 
 SIZES = {"rosetta_imdb": {"words": 50, "length": 12}}
 BIG = ("resnet34", "resnet50", "resnet101", "resnet152")
-SMALL = SIZES | {name: {"input_shape": (32, 32, 3), "classes": 10} for name in uf.zoo.list("resnet*")}
-ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in BIG)) for name in uf.zoo.list()]
+SMALL = (
+    SIZES | {name: {"input_shape": (32, 32, 3), "classes": 10} for name in uf.zoo.list("resnet*")} | MODERN
+)
+ALL = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in BIG or name in MODERN)) for name in uf.zoo.list()
+]
 
 
 def data_for(model: uf.Model, count: int) -> tuple[Any, np.ndarray]:
@@ -28,9 +33,9 @@ def data_for(model: uf.Model, count: int) -> tuple[Any, np.ndarray]:
     for name, type_ in model.input_types.items():
         shape = (count, *(size if isinstance(size, int) else 5 for size in type_.shape[1:]))
         found[name] = rng.integers(0, 5, shape) if type_.dtype.is_integer else rng.normal(size=shape)
-    classes = model.graph().outputs[0].type.shape[-1]
+    _, *places, classes = model.graph().outputs[0].type.shape
     x = {name: array.astype(model.input_types[name].dtype.numpy) for name, array in found.items()}
-    return x, rng.integers(0, classes, count)
+    return x, rng.integers(0, classes, (count, *places))
 
 
 @pytest.mark.parametrize("name", ALL)

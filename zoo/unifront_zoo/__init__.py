@@ -5,6 +5,7 @@ from unifront_zoo import (
     lenet,
     lstm_classifier,
     mlp,
+    mobilenet,
     resnet,
     rosetta,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "lenet",
     "lstm_classifier",
     "mlp",
+    "mobilenet",
     "resnet",
     "rosetta",
 ]

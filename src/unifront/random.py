@@ -73,13 +73,24 @@ def _in(value: Any, like: Any) -> Any:
 
 
 def uniform(
-    shape: Shape, minval: Any = 0.0, maxval: Any = 1.0, dtype: DTypeLike | None = None, seed: Any = None
+    shape: Shape,
+    minval: Any = 0.0,
+    maxval: Any = 1.0,
+    dtype: DTypeLike | None = None,
+    seed: Any = None,
+    *,
+    like: Any = None,
 ) -> Any:
-    """Numbers drawn evenly from ``[minval, maxval)`` (keras.random.uniform); arguments as of `normal`."""
+    """Numbers drawn evenly from ``[minval, maxval)`` (keras.random.uniform); arguments as of `normal`.
+
+    ``like``, any tensor, says on which backend and device they shall be.
+    """
     key, chosen = drawn_key(seed), _float("uniform", dtype)
     if isinstance(minval, int | float) and isinstance(maxval, int | float) and minval <= maxval:
-        return ops.random_uniform(key, shape, float(minval), float(maxval), chosen)
-    return _moved(ops.random_uniform(key, shape, dtype=chosen), ops.subtract(maxval, minval), minval)
+        return ops.random_uniform(key, shape, float(minval), float(maxval), chosen, like=like)
+    return _moved(
+        ops.random_uniform(key, shape, dtype=chosen, like=like), ops.subtract(maxval, minval), minval
+    )
 
 
 def randint(shape: Shape, minval: Any, maxval: Any, dtype: DTypeLike = "int32", seed: Any = None) -> Any:

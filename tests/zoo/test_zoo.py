@@ -11,15 +11,17 @@ import unifront as uf
 from tests.models import TRAINABLE
 from tests.train.keras_judge import keras
 from tests.zoo.modern_sizes import MODERN
+from tests.zoo.sequences import SEQUENCES
 from unifront import errors, zoo
 from unifront.ir.text import parse_graph, print_graph
 from unifront.opset.spec import OPS
 from unifront.testing import difference
 
-SIZES = {"rosetta_imdb": {"words": 50, "length": 12}}
 BIG = ("resnet34", "resnet50", "resnet101", "resnet152")
 SMALL = (
-    SIZES | {name: {"input_shape": (32, 32, 3), "classes": 10} for name in uf.zoo.list("resnet*")} | MODERN
+    SEQUENCES
+    | {name: {"input_shape": (32, 32, 3), "classes": 10} for name in uf.zoo.list("resnet*")}
+    | MODERN
 )
 ALL = [
     pytest.param(name, marks=[pytest.mark.slow] * (name in BIG or name in MODERN)) for name in uf.zoo.list()
@@ -27,15 +29,15 @@ ALL = [
 
 
 def data_for(model: uf.Model, count: int) -> tuple[Any, np.ndarray]:
-    """Random inputs of the model's types (free sizes are 5), and labels for its last axis."""
+    """Random inputs of the model's types (free sizes are 5), and a label for each place of its output."""
     rng = np.random.default_rng(0)
     found = {}
     for name, type_ in model.input_types.items():
         shape = (count, *(size if isinstance(size, int) else 5 for size in type_.shape[1:]))
         found[name] = rng.integers(0, 5, shape) if type_.dtype.is_integer else rng.normal(size=shape)
-    _, *places, classes = model.graph().outputs[0].type.shape
     x = {name: array.astype(model.input_types[name].dtype.numpy) for name, array in found.items()}
-    return x, rng.integers(0, classes, (count, *places))
+    *places, classes = model.predict(x, batch_size=4, backend=TRAINABLE[-1]).shape
+    return x, rng.integers(0, classes, places)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -49,7 +51,7 @@ def test_trains_two_steps(name: str) -> None:
     assert np.isfinite(history.history["loss"]).all()
     assert model.optimizer.iterations == 2
     assert any((a != b).any() for a, b in zip(model.get_weights(), start, strict=True))
-    outputs = model.predict(x, backend=TRAINABLE[-1])
+    outputs = model.predict(x, batch_size=4, backend=TRAINABLE[-1])
     assert outputs.shape[0] == 8
     assert np.isfinite(outputs).all()
 

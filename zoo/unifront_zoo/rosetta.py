@@ -1,4 +1,4 @@
-"""The two models of the deep-learning Rosetta stone (github.com/ilkarman/DeepLearningFrameworks)."""
+"""The CNN of the deep-learning Rosetta stone (github.com/ilkarman/DeepLearningFrameworks); its GRU is in imdb.py."""
 
 import unifront as uf
 from unifront import layers
@@ -17,14 +17,3 @@ def rosetta_cifar(classes: int = 10) -> uf.Model:
     x = layers.Dense(512, activation="relu")(x)
     x = layers.Dropout(0.5)(x)
     return uf.Model(image, layers.Dense(classes)(x), name="rosetta_cifar")
-
-
-@uf.zoo.register("rosetta_imdb", source="Rosetta stone, GRU on IMDB")
-def rosetta_imdb(
-    words: int = 30_000, length: int = 150, embedding: int = 125, units: int = 100, classes: int = 2
-) -> uf.Model:
-    """An embedding and a GRU's last state: ``[batch, length]`` of word numbers → logits."""
-    words_in = uf.Input((length,), name="words", dtype="int32")
-    x = layers.Embedding(words, embedding)(words_in)
-    x = layers.GRU(units)(x)
-    return uf.Model(words_in, layers.Dense(classes)(x), name="rosetta_imdb")

@@ -240,6 +240,7 @@ class JaxBackend:
 
     name = "jax"
     spreads = True
+    compiles_sizes = True
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self.name, device or self.devices()[0], eager=True)

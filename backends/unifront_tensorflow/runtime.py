@@ -222,6 +222,7 @@ class TensorFlowBackend:
 
     name = "tensorflow"
     spreads = False
+    compiles_sizes = False
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self, device or self.devices()[0])

@@ -42,6 +42,7 @@ class TorchBackend:
 
     name = "torch"
     spreads = False
+    compiles_sizes = False
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self, device or self.devices()[0])

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from unifront import quantizers as quantizers
     from unifront import random as random
     from unifront import saving as saving
+    from unifront import serving as serving
     from unifront import sklearn as sklearn
     from unifront import testing as testing
     from unifront import tree as tree
@@ -76,6 +77,7 @@ _HOMES = {
     "utils": "unifront.utils:",
     "preprocessing": "unifront.preprocessing:",
     "datasets": "unifront.datasets:",
+    "serving": "unifront.serving:",
     "sklearn": "unifront.sklearn:",
     "wrappers": "unifront.wrappers:",
     "layers": "unifront.layers:",

@@ -104,6 +104,8 @@ class Backend(Protocol):
     spreads: bool = False
     """Whether a program may run on several devices at once. Then wherever a device is named, several may be, with
     commas (``"cuda:0,cuda:1"``, see `Placement`): `array` gives each of them the whole, `step` and `split` a part."""
+    compiles_sizes: bool = False
+    """Whether `compile` compiles anew for each size that its inputs have, so that few sizes are better than many."""
 
     def rows(self, device: str | None = None) -> Rows:
         """The table of native callables, for constants on ``device``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
@@ -10,20 +10,15 @@ from typing import Any
 import numpy as np
 
 from unifront.backends import HostKey
-from unifront.dtypes import bfloat16, bool_, float16, float32, float64, key
+from unifront.dtypes import bfloat16, float16, float32, float64, key
 from unifront.errors import ExportError
-from unifront.ir.graph import Graph, Node, Value
+from unifront.ir.graph import Graph, Value
 from unifront.onnx.lowering import retyped
+from unifront.opset.sampling import FREE_SIZES, nodes_of, random_inputs
 from unifront.reference import BACKEND, FORWARD, difference
 
 Arrays = list[np.ndarray]
 
-FREE_SIZES = (7, 16, 64, 256)
-"""Where free sizes begin, tried in order until the model takes them; each is one larger than the one before."""
-LARGE = 2**16
-"""Elements of an example from which one is enough."""
-TABLES = {"embedding": 1, "take": 0, "take_along_axis": 0}
-"""Operations that read rows by number, and the operand that holds the rows."""
 MARGIN, KERNELS = 10, 30
 """Where rounding grows: how many times further from float64 than NumPy a result may be, and how many times the bound
 beside that, since kernels of ONNX Runtime round more than NumPy does (its Elu near zero)."""
@@ -62,7 +57,7 @@ def check(model: bytes | str, graph: Graph, values: Mapping[str, np.ndarray]) ->
     found = _run(session, graph, inputs)
     if found is None:
         return
-    draws = any(node.op.random for node in _nodes(graph))  # type: ignore[attr-defined]  # an OpSpec
+    draws = any(node.op.random for node in nodes_of(graph))  # type: ignore[attr-defined]  # an OpSpec
     _same_shapes(graph, found, expected, finite=draws)
     if draws:
         return
@@ -119,7 +114,7 @@ def _run(session: Any, graph: Graph, inputs: Arrays) -> Arrays | None:
 def _expected(graph: Graph, values: Mapping[str, np.ndarray]) -> tuple[Arrays, Arrays]:
     """Random inputs that the model takes, and what NumPy gives for them."""
     for first in FREE_SIZES:
-        inputs = _inputs(graph, first)
+        inputs = random_inputs(graph, first)
         try:
             return inputs, _reference(graph, values, inputs)
         except Exception as error:  # whatever a size that does not fit runs into
@@ -130,48 +125,6 @@ def _expected(graph: Graph, values: Mapping[str, np.ndarray]) -> tuple[Arrays, A
                     "the file unchecked."
                 ) from error
     raise AssertionError
-
-
-def _inputs(graph: Graph, first: int) -> Arrays:
-    """Floats around zero; integers that are rows of every table."""
-    rng = np.random.default_rng(0)
-    free = {name: first + i for i, name in enumerate(sorted(graph.symbols))}
-    wanted = [value for value in graph.inputs if value.type.dtype != key]
-    if wanted and wanted[0].type.rank:
-        example = [_size(dim, free) for dim in wanted[0].type.shape[1:]]
-        free[str(wanted[0].type.shape[0])] = 1 if np.prod(example) > LARGE else 2  # most often the batch
-    rows = min(_rows(graph), default=2)
-    found = []
-    for value in wanted:
-        shape, dtype = [_size(dim, free) for dim in value.type.shape], value.type.dtype
-        random = (
-            rng.normal(size=shape)
-            if dtype.is_float
-            else rng.integers(0, 2 if dtype == bool_ else rows, shape)
-        )
-        found.append(np.asarray(random, dtype.numpy))
-    return found
-
-
-def _size(dim: Any, free: Mapping[str, int]) -> int:
-    return dim if isinstance(dim, int) else int(dim.substitute(free))
-
-
-def _rows(graph: Graph) -> Iterator[int]:
-    """The sizes of the tables of which a model's inputs may name rows."""
-    for node in _nodes(graph):
-        table = node.operands[TABLES[node.op.name]] if node.op.name in TABLES else None
-        size = table.type.shape[node.attributes.get("axis", 0)] if table is not None else None
-        if isinstance(size, int) and size > 0:
-            yield size
-
-
-def _nodes(graph: Graph) -> Iterator[Node]:
-    """The nodes, those of bodies too."""
-    for node in graph.nodes:
-        yield node
-        for region in node.regions:
-            yield from _nodes(region)
 
 
 def _reference(graph: Graph, values: Mapping[str, np.ndarray], inputs: Sequence[np.ndarray]) -> Arrays:

@@ -4,6 +4,7 @@ from unifront_zoo import (
     char_lm,
     decoding,
     digits,
+    gpt,
     imdb,
     lenet,
     lstm_classifier,
@@ -12,12 +13,14 @@ from unifront_zoo import (
     ptb,
     resnet,
     rosetta,
+    tagger,
 )
 
 __all__ = [
     "char_lm",
     "decoding",
     "digits",
+    "gpt",
     "imdb",
     "lenet",
     "lstm_classifier",
@@ -26,4 +29,5 @@ __all__ = [
     "ptb",
     "resnet",
     "rosetta",
+    "tagger",
 ]

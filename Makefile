@@ -28,7 +28,7 @@ done; exit $$status
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-slow check format ops tables bench keras-score onnx-score clean
+.PHONY: help demo install test test-slow check format ops tables docs bench keras-score onnx-score clean
 
 help:
 	@echo "make demo        train one model on every backend, compare, export, save, load"
@@ -38,6 +38,7 @@ help:
 	@echo "make format      put the code into form"
 	@echo "make ops         write the functions of src/unifront/opset into src/unifront/ops"
 	@echo "make tables      write the generated pages of docs/"
+	@echo "make docs        build the documentation into build/site; any warning fails"
 	@echo "make keras-score KERAS_SUITE=… KERAS=…   run Keras's own tests (tests/keras_score.py says how)"
 	@echo "make onnx-score  run ONNX's own tests on every backend and keep the counts in docs/"
 	@echo "make bench       measure unifront beside native code and Keras"
@@ -70,6 +71,11 @@ ops: $(DEV_READY)
 
 tables: $(DEV_READY)
 	@$(BIN)/python -m unifront.support
+
+# Material's notice on MkDocs 2 is no warning of ours.
+docs: $(DEV_READY)
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "Open build/site/index.html"
 
 keras-score: $(DEV_READY)
 	@test -n "$(KERAS_SUITE)" -a -n "$(KERAS)" || { echo "Say where the suite and Keras's source are: make keras-score KERAS_SUITE=… KERAS=…"; exit 2; }

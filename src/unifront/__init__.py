@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from unifront import utils as utils
     from unifront import wrappers as wrappers
     from unifront import zoo as zoo
+    from unifront.backend import device as device
     from unifront.backends import HostKey as random_key  # noqa: F401  # the façade
     from unifront.backends import set_backend as set_backend
     from unifront.backends import use_backend as backend  # noqa: F401  # the façade
@@ -39,18 +40,24 @@ if TYPE_CHECKING:
     from unifront.dtype_policies import FloatDTypePolicy as FloatDTypePolicy
     from unifront.dtypes import floatx as floatx
     from unifront.dtypes import set_floatx as set_floatx
+    from unifront.function import Function as Function
     from unifront.gradients import value_and_grad as value_and_grad
     from unifront.importing import from_onnx as from_onnx
     from unifront.layers import constraints as constraints
     from unifront.layers import initializers as initializers
     from unifront.layers import regularizers as regularizers
+    from unifront.layers.initializers import Initializer as Initializer
     from unifront.layers.input import Input as Input
+    from unifront.layers.input import KerasTensor as KerasTensor
+    from unifront.layers.input_spec import InputSpec as InputSpec
     from unifront.layers.layer import Layer as Layer
+    from unifront.layers.regularizers import Regularizer as Regularizer
     from unifront.layers.remat import RematScope as RematScope
     from unifront.model import Model as Model
     from unifront.opset.data_format import image_data_format as image_data_format
     from unifront.opset.data_format import set_image_data_format as set_image_data_format
     from unifront.opset.remat import remat as remat
+    from unifront.opset.scopes import scope as name_scope  # noqa: F401  # the façade
     from unifront.quantizers import Quantizer as Quantizer
     from unifront.saving import load as load
     from unifront.sequential import Sequential as Sequential
@@ -62,6 +69,9 @@ if TYPE_CHECKING:
     from unifront.train import optimizers as optimizers
     from unifront.train import schedules as schedules
     from unifront.train.jit import jit as jit
+    from unifront.train.losses import Loss as Loss
+    from unifront.train.metrics import Metric as Metric
+    from unifront.train.optimizers import Optimizer as Optimizer
     from unifront.weights import Variable as Variable
 
 __version__ = "0.1.0"
@@ -99,14 +109,24 @@ _HOMES = {
     "DTypePolicy": "unifront.dtype_policies:DTypePolicy",
     "FloatDTypePolicy": "unifront.dtype_policies:FloatDTypePolicy",
     "Layer": "unifront.layers.layer:Layer",
+    "Function": "unifront.function:Function",
+    "Initializer": "unifront.layers.initializers:Initializer",
     "Input": "unifront.layers.input:Input",
+    "InputSpec": "unifront.layers.input_spec:InputSpec",
+    "KerasTensor": "unifront.layers.input:KerasTensor",
+    "Loss": "unifront.train.losses:Loss",
+    "Metric": "unifront.train.metrics:Metric",
+    "Optimizer": "unifront.train.optimizers:Optimizer",
+    "Regularizer": "unifront.layers.regularizers:Regularizer",
     "Model": "unifront.model:Model",
     "Quantizer": "unifront.quantizers:Quantizer",
     "RematScope": "unifront.layers.remat:RematScope",
     "remat": "unifront.opset.remat:remat",
     "Sequential": "unifront.sequential:Sequential",
     "Variable": "unifront.weights:Variable",
-    "backend": "unifront.backends:use_backend",
+    "backend": "unifront.backend:",
+    "device": "unifront.backend:device",
+    "name_scope": "unifront.opset.scopes:scope",
     "random_key": "unifront.backends:HostKey",
     "set_backend": "unifront.backends:set_backend",
     "floatx": "unifront.dtypes:floatx",

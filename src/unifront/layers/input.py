@@ -166,6 +166,29 @@ def Input(
     return InputTensor(TensorType(dtype or floatx(), tuple(dims)), name or "", anonymous)
 
 
+class _AnySymbolic(type):
+    """Every symbolic tensor is an instance, whatever made it."""
+
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, Symbolic)
+
+
+class KerasTensor(metaclass=_AnySymbolic):
+    """Any symbolic tensor, to ask for by ``isinstance``; called, it makes one (``keras.KerasTensor``).
+
+    Args:
+        shape: all sizes, the batch's too; None for a free one.
+        dtype, name: as for `Input`.
+
+    Example::
+
+        isinstance(uf.Input((3,)) * 2, uf.KerasTensor)  # True
+    """
+
+    def __new__(cls, shape: Any, dtype: DTypeLike = "float32", *, name: str | None = None) -> Any:
+        return Input(batch_shape=shape, dtype=dtype, name=name)
+
+
 def inputs_of(shape: Any) -> Any:
     """An input of ``shape``, or a list or dict of them."""
     if shape is None:

@@ -90,9 +90,11 @@ from unifront.opset.comparison import logical_not as logical_not
 from unifront.opset.comparison import logical_or as logical_or
 from unifront.opset.comparison import logical_xor as logical_xor
 from unifront.opset.comparison import not_equal as not_equal
+from unifront.opset.complex_numbers import angle as angle
 from unifront.opset.complex_numbers import conj as conj
 from unifront.opset.complex_numbers import conjugate as conjugate
 from unifront.opset.complex_numbers import imag as imag
+from unifront.opset.complex_numbers import polar as polar
 from unifront.opset.complex_numbers import real as real
 from unifront.opset.complex_numbers import view_as_complex as view_as_complex
 from unifront.opset.complex_numbers import view_as_real as view_as_real
@@ -251,6 +253,7 @@ from unifront.opset.normalize import moments as moments
 from unifront.opset.normalize import normalize as normalize
 from unifront.opset.normalize import psnr as psnr
 from unifront.opset.normalize import rms_normalization as rms_normalization
+from unifront.opset.norms import cdist as cdist
 from unifront.opset.norms import norm as norm
 from unifront.opset.optimize import adagrad_update as adagrad_update
 from unifront.opset.optimize import adam_update as adam_update
@@ -389,6 +392,7 @@ from unifront.opset.trigonometry import sinh as sinh
 from unifront.opset.uniques import unique as unique
 from unifront.opset.variates import random_binomial as random_binomial
 from unifront.opset.variates import random_gamma as random_gamma
+from unifront.opset.vectorizing import vectorize as vectorize
 
 __all__ = [
     "abs",
@@ -403,6 +407,7 @@ __all__ = [
     "allclose",
     "amax",
     "amin",
+    "angle",
     "any",
     "append",
     "arange",
@@ -442,6 +447,7 @@ __all__ = [
     "cast",
     "categorical_crossentropy",
     "cbrt",
+    "cdist",
     "ceil",
     "celu",
     "cholesky",
@@ -646,6 +652,7 @@ __all__ = [
     "pad",
     "percentile",
     "pinv",
+    "polar",
     "power",
     "prod",
     "promoted",
@@ -762,6 +769,7 @@ __all__ = [
     "vander",
     "var",
     "vdot",
+    "vectorize",
     "vectorized_map",
     "view",
     "view_as_complex",

@@ -15,6 +15,7 @@ from unifront.opset.fft import istft as istft
 from unifront.opset.fft import rfft as rfft
 from unifront.opset.fft import stft as stft
 from unifront.opset.index import top_k as top_k
+from unifront.opset.norms import cdist as cdist
 from unifront.opset.picking import in_top_k as in_top_k
 from unifront.opset.reduce import logsumexp as logsumexp
 from unifront.opset.segments import segment_max as segment_max
@@ -26,6 +27,7 @@ from unifront.opset.special import erfc as erfc
 from unifront.opset.special import erfinv as erfinv
 
 __all__ = [
+    "cdist",
     "erf",
     "erfc",
     "erfinv",

@@ -27,6 +27,7 @@ from unifront.opset.activation import swish as swish
 from unifront.opset.activation import tanh_shrink as tanh_shrink
 from unifront.opset.activation import threshold as threshold
 from unifront.opset.attention import dot_product_attention as dot_product_attention
+from unifront.opset.complex_numbers import polar as polar
 from unifront.opset.conv import conv as conv
 from unifront.opset.conv import depthwise_conv as depthwise_conv
 from unifront.opset.conv import separable_conv as separable_conv
@@ -90,6 +91,7 @@ __all__ = [
     "multi_hot",
     "normalize",
     "one_hot",
+    "polar",
     "psnr",
     "relu",
     "relu6",

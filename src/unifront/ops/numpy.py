@@ -51,6 +51,7 @@ from unifront.opset.comparison import logical_not as logical_not
 from unifront.opset.comparison import logical_or as logical_or
 from unifront.opset.comparison import logical_xor as logical_xor
 from unifront.opset.comparison import not_equal as not_equal
+from unifront.opset.complex_numbers import angle as angle
 from unifront.opset.complex_numbers import conj as conj
 from unifront.opset.complex_numbers import conjugate as conjugate
 from unifront.opset.complex_numbers import imag as imag
@@ -220,6 +221,7 @@ from unifront.opset.trigonometry import rad2deg as rad2deg
 from unifront.opset.trigonometry import sinc as sinc
 from unifront.opset.trigonometry import sinh as sinh
 from unifront.opset.uniques import unique as unique
+from unifront.opset.vectorizing import vectorize as vectorize
 
 __all__ = [
     "abs",
@@ -229,6 +231,7 @@ __all__ = [
     "allclose",
     "amax",
     "amin",
+    "angle",
     "any",
     "append",
     "arange",
@@ -434,6 +437,7 @@ __all__ = [
     "vander",
     "var",
     "vdot",
+    "vectorize",
     "view",
     "vsplit",
     "vstack",

@@ -81,6 +81,7 @@ FAMILIES = (
     "trigonometry",
     "uniques",
     "variates",
+    "vectorizing",
 )
 
 __all__ = ["FAMILIES", "OPS", "Facts", "OpSpec", "Sample", "public_functions"]

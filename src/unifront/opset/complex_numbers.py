@@ -17,6 +17,7 @@ from unifront.opset.rules import same_dtype, show
 from unifront.opset.shape import stack, unstack
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, type_of
+from unifront.opset.trigonometry import arctan2
 
 _OF_PARTS = {float32: complex64, float64: complex128}
 _SHAPES: tuple[tuple[int, ...], ...] = ((), (3,), (2, 0), (2, 1, 3))
@@ -85,13 +86,17 @@ def real(x: TensorLike) -> Any:
     return bind(PARTS, x)[0] if _is_complex(x) else e.cast(x, type_of(x).dtype)
 
 
+def _zeros_like(x: TensorLike) -> Any:
+    from unifront.opset.creation import zeros_like
+
+    return zeros_like(x)
+
+
 def imag(x: TensorLike) -> Any:
     """The imaginary part of each element; of real numbers zeros (NumPy imag)."""
     if _is_complex(x):
         return bind(PARTS, x)[1]
-    from unifront.opset.creation import zeros_like
-
-    return zeros_like(x)
+    return _zeros_like(x)
 
 
 def conjugate(x: TensorLike) -> Any:
@@ -139,3 +144,34 @@ def view_as_real(x: TensorLike) -> Any:
         uf.ops.view_as_real(np.array([1 + 2j]))  # array([[1., 2.]])
     """
     return stack([real(x), imag(x)], axis=-1)
+
+
+def angle(x: TensorLike) -> Any:
+    """The angle of each complex number, in radians in ``(-π, π]`` (NumPy angle).
+
+    Of real numbers it is 0, of negative ones π. Integers and booleans become `floatx`.
+
+    Example::
+
+        uf.ops.angle(np.array([1 + 1j, -2.0]))  # array([0.785..., 3.141...])
+    """
+    if _is_complex(x):
+        first, second = bind(PARTS, x)
+        return arctan2(second, first)
+    number = e.floating(x)
+    return arctan2(_zeros_like(number), number)
+
+
+def polar(abs_: TensorLike, angle: TensorLike) -> Any:
+    """Complex numbers by their size and their angle in radians: ``abs_ * exp(1j * angle)`` (torch.polar).
+
+    Both broadcast, and are promoted to one dtype; float64 makes complex128, all others complex64.
+
+    Example::
+
+        uf.ops.nn.polar(2.0, np.array([0.0, np.pi]))  # array([2.+0.j, -2.+0.j])
+    """
+    size, turn = e.promoted(abs_, angle)
+    dtype = float64 if type_of(size).dtype is float64 else float32
+    size, turn = e.cast(size, dtype), e.cast(turn, dtype)
+    return bind(COMPLEX, e.multiply(size, e.cos(turn)), e.multiply(size, e.sin(turn)))

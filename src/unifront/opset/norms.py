@@ -6,15 +6,41 @@ from collections.abc import Sequence
 from typing import Any
 
 from unifront.errors import ArgumentError, ShapeError
+from unifront.opset import comparison, reduce
 from unifront.opset import elementwise as e
-from unifront.opset import reduce
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.factorizations import svd
-from unifront.opset.rules import axes_in, axis_in
+from unifront.opset.rules import axes_in, axis_in, show
 from unifront.opset.shape import expand_dims, moveaxis, squeeze
 from unifront.opset.tensor import type_of
 
 _MATRIX_ORDERS = (None, "fro", "nuc", 1, -1, 2, -2, float("inf"), float("-inf"))
+
+
+def cdist(x: TensorLike, y: TensorLike) -> Any:
+    """The Euclidean distance of each vector of ``x`` to each of ``y`` (SciPy spatial.distance.cdist).
+
+    Args:
+        x: ``[..., m, d]``.
+        y: ``[..., n, d]``. What is before the last two axes broadcasts; both are promoted to one float dtype.
+
+    Returns ``[..., m, n]``. The gradient of a distance of 0 is 0. Raises `ShapeError` for fewer than two axes, or
+    where the vectors are not equally long.
+
+    Example::
+
+        uf.ops.cdist(np.zeros((1, 2)), np.array([[3.0, 4.0]]))  # [[5.0]]
+    """
+    x, y = (e.floating(one) for one in e.promoted(x, y))
+    shapes = [type_of(one).shape for one in (x, y)]
+    if min(map(len, shapes)) < 2 or shapes[0][-1] != shapes[1][-1]:
+        raise ShapeError(
+            "cdist: the operands are [..., m, d] and [..., n, d]; the shapes are "
+            f"{show(shapes[0])} and {show(shapes[1])}."
+        )
+    squares = reduce.sum(e.square(e.subtract(expand_dims(x, -2), expand_dims(y, -3))), axis=-1)
+    apart = comparison.greater(squares, 0)
+    return e.where(apart, e.sqrt(e.where(apart, squares, 1)), squares)
 
 
 def norm(

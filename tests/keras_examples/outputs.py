@@ -1,0 +1,53 @@
+"""Whether what an example printed is what its docstring shows.
+
+Equal text is equal, whitespace apart and with ``...`` for anything. Else the two are compared as sequences of words and
+numbers, so that an array counts however a framework prints it: what only names an array's kind (``array``, ``tensor``,
+``<tf.Tensor: shape=…, dtype=…``, ``device=…``) is left out, brackets and commas are not looked at, and a number may differ
+from the one shown by one unit of the last digit shown, or by 1e-4 of it.
+A free size is None in Keras and has a name in unifront, so that a name may stand where None is shown.
+"""
+
+from __future__ import annotations
+
+import doctest
+import re
+from itertools import zip_longest
+
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
+KIND = re.compile(
+    r"<tf\.(Tensor|Variable)[^:]*:\s*(shape=\([\d, ]*\),\s*)?|shape=\([\d, None]*\)|dtype=['\"]?[<\w.]+['\"]?|device=\S+|numpy="
+    r"|grad_fn=<\w+>|requires_grad=\w+|\b(jnp|np|tf|torch|keras|unifront)\.(?=\w+)|weak_type=\w+"
+    r"|\b(array|Array|tensor|Tensor|Parameter|Size|list|(float|int|uint|bool)_?\d*)(?=\()"
+)
+WORD = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?j?|[-+]?\b(?:nan|inf)\b|\w+")
+NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+def words(text: str) -> list[str]:
+    return WORD.findall(KIND.sub(" ", text))
+
+
+def _unit(number: str) -> float:
+    """One unit of the last digit of a number as it is written."""
+    mantissa, _, exponent = number.lower().partition("e")
+    return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+
+
+def _same(want: str, got: str) -> bool:
+    if want.lower() == got.lower():
+        return True
+    if want == "None" and re.fullmatch(r"[a-z]\w*", got):
+        return True
+    if not (NUMBER.fullmatch(want) and NUMBER.fullmatch(got)):
+        return False
+    a, b = float(want), float(got)
+    return abs(a - b) <= max(_unit(want) if "." in want else 0.0, 1e-4 * abs(a), 1e-6)
+
+
+def agree(want: str, got: str) -> bool:
+    """Whether ``got``, which was printed, is ``want``, which is shown."""
+    checker = doctest.OutputChecker()
+    if checker.check_output(want, got, FLAGS):
+        return True
+    pairs = list(zip_longest(words(want), words(got), fillvalue=""))
+    return bool(pairs) and all(_same(a, b) for a, b in pairs)

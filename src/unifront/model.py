@@ -62,6 +62,9 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
         outputs: tensors computed from them by layers and ``uf.ops``: one, a list or a dict.
         name: the model's name.
 
+    Its ``metadata`` is a dict of plain data, as JSON has them, that goes along in ``.uf`` files: names of classes and
+    the like.
+
     Raises `ArgumentError` if an output does not come from the inputs.
 
     Example::
@@ -86,6 +89,7 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
         self._calls: list[Call] = []
         self._order: list[str | InputTensor] = []  # the names of layers, and the inputs, in Keras's order
         self.programs: dict[Any, Any] = {}
+        self.metadata: dict[str, Any] = {}
         if inputs is not None:
             self._connect(inputs, outputs)
 

@@ -133,6 +133,9 @@ def _load(path: Path) -> GraphModel:
         variable.assign(weights[path_], copy=False)
     with _reading("constraints.graph"):
         constraints.give(ruled, model.variables_by_path)
+    model.metadata = manifest.get("metadata", {})
+    if not isinstance(model.metadata, dict):
+        raise FileFormatError("its metadata are no dict")
     if manifest.get("compiled") is not None:
         with _reading("manifest.json"):
             compile_as(model, manifest["compiled"], slots)

@@ -67,6 +67,7 @@ def save(model: Model, path: str | Path) -> None:
         "format": FORMAT, "version": VERSION, "name": model.name,
         "inputs": model.input_structure, "outputs": graphs[False][0].structure["outputs"],
         "training": graphs[True][1], "inference": graphs[False][1], "needs": sorted(needs),
+        "metadata": _metadata(model),
     }  # fmt: skip
     texts: dict[str, bytes] = {
         "layers.json": layout.dump(model, recorders, live),
@@ -123,6 +124,19 @@ def _info(name: str, size: int) -> zipfile.ZipInfo:
 def _plain(value: Any) -> Any:
     """NumPy numbers and arrays as JSON has them."""
     return value.tolist() if isinstance(value, np.ndarray | np.generic) else float(value)
+
+
+def _metadata(model: Model) -> dict[str, Any]:
+    """The plain data that go along with the model."""
+    try:
+        again = json.loads(json.dumps(model.metadata, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ArgumentError(
+            f"The metadata of the model {model.name!r} cannot be saved: {error}. They are plain data, as JSON has them."
+        ) from None
+    if not isinstance(again, dict):
+        raise ArgumentError(f"The metadata of the model {model.name!r} are a dict, not {model.metadata!r}.")
+    return again
 
 
 def _traced(model: Model, training: bool, recorders: dict[bool, Recorder]) -> tuple[Tracing, dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront.errors import ArgumentError, UnknownName
+from unifront.files import path_of
 from unifront.trace import restore_rng, rng_state
 from unifront.train.callbacks import Callback, History, TerminateOnNaN
 from unifront.train.callbacks.base import Logs
@@ -143,8 +144,8 @@ def fit_one_cycle(
     shares: dict[str, float] | None = None,
 ) -> History:  # fmt: skip
     """See `Model.fit_one_cycle`; ``shares`` of the rate for weights by their paths."""
-    probe = Callback()
-    model.fit(x, y, epochs=0, **{**options, "verbose": 0, "callbacks": probe})
+    probe = Callback()  # nothing is resumed yet: the cycle begins where the training did
+    model.fit(x, y, epochs=0, **{**options, "verbose": 0, "callbacks": probe, "resume": None})
     steps, optimizer = probe.params["steps"], model.optimizer
     if steps is None:
         raise ArgumentError(
@@ -166,7 +167,12 @@ def fine_tune(
     options: dict[str, Any],
 ) -> History:  # fmt: skip
     """See `Model.fine_tune`."""
-    model.fit(x, y, epochs=0, **{**options, "verbose": 0, "callbacks": None})
+    model.fit(x, y, epochs=0, **{**options, "verbose": 0, "callbacks": None, "resume": None})
+    folder = options.get("resume")
+    of_head, of_all = (
+        options if folder is None else {**options, "resume": path_of(folder) / part}
+        for part in ("head", "all")
+    )
     layers = [layer for layer in model.layers if layer.weights]
     last = _named(layers, head)
     chosen = float(model.optimizer.learning_rate) if rate is None else rate
@@ -174,7 +180,7 @@ def fine_tune(
     try:
         for layer in frozen:
             layer.trainable = False
-        first = fit_one_cycle(model, x, y, freeze_epochs, chosen, options) if freeze_epochs else History()
+        first = fit_one_cycle(model, x, y, freeze_epochs, chosen, of_head) if freeze_epochs else History()
     finally:
         for layer in frozen:
             layer.trainable = True
@@ -184,7 +190,7 @@ def fine_tune(
         for i, layer in enumerate(layers)
         for weight in layer.weights
     }
-    history = fit_one_cycle(model, x, y, epochs, chosen / 2, options, shares)
+    history = fit_one_cycle(model, x, y, epochs, chosen / 2, of_all, shares)
     history.history = {
         name: [*first.history.get(name, []), *values] for name, values in history.history.items()
     }

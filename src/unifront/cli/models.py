@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,10 +90,53 @@ def zoo_list(
     console().print(table)
 
 
+@zoo.command("info", epilog="Example: unifront zoo info resnet50")
+def zoo_info(
+    name: Annotated[str, typer.Argument(help="A model of the zoo.", autocompletion=complete_zoo)],
+    as_json: Json = False,
+) -> None:
+    """Show what a model of the zoo is, which options it takes, and whose weights it can take."""
+    entries = {entry.name: entry for entry in uf.zoo.entries()}
+    if name not in entries:
+        raise UnknownName("model of the zoo", name, entries)
+    entry = entries[name]
+    options = {
+        one.name: None if one.default is one.empty else one.default
+        for one in inspect.signature(entry.builder).parameters.values()
+        if one.kind is not one.VAR_KEYWORD
+    }
+    found: dict[str, Any] = {
+        "name": entry.name, "summary": entry.summary.replace("``", ""), "about": inspect.getdoc(entry.builder),
+        "source": entry.source, "family": entry.family, "parameters": entry.parameters,
+        "keras": entry.keras, "weights_of": sorted(entry.peers), "options": options,
+    }  # fmt: skip
+    if as_json:
+        show_json(json.loads(json.dumps(found, default=str)))
+        return
+    table = table_of("what", "value")
+    for key in ("name", "source", "family", "parameters", "keras", "weights_of"):
+        value = found[key]
+        text = (
+            f"{value:,}" if isinstance(value, int) else ", ".join(value) if isinstance(value, list) else value
+        )
+        if text:
+            table.add_row({"keras": "in Keras", "weights_of": "weights of"}.get(key, key), escape(str(text)))
+    terminal = console()
+    terminal.print(table)
+    terminal.print(escape((found["about"] or "").replace("``", "")), highlight=False)
+    table = table_of("option", "default")
+    for option, default in options.items():
+        table.add_row(escape(option), escape(str(default)))
+    terminal.print(table)
+
+
 @commands.command(epilog="Example: unifront summary resnet50")
 def summary(
     name: Annotated[
-        str, typer.Argument(help="A model of the zoo, or a .uf or .onnx file.", autocompletion=complete_model)
+        str,
+        typer.Argument(
+            help="A model of the zoo, a .uf or .onnx file, or a recipe.", autocompletion=complete_model
+        ),
     ],
 ) -> None:
     """Show a model's layers, output types and numbers of weights."""

@@ -9,11 +9,18 @@ import typer
 
 import unifront as uf
 from unifront.backends import names
+from unifront.recipes.shipped import NAMES
 
 
 def model_of(name: str) -> Any:
-    """The model in a file (``.uf``, ``.onnx``), or the one of the zoo with this name."""
+    """The model in a file (``.uf``, ``.onnx``) or a folder of results, that of a recipe, or the one of the zoo."""
     ending = Path(name).suffix.lower()
+    if (Path(name) / "model.uf").is_file():
+        return uf.load(Path(name) / "model.uf")
+    if ending in (".yaml", ".yml") or name in NAMES:
+        from unifront.recipes.running import model_of as of_recipe
+
+        return of_recipe(name)
     if ending == ".onnx":
         return uf.from_onnx(name)
     is_file = ending in (".uf", ".safetensors") or Path(name).name != name
@@ -48,8 +55,12 @@ def complete_files(incomplete: str, *endings: str) -> list[str]:
 
 
 def complete_model(incomplete: str) -> list[str | tuple[str, str]]:
-    """What `model_of` takes: models of the zoo, ``.uf`` and ``.onnx`` files."""
-    return [*complete_zoo(incomplete), *complete_files(incomplete, ".uf", ".onnx")]
+    """What `model_of` takes: models of the zoo, recipes, ``.uf`` and ``.onnx`` files."""
+    return [
+        *complete_zoo(incomplete),
+        *(name for name in NAMES if name.startswith(incomplete)),
+        *complete_files(incomplete, ".uf", ".onnx", ".yaml", ".yml"),
+    ]
 
 
 Backend = Annotated[

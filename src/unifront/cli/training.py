@@ -11,7 +11,8 @@ from rich.markup import escape
 from unifront.backends import default_name, names
 from unifront.cli.opened import Backend, complete_files
 from unifront.cli.shown import Json, console, line, load_quietly, plain, show_json, table_of
-from unifront.errors import ArgumentError
+from unifront.errors import ArgumentError, UnknownName
+from unifront.recipes.shipped import NAMES
 
 commands = typer.Typer()
 recipes = typer.Typer(help="Recipes for `unifront train` that come along.", no_args_is_help=True)
@@ -21,8 +22,6 @@ SHOWN = 20
 
 
 def _complete_recipe(incomplete: str) -> list[str]:
-    from unifront.recipes.shipped import NAMES
-
     return [
         *(one for one in NAMES if one.startswith(incomplete)),
         *complete_files(incomplete, ".yaml", ".yml"),
@@ -206,7 +205,6 @@ def show_recipe(
     ],
 ) -> None:
     """Print a recipe, to begin one's own with."""
-    from unifront.errors import UnknownName
     from unifront.recipes import running
 
     known = running.shipped()

@@ -113,7 +113,7 @@ def evaluate(trained: Trained, data: Sequence[str], backend: str | None = None) 
     else:
         if not (trained.place / running.RECIPE).is_file():
             raise ArgumentError("There are data to be named: unifront evaluate MODEL DATA.")
-        found, recipe = running.load(str(trained.place))
+        found, recipe = running.load(str(trained.place), in_folder=True)
         held = building.prepared(found, recipe).validation
         if held is None:
             raise ArgumentError(f"The recipe of {trained.place} holds no data out: name some.")

@@ -30,6 +30,8 @@ MODEL, RECIPE, HISTORY, TABLE, CHECKPOINTS = (
 )  # fmt: skip
 _MAY_DIFFER = ("epochs", "backend", "out", "about")
 """What may change from a training to its resumption."""
+_PATHS = ("filepath", "filename", "log_dir")
+"""Arguments of callbacks that say where they write."""
 _LOSSES = {
     "classes": "SparseCategoricalCrossentropy",
     "characters": "SparseCategoricalCrossentropy",
@@ -62,13 +64,20 @@ def shipped() -> dict[str, Path]:
     return {name: FOLDER / f"{name}.yaml" for name in NAMES}
 
 
-def load(name: str, overrides: list[str] | tuple[str, ...] = ()) -> tuple[Text, Recipe]:
-    """The recipe in a file, in a folder of results, or of those that come along; with values that replace its own.
+def load(
+    name: str, overrides: list[str] | tuple[str, ...] = (), in_folder: bool = False
+) -> tuple[Text, Recipe]:
+    """The recipe in a file, of those that come along, or in a folder of results; with values that replace its own.
+
+    Args:
+        name: of it.
+        overrides: ``model.classes=5`` and the like.
+        in_folder: whether it is that in a folder, whatever else is called so.
 
     Raises `FileFormatError` for what is no YAML, `ArgumentError` with file, line and key for what is no recipe.
     """
     known = shipped()
-    if name in known:
+    if name in known and not in_folder:
         found = text.read(known[name])
         found.places = {
             key: place.replace(str(known[name]), known[name].name) for key, place in found.places.items()
@@ -110,7 +119,9 @@ def train(
 
     Raises `ArgumentError` with file, line and key for what is wrong with the recipe, `DataError` for its data.
     """
-    found, recipe = load(name, overrides)
+    begun = resume and name in NAMES and (Path(out or name) / RECIPE).is_file()
+    name = (out or name) if begun else name  # the recipe as it was run
+    found, recipe = load(name, overrides, in_folder=begun)
     chosen = backend or recipe.backend or default_name()
     placement(chosen)
     folder = Path(out or recipe.out or (name if Path(name).is_dir() else _called(found)))
@@ -218,18 +229,21 @@ def _gives_logits(model: uf.Model) -> bool:
 
 def _callbacks(found: Text, recipe: Recipe, folder: Path) -> list[Any]:
     """The callbacks of a recipe; the files that they write are in the folder of the results."""
-    places = {"filepath": None, "filename": None, "log_dir": None}
     maker = Maker(found)
-    made = []
-    for i, one in enumerate(recipe.callbacks):
-        if isinstance(one, dict):
-            inner = next(iter(one.values())) if len(one) == 1 and "name" not in one else one
-            if isinstance(inner, dict):
-                for name in places:
-                    if isinstance(inner.get(name), str):
-                        inner[name] = str(folder / inner[name])
-        made.append(maker.made("callback", ("callbacks", i), one))
-    return made
+    return [
+        maker.made("callback", ("callbacks", i), _placed(one, folder))
+        for i, one in enumerate(recipe.callbacks)
+    ]
+
+
+def _placed(given: Any, folder: Path) -> Any:
+    """A callback's description with the paths in it below ``folder``."""
+    if not isinstance(given, dict):
+        return given
+    return {
+        name: str(folder / one) if name in _PATHS and isinstance(one, str) else _placed(one, folder)
+        for name, one in given.items()
+    }
 
 
 # ---------------------------------------------------------------- the folder

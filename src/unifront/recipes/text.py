@@ -155,7 +155,17 @@ def of_text(text: str, name: str = "recipe") -> Text:
 
 def written(data: Mapping[str, Any]) -> str:
     """Plain data as YAML."""
-    return str(_yaml().safe_dump(dict(data), sort_keys=False, allow_unicode=True, width=100))
+    yaml = _yaml()
+
+    base: type = yaml.SafeDumper
+    dumper: Any = type("Dumper", (base,), {})  # of its own: what is added to it is added nowhere else
+
+    def text(writer: Any, value: str) -> Any:  # what would be read as something else is quoted
+        style = None if isinstance(_scalar(value), str) else "'"
+        return writer.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+    dumper.add_representer(str, text)
+    return str(yaml.dump(dict(data), Dumper=dumper, sort_keys=False, allow_unicode=True, width=100))
 
 
 def _yaml() -> Any:

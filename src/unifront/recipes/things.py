@@ -83,6 +83,8 @@ class Maker:
         if isinstance(given, dict) and "class_name" in given:
             return self._guard(key, lambda: deserialize_keras_object(given, module_objects=kinds()[kind]))
         name, at, told = self._parts(kind, key, given)
+        if kind == "metric" and told is None and name in kinds()[kind]:
+            return name  # a metric is called as it was asked for
         make = self._known(kind, at if at != key else (*key, "name") if "name" in _keys(given) else key, name)
         takes = _parameters(make)
         arguments: dict[str, Any] = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -45,11 +46,23 @@ def _speed(task: Task) -> str:
     return f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.2g}/s" if speed else ""
 
 
+def packed(parts: Iterable[str], width: int | None) -> list[str]:
+    """``parts`` in lines of ``width``, of which none is broken; those after the first are set in. None: one line."""
+    lines = [""]
+    for part in parts:
+        longer = f"{lines[-1]}  {part}" if lines[-1].strip() else lines[-1] + part
+        if width is not None and len(longer) > width and lines[-1].strip():
+            lines.append(f"  {part}")
+        else:
+            lines[-1] = longer
+    return lines
+
+
 class EpochProgress:
     """A bar (``verbose=1``), a line an epoch (2), or silence (0).
 
-    The bar is one line, however narrow the window: numbers for which there is no room end in an ellipsis. The line that
-    stays when an epoch is over has them all.
+    The bar is one line, however narrow the window: numbers for which there is no room end in an ellipsis. What stays
+    when an epoch is over has them all: one line, or several in a narrow window, of which none ends within a number.
     """
 
     def __init__(self, verbose: int, epochs: int, title: str) -> None:
@@ -100,8 +113,9 @@ class EpochProgress:
             (task,) = self._bar.tasks
             done, seconds = int(task.completed), int(task.elapsed or 0)
             parts = [self._name(epoch), f"{done}/{done}", str(timedelta(seconds=seconds)), _speed(task)]
-            line = "  ".join([*filter(None, parts), show_logs(logs)])
-            self._bar.remove_task(task.id)  # what is redrawn is one line; this one stays above
-            self._bar.print(line, highlight=False, markup=False)
+            parts = [*filter(None, parts), *(show_logs({log: value}) for log, value in logs.items())]
+            width = self.console.width if self.console.is_terminal else None
+            self._bar.remove_task(task.id)  # what is redrawn is one line; these stay above
+            self._bar.print("\n".join(packed(parts, width)), highlight=False, markup=False, soft_wrap=True)
         elif self.verbose == 2:
             self.console.print(f"{self._name(epoch)}: {show_logs(logs)}")

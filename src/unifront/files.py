@@ -62,7 +62,7 @@ FORMATS = {
     ".hdf5": (KERAS, ""),
     ".pt": ("a file of PyTorch", 'torch.save(model.lower("torch").state_dict(), {!r})'),
     ".pth": ("a file of PyTorch", 'torch.save(model.lower("torch").state_dict(), {!r})'),
-    ".pb": ("a model of TensorFlow", 'tf.saved_model.save(model.lower("tensorflow"), "folder")'),
+    ".pb": ("a model of TensorFlow", 'model.export("folder", format="tf_saved_model")'),
     ".tflite": ("a model of LiteRT, which unifront does not write", ""),
     ".npy": ("an array of NumPy", "numpy.save({!r}, array)"),
     ".npz": ("arrays of NumPy", "numpy.savez({!r}, *model.get_weights())"),

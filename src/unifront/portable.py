@@ -81,24 +81,34 @@ class Portable:
         return place.backend.module(training.graph, inference.graph, values, updates, place.device)
 
     @checked
-    def export(self, path: Location, format: str = "onnx", **options: Any) -> None:
-        """Write the inference graph as ONNX. No framework is traced, and none needs to be installed.
+    def export(
+        self, filepath: Location, format: str | None = None, verbose: bool | None = None, **options: Any
+    ) -> None:
+        """Write the model for inference elsewhere.
 
         Args:
-            path: the file (``.onnx``).
-            format: ``"onnx"``.
-            options: ``opset``, ``dtype``, ``optimize``, ``external_data``, ``verify`` (run the file once beside
-                NumPy, if ``onnxruntime`` is installed); see `unifront.onnx.export`.
+            filepath: a file (``.onnx``), or the folder of a SavedModel.
+            format: ``"onnx"``: the inference graph; no framework is traced, and none needs to be installed.
+                ``"tf_saved_model"``: a folder for TensorFlow and TensorFlow Serving, whose signature
+                ``serving_default`` has the model's inputs and outputs by their names and free sizes. Unless given, a
+                name that ends in ``.onnx`` says the first, and any other, as in Keras, the second.
+            verbose: taken as Keras takes it; nothing is printed.
+            options: of ONNX: ``opset``, ``dtype``, ``optimize``, ``external_data``, ``verify`` (run the file once
+                beside NumPy, if ``onnxruntime`` is installed); see `unifront.onnx.export`.
 
         Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
-        computes otherwise; `BackendMissing` without the package ``onnx``, `ArgumentError` for a name that promises
-        another format, `FileWriteError` for what the operating system refuses.
-        """
-        from unifront.onnx import export
+        computes otherwise; `UnsupportedOp` naming one that TensorFlow does not have; `BackendMissing` without the
+        package ``onnx``, or ``tensorflow``; `ArgumentError` for a name that promises another format, and for a folder
+        of other things; `FileWriteError` for what the operating system refuses.
 
-        if format != "onnx":
-            raise UnknownName("export format", format, ["onnx"])
-        export(self.trace(False), path, **options)
+        Example::
+
+            model.export("digits.onnx", opset=17)
+            model.export("served/digits/1", format="tf_saved_model")  # tensorflow_model_server finds version 1
+        """
+        from unifront.exporting import export
+
+        export(self._model, filepath, format, options)
 
     def to_json(self, **options: Any) -> str:
         """The description of the model as JSON, as Keras writes it; ``options`` are those of ``json.dumps``.

@@ -170,4 +170,4 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
     model = uf.Model(x, layers.Dense(2)(x), name="small")
     for external in (False, True):
         with pytest.raises(ArgumentError, match="it is a folder"):
-            model.export(tmp_path, external_data=external)
+            model.export(tmp_path, "onnx", external_data=external)

@@ -34,9 +34,9 @@ SETUP = f"""
 CASES = {
     "save": ("model = model_of(); model.trace(True)", "model.save('m.uf')", 1),
     "save_weights": ("model = model_of(); model.trace()", "model.save_weights('w.safetensors')", 1),
-    "export": ("uf.Sequential([uf.Input((2,)), layers.Dense(1)]).export('x'); model = model_of(); model.trace()", "model.export('m.onnx', verify=False)", 1),
+    "export": ("uf.Sequential([uf.Input((2,)), layers.Dense(1)]).export('x.onnx'); model = model_of(); model.trace()", "model.export('m.onnx', verify=False)", 1),
     "export_external": (
-        "uf.Sequential([uf.Input((2,)), layers.Dense(1)]).export('x'); model = model_of(); model.trace()",
+        "uf.Sequential([uf.Input((2,)), layers.Dense(1)]).export('x.onnx'); model = model_of(); model.trace()",
         "model.export('m.onnx', external_data=True, verify=False)", 1,
     ),
     # The value itself is made while it is read.

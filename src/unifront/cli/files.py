@@ -48,18 +48,19 @@ def converted(
     if weights is not None:
         model.load_weights(weights)
     if write is None:
-        write, what = _saved_model, "SavedModel"
+        write, what = _saved_model
     write(model, target, given)
     return {
         "from": source,
         "to": str(target),
         "format": what,
         "parameters": model.count_params(),
-        "bytes": sum(path.stat().st_size for path in _written(target)),
+        "bytes": sum(path.stat().st_size for path in written(target)),
     }
 
 
-def _written(target: Path) -> Iterator[Path]:
+def written(target: Path) -> Iterator[Path]:
+    """The files of the model at ``target``."""
     if target.is_dir():
         yield from (path for path in target.rglob("*") if path.is_file())
     else:
@@ -69,18 +70,18 @@ def _written(target: Path) -> Iterator[Path]:
             yield data
 
 
-def _saved_model(model: Any, target: Path, options: Mapping[str, Any]) -> None:
-    if target.is_dir() and any(target.iterdir()):
-        raise ArgumentError(f"The folder {target} is not empty; a SavedModel is written to a new one.")
-    model.lower("tensorflow").save(str(target))  # says what to install
-
-
 _Write = Callable[[Any, Path, Mapping[str, Any]], object]
 _WRITERS: dict[str, tuple[_Write | None, str]] = {
     ".onnx": (lambda model, target, options: model.export(target, **options), "ONNX"),
     ".uf": (lambda model, target, options: model.save(target), "unifront"),
     ".safetensors": (lambda model, target, options: model.save_weights(target), "safetensors"),
 }
+
+
+_saved_model: tuple[_Write, str] = (
+    lambda model, target, options: model.export(target, format="tf_saved_model"),
+    "SavedModel",
+)
 
 
 # ---------------------------------------------------------------- inspect

@@ -6,7 +6,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from unifront.errors import ArgumentError, BackendMissing
 from unifront.serving.app import application
@@ -58,8 +58,20 @@ def serve(
         )
         with _signals_end_well():
             own_host, own_port = place.getsockname()[:2]
-            when_ready(f"http://{f'[{own_host}]' if ':' in own_host else own_host}:{own_port}")
-            uvicorn.Server(config).run([place])
+            url = f"http://{f'[{own_host}]' if ':' in own_host else own_host}:{own_port}"
+            _server(config, lambda: when_ready(url)).run([place])
+
+
+def _server(config: Any, when_ready: Callable[[], object]) -> Any:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                when_ready()
+
+    return Server(config)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ onnx-score: $(DEV_READY)
 	@$(BIN)/python tests/onnx_score.py --write $(ARGS)
 
 bench: $(DEV_READY)
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+	@$(BIN)/python benchmarks/run.py --tables all $(ARGS)
 
 clean:
 	rm -rf $(VENV) build dist .benchmarks .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -20,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import report
@@ -65,6 +66,29 @@ def run(contender: str, backend: str, size: int) -> dict[str, float]:
     return found
 
 
+def table(backends: Sequence[str] = BACKENDS, repeats: int = 3, size: int = 224) -> report.Table:
+    """unifront and Keras on each of ``backends`` that is installed."""
+    cells = []
+    for backend in backends:
+        if importlib.util.find_spec(backend) is None or importlib.util.find_spec("keras") is None:
+            continue
+        rounds: list[dict[str, Any]] = [
+            {contender: run(contender, backend, size) for contender in CONTENDERS} for _ in range(repeats + 1)
+        ][1:]
+        median = {
+            (contender, what): statistics.median(one[contender][what] for one in rounds)
+            for contender in CONTENDERS
+            for what in ("seconds", "built", "cpu")
+        }
+        ratio = statistics.median(one["unifront"]["seconds"] / one["keras"]["seconds"] for one in rounds)
+        times = [f"{median[c, what]:.2f}" for what in ("seconds", "built", "cpu") for c in CONTENDERS]
+        cells.append([backend, *times, f"{ratio:.2f}{' ✗' if ratio > 1 else ''}"])
+    times = [f"{c} {what}" for what in ("s", "model made s", "cpu s") for c in CONTENDERS]
+    return report.Table(
+        f"ResNet-50 at {size}² from import to the first loss", ["backend", *times, "ratio"], cells
+    )
+
+
 def main() -> int:
     description, _, _ = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(description=description)
@@ -79,31 +103,9 @@ def main() -> int:
     if options.worker:
         print(json.dumps(step(options.worker, *backends, options.size)))
         return 0
-    cells, missed = [], False
-    for backend in backends:
-        if importlib.util.find_spec(backend) is None or importlib.util.find_spec("keras") is None:
-            print(f"{backend} or keras is not installed")
-            continue
-        rounds: list[dict[str, Any]] = [
-            {contender: run(contender, backend, options.size) for contender in CONTENDERS}
-            for _ in range(options.repeats + 1)
-        ][1:]
-        median = {
-            (contender, what): statistics.median(one[contender][what] for one in rounds)
-            for contender in CONTENDERS
-            for what in ("seconds", "built", "cpu")
-        }
-        ratio = statistics.median(one["unifront"]["seconds"] / one["keras"]["seconds"] for one in rounds)
-        missed |= ratio > 1
-        times = [f"{median[c, what]:.2f}" for what in ("seconds", "built", "cpu") for c in CONTENDERS]
-        cells.append([backend, *times, f"{ratio:.2f}{' ✗' if ratio > 1 else ''}"])
-    names = [
-        "backend",
-        *(f"{c} {what}" for what in ("s", "model made s", "cpu s") for c in CONTENDERS),
-        "ratio",
-    ]
-    report.show("ResNet-50 from import to the first loss", names, cells)
-    return int(missed)
+    found = table(backends, options.repeats, options.size)
+    report.show(*found)
+    return int(found.missed)
 
 
 if __name__ == "__main__":

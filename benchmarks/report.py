@@ -6,11 +6,26 @@ import json
 import os
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 Result = dict[str, Any]
+Rows = list[list[str]]
+
+
+class Table(NamedTuple):
+    """What another script measured: each row's cells as text, ✗ behind a figure that is over its target."""
+
+    title: str
+    names: list[str]
+    rows: Rows
+
+    @property
+    def missed(self) -> bool:
+        """Whether a figure is over its target."""
+        return any(_bad(cell) for row in self.rows for cell in row)
+
 
 # What a training step of unifront is to reach.
 TARGETS = {"unifront/native": 1.10, "unifront/keras": 1.00}
@@ -118,9 +133,6 @@ def went_wrong(results: list[Result]) -> bool:
     )
 
 
-Rows = list[list[str]]
-
-
 def _bad(cell: str) -> bool:
     return cell.endswith("✗") or cell in ("failed", "disagrees")
 
@@ -192,7 +204,7 @@ def _markdown_table(names: list[str], rows: Rows) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in lines]
 
 
-def markdown(information: Result, results: list[Result]) -> str:
+def markdown(information: Result, results: list[Result], tables: Iterable[Table] = ()) -> str:
     described, options = information["machine"], information["options"]
     installed = [f"{name} {version}" for name, version in information["versions"].items() if version]
     hardware = [
@@ -222,18 +234,27 @@ benchmarks/rows.py which models."""
         rows = list(table_rows(results, mode))
         if rows:
             lines += ["", f"## {title}", "", *_markdown_table(header(), rows)]
+    for table in tables:
+        lines += ["", f"## {table.title}", "", *_markdown_table(table.names, table.rows)]
     found = notes(results)
     if found:
         lines += ["", "## Missing", "", *(f"- {note}" for note in found)]
     return "\n".join(lines) + "\n"
 
 
-def write(folder: Path, name: str, information: Result, results: list[Result]) -> list[Path]:
+def write(
+    folder: Path, name: str, information: Result, results: list[Result], tables: Sequence[Table] = ()
+) -> list[Path]:
     """Writes `name.md` and `name.json` beside and renames; gives their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        "md": markdown(information, results),
-        "json": json.dumps({**information, "results": results}, indent=1, ensure_ascii=False) + "\n",
+        "md": markdown(information, results, tables),
+        "json": json.dumps(
+            {**information, "results": results, "tables": [table._asdict() for table in tables]},
+            indent=1,
+            ensure_ascii=False,
+        )
+        + "\n",
     }
     paths = []
     for ending, text in texts.items():

@@ -4,6 +4,7 @@
     python benchmarks/run.py --resnet                 with it
     python benchmarks/run.py --rows mlp,lstm --backends torch,jax --quick
     python benchmarks/run.py --verify                 checks instead that all compute the same
+    python benchmarks/run.py --tables all             what else is measured besides: `TABLES`
 
 What is measured. A training step is one optimizer step on a batch that lies on the device as native arrays,
 called in a loop as a user of that framework writes it; the loss stays on the device. Inference is the logits
@@ -20,6 +21,7 @@ status is 1 if a contender failed or, with --verify, disagreed; one that is not 
 from __future__ import annotations
 
 import argparse
+import importlib
 import importlib.util
 import json
 import os
@@ -39,6 +41,8 @@ from rows import ROWS
 
 HERE = Path(__file__).resolve().parent
 USUAL = [row.name for row in ROWS.values() if not row.optional]
+# Scripts of their own, each with a function `table(backends)`.
+TABLES = {"eager": "eager", "first_step": "first_step", "onnxruntime": "onnxruntime_predict"}
 QUICK = Plan(repeats=3, seconds=0.1, trials=2)
 
 ENVIRONMENT = {
@@ -64,6 +68,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=names(ROWS), default=USUAL, help=f"of {', '.join(ROWS)}; with commas")
     parser.add_argument(
         "--backends", type=names(COLUMNS), default=list(COLUMNS), help=f"of {', '.join(COLUMNS)}"
+    )
+    parser.add_argument(
+        "--tables",
+        type=lambda text: [*TABLES] if text == "all" else names(TABLES)(text),
+        default=[],
+        help=f"all, or of {', '.join(TABLES)}; with commas",
     )
     parser.add_argument("--resnet", action="store_true", help="ResNet-50 too, which takes minutes")
     parser.add_argument("--quick", action="store_true", help="few and short blocks: to see that it runs")
@@ -138,15 +148,21 @@ def main() -> int:
                 cell = run_cell(row, backend, options, Path(folder))
                 print(report.one_line(cell), flush=True)
                 results += cell
+    tables = []
+    for name in options.tables:
+        print(f"{name} …", flush=True)
+        tables.append(importlib.import_module(TABLES[name]).table(options.backends))
 
     if options.verify:
         report.show_verification(results)
     else:
         report.show_measurements(results)
+        for table in tables:
+            report.show(*table)
         rows = [] if set(USUAL) <= set(options.rows) else options.rows
         backends = [] if set(COLUMNS) == set(options.backends) else options.backends
         name = report.file_name(information, *rows, *backends, *["quick"] * options.quick)
-        for path in report.write(options.output, name, information, results):
+        for path in report.write(options.output, name, information, results, tables):
             print(f"Written: {path}")
     return int(report.went_wrong(results))
 

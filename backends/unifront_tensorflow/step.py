@@ -143,14 +143,16 @@ class _Functions:
 
     def _update(self, references: Sequence[Reference]) -> Function:
         """A function of batch, key and counters: it updates the variables and gives the results."""
-        function = emit(self.made.graph, self._rows, carry=self._carry).function
+        program = emit(self.made.graph, self._rows, carry=self._carry)
         count, key_at = self._results, len(self._batch)
 
         def update(inputs: Sequence[Any]) -> tuple[Any, ...]:
             given = tuple(Key(x) if self._keys and i == key_at else x for i, x in enumerate(inputs))
-            values = tuple(reference.read() for reference in references)
+            # A variable that is only written is not read: the update would wait for that.
+            read = zip(references, program.reads, strict=True)
+            values = tuple(reference.read() if wanted else None for reference, wanted in read)
             cells = (tuple(references),) if self.made.in_place else ()
-            outputs = function(given, values, *cells)
+            outputs = program.function(given, values, *cells)
             for position, value in zip(self.made.carry, outputs[count:], strict=True):
                 if position is not None:
                     references[position].assign(value)

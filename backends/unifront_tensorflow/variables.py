@@ -18,7 +18,9 @@ class Reference:
 
     def read(self) -> Any:
         """The value."""
-        return tf.ensure_shape(tf.raw_ops.ReadVariableOp(resource=self.handle, dtype=self.dtype), self.shape)
+        value = tf.raw_ops.ReadVariableOp(resource=self.handle, dtype=self.dtype)
+        value.set_shape(self.shape)  # costs nothing in the step, where `tf.ensure_shape` is an operation
+        return value
 
     def assign(self, value: Any) -> None:
         """Replace the value."""

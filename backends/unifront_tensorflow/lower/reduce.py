@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,10 +14,28 @@ from unifront.opset import reduce as ops
 
 def _over(native: Callable[..., Any]) -> Callable[..., Any]:
     def row(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-        # One axis takes a third of the time that a tuple of it takes to become a tensor.
-        return native(x, axes[0] if len(axes) == 1 else axes, keepdims)
+        return native(x, _axis(axes), keepdims)
 
     return row
+
+
+def _axis(axes: tuple[int, ...]) -> int | tuple[int, ...]:
+    """``axes`` in the form that is quickest.
+
+    At once, a number takes a third of the time that a tuple of it takes to become a tensor. In a graph the gradient
+    of a sum over all axes is one tile if they are a tuple, and a dozen operations on shapes if they are a number.
+    """
+    return axes[0] if len(axes) == 1 and tf.executing_eagerly() else axes
+
+
+def _mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    """TensorFlow's own gradient of a mean over free sizes divides every element, after ten operations on shapes."""
+    sizes = [x.shape[axis] for axis in axes]
+    if None not in sizes or x.dtype not in (tf.float32, tf.float64):
+        return tf.reduce_mean(x, _axis(axes), keepdims)
+    shape = tf.shape(x)
+    counted = [shape[axis] if size is None else size for axis, size in zip(axes, sizes, strict=True)]
+    return tf.reduce_sum(x, axes, keepdims) / tf.cast(math.prod(counted[1:], start=counted[0]), x.dtype)
 
 
 def _extremum(native: Callable[..., Any], of_booleans: Callable[..., Any]) -> Callable[..., Any]:
@@ -37,7 +56,7 @@ def _position(native: Callable[..., Any]) -> Callable[..., Any]:
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.SUM: _over(tf.reduce_sum),
     ops.PROD: _over(tf.reduce_prod),
-    ops.MEAN: _over(tf.reduce_mean),
+    ops.MEAN: _mean,
     ops.MAX: _extremum(tf.reduce_max, tf.reduce_any),
     ops.MIN: _extremum(tf.reduce_min, tf.reduce_all),
     ops.ALL: _over(tf.reduce_all),

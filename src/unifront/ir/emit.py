@@ -80,12 +80,14 @@ class Program:
     With operations in place it is ``function(inputs, variables, cells)``, where a cell is the backend's own handle
     of a variable; what was written in place is None among the outputs.
 
-    ``storage`` gives the layout in which the function expects each variable of the graph (None: Keras's).
+    ``storage`` gives the layout in which the function expects each variable of the graph (None: Keras's), and ``reads``
+    whether it looks at its value; of another, such as a slot that is written in place, it may be given None.
     """
 
     function: Callable[..., tuple[Any, ...]]
     source: str
     storage: tuple[Storage | None, ...]
+    reads: tuple[bool, ...]
 
 
 def emit(
@@ -115,7 +117,8 @@ def emit(
     if writer.free:
         missing = ", ".join(writer.free)
         raise GraphError(f"Graph {graph.name!r}: no input has an axis of the size {missing} alone.")
-    return Program(*writer.program(), layouts)
+    function, source = writer.program()
+    return Program(function, source, layouts, tuple(v.value in writer.seen for v in graph.variables))
 
 
 _SYMBOL = "D_"
@@ -137,6 +140,7 @@ class _Writer:
         self.results = len(graph.outputs) if results is None else results
         self.cells = {variable.value: f"c{variable.value.id}" for variable in graph.variables}
         self.written: set[Value] = set()
+        self.seen: set[Value] = set()
         self.is_in_place = any(node.op in rows.in_place for node in graph.nodes)
         self.names: dict[str, Any] = {
             "size": rows.size, "min": rows.minimum, "same": rows.same, "partial": partial
@@ -291,6 +295,7 @@ class _Writer:
         """The expression of ``value`` in the layout ``wanted`` (None: the canonical one)."""
         if value is None:
             return "None"
+        self.seen.add(value)
         name, have = f"v{value.id}", self.layouts.get(value)
         if have is wanted:
             return name

@@ -27,8 +27,9 @@ class UnifrontContender(Contender):
     def __init__(self, row: Row, backend: str):
         import unifront as uf
         from unifront.backends import placement
-        from unifront.train import loop
+        from unifront.train.making import step_for
         from unifront.train.session import Session, natives
+        from unifront.train.sources import checked
 
         self.model = MODELS[row.name](uf, row)
         layer_models.assign(self.model, row)
@@ -41,8 +42,8 @@ class UnifrontContender(Contender):
         )
         place = placement(backend)
         training = self.model._compiled()
-        checked = [loop.checked(self.model, training, x, y, None, None) for x, y in row.data()]
-        step = loop.step_for(self.model, training, checked[0], train=True)
+        batches = [checked(self.model, training, x, y, None, None) for x, y in row.data()]
+        step = step_for(self.model, training, batches[0], train=True)
         self.session = Session(step, place, 0, [0])
         self.session.reset_metrics()
 
@@ -51,7 +52,7 @@ class UnifrontContender(Contender):
         self._native_variables = lambda: natives(traced.variables, self.program.storage, place)
         self.variables: Any = None
 
-        data = [[self.session.put(array) for array in arrays.all] for arrays in checked]
+        data = [[self.session.put(array) for array in arrays.all] for arrays in batches]
         self.train_batches = cycle(data)
         self.infer_batches = cycle([batch[:1] for batch in data])
 

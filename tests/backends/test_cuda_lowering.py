@@ -13,7 +13,8 @@ from tests.models import MODELS
 from unifront import layers
 from unifront.backends import get_backend
 from unifront.ir.types import TensorType
-from unifront.train import loop
+from unifront.train.making import step_for
+from unifront.train.sources import checked
 from unifront.train.step import TracedStep
 
 BATCH, FREE = 8, 7
@@ -39,7 +40,7 @@ def traced_step(name: str) -> TracedStep:
     loss = uf.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(uf.optimizers.Adam(0.01), loss, metrics=["accuracy"])
     training = model._compiled()
-    return loop.step_for(model, training, loop.checked(model, training, *data, None, None), train=True)
+    return step_for(model, training, checked(model, training, *data, None, None), train=True)
 
 
 STEPS = [*MODELS, "dropped"]

@@ -28,3 +28,8 @@ def number(what: str, value: Any, interval: str) -> float:
     ):
         raise ArgumentError(f"{what} is a number in {interval}, not {value!r}.")
     return float(value)
+
+
+def optional(what: str, value: Any) -> int | None:
+    """``value``, which must be a positive int, or None; else `ArgumentError`."""
+    return None if value is None else whole(what, value)

@@ -8,11 +8,14 @@ from unifront import tree
 from unifront.backends import placement
 from unifront.errors import ArgumentError
 from unifront.trace import current_seed
-from unifront.train import loop
 from unifront.train.data.arrays import to_numpy
 from unifront.train.data.inputs import fixed_batch
 from unifront.train.interrupts import Interrupts
+from unifront.train.loop import alone
+from unifront.train.making import BATCH_SESSIONS, call_seed, open_session, step_for
+from unifront.train.predicting import predict
 from unifront.train.session import Session
+from unifront.train.sources import checked
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -33,14 +36,14 @@ def run_on_batch(
     if weight is not None and class_weight is not None:
         raise ArgumentError("sample_weight and class_weight are not given together; multiply them into one.")
     place = placement(backend or training.backend)
-    arrays = loop.checked(model, training, x, y, weight, class_weight)
-    step = loop.step_for(model, training, arrays, train=train)
-    kept: dict[Any, Session] = model.programs.setdefault(loop.BATCH_SESSIONS, {})
+    arrays = checked(model, training, x, y, weight, class_weight)
+    step = step_for(model, training, arrays, train=train)
+    kept: dict[Any, Session] = model.programs.setdefault(BATCH_SESSIONS, {})
     key = ("eager", train) if training.run_eagerly else (id(step), str(place))
     session = kept.get(key)
     if session is None:
-        seed = current_seed() if train else loop.call_seed(step)
-        session = kept[key] = loop.open_session(model, training, step, place, seed, [0], train=train)
+        seed = current_seed() if train else call_seed(step)
+        session = kept[key] = open_session(model, training, step, place, seed, [0], train=train)
     if training.run_eagerly:
         session.step = step  # which only says what the data look like
     if train and training.optimizer is not None:
@@ -48,7 +51,7 @@ def run_on_batch(
     for other in kept.values():
         if other is not session:
             other.pause()
-    with Interrupts(), loop.alone(model):
+    with Interrupts(), alone(model):
         session.resume()
         session.reset_metrics()
         session.run_on([session.put(array) for array in arrays.all])
@@ -62,7 +65,7 @@ def run_on_batch(
 
 def predict_on_batch(model: Model, x: Any, backend: str | None) -> Any:
     """The outputs for one batch."""
-    return loop.predict(model, x, batch_size=_length(model, x), verbose=0, backend=backend)
+    return predict(model, x, batch_size=_length(model, x), verbose=0, backend=backend)
 
 
 def _length(model: Model, x: Any) -> int | None:

@@ -1,0 +1,99 @@
+"""The steps, sessions and programs of a model: what a call works with, made once and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from unifront.backends import Placement
+from unifront.trace import MAKING, current_seed, eager_seed
+from unifront.train import data
+from unifront.train.callbacks import CallbackList
+from unifront.train.compiled import Compiled
+from unifront.train.data import Arrays
+from unifront.train.eager import EagerSession, eager_step
+from unifront.train.hooks import metrics_of, unpack
+from unifront.train.interrupts import Interrupts
+from unifront.train.session import Session
+from unifront.train.step import TracedStep, build_step, trace_step
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+BATCH_SESSIONS = "sessions of single batches"
+"""Among a model's programs: those of `unifront.train.batches`."""
+
+
+def step_for(model: Model, training: Compiled, example: Arrays, *, train: bool) -> TracedStep:
+    """The traced step for data like ``example``; made once and kept."""
+    types, structure = data.types_of(model, example)
+    if training.run_eagerly:
+        return eager_step(model, structure, types)
+    how = training.optimizer and training.optimizer.key()
+    key = (
+        "step", train, str(structure), tuple(types.items()), model.trainable_state(), how,
+        tuple(sorted(metrics_of(model))),
+    )  # fmt: skip
+    with MAKING:
+        if key not in model.programs:
+            if example.structures is not None:
+                build_weights(model, structure, types)
+            model.programs[key] = build_step(model, structure, types, train=train)
+    step: TracedStep = model.programs[key]
+    return step
+
+
+def open_session(
+    model: Model, training: Compiled, step: TracedStep, place: Placement, seed: int, runs: list[int], *, train: bool
+) -> Session:  # fmt: skip
+    """What runs ``step``: a compiled program, or Python where the model was compiled with ``run_eagerly``."""
+    for one in model.programs.get(BATCH_SESSIONS, {}).values():
+        one.pause()
+    if training.run_eagerly:
+        return EagerSession(step, place, seed, runs, model, train)
+    return Session(step, place, seed, runs)
+
+
+def call_seed(step: TracedStep) -> int:
+    """The seed of a call outside of training: another one each time, if the step draws at all."""
+    return eager_seed() if step.plan.has_key else current_seed()
+
+
+def program_of(model: Model, key: tuple[Any, ...], graph: Any, place: Placement) -> Any:
+    """The compiled graph at ``place``; made once and kept."""
+    full = (*key, str(place))
+    with MAKING:
+        if full not in model.programs:
+            model.programs[full] = place.backend.compile(graph, place.device)
+    return model.programs[full]
+
+
+def listeners_of(model: Model, callbacks: Any, interrupts: Interrupts) -> CallbackList:
+    """The callbacks of an evaluation or a prediction."""
+    listeners = CallbackList(callbacks)
+    listeners.around = interrupts.users
+    listeners.set_model(model)
+    listeners.set_params({"verbose": 0, "epochs": 1, "steps": None})
+    return listeners
+
+
+def defines(model: Model, *names: str) -> bool:
+    """Whether the model's class has one of these methods of its own, rather than `Model`'s."""
+    from unifront.model import Model
+
+    return any(getattr(type(model), name) is not getattr(Model, name) for name in names)
+
+
+def build_weights(model: Model, structure: Any, types: Mapping[str, Any]) -> None:
+    """Make the weights of a model with a step of its own, by a call that is thrown away."""
+
+    def call(given: Any) -> None:
+        model(unpack(given)[0], training=False)
+
+    if model.has_free_inputs and defines(model, "call") and _unbuilt(model):
+        trace_step("build", call, structure, types, training=False)
+        model.place("")
+
+
+def _unbuilt(model: Model) -> bool:
+    return any(not layer.built for layer in model.layers_below())

@@ -1,0 +1,166 @@
+"""`predict`: one loop over batches, and the three ways to the outputs of one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unifront import tree
+from unifront.backends import HostKey, Placement, placement
+from unifront.dtypes import dtype_of
+from unifront.ir.graph import Graph
+from unifront.opset.replay import taking
+from unifront.trace import eager_seed
+from unifront.train import data
+from unifront.train.arguments import optional
+from unifront.train.data import Arrays
+from unifront.train.eager import EagerSession, eager_step
+from unifront.train.interrupts import Interrupts
+from unifront.train.making import build_weights, call_seed, defines, listeners_of, program_of
+from unifront.train.session import Session, natives
+from unifront.train.sources import each, inputs_of
+from unifront.train.step import TracedStep, trace_step
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+Predict = Callable[[Arrays, int], Any]
+"""A batch and its number → its outputs as NumPy arrays, in the structure of the outputs."""
+
+
+def predict(
+    model: Model,
+    x: Any,
+    *,
+    batch_size: int | None = None,
+    verbose: int | str = "auto",
+    steps: int | None = None,
+    callbacks: Any = None,
+    backend: str | None = None,
+) -> Any:
+    """The outputs of ``model`` for ``x`` as NumPy arrays, in the structure of the model's outputs.
+
+    Args:
+        x: as for `fit`; an iterable gives batches of inputs, or ``(x, y[, weight])``, of which x counts.
+        steps: batches to predict; None for all.
+        verbose: taken as Keras takes it; nothing is printed.
+        backend: where to run; NumPy serves too.
+    """
+    place = placement(backend or (model._training.backend if model._training else None))
+    size = data.size_of_batches(model, optional("batch_size", batch_size))
+    limit = optional("steps", steps)
+    eagerly = model._training is not None and model._training.run_eagerly
+    by_graph = not eagerly and not defines(model, "predict_step")
+
+    def check(x: Any, y: Any = None, weight: Any = None, several: bool = False) -> Arrays:
+        return (
+            Arrays(data.check_inputs(model, x, several))
+            if by_graph
+            else data.own_arrays(model, x, None, None)
+        )
+
+    stream = inputs_of(model, x, size, limit, check)
+    if stream is not None:
+        given: Iterator[Arrays] = stream()
+    else:
+        arrays = check(x, several=True)
+        if by_graph and not len(arrays):
+            return data.no_outputs(model, arrays.inputs)
+        given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
+    outputs_of = (_by_graph if by_graph else _eagerly if eagerly else _by_own_step)(model, place)
+    found: list[Any] = []
+    with Interrupts() as interrupts, stream or nullcontext():
+        listeners = listeners_of(model, callbacks, interrupts)
+        watchers = listeners.those_that_want("on_predict_batch_begin", "on_predict_batch_end")
+        listeners.on_predict_begin()
+        for number, batch in enumerate(each(itertools.islice(given, limit), interrupts)):
+            watchers.on_predict_batch_begin(number)
+            found.append(outputs_of(batch, number))
+            if len(watchers):
+                watchers.on_predict_batch_end(number, {"outputs": found[-1]})
+            if model.stop_predicting:
+                break
+        listeners.on_predict_end()
+    if not found:
+        raise data.no_batch("predict")
+    columns = zip(*map(tree.leaves, found), strict=True)
+    joined = iter([np.concatenate(c) if isinstance(c[0], np.ndarray) else c[0] for c in columns])
+    return tree.map_leaves(lambda _: next(joined), found[0])
+
+
+def _by_graph(model: Model, place: Placement) -> Predict:
+    """By the model's inference graph: the usual way."""
+    program: Any = None
+    variables: tuple[Any, ...] = ()
+    kinds: tuple[Any, ...] | None = None
+    keys: Iterator[tuple[Any, ...]] = iter(())
+
+    def outputs_of(arrays: Arrays, number: int) -> Any:
+        nonlocal program, variables, kinds, keys
+        traced, batch = model.trace(False), arrays.inputs
+        if program is None:
+            keys = _keys(traced.graph, place)
+        if kinds != (kinds := tuple(dtype_of(part.dtype) for part in batch)):
+            program = program_of(model, ("predict", id(traced), kinds), taking(traced.graph, kinds), place)
+            variables = natives(traced.variables, program.storage, place)
+        outputs = program([*(place.batch(part) for part in batch), *next(keys)], variables)
+        found = [place.backend.numpy(output) for output in outputs]
+        if traced.updates:  # states that stay from batch to batch
+            for variable, value in zip(traced.updates, found[traced.output_count :], strict=True):
+                variable.assign(value)
+            variables = natives(traced.variables, program.storage, place)
+        return tree.map_leaves(found.__getitem__, traced.structure)
+
+    return outputs_of
+
+
+def _keys(graph: Graph, place: Placement) -> Iterator[tuple[Any, ...]]:
+    """What each batch of a call passes to a graph that draws random numbers: a key of its own."""
+    if not graph.takes_key:
+        return itertools.repeat(())
+    call = HostKey(eager_seed())
+    return ((place.backend.key(call.fold_in(number), place.device),) for number in itertools.count())
+
+
+def _by_own_step(model: Model, place: Placement) -> Predict:
+    """By a `Model.predict_step` of the user's."""
+    seed: int | None = None
+
+    def outputs_of(batch: Arrays, number: int) -> Any:
+        nonlocal seed
+        types, structure = data.types_of(model, batch)
+        key = ("predict_step", str(structure), tuple(types.items()), model.trainable_state())
+        if key not in model.programs:
+            build_weights(model, structure, types)
+            model.programs[key] = trace_step(
+                f"{model.name} prediction step", model.predict_step, structure, types, training=False,
+                paths=model.variable_paths, wanted=model._input_types,
+            )  # fmt: skip
+        step: TracedStep = model.programs[key]
+        seed = call_seed(step) if seed is None else seed
+        session = Session(step, place, seed, [number])
+        try:
+            results = session.run_on([session.put(array) for array in batch.all])
+            arrays = [place.backend.numpy(result) for result in results]
+        finally:
+            session.close()
+        return tree.map_leaves(lambda leaf: arrays[leaf] if type(leaf) is int else leaf, step.structure)
+
+    return outputs_of
+
+
+def _eagerly(model: Model, place: Placement) -> Predict:
+    """By calling `Model.predict_step` on native arrays."""
+
+    def outputs_of(batch: Arrays, number: int) -> Any:
+        types, structure = data.types_of(model, batch)
+        step = eager_step(model, structure, types)
+        session = EagerSession(step, place, eager_seed(), [0], model, False, model.predict_step)
+        session.run_on([session.put(array) for array in batch.all])
+        return tree.map_leaves(place.backend.numpy, session.result)
+
+    return outputs_of

@@ -1,0 +1,136 @@
+"""What `fit`, `evaluate` and `predict` are given, checked: arrays, or a stream of batches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from unifront.dtypes import floatx
+from unifront.errors import ArgumentError, DataError
+from unifront.train import data
+from unifront.train.compiled import Compiled
+from unifront.train.data import Arrays, Stream
+from unifront.train.interrupts import Interrupts
+from unifront.train.making import defines
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+Source = Arrays | Stream
+"""Checked arrays; or what begins a pass over a source, and gives checked batches."""
+
+
+def source_of(
+    model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any, size: int,
+    shuffle: bool = False,
+) -> Source:  # fmt: skip
+    """Checked arrays, or a stream of batches (each is checked as it comes)."""
+    kind = data.kind_of(x)
+    if kind is None:
+        return checked(model, training, *data.named_columns(x, y, weight), class_weight, several=True)
+    if not kind.columns and (y is not None or weight is not None):
+        raise ArgumentError(
+            f"When x is {kind.name}, it gives (x, y) or (x, y, sample_weight) itself: pass neither y nor sample_weight."
+        )
+    split = partial(_columns, model, y, weight) if kind.columns else None
+    check = partial(_checked_batch, model, training, class_weight)
+    return Stream(x, check, split, size, shuffle)
+
+
+def held_out_of(model: Model, training: Compiled, given: Any, size: int) -> Source | None:
+    """``validation_data`` checked, so that what does not fit is said before the first epoch."""
+    if given is None:
+        return None
+    if data.is_stream(given):
+        return source_of(model, training, given, None, None, None, size)
+    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
+        raise ArgumentError("validation_data is (x, y) or (x, y, sample_weight), or an iterable of batches.")
+    x, y, weight = (*given, None)[:3]
+    return source_of(model, training, x, y, weight, None, size)
+
+
+def _checked_batch(
+    model: Model, training: Compiled, class_weight: Any, x: Any, y: Any, weight: Any
+) -> Arrays:
+    return checked(model, training, x, y, weight, class_weight)
+
+
+def checked(
+    model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any, several: bool = False
+) -> Arrays:
+    """Data as arrays that fit the model and its loss; ``several`` batches of it, or one."""
+    if defines(model, "train_step", "test_step"):
+        if class_weight is not None:
+            raise ArgumentError("class_weight is for the train_step of Model, not one of your own.")
+        return data.own_arrays(model, x, y, weight)
+    if training.run_eagerly and model.has_free_inputs:  # what looks at values cannot be traced for its inputs
+        arrays = data.own_arrays(model, x, y, weight)
+        weights = data.check_weights(weight, class_weight, arrays.targets, floatx(), len(arrays))
+        return replace(arrays, weights=weights)
+    inputs = data.check_inputs(model, x, several)
+    if not len(inputs[0]):
+        raise DataError("The data is empty: the input has 0 examples.")
+    untold = y is None and training.loss is None and not (training.metrics or training.weighted_metrics)
+    targets = (
+        ()
+        if untold
+        else data.check_targets(model, y, training.loss, len(inputs[0]), data.sizes_of(model, inputs))
+    )
+    output = model.trace().graph.outputs[0].type
+    classes = output.shape[-1] if output.rank else None
+    weights = data.check_weights(weight, class_weight, targets, output.dtype, len(inputs[0]), classes)
+    return Arrays(inputs, targets, weights)
+
+
+def inputs_of(
+    model: Model, x: Any, size: int, limit: int | None, check: Callable[[Any, Any, Any], Arrays]
+) -> Stream | None:
+    """The stream of what `predict` is given, of which the inputs count; None for arrays."""
+    kind = data.kind_of(x)
+    if kind is None:
+        return None
+    if limit is None and kind.count(x, size) == data.ENDLESS:
+        raise ArgumentError(f"x is {kind.name} without an end: give a number of steps.")
+    return Stream(x, check, partial(_columns, model, None, None) if kind.columns else None, size)
+
+
+def _columns(model: Model, y: Any, weight: Any, batch: Any) -> tuple[Any, Any, Any]:
+    """What is what in a batch that is columns by name."""
+    inputs = () if model.has_free_inputs else tuple(model.input_types)
+    outputs = () if model.has_free_inputs else tuple(model.trace(False).graph.output_names)
+    return data.batch_of_columns(batch, inputs, outputs, y, weight)
+
+
+def count_of(source: Source, size: int) -> int | None:
+    """How many batches a pass over ``source`` has; None where that is not known."""
+    return -(-len(source) // size) if isinstance(source, Arrays) else source.length
+
+
+def first_of(source: Source, purpose: str) -> tuple[Arrays, Iterator[Arrays]]:
+    """An example of what ``source`` gives; of batches the first, and an iterator over all of them."""
+    if isinstance(source, Arrays):
+        return source, iter(())
+    batches = source()
+    first = next(batches, None)
+    if first is None:
+        raise data.no_batch(purpose)
+    return first, itertools.chain([first], batches)
+
+
+def each(batches: Iterator[Any], interrupts: Interrupts) -> Iterator[Any]:
+    """``batches``; an interrupt happens between two of them, or in the code that makes one."""
+    while True:
+        with interrupts.users():
+            batch = next(batches, None)
+        if batch is None:
+            return
+        yield batch
+
+
+def close(source: Source) -> None:
+    """End the threads of a source; its epoch is over."""
+    if isinstance(source, Stream):
+        source.__exit__()

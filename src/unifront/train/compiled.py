@@ -200,6 +200,8 @@ def penalties(model: Model) -> list[Any]:
 
 
 def _kind(tensor: Any) -> tuple[Any, ...]:
+    if tensor is None:  # an output that nothing judges has no target
+        return ()
     type_ = type_of(tensor)
     return (type_.rank, type_.dtype.name, type_.shape[-1] if type_.rank else None)
 

@@ -58,7 +58,7 @@ class EagerSession(Session):
             array if name not in wanted else ops.cast(array, wanted[name].dtype)
             for name, array in zip(names, batch, strict=False)
         ]
-        data = tree.map_leaves(lambda number: given[number], self.step.structure)
+        data = tree.map_leaves(lambda number: None if number is None else given[number], self.step.structure)
         with use_backend(str(self.place)):
             if any(not layer.built for layer in self.model.layers_below()):
                 with call_context(CallContext(training=False)):

@@ -68,20 +68,22 @@ def checked(
         return data.own_arrays(model, x, y, weight)
     if training.run_eagerly and model.has_free_inputs:  # what looks at values cannot be traced for its inputs
         arrays = data.own_arrays(model, x, y, weight)
+        if class_weight is None and len(arrays.weights) != 1:
+            return arrays
         weights = data.check_weights(weight, class_weight, arrays.targets, floatx(), len(arrays))
-        return replace(arrays, weights=weights)
+        return replace(arrays, weights=weights, structures=(*(arrays.structures or (0, 0))[:2], 0))
     inputs = data.check_inputs(model, x, several)
     if not len(inputs[0]):
         raise DataError("The data is empty: the input has 0 examples.")
     untold = y is None and training.loss is None and not (training.metrics or training.weighted_metrics)
     targets = (
-        ()
-        if untold
-        else data.check_targets(model, y, training.loss, len(inputs[0]), data.sizes_of(model, inputs))
+        () if untold else data.check_targets(model, y, training, len(inputs[0]), data.sizes_of(model, inputs))
     )
-    output = model.trace().graph.outputs[0].type
+    traced = model.trace()
+    output = traced.graph.outputs[0].type
     classes = output.shape[-1] if output.rank else None
-    weights = data.check_weights(weight, class_weight, targets, output.dtype, len(inputs[0]), classes)
+    names = traced.graph.output_names[: traced.output_count]
+    weights = data.check_weights(weight, class_weight, targets, output.dtype, len(inputs[0]), classes, names)
     return Arrays(inputs, targets, weights)
 
 

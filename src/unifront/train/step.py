@@ -90,7 +90,8 @@ def trace_step(
             _as_wanted(tensor, (wanted or {}).get(one)) for one, tensor in zip(types, inputs, strict=True)
         ]
         with call_context(context):
-            result = function(tree.map_leaves(lambda number: given[number], structure))
+            data = tree.map_leaves(lambda number: None if number is None else given[number], structure)
+            result = function(data)
     outputs: list[Traced] = []
 
     def number(leaf: Any) -> Any:

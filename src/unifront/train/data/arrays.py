@@ -20,21 +20,22 @@ from unifront.train.data.tables import as_matrix, column, columns_of
 class Arrays:
     """Checked arrays of one length: the inputs, the targets, and sample weights if there are any.
 
-    ``structures`` says what inputs and targets look like to a `Model.train_step` of the user's, with numbers as leaves;
-    None: as the model's inputs and outputs. ``placed``: ``all`` as native arrays, where they have been brought to the
-    device already.
+    Targets are one for each output, None where nothing judges it; sample weights are none, one array for all
+    outputs, or one or None for each. ``structures`` says what inputs, targets and weights look like to a
+    `Model.train_step` of the user's, with numbers as leaves; None: as the model's inputs and outputs. ``placed``:
+    ``all`` as native arrays, where they have been brought to the device already.
     """
 
     inputs: tuple[np.ndarray, ...]
-    targets: tuple[np.ndarray, ...] = ()
-    weights: np.ndarray | None = None
-    structures: tuple[Any, Any] | None = None
+    targets: tuple[np.ndarray | None, ...] = ()
+    weights: tuple[np.ndarray | None, ...] = ()
+    structures: tuple[Any, Any, Any] | None = None
     placed: tuple[Array, ...] | None = None
 
     @property
     def all(self) -> tuple[np.ndarray, ...]:
         """Everything that a step takes, in its order."""
-        return (*self.inputs, *self.targets, *(() if self.weights is None else (self.weights,)))
+        return (*self.inputs, *(one for one in (*self.targets, *self.weights) if one is not None))
 
     def __len__(self) -> int:
         return len(self.inputs[0])
@@ -47,8 +48,8 @@ class Arrays:
         """The examples that ``selection`` (a slice or indices) names."""
         return Arrays(
             tuple(array[selection] for array in self.inputs),
-            tuple(array[selection] for array in self.targets),
-            None if self.weights is None else self.weights[selection],
+            tuple(None if array is None else array[selection] for array in self.targets),
+            tuple(None if array is None else array[selection] for array in self.weights),
             self.structures,
         )
 

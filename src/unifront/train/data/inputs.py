@@ -153,12 +153,13 @@ def own_arrays(model: Model, x: Any, y: Any, weight: Any) -> Arrays:
     else:
         structure, inputs = model.input_structure, list(check_inputs(model, x, several=True))
     targets_structure, targets = (None, []) if y is None else _numbered_arrays(y, array)
-    weights = None if weight is None else array(weight)
-    every = [*inputs, *targets, *([] if weights is None else [weights])]
+    weights_structure, weights = (None, []) if weight is None else _numbered_arrays(weight, array)
+    every = [*inputs, *targets, *weights]
     if not every:
         raise DataError("No data was given: pass x.")
     same_length(every, [f"array {i}" for i in range(len(every))])
-    return Arrays(tuple(inputs), tuple(targets), weights, (structure, targets_structure))
+    structures = structure, targets_structure, weights_structure
+    return Arrays(tuple(inputs), tuple(targets), tuple(weights), structures)
 
 
 def _numbered_arrays(given: Any, array: Callable[[Any], np.ndarray]) -> tuple[Any, list[np.ndarray]]:

@@ -15,16 +15,19 @@ from unifront.ir.types import TensorType
 from unifront.train import losses
 from unifront.train.arguments import number
 from unifront.train.data.arrays import cast, named_leaves, to_numpy
-from unifront.train.outputs import CROSSENTROPIES, losses_of
+from unifront.train.outputs import CROSSENTROPIES, losses_of, metrics_of, per_output
 
 if TYPE_CHECKING:
     from unifront.model import Model
+    from unifront.train.compiled import Compiled
 
 
 def check_targets(
-    model: Model, y: Any, loss: Any, x_length: int, sizes: Mapping[str, int] | None = None
-) -> tuple[np.ndarray, ...]:
+    model: Model, y: Any, training: Compiled, x_length: int, sizes: Mapping[str, int] | None = None
+) -> tuple[np.ndarray | None, ...]:
     """``y`` as one array for each output: integers as int32, floats in the output's dtype.
+
+    An output without a loss or a metric needs none: its key may be missing, or its entry be None.
 
     Raises `DataError` for another length than the input's, and for integer labels outside the classes.
     """
@@ -33,13 +36,22 @@ def check_targets(
     names = traced.graph.output_names[:count]
     if y is None:
         raise DataError("No targets were given: pass y, or an iterable of (x, y) batches.")
-    found = []
+    found: list[np.ndarray | None] = []
     labelled = _losses_of_labels(
-        loss, traced.structure, names, [v.type for v in traced.graph.outputs[:count]]
+        training.loss, traced.structure, names, [v.type for v in traced.graph.outputs[:count]]
     )
+    unjudged = set(range(count)) - _judged(training, traced.structure, names) if count > 1 else set()
+    judged = set(names) - {names[i] for i in unjudged}
+    if unjudged and isinstance(y, Mapping) and judged <= y.keys():
+        y = {names[i]: None for i in unjudged if names[i] not in y} | dict(y)
     parts = _as_structured(y, traced.structure) if len(tree.leaves(y)) == count > 1 else None
     for i, part in enumerate(named_leaves(y, names, "The target") if parts is None else parts):
         what = f"The target of output {names[i]!r}"
+        if part is None and i in unjudged:
+            found.append(None)
+            continue
+        if part is None:
+            raise DataError(f"{what} is None; it is needed, as the output has a loss or a metric.")
         array = to_numpy(part, what)
         if array.ndim == 0:
             raise DataError(f"{what} is a single number; the first axis of data is the batch.")
@@ -74,6 +86,18 @@ def _as_structured(y: Any, structure: Any) -> list[Any] | None:
         parts = [_as_structured(one, below) for one, below in zip(y, structure, strict=True)]
     known = [part for part in parts if part is not None]
     return [leaf for part in known for leaf in part] if len(known) == len(parts) else None
+
+
+def _judged(training: Compiled, structure: Any, names: Sequence[str]) -> set[int]:
+    """The numbers of the outputs that have a loss or a metric."""
+    try:
+        judged = [] if training.loss is None else losses_of(training.loss, None, structure, names)
+        given = (training.metrics, training.weighted_metrics)
+        metrics = [metrics_of(one, structure, names, "metrics") for one in given]
+    except UnifrontError:  # said when the step is traced
+        return set(range(len(names)))
+    found = {number for one in judged for number in tree.leaves(one.where)}
+    return found | {i for each in metrics for i, some in enumerate(each) if some}
 
 
 def _losses_of_labels(
@@ -114,42 +138,73 @@ def check_labels(loss: losses.Loss, labels: np.ndarray, predicted: Sequence[Any]
 
 
 def check_weights(
-    weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray], dtype: DType,
-    length: int, classes: Any = None,
-) -> np.ndarray | None:  # fmt: skip
-    """Sample weights times class weights as floats, or None; ``classes``: how many there are.
+    weight: Any, class_weight: Mapping[int, float] | None, targets: Sequence[np.ndarray | None], dtype: DType,
+    length: int, classes: Any = None, names: Sequence[str] = (),
+) -> tuple[np.ndarray | None, ...]:  # fmt: skip
+    """Sample weights times class weights as floats: nothing, one array for all outputs, or one or None for each.
 
-    There is one for each example, or for each step (and so on) of each example.
+    There is one weight for each example, or for each step (and so on) of each example.
+
+    Args:
+        weight: an array; or for outputs called ``names`` a list of one or None for each, or a dict by their names.
+        classes: how many there are.
     """
+    if len(names) > 1 and (isinstance(weight, Mapping) or _one_each(weight, len(names))):
+        if class_weight is not None:
+            raise ArgumentError("class_weight is for models of one output.")
+        parts = per_output(weight, names, "sample_weight")
+        return tuple(
+            None if one is None else _checked_weights(one, length, dtype, f"sample_weight of output {name!r}")
+            for one, name in zip(parts, names, strict=True)
+        )
     if weight is None and class_weight is None:
-        return None
-    result = np.ones(length, dtype.numpy)
-    if weight is not None:
-        array = to_numpy(weight, "sample_weight")
-        if array.shape[:1] != (length,):
-            raise DataError(
-                f"sample_weight has the shape {array.shape}; one weight for each of {length} examples is due."
-            )
-        if not np.isfinite(array).all():
-            raise DataError("sample_weight holds numbers that are not finite.")
-        result = (array[:, 0] if array.shape == (length, 1) else array).astype(dtype.numpy)
+        return ()
+    if len(names) == 1 and (isinstance(weight, Mapping) or _one_each(weight, 1)):
+        (weight,) = per_output(weight, names, "sample_weight")
+    result = (
+        np.ones(length, dtype.numpy)
+        if weight is None
+        else _checked_weights(weight, length, dtype, "sample_weight")
+    )
     if class_weight is not None:
         factors = _class_weights(class_weight, targets, classes).astype(dtype.numpy)
         result = result * factors.reshape(length, *[1] * (result.ndim - 1))
-    return result
+    return (result,)
+
+
+def _one_each(weight: Any, outputs: int) -> bool:
+    """Whether ``weight`` is a list of one array or None for each output, rather than one of numbers."""
+    return (
+        isinstance(weight, list | tuple)
+        and len(weight) == outputs
+        and all(one is None or np.ndim(one) for one in weight)
+    )
+
+
+def _checked_weights(weight: Any, length: int, dtype: DType, what: str) -> np.ndarray:
+    array = to_numpy(weight, what)
+    if array.shape[:1] != (length,):
+        raise DataError(
+            f"{what} has the shape {array.shape}; one weight for each of {length} examples is due."
+        )
+    if not np.isfinite(array).all():
+        raise DataError(f"{what} holds numbers that are not finite.")
+    return (array[:, 0] if array.shape == (length, 1) else array).astype(dtype.numpy)
 
 
 def _class_weights(
-    class_weight: Mapping[int, float], targets: Sequence[np.ndarray], classes: Any
+    class_weight: Mapping[int, float], targets: Sequence[np.ndarray | None], classes: Any
 ) -> np.ndarray:
     """The weight of each example by its label, or by where its one-hot target is largest."""
     if not isinstance(class_weight, Mapping):
         raise ArgumentError(f"class_weight is a dict from class to weight, not {class_weight!r}.")
     if len(targets) != 1:
         raise ArgumentError(f"class_weight is for models of one output; this one has {len(targets)}.")
-    labels = targets[0].reshape(len(targets[0]), -1)
-    if targets[0].ndim > 2:
-        raise DataError(f"class_weight needs a label for each example; the target is {targets[0].shape}.")
+    (target,) = targets
+    assert target is not None  # of the one output, which is judged
+    labels = target.reshape(len(target), -1)
+    if target.ndim > 2:
+        raise DataError(f"class_weight needs a label for each example; the target is {target.shape}.")
     known = max(classes, 2) if isinstance(classes, int) else None
     for label, weight in class_weight.items():
         if not isinstance(label, int | np.integer):

@@ -33,12 +33,10 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
         outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
         types = _arriving(model.input_types, example.inputs)
         batch = next(iter(types.values())).shape[0]
-        if example.targets:
-            for name, type_ in target_types(example.targets, outputs, batch).items():
-                types[f"target {name}"] = type_
-        x = model.input_structure
-        y: Any = [count + i for i in range(len(example.targets))]
-        y = None if not y else y[0] if len(y) == 1 else y
+        for name, type_ in target_types(example.targets, outputs, batch).items():
+            types[f"target {name}"] = type_
+        x, y = model.input_structure, _numbered(example.targets, count)
+        weight = _numbered(example.weights, len(types))
     else:
         known = (
             None
@@ -51,14 +49,26 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
             if known
             else {f"x{i}": _batch_type(a, batch) for i, a in enumerate(example.inputs)}
         )
-        types |= {f"target {i}": _batch_type(a, batch) for i, a in enumerate(example.targets)}
-        x, y = example.structures
+        types |= {
+            f"target {i}": _batch_type(a, batch) for i, a in enumerate(example.targets) if a is not None
+        }
+        x, y, weight = example.structures
+        first = len(types)
         y = None if y is None else tree.map_leaves(lambda number: number + count, y)
-    number = None
-    if example.weights is not None:
-        number = len(types)
-        types["sample_weight"] = _batch_type(example.weights, batch)
-    return types, pack(x, y, number)
+        weight = None if weight is None else tree.map_leaves(lambda number: number + first, weight)
+    for i, array in enumerate(example.weights):
+        if array is not None:
+            types[f"sample_weight {i}" if len(example.weights) > 1 else "sample_weight"] = _batch_type(
+                array, batch
+            )
+    return types, pack(x, y, weight)
+
+
+def _numbered(arrays: Sequence[np.ndarray | None], first: int) -> Any:
+    """The numbers of ``arrays`` from ``first`` on in a list, None where there is none; of one its number."""
+    count = itertools.count(first)
+    numbers = [None if array is None else next(count) for array in arrays]
+    return None if not numbers else numbers[0] if len(numbers) == 1 else numbers
 
 
 def _arriving(types: Mapping[str, TensorType], inputs: Sequence[np.ndarray]) -> dict[str, TensorType]:
@@ -74,11 +84,13 @@ def _batch_type(array: np.ndarray, batch: Any) -> TensorType:
 
 
 def target_types(
-    targets: Sequence[np.ndarray], outputs: Mapping[str, TensorType], batch: Any
+    targets: Sequence[np.ndarray | None], outputs: Mapping[str, TensorType], batch: Any
 ) -> dict[str, TensorType]:
     """The types of target arrays in the graph: the batch axis is the model's, free sizes are the outputs'."""
     found = {}
-    for (name, output), array in zip(outputs.items(), targets, strict=True):
+    for (name, output), array in zip(outputs.items(), targets, strict=bool(targets)):
+        if array is None:
+            continue
         free = [size if isinstance(size, DimExpr) else None for size in output.shape]
         free += [None] * (array.ndim - len(free))
         rest = (own or size for own, size in zip(free[1:], array.shape[1:], strict=False))

@@ -17,7 +17,7 @@ from rows import Row
 
 
 def resnet50(uf: Any, row: Row) -> Any:
-    return uf.zoo.create("resnet50", classes=row.classes, logits=True)
+    return uf.zoo.create("resnet50", classes=row.classes, classifier_activation=None)
 
 
 MODELS = {**layer_models.MODELS, "resnet50": resnet50}

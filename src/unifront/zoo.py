@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import Annotated, Any
 
-from unifront.arguments import checked
+from unifront.arguments import anything, checked
 from unifront.errors import ArgumentError, UnknownName
 from unifront.model import Model
 
@@ -33,7 +33,8 @@ class Entry:
         parameters: how many weights its defaults have, by the paper or by who publishes it.
         keras: its name in ``keras.applications``, whose layer names it then has.
         peers: by who publishes trained weights (``"torchvision"``, ``"timm"``), a function of the model that gives the
-            layer's name here for each module's path there.
+            layer's name here for each module's path there (or ``layer/weight`` for the path of one parameter); None for
+            a module that the model does not have, such as a head for training alone.
     """
 
     name: str
@@ -42,7 +43,7 @@ class Entry:
     source: str
     parameters: int | None = None
     keras: str | None = None
-    peers: Mapping[str, Callable[[Model], Mapping[str, str]]] = field(default_factory=dict)
+    peers: Mapping[str, Callable[[Model], Mapping[str, str | None]]] = field(default_factory=dict)
 
     @property
     def summary(self) -> str:
@@ -59,7 +60,7 @@ def register(
     source: str,
     parameters: int | None = None,
     keras: str | None = None,
-    peers: Mapping[str, Callable[[Model], Mapping[str, str]]] | None = None,
+    peers: Mapping[str, Callable[[Model], Mapping[str, str | None]]] | None = None,
 ) -> Callable[[Callable[..., Model]], Callable[..., Model]]:
     """A decorator that puts a builder into the zoo; `Entry` says what the arguments are.
 
@@ -100,14 +101,24 @@ def list(pattern: str = "*") -> tuple[str, ...]:
 
 
 @checked
-def create(name: str, **options: Any) -> Model:
-    """A new model with fresh weights.
+def create(name: str, weights: Annotated[Any, anything] = None, **options: Any) -> Model:
+    """A new model, with fresh weights or those of a file.
 
     Args:
         name: one of `list`.
+        weights: a file that has all weights of the model: of unifront (``.uf``, ``.safetensors``), of Keras
+            (``.h5`` as Keras Applications publishes them, ``.weights.h5``, ``.keras``), or a ``state_dict`` under the
+            names of a publisher that the entry knows (torchvision, timm), as ``.pth`` or ``.safetensors``. The model is
+            then made in that publisher's details (``like=``), unless an option says otherwise. With ``classes=None``
+            the body's weights are taken and the head's left.
         options: what the model's builder takes, such as ``classes``.
 
-    Raises `UnknownName` for another name, `ArgumentError` for an option the builder does not take.
+    Raises `UnknownName` for another name, `ArgumentError` for an option the builder does not take, `FileFormatError`
+    for a file that is broken, or whose weights are not all of the model and nothing else, with what differs.
+
+    Example::
+
+        model = uf.zoo.create("resnet50", weights="resnet50_weights_tf_dim_ordering_tf_kernels.h5")
     """
     _load()
     if name not in _entries:
@@ -117,4 +128,9 @@ def create(name: str, **options: Any) -> Model:
     odd = [option for option in options if option not in known]
     if odd:
         raise ArgumentError(f"{name} does not take {odd[0]!r}; it takes {', '.join(known)}.")
-    return builder(**options)
+    if weights is None:
+        return builder(**options)
+    from unifront.saving.foreign import create_with, refuse_names
+
+    refuse_names(str(weights))
+    return create_with(name, builder, frozenset(known), options, _entries[name].peers, weights)

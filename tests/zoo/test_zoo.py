@@ -96,7 +96,7 @@ def test_resnet50_gives_what_keras_applications_gives() -> None:
     x = rng.normal(size=(2, 64, 64, 3)).astype("float32")
     expected = judge.predict(x, verbose=0)
     assert difference(model.predict(x, backend=TRAINABLE[-1]), expected) < 1e-4
-    logits = uf.zoo.create("resnet50", input_shape=(64, 64, 3), classes=10, logits=True)
+    logits = uf.zoo.create("resnet50", input_shape=(64, 64, 3), classes=10, classifier_activation=None)
     logits.set_weights(model.get_weights())
     raw = logits.predict(x, backend=TRAINABLE[-1])
     assert difference(np.exp(raw) / np.exp(raw).sum(-1, keepdims=True), expected) < 1e-4

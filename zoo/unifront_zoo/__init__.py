@@ -12,6 +12,7 @@ from unifront_zoo import (
     mobilenet,
     ptb,
     resnet,
+    resnet_v2,
     rosetta,
     tagger,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "mobilenet",
     "ptb",
     "resnet",
+    "resnet_v2",
     "rosetta",
     "tagger",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -25,6 +24,7 @@ from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
 from unifront.opset.spec import OPS
 from unifront.saving import constraints, layout
+from unifront.saving.archives import check_stored, opened
 from unifront.saving.compiled import compile_as
 from unifront.saving.write import FORMAT, LIMITS, VALUES, VERSION, values_in
 
@@ -84,22 +84,10 @@ def _reading(what: str) -> Iterator[None]:
         raise FileFormatError(f"{what} cannot be read: {reason(error)}") from error
 
 
-class _File(io.BufferedReader):
-    """A file of which at most ``limit`` bytes are read at a time, while there is a limit."""
-
-    limit: int | None = _DIRECTORY
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        if self.limit is not None and size is not None and size > self.limit:
-            raise FileFormatError(f"its directory has {size} bytes; at most {self.limit} are read")
-        return super().read(size)
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     """The zip at ``path``, with the entries that it is to have."""
-    with _File(io.FileIO(path)) as file, zipfile.ZipFile(file) as archive:
-        file.limit = None
+    with opened(path, _DIRECTORY) as archive:
         _check_entries(archive, path.stat().st_size)
         yield archive
 
@@ -194,14 +182,7 @@ def _check_entries(archive: zipfile.ZipFile, size: int) -> None:
         names = ", ".join(repr(info.filename[:80]) for info in infos[:8])
         raise FileFormatError(f"it holds {names or 'nothing'}; expected {', '.join(expected)}")
     for info in infos:
-        if info.flag_bits & 1:
-            raise FileFormatError(f"{info.filename} is encrypted")
-        if info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size:
-            raise FileFormatError(f"{info.filename} is compressed; what a .uf file holds is stored as it is")
-        if info.header_offset + info.file_size > size:
-            raise FileFormatError(
-                f"{info.filename} is said to have {info.file_size} bytes, more than are there"
-            )
+        check_stored(info, size, "a .uf file")
         if info.file_size > LIMITS.get(info.filename, size):
             limit = LIMITS[info.filename]
             raise FileFormatError(f"{info.filename} has {info.file_size} bytes; at most {limit} are read")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from unifront import safetensors
 from unifront.errors import FileFormatError
 from unifront.files import BROKEN, destination, existing, reason, writing
+from unifront.saving.foreign import load_foreign
 from unifront.saving.read import elsewhere
 from unifront.weights import together
 
@@ -32,11 +33,19 @@ def save_weights(model: Model, filepath: str | Path) -> None:
 
 
 def load_weights(model: Model, filepath: str | Path) -> None:
-    """Give ``model`` the weights in the safetensors file at ``filepath``; either all of them are taken, or none.
+    """Give ``model`` the weights in the file at ``filepath``; either all of them are taken, or none.
+
+    Args:
+        model: whose they are.
+        filepath: a file of `save_weights` or of `save`, or one of Keras: ``.weights.h5`` and ``.keras``, where layers
+            are found by their places in the model, or the ``.h5`` of Keras 2, where they are found by name. What it is
+            is seen from its content.
 
     Raises `FileFormatError` naming the weight that is missing, unexpected or of another shape or dtype.
     """
     path = existing(filepath)
+    if load_foreign(model, path):
+        return
     model.trace()
     paths = model.variable_paths()
     wanted = {paths[id(variable)]: variable for variable in model.weights}

@@ -38,7 +38,9 @@ def step(contender: str, backend: str, size: int) -> dict[str, float]:
     if contender == "unifront":
         import unifront as api
 
-        model = api.zoo.create("resnet50", classes=CLASSES, classifier_activation=None, input_shape=(size, size, 3))
+        model = api.zoo.create(
+            "resnet50", classes=CLASSES, classifier_activation=None, input_shape=(size, size, 3)
+        )
         where = {"backend": backend}
     else:
         import keras as api

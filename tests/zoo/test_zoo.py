@@ -11,18 +11,13 @@ import unifront as uf
 from tests.models import TRAINABLE
 from tests.train.keras_judge import keras
 from tests.zoo.modern_sizes import MODERN
-from tests.zoo.sequences import SEQUENCES
+from tests.zoo.sizes import RESNETS, SMALL
 from unifront import errors, zoo
 from unifront.ir.text import parse_graph, print_graph
 from unifront.opset.spec import OPS
 from unifront.testing import difference
 
-BIG = ("resnet34", "resnet50", "resnet101", "resnet152")
-SMALL = (
-    SEQUENCES
-    | {name: {"input_shape": (32, 32, 3), "classes": 10} for name in uf.zoo.list("resnet*")}
-    | MODERN
-)
+BIG = {*RESNETS} - {"resnet18"}
 ALL = [
     pytest.param(name, marks=[pytest.mark.slow] * (name in BIG or name in MODERN)) for name in uf.zoo.list()
 ]

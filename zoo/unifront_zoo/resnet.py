@@ -13,9 +13,9 @@ from typing import Any, Literal
 
 import unifront as uf
 from unifront import layers
+from unifront_zoo._parts import ImageShape, chosen
 
 Like = Literal["keras", "torchvision", "timm"]
-Shape = tuple[int | None, int | None, int]
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ MODELS = {
 
 
 def _resnet(
-    name: str, input_shape: Shape, classes: int | None, classifier_activation: str | None, like: Details
+    name: str, input_shape: ImageShape, classes: int | None, classifier_activation: str | None, like: Details
 ) -> uf.Model:  # fmt: skip
     model = MODELS[name]
     image = uf.Input(input_shape, name="image")
@@ -166,12 +166,12 @@ def _define(name: str) -> None:
     usual: Like = "keras" if model.keras else "torchvision"
 
     def build(
-        input_shape: Shape = (224, 224, 3),
+        input_shape: ImageShape = (224, 224, 3),
         classes: int | None = 1000,
         classifier_activation: str | None = "softmax",
         like: Like = usual,
     ) -> uf.Model:
-        return _resnet(name, input_shape, classes, classifier_activation, DETAILS[like])
+        return _resnet(name, input_shape, classes, classifier_activation, chosen(like, DETAILS))
 
     build.__name__ = build.__qualname__ = name
     build.__doc__ = f"""{model.title}: images ``[batch, height, width, 3]`` → probabilities ``[batch, classes]``.

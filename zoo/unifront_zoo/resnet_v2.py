@@ -7,13 +7,13 @@ from typing import Any
 
 import unifront as uf
 from unifront import layers
+from unifront_zoo._parts import ImageShape
 
 EPSILON = 1.001e-5
 """Of batch normalization."""
 DEPTHS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 PARAMETERS = {50: 25_613_800, 101: 44_675_560, 152: 60_380_648}
 GFLOPS = {50: 3.5, 101: 7.2, 152: 10.9}
-Shape = tuple[int | None, int | None, int]
 
 
 def _bn_relu(x: Any, bn: str, relu: str) -> Any:
@@ -39,7 +39,7 @@ def block(x: Any, filters: int, strides: int, project: bool, name: str) -> Any:
 
 
 def _resnet_v2(
-    depth: int, input_shape: Shape, classes: int | None, classifier_activation: str | None
+    depth: int, input_shape: ImageShape, classes: int | None, classifier_activation: str | None
 ) -> uf.Model:
     image = uf.Input(input_shape, name="image")
     x = layers.ZeroPadding2D(3, name="conv1_pad")(image)
@@ -59,7 +59,7 @@ def _resnet_v2(
 
 def _define(depth: int) -> None:
     def build(
-        input_shape: Shape = (224, 224, 3),
+        input_shape: ImageShape = (224, 224, 3),
         classes: int | None = 1000,
         classifier_activation: str | None = "softmax",
     ) -> uf.Model:

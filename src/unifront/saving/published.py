@@ -74,7 +74,11 @@ def arranged(
         if place is None:
             extra += [] if name.rpartition(".")[2] in _BUFFERS else [name]
         elif place[0] is not None and place[1].rpartition(".")[2] not in _BUFFERS:
-            layer, weight = _named(model, place[0])
+            try:
+                layer, weight = _named(model, place[0])
+            except UnknownName:  # as a head that this model does not have
+                extra.append(name)
+                continue
             whole = _one_weight(layer, weight) if not place[1] or weight else None
             parts = [(whole, _reshaped(whole))] if whole is not None else list(
                 _parts(layer, place[1], stored, flattened.get(id(layer)))

@@ -192,6 +192,7 @@ def test_no_weight_is_taken_where_one_does_not_fit(tmp_path: Path) -> None:
     assert all((a == b).all() for a, b in zip(model.get_weights(), before, strict=True))
 
 
+@pytest.mark.slow
 def test_resnet_takes_the_files_of_keras_applications(tmp_path: Path) -> None:
     options = {"input_shape": (32, 32, 3), "classes": 10}
     judge = keras.applications.ResNet50V2(weights=None, **options)

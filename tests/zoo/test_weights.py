@@ -159,7 +159,9 @@ def test_what_does_not_fit_is_told(tmp_path: Path, net: nn.Module) -> None:
         r"float32\[8, 7\] in the model, predictions/bias .*Its head has 5 classes: create\('net', classes=5, ",
     ):
         uf.zoo.create("net", weights=path, classes=7)
-    with pytest.raises(errors.FileFormatError, match=r"conv/kernel is float32\[3, 3, 3, 8\] there and .*10\]"):
+    with pytest.raises(
+        errors.FileFormatError, match=r"conv/kernel is float32\[3, 3, 3, 8\] there and .*10\]"
+    ):
         uf.zoo.create("net", weights=path, channels=10)
     torch.save(
         {name: one for name, one in state.items() if name != "mlp.weight"} | {"mlp2.w": state["token"]}, path

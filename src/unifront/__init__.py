@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from unifront import activations as activations
+    from unifront import applications as applications
     from unifront import config as config
     from unifront import datasets as datasets
     from unifront import dtype_policies as dtype_policies
@@ -79,6 +80,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "errors": "unifront.errors:",
     "activations": "unifront.activations:",
+    "applications": "unifront.applications:",
     "config": "unifront.config:",
     "dtype_policies": "unifront.dtype_policies:",
     "mixed_precision": "unifront.mixed_precision:",

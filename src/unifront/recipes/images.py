@@ -166,7 +166,8 @@ def check_header(path: str) -> None:
         with pillow.open(path):
             pass
     except OSError as error:
-        raise DataError(f"{path} cannot be read as an image: {error.strerror or error}.") from error
+        why = error.strerror or "it is of no format that Pillow knows"
+        raise DataError(f"{path} cannot be read as an image: {why}.") from error
 
 
 def _array(image: Any) -> np.ndarray:

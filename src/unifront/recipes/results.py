@@ -14,7 +14,7 @@ import numpy as np
 
 import unifront as uf
 from unifront.errors import ArgumentError, DataError, FileFormatError
-from unifront.files import existing, reason, write_beside
+from unifront.files import BROKEN, existing, reason, write_beside
 from unifront.recipes import building, images, running, series, tables, texts
 from unifront.recipes.data import Read
 
@@ -75,11 +75,12 @@ def opened(name: str) -> Trained:
 def _arrays(path: str) -> dict[str, np.ndarray]:
     file = existing(path)
     try:
-        with np.load(file, allow_pickle=False) as found:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.ndarray):
+            return {"x": found}
+        with found:
             return {name: found[name] for name in found.files}
-    except AttributeError:  # one array
-        return {"x": np.load(file, allow_pickle=False)}
-    except (ValueError, OSError, EOFError) as error:
+    except BROKEN as error:
         raise FileFormatError(f"{path} cannot be read as arrays of NumPy: {reason(error)}.") from error
 
 

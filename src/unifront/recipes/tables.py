@@ -37,8 +37,8 @@ def read(path: str) -> Columns:
     table = _arrow_table(path)
     types = importlib.import_module("pyarrow.types")
     found: Columns = {}
-    for name in table.column_names:
-        column = table.column(name)
+    for number, name in enumerate(table.column_names):
+        column = table.column(number)
         kind = column.type
         if types.is_dictionary(kind):
             column, kind = column.cast(kind.value_type), kind.value_type

@@ -106,7 +106,9 @@ def load_img(
         image = pillow.open(source)
         image.load()
     except OSError as error:
-        raise DataError(f"{path!s} cannot be read as an image: {error.strerror or error}.") from error
+        unknown = type(error).__name__ == "UnidentifiedImageError"  # it says where in memory the file is
+        why = "it is of no format that Pillow knows" if unknown else error.strerror or str(error).rstrip(".")
+        raise DataError(f"{path!s} cannot be read as an image: {why}.") from error
     if color_mode != "grayscale" or image.mode not in ("L", "I;16", "I"):
         image = image.convert({"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode])
     if target_size is None or image.size == (target_size[1], target_size[0]):

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import numpy as np
 
+from unifront.dtypes import DTypeLike, dtype_of
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
 from unifront.files import path_of
 
@@ -179,6 +180,17 @@ def _instance(kind: type) -> Check:
     return Check(convert)
 
 
+class _FrameworkDType:
+    """Stands for the dtypes of frameworks where a `DTypeLike` is taken: ``torch.float32``, ``tf.float32``."""
+
+
+def _framework_dtype(value: Any, owner: Any) -> Any:
+    try:
+        return dtype_of(value).name
+    except UnknownName:
+        raise Wrong("None") from None  # what else is taken says what is wrong
+
+
 def _mapping(value: Any, owner: Any) -> Any:
     if not isinstance(value, Mapping):
         raise Wrong("a dict")
@@ -219,6 +231,7 @@ SIMPLE: dict[Any, Check] = {
     int: whole(),
     float: within("[-inf, inf]"),
     str: Check(_text),
+    _FrameworkDType: Check(_framework_dtype),
     NoneType: Check(_nothing),
     Callable: Check(_function),
     Mapping: Check(_mapping),
@@ -266,6 +279,8 @@ def check_of(annotation: Any) -> Check | None:
     if origin is Literal:
         return one_of(parts)
     if origin in (Union, UnionType):
+        if set(get_args(DTypeLike)) <= set(parts):
+            parts = (*parts, _FrameworkDType)
         checks = [check_of(part) for part in parts]
         known = [check for check in checks if check is not None]
         return _either(known) if len(known) == len(checks) else None

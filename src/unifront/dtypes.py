@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -132,7 +133,7 @@ def _join(names: frozenset[str]) -> str:
 
 
 def dtype_of(value: DTypeLike) -> DType:
-    """The `DType` meant by a name, a NumPy dtype or a `DType`; `UnknownName` for anything else."""
+    """The `DType` meant by a name, a `DType`, or a dtype of NumPy or a framework; `UnknownName` for anything else."""
     if isinstance(value, DType):
         return value
     if isinstance(value, str):
@@ -142,10 +143,18 @@ def dtype_of(value: DTypeLike) -> DType:
     try:
         name = np.dtype(value).name if value is not None else "None"  # which NumPy takes for float64
     except (TypeError, ValueError):
-        raise UnknownName("dtype", value, BY_NAME) from None
+        name = _frameworks_name(value)
+        if name not in BY_NAME:
+            raise UnknownName("dtype", value, BY_NAME) from None
     if name not in BY_NAME:
         raise UnknownName("dtype", name, BY_NAME)
     return BY_NAME[name]
+
+
+def _frameworks_name(value: Any) -> str:
+    """What a framework's dtype is called: ``torch.float32`` and ``tf.float32`` say it, each in its way."""
+    named = getattr(value, "name", None)
+    return named if isinstance(named, str) else str(value).rpartition(".")[2]
 
 
 def promote(*values: DType | complex) -> DType:

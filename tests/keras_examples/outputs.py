@@ -23,8 +23,11 @@ WORD = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?j?|[-+]?\b(?:nan|in
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
+OBJECT = re.compile(r"<(?:class '|function )?(?:[\w.<>]*\.)?(\w+)(?:'| object at \w+| at \w+)?>")
+
+
 def words(text: str) -> list[str]:
-    return WORD.findall(KIND.sub(" ", text))
+    return WORD.findall(KIND.sub(" ", OBJECT.sub(r"\1", text)))
 
 
 def _unit(number: str) -> float:
@@ -36,12 +39,14 @@ def _unit(number: str) -> float:
 def _same(want: str, got: str) -> bool:
     if want.lower() == got.lower():
         return True
-    if want == "None" and re.fullmatch(r"[a-z]\w*", got):
+    if want == "None" and re.fullmatch(r"batch|[a-z]\w*_\d+", got):
         return True
+    if want.endswith("j") and got.endswith("j"):
+        want, got = want[:-1], got[:-1]
     if not (NUMBER.fullmatch(want) and NUMBER.fullmatch(got)):
         return False
     a, b = float(want), float(got)
-    return abs(a - b) <= max(_unit(want) if "." in want else 0.0, 1e-4 * abs(a), 1e-6)
+    return abs(a - b) <= max(*(_unit(one) if "." in one else 0.0 for one in (want, got)), 1e-4 * abs(a), 1e-6)
 
 
 def agree(want: str, got: str) -> bool:

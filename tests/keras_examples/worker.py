@@ -13,8 +13,6 @@ import ast
 import builtins
 import contextlib
 import importlib
-import importlib.abc
-import importlib.machinery
 import io
 import json
 import os
@@ -22,7 +20,6 @@ import signal
 import socket
 import sys
 import tempfile
-import types
 import urllib.request
 import warnings
 from collections.abc import Iterator, Sequence
@@ -32,6 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from standins import standin
+from unifront_as_keras import UnifrontAsKeras
 
 LIMIT_S = 60
 State = dict[str, Any]
@@ -39,27 +37,6 @@ State = dict[str, Any]
 
 class NeedsDownload(OSError):
     """An example asked for something from the network."""
-
-
-class UnifrontAsKeras(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """``import keras.ops.numpy`` gives ``unifront.ops.numpy``, and so for all of Keras's modules."""
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
-        if name != "keras" and not name.startswith("keras."):
-            return None
-        return importlib.machinery.ModuleSpec(name, self, is_package=True)
-
-    def create_module(self, spec: Any) -> None:
-        return None
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        name = module.__name__
-        found = importlib.import_module("unifront")
-        for part in name.split(".")[1:]:
-            if not hasattr(found, part):
-                raise ModuleNotFoundError(f"No module named {name!r} (unifront has no such module)")
-            found = getattr(found, part)
-        sys.modules[name] = found
 
 
 def no_network(*_: Any, **__: Any) -> Any:

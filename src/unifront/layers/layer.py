@@ -615,6 +615,12 @@ def _is_tensor(leaf: Any) -> bool:
     return hasattr(leaf, "shape") and hasattr(leaf, "dtype")
 
 
+def _is_list_of_sizes(shape: Any) -> bool:
+    return (
+        isinstance(shape, list) and bool(shape) and all(one is None or isinstance(one, int) for one in shape)
+    )
+
+
 def _once(build: Callable[..., None]) -> Callable[..., None]:
     """A layer's ``build``, which may also be called by hand (Keras's layers build those inside them so)."""
 
@@ -624,6 +630,7 @@ def _once(build: Callable[..., None]) -> Callable[..., None]:
             takes = set(named) <= set(inspect.signature(build).parameters)
             bound = inspect.signature(build).bind(layer, *shapes, **named).args[1:] if takes else ()
             shapes = bound or (*shapes, *named.values())
+        shapes = tuple(tuple(one) if _is_list_of_sizes(one) else one for one in shapes)
         with MAKING:
             if layer._is_building:  # the layer's own call, or super().build
                 build(layer, *shapes)

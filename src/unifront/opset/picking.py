@@ -7,7 +7,7 @@ from typing import Any
 
 from unifront.dtypes import DTypeLike, floatx, int32
 from unifront.errors import ArgumentError, ShapeError
-from unifront.opset import comparison, index, reduce
+from unifront.opset import comparison, creation, index, reduce
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import axis_in, is_whole, show
@@ -35,12 +35,14 @@ def argpartition(x: TensorLike, kth: int, axis: int | None = -1) -> Any:
     return index.argsort(x, axis)
 
 
+@replayed
 def in_top_k(targets: TensorLike, predictions: TensorLike, k: int) -> Any:
     """Whether the prediction for each target is among the ``k`` highest of its row (TensorFlow in_top_k).
 
     Args:
         targets: integers ``[batch]``: the place of one class in each row.
-        predictions: ``[batch, classes]``. All that are equal to the ``k``-th highest count as among them.
+        predictions: ``[batch, classes]``. All that are equal to the ``k``-th highest count as among them. A target
+            that is no class is among none.
 
     Raises `ShapeError` where the two do not fit.
     """
@@ -50,10 +52,13 @@ def in_top_k(targets: TensorLike, predictions: TensorLike, k: int) -> Any:
             f"in_top_k: targets of the shape {show(places.shape)} name no class in each row of predictions "
             f"of the shape {show(rows.shape)}."
         )
-    own = index.take_along_axis(predictions, expand_dims(targets, -1), -1)
+    classes = creation.full((), rows.shape[-1], places.dtype, like=predictions)
+    known = comparison.logical_and(comparison.greater_equal(targets, 0), comparison.less(targets, classes))
+    own = index.take_along_axis(predictions, expand_dims(e.where(known, targets, 0), -1), -1)
     higher = reduce.sum(e.cast(comparison.greater(predictions, own), int32), -1)
     finite = comparison.less(e.abs(e.subtract(own, own)), 1)  # of infinity and NaN the difference is NaN
-    return comparison.logical_and(comparison.less(higher, k), reshape(finite, places.shape))
+    among = comparison.logical_and(comparison.less(higher, k), reshape(finite, places.shape))
+    return comparison.logical_and(among, known)
 
 
 @replayed

@@ -98,8 +98,9 @@ def main(backend: str | None = None, quick: bool = False) -> list[float]:
         print(f"generation {generation}: the pole stood for {STEPS * (1 - fallen[-1]):.0f} of {STEPS} steps")
         if fallen[-1] == 0:  # no pole fell: there is nothing left to learn
             break
-        targets = np.stack([actions[played], returns[played]], axis=1).astype("float32")
-        agent.fit(states[played], targets, batch_size=1024, verbose=0)
+        chosen = rng.choice(np.flatnonzero(played), 2048)  # as many each time, so that one program does
+        told = np.stack([actions, returns], axis=-1).astype("float32").reshape(-1, 2)[chosen]
+        agent.fit(states.reshape(-1, 4)[chosen], told, batch_size=1024, verbose=0)
     return fallen
 
 

@@ -13,7 +13,7 @@ from unifront.backends import installed
 
 FOLDER = Path(__file__).parents[1] / "examples"
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
-DAY = int(os.environ.get("UNIFRONT_EXAMPLES_DAY", datetime.date.today().toordinal()))  # noqa: DTZ011  # any day will do
+DAY = int(os.environ.get("UNIFRONT_EXAMPLES_DAY", datetime.date.today().toordinal()))
 
 
 def test_there_are_ten_of_at_most_120_lines() -> None:
@@ -29,7 +29,8 @@ def test_the_loss_goes_down(name: str) -> None:
     backends = installed()
     backend = backends[(DAY + SCRIPTS.index(name)) % len(backends)]
     spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     losses = module.main(backend, quick=True)

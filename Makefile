@@ -28,7 +28,7 @@ done; exit $$status
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install test test-slow check format ops tables docs bench keras-score onnx-score clean
+.PHONY: help demo install test test-slow check format ops tables docs bench keras-score keras-examples onnx-score clean
 
 help:
 	@echo "make demo        train one model on every backend, compare, export, save, load"
@@ -40,6 +40,7 @@ help:
 	@echo "make tables      write the generated pages of docs/"
 	@echo "make docs        build the documentation into build/site; any warning fails"
 	@echo "make keras-score KERAS_SUITE=… KERAS=…   run Keras's own tests (tests/keras_score.py says how)"
+	@echo "make keras-examples   run the examples of Keras's docstrings (on PyTorch; ARGS=\"--backend jax\") and keep the counts in docs/"
 	@echo "make onnx-score  run ONNX's own tests on every backend and keep the counts in docs/"
 	@echo "make bench       measure unifront beside native code and Keras"
 	@echo "make install     make $(VENV) with everything a developer needs"
@@ -81,6 +82,9 @@ keras-score: $(DEV_READY)
 	@test -n "$(KERAS_SUITE)" -a -n "$(KERAS)" || { echo "Say where the suite and Keras's source are: make keras-score KERAS_SUITE=… KERAS=…"; exit 2; }
 	@$(PIP_INSTALL) absl-py
 	@$(BIN)/python tests/keras_score.py $(KERAS_SUITE) $(KERAS) build/keras-score $(ARGS)
+
+keras-examples: $(DEV_READY)
+	@$(BIN)/python tests/keras_examples --write $(ARGS)
 
 onnx-score: $(DEV_READY)
 	@$(BIN)/python tests/onnx_score.py --write $(ARGS)

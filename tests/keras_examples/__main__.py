@@ -212,7 +212,7 @@ def main() -> int:
     if given.write:
         from page import write
 
-        write(PAGE, given.backend, lines, verdicts, known)
+        write(PAGE, given.backend, lines, known)
     return int(bool(unexplained or stale) or share < 0.9)
 
 

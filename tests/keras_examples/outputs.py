@@ -30,10 +30,11 @@ def words(text: str) -> list[str]:
     return WORD.findall(KIND.sub(" ", OBJECT.sub(r"\1", text)))
 
 
-def _unit(number: str) -> float:
-    """One unit of the last digit of a number as it is written."""
+def _rounding(number: str) -> float:
+    """How far a number may be from what it was rounded from; 0 for one without decimals."""
     mantissa, _, exponent = number.lower().partition("e")
-    return 10.0 ** (int(exponent or 0) - len(mantissa.partition(".")[2]))
+    decimals = len(mantissa.partition(".")[2])
+    return 0.51 * 10.0 ** (int(exponent or 0) - decimals) if decimals else 0.0
 
 
 def _same(want: str, got: str) -> bool:
@@ -46,7 +47,7 @@ def _same(want: str, got: str) -> bool:
     if not (NUMBER.fullmatch(want) and NUMBER.fullmatch(got)):
         return False
     a, b = float(want), float(got)
-    return abs(a - b) <= max(*(_unit(one) if "." in one else 0.0 for one in (want, got)), 1e-4 * abs(a), 1e-6)
+    return abs(a - b) <= max(_rounding(want), _rounding(got), 1e-4 * abs(a), 1e-6)
 
 
 def agree(want: str, got: str) -> bool:

@@ -10,7 +10,9 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.opset import elementwise, norm, reduce
 from unifront.opset.elementwise import TensorLike, floating
 from unifront.opset.rules import axes_in, axis_in, is_whole, show
+from unifront.opset.padding import pad
 from unifront.opset.shape import expand_dims, squeeze
+from unifront.opset.slicing import strided_slice
 from unifront.opset.tensor import replayed, type_of
 
 EPSILON = 1e-7
@@ -175,6 +177,47 @@ def normalize(
     if order > 1:
         length = elementwise.power(length, 1 / order)
     return elementwise.divide(x, elementwise.maximum(length, least))
+
+
+@replayed
+def local_response_normalization(
+    x: TensorLike,
+    size: int = 5,
+    alpha: Amount = 1e-4,
+    beta: Amount = 0.75,
+    bias: Amount = 1.0,
+    *,
+    axis: int = -1,
+) -> Any:
+    """``x / (bias + alpha * squares)**beta``, with the sum of the squares of the ``size`` channels around each.
+
+    Args:
+        x: floats of any shape.
+        size: how many neighbours along ``axis`` are summed; of an even number one more lies above than below, and those
+            beyond an end count as 0.
+
+    The paper takes 5, 1e-4, 0.75 and a bias of 2. Caffe, PyTorch and ONNX divide their ``alpha`` by ``size``; TensorFlow
+    counts a radius, ``(size - 1) / 2``, and does not. Raises `ArgumentError` for a size below 1.
+
+    Example:
+        >>> ops.local_response_normalization(np.ones((1, 3)), size=3, alpha=1.0, beta=1.0)
+        array([[0.33333333, 0.25      , 0.33333333]])
+
+    Source: Krizhevsky et al. 2012, section 3.3; ONNX LRN-13.
+    """
+    if not is_whole(size) or size < 1:
+        raise ArgumentError(f"local_response_normalization: size must be an int >= 1; it is {size!r}.")
+    x = floating(x)
+    rank = type_of(x).rank
+    axis = axis_in(axis, rank)
+    below, channels = (size - 1) // 2, type_of(x).shape[axis]
+    widths = [(below, size - 1 - below) if one == axis else (0, 0) for one in range(rank)]
+    squares, before = pad(elementwise.square(x), widths), (0,) * axis
+    total = strided_slice(squares, (*before, 0), (*(None,) * axis, channels))
+    for i in range(1, size):
+        total = elementwise.add(total, strided_slice(squares, (*before, i), (*(None,) * axis, channels + i)))
+    base = elementwise.add(elementwise.multiply(total, alpha), bias)
+    return elementwise.divide(x, elementwise.power(base, beta))
 
 
 def psnr(x1: TensorLike, x2: TensorLike, max_val: TensorLike) -> Any:

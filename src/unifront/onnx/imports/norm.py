@@ -87,16 +87,8 @@ def _rms_norm(node: Node, x: Any, scale: Any) -> Any:
 
 
 def _lrn(node: Node, x: Any) -> Any:
-    """Each channel divided by the power of the squares of those around it (Krizhevsky et al. 2012)."""
     size = node["size"]
-    low, high = (size - 1) // 2, size - 1 - (size - 1) // 2
-    count = rank(x)
-    squares = ops.pad(ops.square(x), [(low, high) if axis == 1 else (0, 0) for axis in range(count)])
-    channels = type_of(x).shape[1]
-    parts = [ops.strided_slice(squares, (0, i), (None, i + channels)) for i in range(size)]
-    total = ops.sum(ops.stack(parts, 0), 0)
-    base = ops.add(ops.multiply(total, node["alpha"] / size), node["bias"])
-    return ops.divide(x, ops.power(base, node["beta"]))
+    return ops.local_response_normalization(x, size, node["alpha"] / size, node["beta"], node["bias"], axis=1)
 
 
 def _lp_norm(node: Node, x: Any) -> Any:

@@ -9,8 +9,8 @@ from unifront.arguments import Amount
 from unifront.errors import ArgumentError, ShapeError
 from unifront.opset import elementwise, norm, reduce
 from unifront.opset.elementwise import TensorLike, floating
-from unifront.opset.rules import axes_in, axis_in, is_whole, show
 from unifront.opset.padding import pad
+from unifront.opset.rules import axes_in, axis_in, is_whole, show
 from unifront.opset.shape import expand_dims, squeeze
 from unifront.opset.slicing import strided_slice
 from unifront.opset.tensor import replayed, type_of
@@ -196,8 +196,8 @@ def local_response_normalization(
         size: how many neighbours along ``axis`` are summed; of an even number one more lies above than below, and those
             beyond an end count as 0.
 
-    The paper takes 5, 1e-4, 0.75 and a bias of 2. Caffe, PyTorch and ONNX divide their ``alpha`` by ``size``; TensorFlow
-    counts a radius, ``(size - 1) / 2``, and does not. Raises `ArgumentError` for a size below 1.
+    The paper takes 5, 1e-4, 0.75 and a bias of 2. Caffe, PyTorch and ONNX divide their ``alpha`` by ``size``;
+    TensorFlow counts a radius, ``(size - 1) / 2``, and does not divide. Raises `ArgumentError` for a size below 1.
 
     Example:
         >>> ops.local_response_normalization(np.ones((1, 3)), size=3, alpha=1.0, beta=1.0)

@@ -9,11 +9,11 @@ from unifront_zoo._classic import resized
 from unifront_zoo._parts import ImageShape
 
 
-def _classifier(x: Any, classes: int, activation: str | None, dropout: float) -> Any:
+def _classifier(x: Any, classes: int, activation: str | None, dropout: float, units: int) -> Any:
     x = layers.Flatten(name="flatten")(x)
     for name in ("fc6", "fc7"):
         x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
-        x = layers.Dense(4096, activation="relu", name=name)(x)
+        x = layers.Dense(units, activation="relu", name=name)(x)
     return layers.Dense(classes, activation=activation, name="predictions")(x)
 
 
@@ -27,6 +27,7 @@ def alexnet(
     classes: int | None = 1000,
     classifier_activation: str | None = "softmax",
     dropout: float = 0.5,
+    units: int = 4096,
 ) -> uf.Model:
     """AlexNet as published: towers that see each other in the third layer, local response normalization.
 
@@ -44,15 +45,13 @@ def alexnet(
         x = layers.Conv2D(filters, 3, padding="same", groups=groups, activation="relu", name=name)(x)
     x = layers.MaxPooling2D(3, 2, name="pool5")(x)
     if classes is not None:
-        x = _classifier(x, classes, classifier_activation, dropout)
+        x = _classifier(x, classes, classifier_activation, dropout, units)
     return uf.Model(image, x, name="alexnet")
 
 
 def _torchvision(model: uf.Model) -> Mapping[str, str]:
-    paths = {"features": (0, 3, 6, 8, 10), "classifier": (1, 4, 6)}
-    weighted = [layer.name for layer in model.layers if layer.weights]
-    there = [f"{part}.{number}" for part, numbers in paths.items() for number in numbers]
-    return dict(zip(there, weighted, strict=False))  # without a head the classifier is not here
+    convs = {f"features.{at}": f"conv{i}" for i, at in enumerate((0, 3, 6, 8, 10), 1)}
+    return convs | {"classifier.1": "fc6", "classifier.4": "fc7", "classifier.6": "predictions"}
 
 
 @uf.zoo.register(
@@ -66,6 +65,7 @@ def alexnet_owt(
     classes: int | None = 1000,
     classifier_activation: str | None = "softmax",
     dropout: float = 0.5,
+    units: int = 4096,
 ) -> uf.Model:
     """AlexNet with one tower, without local response normalization.
 
@@ -82,5 +82,5 @@ def alexnet_owt(
         x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=name)(x)
     x = layers.MaxPooling2D(3, 2, name="pool5")(x)
     if classes is not None:
-        x = _classifier(resized(x, 6, "avg_pool"), classes, classifier_activation, dropout)
+        x = _classifier(resized(x, 6, "avg_pool"), classes, classifier_activation, dropout, units)
     return uf.Model(image, x, name="alexnet_owt")

@@ -9,7 +9,7 @@ from typing import Any
 import unifront as uf
 from unifront import layers
 from unifront_zoo._classic import head, variant
-from unifront_zoo._parts import ImageShape
+from unifront_zoo._parts import ImageShape, chosen
 
 # Layers per block, growth rate, first filters, parameters (with batch norm's statistics), multiply-adds in billions.
 MODELS = {
@@ -35,8 +35,10 @@ def _densenet(
     classifier_activation: str | None = "softmax",
     like: str = "keras",
 ) -> uf.Model:
+    settings = chosen(like, BATCH_NORM)
+
     def bn_relu(x: Any, bn: str, relu: str) -> Any:
-        return layers.Activation("relu", name=relu)(layers.BatchNormalization(**BATCH_NORM[like], name=bn)(x))
+        return layers.Activation("relu", name=relu)(layers.BatchNormalization(**settings, name=bn)(x))
 
     def conv(x: Any, filters: int, size: int, name: str) -> Any:
         return layers.Conv2D(filters, size, padding="same", use_bias=False, name=name)(x)
@@ -69,8 +71,9 @@ def _torchvision(model: uf.Model) -> Mapping[str, str]:
         block = layer.name.removesuffix("_concat")
         stage, number = block.removeprefix("conv").split("_block")
         there = f"denseblock{int(stage) - 1}.denselayer{number}"
-        names |= {f"{there}.norm{i + 1}": f"{block}_{i}_bn" for i in (0, 1)}
-        names |= {f"{there}.conv{i}": f"{block}_{i}_conv" for i in (1, 2)}
+        for dot in ("", "."):  # torchvision's files say norm.1, its modules norm1
+            names |= {f"{there}.norm{dot}{i + 1}": f"{block}_{i}_bn" for i in (0, 1)}
+            names |= {f"{there}.conv{dot}{i}": f"{block}_{i}_conv" for i in (1, 2)}
     for stage in (1, 2, 3):
         names |= {
             f"transition{stage}.{there}": f"pool{stage + 1}_{here}"

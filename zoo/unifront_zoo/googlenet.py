@@ -6,7 +6,7 @@ from typing import Any
 import unifront as uf
 from unifront import layers, ops
 from unifront_zoo._classic import head, pool_up
-from unifront_zoo._parts import ImageShape
+from unifront_zoo._parts import ImageShape, chosen
 
 # Table 1: filters of 1×1, 3×3 reduce, 3×3, 5×5 reduce, 5×5 and pool projection.
 MODULES = {
@@ -35,7 +35,7 @@ def _conv(x: Any, filters: int, size: int, name: str, like: str, strides: int = 
     padding = "same"
     if strides > 1:  # as much on both sides
         x, padding = layers.ZeroPadding2D(size // 2, name=f"{name}_pad")(x), "valid"
-    if like == "keras":
+    if like == "paper":
         return layers.Conv2D(filters, size, strides, padding, activation="relu", name=name)(x)
     x = layers.Conv2D(filters, size, strides, padding, use_bias=False, name=name)(x)
     x = layers.BatchNormalization(momentum=0.9, epsilon=1e-3, name=f"{name}_bn")(x)
@@ -46,7 +46,7 @@ def _inception(x: Any, filters: tuple[int, ...], name: str, like: str) -> Any:
     def conv(x: Any, place: int, size: int, part: str) -> Any:
         return _conv(x, filters[place], size, f"{name}_{part}", like)
 
-    widest = 5 if like == "keras" else 3  # torchvision's weights are of 3×3 (its issue 906)
+    widest = 5 if like == "paper" else 3  # torchvision's weights are of 3×3 (its issue 906)
     branches = [
         conv(x, 0, 1, "1x1"),
         conv(conv(x, 1, 1, "3x3_reduce"), 2, 3, "3x3"),
@@ -56,8 +56,12 @@ def _inception(x: Any, filters: tuple[int, ...], name: str, like: str) -> Any:
     return layers.Concatenate(name=name)(branches)
 
 
+def _local_response(x: Any) -> Any:
+    return ops.local_response_normalization(x, 5, alpha=1e-4 / 5)  # Caffe divides alpha by the size
+
+
 def _auxiliary(x: Any, classes: int, activation: str | None, name: str, like: str) -> Any:
-    if like == "keras":
+    if like == "paper":
         x = layers.AveragePooling2D(5, 3, name=f"{name}_pool")(x)
     else:
         x = layers.AdaptiveAveragePooling2D(4, name=f"{name}_pool")(x)
@@ -68,7 +72,7 @@ def _auxiliary(x: Any, classes: int, activation: str | None, name: str, like: st
     return layers.Dense(classes, activation=activation, name=name)(x)
 
 
-def _torchvision(model: uf.Model) -> Mapping[str, str]:
+def _torchvision(model: uf.Model) -> Mapping[str, str | None]:
     here = {layer.name for layer in model.layers}
     convs = {"conv1": "conv1", "conv2": "conv2_reduce", "conv3": "conv2"}
     for number in MODULES:
@@ -83,7 +87,7 @@ def _torchvision(model: uf.Model) -> Mapping[str, str]:
         names |= {f"{aux}.fc1": f"{aux}_fc", f"{aux}.fc2": aux}
     names |= {f"{path}.conv": name for path, name in convs.items()}
     names |= {f"{path}.bn": f"{name}_bn" for path, name in convs.items()}
-    return {path: name for path, name in names.items() if name in here}
+    return {path: name if name in here else None for path, name in names.items()}
 
 
 @uf.zoo.register(
@@ -98,7 +102,7 @@ def googlenet(
     classifier_activation: str | None = "softmax",
     aux: bool = False,
     dropout: float = 0.4,
-    like: str = "keras",
+    like: str = "paper",
 ) -> uf.Model:
     """GoogLeNet: nine inception modules, local response normalization, no batch norm.
 
@@ -111,14 +115,11 @@ def googlenet(
         >>> weights = {"predictions": 1, "aux1": 0.3, "aux2": 0.3}
         >>> model.compile("sgd", "sparse_categorical_crossentropy", loss_weights=weights)
     """
+    normalized = chosen(like, {"paper": _local_response, "torchvision": lambda x: x})
     x = image = uf.Input(input_shape, name="image")
     x = pool_up(_conv(x, 64, 7, "conv1", like, strides=2), 3, "pool1")
-    if like == "keras":
-        x = ops.local_response_normalization(x, 5, alpha=1e-4 / 5)
-    x = _conv(_conv(x, 64, 1, "conv2_reduce", like), 192, 3, "conv2", like)
-    if like == "keras":
-        x = ops.local_response_normalization(x, 5, alpha=1e-4 / 5)
-    x = pool_up(x, 3, "pool2")
+    x = _conv(_conv(normalized(x), 64, 1, "conv2_reduce", like), 192, 3, "conv2", like)
+    x = pool_up(normalized(x), 3, "pool2")
     outputs = {}
     for number, filters in MODULES.items():
         x = _inception(x, filters, f"inception_{number}", like)

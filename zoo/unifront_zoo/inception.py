@@ -1,12 +1,12 @@
 """Inception v3 and Inception-ResNet v2, layer by layer those of Keras Applications."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import unifront as uf
 from unifront import layers
 from unifront_zoo._classic import head
-from unifront_zoo._parts import ImageShape
+from unifront_zoo._parts import ImageShape, chosen
 
 Conv = Callable[..., Any]
 
@@ -127,7 +127,7 @@ _PATHS = (
 )
 
 
-def _torchvision(model: uf.Model) -> Mapping[str, str]:
+def _torchvision(model: uf.Model) -> Mapping[str, str | None]:
     names = {}
     for i, path in enumerate(_PATHS):
         number = f"_{i}" if i else ""
@@ -136,7 +136,8 @@ def _torchvision(model: uf.Model) -> Mapping[str, str]:
     for i in (0, 1):
         aux |= {f"AuxLogits.conv{i}.conv": f"aux_conv{i}", f"AuxLogits.conv{i}.bn": f"aux_conv{i}_bn"}
     here = {layer.name for layer in model.layers}
-    return {path: name for path, name in (names | aux | {"fc": "predictions"}).items() if name in here}
+    names |= aux | {"fc": "predictions"}
+    return {path: name if name in here else None for path, name in names.items()}
 
 
 @uf.zoo.register(
@@ -160,7 +161,7 @@ def inception_v3(
     dict, ``{"predictions", "aux"}``, to train with 0.3 or 0.4 of the auxiliary loss. ``like="torchvision"`` (and
     ``"timm"``) has batch norm with a scale, averages that count the padding, and dropout of a half before the end.
     """
-    details = "keras" if like == "keras" else "torchvision"
+    details = chosen(like, {"keras": "keras", "torchvision": "torchvision", "timm": "torchvision"})
     conv = _conv_bn(details)
     image = uf.Input(input_shape, name="image")
     x = _stem(image, conv)
@@ -206,11 +207,35 @@ def _residual(x: Any, conv: Conv, kind: str, number: int, last: bool = False) ->
     return x if last else layers.Activation("relu", name=f"{name}_ac")(x)
 
 
+def _timm(model: uf.Model) -> Mapping[str, str]:
+    def paths(block: str, branches: Iterable[tuple[int, int]]) -> Iterator[str]:
+        for branch, depth in branches:
+            yield from (f"{block}.branch{branch}" + (f".{i}" if depth > 1 else "") for i in range(depth))
+
+    convs = [f"conv2d_{name}" for name in ("1a", "2a", "2b", "3b", "4a")]
+    convs += [*paths("mixed_5b", ((0, 1), (1, 2), (2, 3))), "mixed_5b.branch3.1"]
+    names = {"conv2d_7b.conv": "conv_7b", "conv2d_7b.bn": "conv_7b_bn", "classif": "predictions"}
+    reductions = (paths("mixed_6a", ((0, 1), (1, 3))), paths("mixed_7a", ((0, 2), (1, 2), (2, 3))), ())
+    for kind, there, number, reduction in zip(
+        RESIDUALS, ("repeat", "repeat_1", "repeat_2"), (10, 20, 10), reductions, strict=True
+    ):
+        for i in range(number):
+            block = "block8" if (kind, i) == ("block8", 9) else f"{there}.{i}"
+            convs += paths(block, ((b, len(branch)) for b, branch in enumerate(RESIDUALS[kind][1])))
+            names[f"{block}.conv2d"] = f"{kind}_{i + 1}_conv"
+        convs += reduction
+    for i, path in enumerate(convs):
+        count = f"_{i}" if i else ""
+        names |= {f"{path}.conv": f"conv2d{count}", f"{path}.bn": f"batch_normalization{count}"}
+    return names
+
+
 @uf.zoo.register(
     "inception_resnet_v2",
     source="Szegedy et al. 2016: Inception-v4, Inception-ResNet and residual connections; Keras Applications",
     parameters=55_873_736,
     keras="InceptionResNetV2",
+    peers={"timm": _timm},
 )
 def inception_resnet_v2(
     input_shape: ImageShape = (299, 299, 3),
@@ -223,7 +248,7 @@ def inception_resnet_v2(
     55.9 M parameters, 13.2 G multiply-adds: ``[batch, 299, 299, 3]`` → ``[batch, classes]``. ``like="timm"`` has batch
     norm with a scale.
     """
-    conv = _conv_bn(like)
+    conv = _conv_bn(chosen(like, {"keras": "keras", "timm": "timm"}))
     image = uf.Input(input_shape, name="image")
     x = _stem(image, conv)
     branches = [

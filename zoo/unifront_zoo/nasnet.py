@@ -1,4 +1,7 @@
-"""NASNet-A, mobile and large, layer by layer those of Keras Applications."""
+"""NASNet-A, mobile and large, layer by layer those of Keras Applications.
+
+Height and width are numbers: with free ones the paths of a cell are not seen to have the same size.
+"""
 
 from typing import Any
 

@@ -15,6 +15,7 @@ def overfeat(
     classes: int | None = 1000,
     classifier_activation: str | None = "softmax",
     dropout: float = 0.5,
+    units: tuple[int, int] = (3072, 4096),
 ) -> uf.Model:
     """OverFeat's fast model: five convolutions, three poolings, three dense layers.
 
@@ -30,8 +31,8 @@ def overfeat(
     x = layers.MaxPooling2D(2, name="pool5")(x)
     if classes is not None:
         x = layers.Flatten(name="flatten")(x)
-        for name, units in (("fc6", 3072), ("fc7", 4096)):
+        for name, size in zip(("fc6", "fc7"), units, strict=True):
             x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
-            x = layers.Dense(units, activation="relu", name=name)(x)
+            x = layers.Dense(size, activation="relu", name=name)(x)
         x = layers.Dense(classes, activation=classifier_activation, name="predictions")(x)
     return uf.Model(image, x, name="overfeat")

@@ -1,7 +1,7 @@
 """VGG with 11, 13, 16 and 19 layers, with and without batch norm.
 
 16 and 19 carry the layer names of Keras Applications, the others are named in the same way; all take the weights of
-torchvision.
+torchvision and timm.
 """
 
 from collections.abc import Mapping
@@ -10,9 +10,10 @@ from typing import Any
 import unifront as uf
 from unifront import layers
 from unifront_zoo._classic import resized, variant
-from unifront_zoo._parts import ImageShape
+from unifront_zoo._parts import ImageShape, chosen
 
 FILTERS = (64, 128, 256, 512, 512)
+DROPOUT = {"keras": 0.0, "torchvision": 0.5, "timm": 0.5}
 
 # Convolutions per stage, with the size of the weights and the billions of multiply-adds; the statistics of batch norm
 # are counted as Keras counts them.
@@ -36,6 +37,7 @@ def _vgg(
     classes: int | None = 1000,
     classifier_activation: str | None = "softmax",
     dropout: float | None = None,
+    units: int = 4096,
     like: str = "keras",
 ) -> uf.Model:
     x = image = uf.Input(input_shape, name="image")
@@ -49,20 +51,22 @@ def _vgg(
                 x = layers.Activation("relu", name=f"block{stage}_relu{i}")(x)
         x = layers.MaxPooling2D(2, name=f"block{stage}_pool")(x)
     if classes is not None:
-        x = _classifier(x, classes, classifier_activation, dropout, like)
+        x = _classifier(x, units, dropout, like)
+        x = layers.Dense(classes, activation=classifier_activation, name="predictions")(x)
     return uf.Model(image, x, name=name)
 
 
-def _classifier(x: Any, classes: int, activation: str | None, dropout: float | None, like: str) -> Any:
-    rate = {"keras": 0.0, "torchvision": 0.5}[like] if dropout is None else dropout
-    if like == "torchvision":
+def _classifier(x: Any, units: int, dropout: float | None, like: str) -> Any:
+    usual = chosen(like, DROPOUT)
+    rate = usual if dropout is None else dropout
+    if like != "keras":
         x = resized(x, 7, "avg_pool")
     x = layers.Flatten(name="flatten")(x)
     for name in ("fc1", "fc2"):
-        x = layers.Dense(4096, activation="relu", name=name)(x)
+        x = layers.Dense(units, activation="relu", name=name)(x)
         if rate:
             x = layers.Dropout(rate, name=f"{name}_dropout")(x)
-    return layers.Dense(classes, activation=activation, name="predictions")(x)
+    return x
 
 
 def _torchvision(model: uf.Model) -> Mapping[str, str]:
@@ -77,8 +81,12 @@ def _torchvision(model: uf.Model) -> Mapping[str, str]:
             index += 2
         elif isinstance(layer, layers.MaxPooling2D):
             index += 1
-    dense = [layer.name for layer in model.layers if isinstance(layer, layers.Dense)]
-    return names | {f"classifier.{3 * i}": name for i, name in enumerate(dense)}
+    return names | {"classifier.0": "fc1", "classifier.3": "fc2", "classifier.6": "predictions"}
+
+
+def _timm(model: uf.Model) -> Mapping[str, str]:
+    there = {"classifier.0": "pre_logits.fc1", "classifier.3": "pre_logits.fc2", "classifier.6": "head.fc"}
+    return {there.get(path, path): name for path, name in _torchvision(model).items()}
 
 
 def _define(name: str) -> Any:
@@ -95,7 +103,7 @@ def _define(name: str) -> Any:
         source="Simonyan and Zisserman 2014; Keras Applications and torchvision",
         parameters=parameters,
         keras=name.upper() if name in ("vgg16", "vgg19") else None,
-        peers={"torchvision": _torchvision},
+        peers={"torchvision": _torchvision, "timm": _timm},
     )
     return register(build)
 

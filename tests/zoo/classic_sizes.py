@@ -21,3 +21,5 @@ CLASSIC: dict[str, dict[str, Any]] = {
     },
     "highway": {"features": 8, "units": 6, "depth": 8},
 }
+QUICK = ("alexnet", "highway", "squeezenet1_1")
+"""Those that the default run of the tests goes through."""

@@ -10,6 +10,7 @@ import pytest
 import unifront as uf
 from tests.models import TRAINABLE
 from tests.train.keras_judge import keras
+from tests.zoo.classic_sizes import CLASSIC, QUICK
 from tests.zoo.modern_sizes import MODERN
 from tests.zoo.sizes import RESNETS, SMALL
 from unifront import errors, zoo
@@ -18,9 +19,9 @@ from unifront.opset.spec import OPS
 from unifront.testing import difference
 
 BIG = {*RESNETS} - {"resnet18"}
-ALL = [
-    pytest.param(name, marks=[pytest.mark.slow] * (name in BIG or name in MODERN)) for name in uf.zoo.list()
-]
+SLOW = {*BIG, *MODERN, *CLASSIC} - {*QUICK}
+ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in uf.zoo.list()]
+DEEP = {*CLASSIC} - {*QUICK}
 
 
 def data_for(model: uf.Model, count: int) -> tuple[Any, np.ndarray]:
@@ -51,7 +52,9 @@ def test_trains_two_steps(name: str) -> None:
     assert np.isfinite(outputs).all()
 
 
-@pytest.mark.parametrize("name", uf.zoo.list())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in DEEP)) for name in uf.zoo.list()]
+)
 def test_entries_and_graphs(name: str) -> None:
     entry = {one.name: one for one in zoo.entries()}[name]
     assert entry.summary

@@ -249,6 +249,7 @@ from unifront.opset.norm import layer_norm as layer_norm
 from unifront.opset.norm import rms_norm as rms_norm
 from unifront.opset.normalize import batch_normalization as batch_normalization
 from unifront.opset.normalize import layer_normalization as layer_normalization
+from unifront.opset.normalize import local_response_normalization as local_response_normalization
 from unifront.opset.normalize import moments as moments
 from unifront.opset.normalize import normalize as normalize
 from unifront.opset.normalize import psnr as psnr
@@ -585,6 +586,7 @@ __all__ = [
     "linalg",
     "linspace",
     "lion_update",
+    "local_response_normalization",
     "log",
     "log1p",
     "log2",

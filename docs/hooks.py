@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -13,43 +12,9 @@ from mkdocs.structure.pages import Page
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT / folder) for folder in ("src", "backends", "zoo", "docs")]
 
-import reference  # noqa: E402  # after its place is on the path
-
-INCLUDE = re.compile(r"^<!-- include: ([\w./-]+)(?:#([\w-]+))? -->$", re.MULTILINE)
-FENCED = re.compile(r"^(```.*?^```)$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\[([^\]]+)\]\((?!https?://|#)([^)]+)\)")
-
-
-def section(text: str, slug: str) -> str:
-    """What stands below a heading, without the heading, up to the next of its level or a higher one."""
-    lines, fenced, level, found = text.splitlines(keepends=True), False, 0, []
-    for line in lines:
-        fenced ^= line.startswith("```")
-        mark = re.match(r"(#+) (.+)", line) if not fenced else None
-        if mark and level and len(mark[1]) <= level:
-            break
-        if level:
-            found.append(line)
-        elif mark and re.sub(r"[^\w -]", "", mark[2]).lower().replace(" ", "-") == slug:
-            level = len(mark[1])
-    if not level:
-        raise ValueError(f"There is no heading {slug!r} to include.")
-    return "".join(found)
-
-
-def included(found: re.Match[str]) -> str:
-    """A file of the repository, or one section of it; links to pages lead there, others to no page are text."""
-    text = (ROOT / found[1]).read_text(encoding="utf-8")
-    text = section(text, found[2]) if found[2] else text
-    parts = FENCED.split(text)
-    return "".join(part if part.startswith("```") else LINK.sub(_link, part) for part in parts)
-
-
-def _link(found: re.Match[str]) -> str:
-    place = found[2].removeprefix("CONTRIBUTING.md#")
-    if place.startswith("adding-"):
-        return f"[{found[1]}]({place}.md)"
-    return f"[{found[1]}]({place.removeprefix('docs/')})" if place.startswith("docs/") else found[1]
+import commands  # noqa: E402  # after their place is on the path
+import including  # noqa: E402
+import reference  # noqa: E402
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
@@ -66,5 +31,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Fill in what a page includes: ``<!-- include: CONTRIBUTING.md#adding-an-op -->``."""
-    return INCLUDE.sub(included, markdown)
+    """Fill in what a page includes, and the commands where it asks for them."""
+    if "<!-- commands -->" in markdown:
+        markdown = markdown.replace("<!-- commands -->", commands.page())
+    return including.filled(markdown)

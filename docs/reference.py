@@ -63,14 +63,19 @@ def namespaces() -> Mapping[str, tuple[ModuleType, dict[str, Any]]]:
 
     def walk(place: str, module: ModuleType) -> None:
         names = public(module, place)
-        found[place] = (module, {name: value for name, value in names.items() if callable(value)})
+        found[place] = (module, shown(names))
         for name, value in names.items():
             if inspect.ismodule(value):
                 walk(f"{place}.{name}", value)
 
-    every = {name: getattr(uf, name) for name in uf.__all__}
-    found[""] = (uf, {name: value for name, value in sorted(every.items()) if callable(value)})
-    for name, value in sorted(every.items()):
+    def shown(names: dict[str, Any]) -> dict[str, Any]:
+        return {
+            name: value for name, value in names.items() if callable(value) and not inspect.ismodule(value)
+        }
+
+    every = {name: getattr(uf, name) for name in sorted(uf.__all__)}
+    found[""] = (uf, shown(every))
+    for name, value in every.items():
         if inspect.ismodule(value):
             walk(name, value)
     return found

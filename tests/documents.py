@@ -1,9 +1,16 @@
-"""Markdown documents as tests see them: their code blocks, and running these."""
+"""Markdown documents as tests see them: their code blocks, and running these.
+
+A block ``output`` behind a block ``python`` is what the latter prints; ``python -m tests.documents docs/how-it-works.md``
+runs a document and writes these blocks again.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import linecache
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +60,33 @@ def blocks(document: str, language: str = "") -> Iterator[Block]:
     assert opened is None, f"{document}: the block on line {opened and opened[1]} is not closed"
 
 
+def run(document: str, names: dict[str, Any]) -> Iterator[tuple[Block, str, Block | None]]:
+    """Execute a document's Python in order: each block, what it printed, and the block that says what it prints."""
+    every = list(blocks(document))
+    for block, after in zip(every, [*every[1:], None], strict=True):
+        if block.language == "python":
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                block.run(names)
+            yield block, printed.getvalue(), after if after and after.language == "output" else None
+
+
+def write_outputs(document: str) -> None:
+    """Put what its blocks print into a document."""
+    lines = read(document).splitlines(keepends=True)
+    for _, printed, output in reversed(list(run(document, {}))):
+        if output is not None:
+            first = output.line - 1
+            lines[first : first + output.text.count("\n")] = [printed]
+    (ROOT / document).write_text("".join(lines), encoding="utf-8")
+
+
 def links(document: str) -> Iterator[str]:
     """The targets of links to other files of this repository."""
     for target in re.findall(r"\]\(([^)]+)\)", read(document)):
         if not target.startswith(("http", "#")):
             yield target
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        write_outputs(name)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
 import unifront as uf
-from tests.documents import ROOT
+from tests.documents import ROOT, blocks, read, run
+from tests.test_documents import PAGES
+from unifront import backends
 
 
 def load(name: str) -> ModuleType:
@@ -61,3 +65,44 @@ def test_every_name_of_a_namespace_is_in_the_reference(place: str, reference: st
         and not any(told(reference, place, *space, name) for space in spaces)
     ]
     assert not missing
+
+
+# ---------------------------------------------------------------- pages
+
+EXAMPLES = [page for page in PAGES if any(blocks(page, "python"))]
+
+
+@pytest.mark.parametrize("document", EXAMPLES)
+def test_the_examples_of_a_page_run_in_order(
+    document: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    missing = {"torch", "jax", "tensorflow"} - set(backends.installed())
+    if missing:
+        pytest.skip(f"the documentation shows every backend; not installed: {', '.join(sorted(missing))}")
+    for package in ("sklearn", "onnx", "onnxruntime"):
+        pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("UNIFRONT_BACKEND", raising=False)
+    try:
+        for block, printed, output in run(document, {}):
+            if output is not None:
+                assert printed == output.text, (
+                    f"{document}:{block.line}: run `python -m tests.documents {document}`"
+                )
+    finally:
+        backends.set_backend(None)
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    listed = re.findall(r"([\w/-]+\.md)$", read("mkdocs.yml"), re.MULTILINE)
+    assert sorted(f"docs/{page}" for page in listed) == PAGES
+
+
+def test_what_pages_include_is_there() -> None:
+    for page in PAGES:
+        for file, heading in re.findall(
+            r"^<!-- include: ([\w./-]+)(?:#([\w-]+))? -->$", read(page), re.MULTILINE
+        ):
+            assert (ROOT / file).is_file(), f"{page} includes {file}"
+            if heading:
+                assert load("including").section(read(file), heading).strip()

@@ -9,6 +9,7 @@ from tests.documents import ROOT, blocks, links, read
 from unifront.cli import app
 
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
+PAGES = sorted(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs").rglob("*.md"))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -23,14 +24,14 @@ def test_links_lead_to_files_and_headings(document):
             )
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES])
 def test_make_targets_exist(document):
     known = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     for inline, line in re.findall(r"`make ([\w-]+)|^make ([\w-]+) +#", read(document), re.MULTILINE):
         assert (inline or line) in known, f"{document} speaks of `make {inline or line}`"
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", [*DOCUMENTS, *PAGES])
 def test_commands_exist(document):
     shell = "\n".join(block.text for block in blocks(document, "sh"))
     inline = "\n".join(re.findall(r"`(unifront [^`]+)`", read(document)))

@@ -1,12 +1,19 @@
-"""Which operation runs where: by a row of its own, written out in others, or not, and why."""
+"""Which operation runs where: by a row of its own, written out in others, or not, and why.
+
+And which names of Keras and which operators of ONNX are there: all that the generated pages of the docs tell.
+"""
 
 from __future__ import annotations
 
+import ast
+import importlib
 from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 from unifront.backends import installed, placement
+from unifront.onnx import imports
 from unifront.onnx.export import OPSETS
 from unifront.onnx.recurrent import TIME_MAJOR
 from unifront.onnx.rows import target
@@ -76,7 +83,155 @@ def _share(name: str) -> float:
     return len(unsupported(name)) / len(OPS)
 
 
-PAGES: dict[str, Callable[[], str]] = {"operations.md": operations_table}
+# ---------------------------------------------------------------- names of Keras, operators of ONNX
+
+KERAS_VERSION = "3.15"
+KERAS_NAMES = Path(__file__).parents[2] / "docs" / "keras-names.txt"
+"""Keras's public names, one a line; `tests/test_support.py` holds it to the installed Keras."""
+
+NOT_BUILT = "not built"
+ABSENT: dict[str, str] = {
+    "keras.*.legacy.*": "what files and optimizers before Keras 3 want; Keras 3 itself only refuses them",
+    "keras.Operation": "`uf.Layer` and `uf.ops.define` are what one derives from",
+    "keras.StatelessScope": "`stateless_call` of layers and models is what it is for",
+    "keras.SymbolicScope": "symbolic tensors need no scope here",
+    "keras.applications.*": NOT_BUILT,
+    "keras.callbacks.OrbaxCheckpoint": "Orbax is JAX's; `fit(resume=folder)` writes checkpoints on every backend",
+    "keras.config.*flash_attention*": "each backend takes its fastest kernel by itself",
+    "keras.config.*max_*": "`fit` takes `fast_dev_run` and `limit_train_batches`",
+    "keras.config.*traceback_filtering*": "tracebacks are not filtered",
+    "keras.config.enable_unsafe_deserialization": "no file's code is ever run",
+    "keras.config.is_nnx_enabled": "layers are no modules of Flax",
+    "keras.distillation.*": "not built; a `train_step` of your own says it in some lines",
+    "keras.distribution.*": "one device, but on JAX, where a backend's name may list several",
+    "keras.export.ExportArchive": "not built; `export` and `lower` write one model each",
+    "keras.legacy.*": "what files before Keras 3 want",
+    "keras.ops.*": NOT_BUILT,
+    "keras.quantizers.*Config": "calibration (AWQ, GPTQ) is not built",
+    "keras.saving.KerasFileEditor": "the editor of Keras's own files is not built",
+    "keras.utils.Config": NOT_BUILT,
+    "keras.utils.FeatureSpace": "not built; the preprocessing layers say the same",
+    "keras.version": "`uf.__version__`",
+    "keras.visualization.*": NOT_BUILT,
+}
+"""Names of Keras that are not there, by pattern, with the reason."""
+
+
+def keras_names() -> dict[str, str | None]:
+    """Every public name of Keras, and why it is not there; ``""`` where it is, None without a reason."""
+    found: dict[str, str | None] = {}
+    for name in KERAS_NAMES.read_text(encoding="utf-8").split():
+        value: Any = importlib.import_module("unifront")
+        try:
+            for part in name.split(".")[1:]:
+                value = getattr(value, part)
+            found[name] = ""
+        except AttributeError:
+            reasons = [why for pattern, why in ABSENT.items() if fnmatchcase(name, pattern)]
+            found[name] = reasons[0] if reasons else None
+    return found
+
+
+COMPAT = """# Names of Keras and operators of ONNX
+
+What is there under Keras's names, and which of ONNX's operators are read and written. Written by `make tables`; a test
+holds it to the code.
+
+## Keras
+
+Of the {all} public names of Keras {version} there are {there}, as `uf.NAME` for `keras.NAME`. The tests compare
+their parameters and their numbers with Keras's.
+
+| namespace | names | there |
+|---|--:|--:|
+{counts}
+
+### Not there
+
+| namespace | names | why |
+|---|---|---|
+{absent}
+
+### There
+
+{names}
+
+## ONNX
+
+`uf.from_onnx` reads an operator in every version, from the operator set in the second column on, with the meaning that
+it has in that version. *body*: by the definition in other operators that ONNX gives. `model.export` writes operator
+sets {first} to {last}. What it does not write, no layer and no operation of unifront becomes.
+
+| operator | since | read | written |
+|---|--:|---|---|
+{operators}
+"""
+
+
+def _keras_part() -> dict[str, Any]:
+    found = keras_names()
+    spaces: dict[str, list[str]] = {}
+    for name in found:
+        spaces.setdefault(name.rpartition(".")[0], []).append(name)
+    counts, names = [], []
+    for space, every in sorted(spaces.items()):
+        there = [name.rpartition(".")[2] for name in every if found[name] == ""]
+        counts.append(f"| `{space}` | {len(every)} | {len(there)} |")
+        if there:
+            names.append(
+                f"**{space}**: " + ", ".join(f"`{name}`" for name in sorted(there, key=str.lower)) + "\n"
+            )
+    missing: dict[tuple[str, str | None], list[str]] = {}
+    for name, why in found.items():
+        if why != "":
+            missing.setdefault((name.rpartition(".")[0], why), []).append(f"`{name.rpartition('.')[2]}`")
+    absent = [f"| `{space}` | {', '.join(every)} | {why} |" for (space, why), every in missing.items()]
+    return {
+        "all": len(found),
+        "there": sum(why == "" for why in found.values()),
+        "counts": "\n".join(counts),
+        "absent": "\n".join(absent),
+        "names": "\n".join(names),
+    }
+
+
+def _written_operators() -> set[str]:
+    """What the exporter's code names: each string in it that is an operator's name."""
+    folder = Path(imports.__file__).parents[1]
+    files = [*folder.glob("*.py"), *folder.glob("rows/*.py")]
+    trees = [ast.parse(file.read_text(encoding="utf-8")) for file in files]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+
+
+def _operators() -> str:
+    from onnx import defs
+
+    read, reasons, written = imports.rows(), imports.reasons(), _written_operators()
+    since: dict[tuple[str, str], int] = {}
+    newest: dict[tuple[str, str], Any] = {}
+    for schema in defs.get_all_schemas_with_history():
+        key = (schema.domain, schema.name)
+        since[key] = min(schema.since_version, since.get(key, schema.since_version))
+        if key not in newest or schema.since_version > newest[key].since_version:
+            newest[key] = schema
+    lines = []
+    for key in sorted(since):
+        domain, name = key
+        by_body = newest[key].has_function or newest[key].has_context_dependent_function
+        state = "yes" if key in read else reasons.get(key, "*body*" if by_body else "no: not built")
+        writes = "yes" if not domain and name in written else ""
+        lines.append(f"| `{f'{domain}.{name}' if domain else name}` | {since[key]} | {state} | {writes} |")
+    return "\n".join(lines)
+
+
+def compat_table() -> str:
+    """The page of names and operators, as Markdown."""
+    versions = {"version": KERAS_VERSION, "first": OPSETS[0], "last": OPSETS[-1]}
+    return COMPAT.format(**_keras_part(), **versions, operators=_operators())
+
+
+PAGES: dict[str, Callable[[], str]] = {"operations.md": operations_table, "compat.md": compat_table}
 """The generated pages of ``docs/``."""
 
 

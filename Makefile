@@ -76,7 +76,7 @@ tables: $(DEV_READY)
 # Material's notice on MkDocs 2 is no warning of ours.
 docs: $(DEV_READY)
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo "Open build/site/index.html"
+	@echo "Open build/site/index.html; with search: python3 -m http.server -d build/site"
 
 keras-score: $(DEV_READY)
 	@test -n "$(KERAS_SUITE)" -a -n "$(KERAS)" || { echo "Say where the suite and Keras's source are: make keras-score KERAS_SUITE=… KERAS=…"; exit 2; }

@@ -146,17 +146,19 @@ _HOMES = {
 __all__ = [*_HOMES, "__version__"]  # the table is the list
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        is_module = name.startswith("_") or importlib.util.find_spec(
-            f"unifront.{name}"
-        )  # `from unifront import`
-        places = [] if is_module else _elsewhere(name)
-        hint = f"it is uf.{places[0]}" if places else f"it has {', '.join(_HOMES)}"
-        raise AttributeError(f"module 'unifront' has no attribute {name!r}; {hint}.")
-    module, _, attribute = _HOMES[name].partition(":")
-    found = importlib.import_module(module)
-    return getattr(found, attribute) if attribute else found
+if not TYPE_CHECKING:  # to a type checker, a name that is not above is an error
+
+    def __getattr__(name: str) -> Any:
+        if name not in _HOMES:
+            is_module = name.startswith("_") or importlib.util.find_spec(
+                f"unifront.{name}"
+            )  # `from unifront import`
+            places = [] if is_module else _elsewhere(name)
+            hint = f"it is uf.{places[0]}" if places else f"it has {', '.join(_HOMES)}"
+            raise AttributeError(f"module 'unifront' has no attribute {name!r}; {hint}.")
+        module, _, attribute = _HOMES[name].partition(":")
+        found = importlib.import_module(module)
+        return getattr(found, attribute) if attribute else found
 
 
 def _elsewhere(name: str) -> list[str]:

@@ -24,6 +24,7 @@ from unifront.errors import ArgumentError, UnifrontError, UnknownName
 from unifront.files import path_of
 
 T = TypeVar("T", bound=Callable[..., Any])
+Mixin = TypeVar("Mixin", bound=type)
 
 
 class Wrong(Exception):  # never leaves this module: it becomes an `ArgumentError`
@@ -344,11 +345,11 @@ def checked(function: T, positional: Sequence[str] = ()) -> T:
     return wrapped  # type: ignore[return-value]
 
 
-def part_of(name: str) -> Callable[[type[Any]], type[Any]]:
+def part_of(name: str) -> Callable[[Mixin], Mixin]:
     """A class decorator: methods are called ``NAME.method`` in errors and documentation, for a mixin that users meet
     as a part of the class ``name`` only."""
 
-    def rename(mixin: type[Any]) -> type[Any]:
+    def rename(mixin: Mixin) -> Mixin:
         for method in vars(mixin).values():
             while inspect.isfunction(method):
                 method.__qualname__ = f"{name}.{method.__name__}"

@@ -52,12 +52,12 @@ _REASONS: dict[type[BaseException], str] = {
     MemoryError: "it does not fit into the memory",
 }
 _REASON_LENGTH = 600
-KERAS = "a file of Keras, which unifront does not write"
+KERAS = "a file of Keras 2, which unifront does not write"
 FORMATS = {
     ".uf": ("a model", "model.save({!r})"),
     ".safetensors": ("weights alone", "model.save_weights({!r})"),
     ".onnx": ("an ONNX model", "model.export({!r})"),
-    ".keras": (KERAS, ""),
+    ".keras": ("a model in Keras's format", "model.save({!r})"),
     ".h5": (KERAS, ""),
     ".hdf5": (KERAS, ""),
     ".pt": ("a file of PyTorch", 'torch.save(model.lower("torch").state_dict(), {!r})'),
@@ -96,6 +96,22 @@ def destination(path: Any, suffix: str) -> Path:
             f"For {FORMATS[suffix][0]}: {call.format(str(path.with_name(own)))}."
         )
     return path
+
+
+def model_destination(path: Any) -> Path:
+    """The path at which a whole model is to be written: ``.keras`` in Keras's format, any other as ``.uf``."""
+    return destination(path, ".keras" if path_of(path).suffix.lower() == ".keras" else ".uf")
+
+
+def weights_destination(path: Any) -> Path:
+    """The path at which weights are to be written: ``.weights.h5`` in Keras's format, any other as ``.safetensors``."""
+    path = path_of(path)
+    return path if is_keras_weights(path) else destination(path, ".safetensors")
+
+
+def is_keras_weights(path: Path) -> bool:
+    """Whether the name promises Keras's format of weights."""
+    return path.name.lower().endswith(".weights.h5")
 
 
 def existing(path: str | Path) -> Path:

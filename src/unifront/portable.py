@@ -125,6 +125,9 @@ class Portable:
     def save(self, path: Location) -> None:
         """Write the model, its weights and its training state to one ``.uf`` file; `uf.load` reads it.
 
+        A name that ends in ``.keras`` has Keras's format, which Keras loads, with the optimizer's slots: for models of
+        layers that Keras has, connected by calls of layers.
+
         Raises `ArgumentError` if there is no such folder or the name promises another format, `FileWriteError` for
         what the operating system refuses (what was there before stays), `NotBuiltError` before the inputs are known.
 
@@ -139,7 +142,10 @@ class Portable:
 
     @checked
     def save_weights(self, path: Location) -> None:
-        """Write the weights by their paths as safetensors. See `unifront.saving.save_weights`."""
+        """Write the weights by their paths as safetensors, or in Keras's format (``.weights.h5``).
+
+        See `unifront.saving.save_weights`.
+        """
         from unifront.saving import save_weights
 
         save_weights(self._model, path)
@@ -148,7 +154,8 @@ class Portable:
         """Take weights back: all of them, or none. They stay the model's own, in its paths and layouts.
 
         Args:
-            source: a file of `save_weights`; or what `lower` gave, after its training: a module, the
+            source: a file of `save_weights` or `save`, or one of Keras (``.weights.h5``, ``.keras``, ``.h5``); or
+                what `lower` gave, after its training: a module, the
                 ``state_dict`` of a torch module, or for JAX the dicts ``(params, state)``.
 
         Raises `FileFormatError` for a file that does not fit (see `unifront.saving.load_weights`); for a module

@@ -237,13 +237,13 @@ def test_what_the_operating_system_refuses(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("write", "path", "message"),
     [
-        ("save", "d/m.keras", r"model.save writes .uf files, and 'm.keras' promises a file of Keras, which unifront does not write. For a model: model.save\('d/m.uf'\)\."),
+        ("save", "d/m.hdf5", r"model.save writes .uf files, and 'm.hdf5' promises a file of Keras 2, which unifront does not write. For a model: model.save\('d/m.uf'\)\."),
         ("save", "m.H5", r"'m.H5' promises a file of Keras.* model.save\('m.uf'\)\."),
         ("save", "m.onnx", r"promises an ONNX model. model.export\('m.onnx'\) writes that\. For a model: model.save\('m.uf'\)"),
         ("save", "m.safetensors", r"promises weights alone. model.save_weights\('m.safetensors'\) writes that"),
         ("save", "m.pt", r"promises a file of PyTorch. torch.save\(model.lower\(\"torch\"\).state_dict\(\), 'm.pt'\) writes that"),
-        ("save_weights", "w.weights.h5", r"model.save_weights writes .safetensors files, and 'w.weights.h5' promises .* model.save_weights\('w.safetensors'\)"),
-        ("save_weights", "w.h5", r"model.save_weights\('w.safetensors'\)"),
+        ("save_weights", "w.h5", r"model.save_weights writes .safetensors files, and 'w.h5' promises .* model.save_weights\('w.safetensors'\)"),
+        ("save_weights", "w.keras", r"promises a model in Keras's format. model.save\('w.keras'\) writes that"),
         ("save_weights", "w.uf", r"promises a model. model.save\('w.uf'\) writes that"),
         ("save_weights", "w.npz", r"numpy.savez\('w.npz', \*model.get_weights\(\)\) writes that"),
         ("export", "m.pt", r"model.export writes .onnx files.* model.export\('m.onnx'\)"),
@@ -277,18 +277,17 @@ def test_every_suffix_is_written_by_a_call_or_by_none() -> None:
     ("read", "name", "message"),
     [
         ("load", "w.safetensors", r"w.safetensors is not a valid .uf file: .* model.load_weights reads weights alone\."),
-        ("load", "m.keras", r"Load it with Keras, and give its weights to the model: model.set_weights"),
-        ("load_weights", "m.uf", r"m.uf cannot be read as safetensors: .* uf.load reads models\."),
-        ("load_weights", "w.weights.h5", r"cannot be read as safetensors: .* Load it with Keras"),
+        ("load", "m.onnx", r"m.onnx is not a valid .uf file: .* uf.from_onnx imports ONNX models\."),
+        ("load_weights", "m.onnx", r"m.onnx cannot be read as safetensors: .* uf.from_onnx imports ONNX models\."),
     ],
 )  # fmt: skip
 def test_reading_another_format_names_the_right_call(
     model: uf.Model, read: str, name: str, message: str, tmp_path: Path
 ) -> None:
     path = tmp_path / name
-    if name in ("w.safetensors", "m.uf"):
-        WRITERS["save" if name == "m.uf" else "save_weights"][0](model, path)
+    if name == "w.safetensors":
+        WRITERS["save_weights"][0](model, path)
     else:
-        path.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+        path.write_bytes(b"\x08\x07\x12\x04" + bytes(100))
     with pytest.raises(uf.errors.FileFormatError, match=message):
         (uf.load if read == "load" else model.load_weights)(path)

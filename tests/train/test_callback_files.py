@@ -185,7 +185,7 @@ def test_the_best_are_kept(mode: Any, options: dict[str, Any], kept: list[int], 
 @pytest.mark.parametrize(
     ("make", "match"),
     [
-        (lambda: uf.callbacks.ModelCheckpoint("a.keras"), "'a.keras' promises a file of Keras"),
+        (lambda: uf.callbacks.ModelCheckpoint("a.h5"), "'a.h5' promises a file of Keras"),
         (lambda: uf.callbacks.ModelCheckpoint("a.uf", save_weights_only=True), "promises a model"),
         (lambda: uf.callbacks.ModelCheckpoint("a.uf", save_freq="often"), "Unrecognized save_freq"),
         (lambda: uf.callbacks.ModelCheckpoint("a.uf", save_top_k=2), "save_top_k=2 files need different names"),

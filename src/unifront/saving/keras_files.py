@@ -14,9 +14,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import ml_dtypes
 import numpy as np
 
-from unifront.errors import BackendMissing, FileFormatError
+from unifront.errors import ArgumentError, BackendMissing, FileFormatError
 from unifront.layers.layer import Layer
 from unifront.model import Model
 from unifront.saving.archives import check_stored, opened
@@ -99,7 +100,10 @@ def arrays(file: Any) -> dict[str, Stored]:
 def _stored(dataset: Any, name: str) -> Stored:
     if dataset.is_virtual or dataset.external:
         raise FileFormatError(f"{name[:200]} keeps its numbers in another file")
-    if dataset.shape is None or dataset.dtype.kind not in "biufV" or dataset.dtype.fields is not None:
+    if dataset.dtype.kind == "V" and dataset.attrs.get("dtype") == "bfloat16" and dataset.dtype.itemsize == 2:
+        brain = np.dtype(ml_dtypes.bfloat16)
+        return Stored(name, tuple(map(int, dataset.shape)), brain, lambda: _read(dataset).view(brain))
+    if dataset.shape is None or dataset.dtype.kind not in "biuf":
         raise FileFormatError(f"{name[:200]} is no array of numbers, but {str(dataset.dtype)[:80]}")
     return Stored(name, tuple(map(int, dataset.shape)), dataset.dtype, partial(_read, dataset))
 
@@ -132,6 +136,32 @@ def _today(name: str) -> str:
 def _is_beside(name: str) -> bool:
     parts = name.split("/")
     return parts[0] in _BESIDE or "seed_generator" in parts
+
+
+_OTHER_SLOTS = ("Adafactor", "LossScaleOptimizer", "MultiOptimizer")
+"""Optimizers whose variables are not those of Keras's, one by one."""
+
+
+def has_keras_slots(model: Model) -> bool:
+    """Whether the optimizer that ``model`` is compiled with, if any, keeps the variables that Keras's keeps."""
+    return not model.compiled or type(model.optimizer).__name__ not in _OTHER_SLOTS
+
+
+def optimizer_variables(model: Model) -> list[Variable]:
+    """The variables of the optimizer that ``model`` is compiled with, its slots made, in Keras's order.
+
+    Raises `ArgumentError` for an optimizer that keeps others than Keras's does.
+    """
+    if not model.compiled or model.optimizer is None:
+        return []
+    optimizer = model.optimizer
+    if not has_keras_slots(model):
+        raise ArgumentError(
+            f"{type(optimizer).__name__} keeps other slots than Keras's; save the model as .uf, or compile it anew "
+            "before saving."
+        )
+    optimizer.build(model.trainable_weights)
+    return list(optimizer.variables)
 
 
 # ---------------------------------------------------------------- Keras 1 and 2

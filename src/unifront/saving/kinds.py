@@ -33,6 +33,18 @@ def kind_of(path: Path) -> str:
     return SAFETENSORS
 
 
+def keras_kind(path: Path) -> str | None:
+    """Whether the file at ``path`` is one of Keras's: `HDF5`, `KERAS_ZIP` or None."""
+    with path.open("rb") as file:
+        start = file.read(len(MAGIC))
+    if start == MAGIC:
+        return HDF5
+    if not start.startswith(b"PK"):
+        return None
+    with opened(path) as archive:
+        return KERAS_ZIP if {WEIGHTS, CONFIG} <= {info.filename for info in archive.infolist()} else None
+
+
 def _kind_of_zip(path: Path) -> str:
     with opened(path) as archive:
         names = {info.filename for info in archive.infolist()}

@@ -7,18 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from unifront.arguments import Location, checked
 from unifront.errors import ArgumentError
-from unifront.saving.read import load
+from unifront.saving.read import load_any
 from unifront.saving.write import save
 from unifront.serialization import CustomObjectScope
 
 if TYPE_CHECKING:
-    from unifront.graph_model import GraphModel
     from unifront.model import Model
 
 
 @checked
 def save_model(model: Any, filepath: Location, overwrite: bool = True, zipped: bool | None = None) -> None:
-    """`Model.save`, under Keras's name. A ``.uf`` file is a zip, whatever ``zipped`` says.
+    """`Model.save`, under Keras's name. ``.uf`` and ``.keras`` files are zips, whatever ``zipped`` says.
 
     Raises `ArgumentError` with ``overwrite=False`` if the file is there.
     """
@@ -34,17 +33,18 @@ def load_model(
     custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
-) -> GraphModel:
+) -> Model:
     """`uf.load`, under Keras's name.
 
     Args:
-        filepath: a ``.uf`` file, which needs no classes.
-        custom_objects: losses, metrics and the like by name, for the model's own compilation.
+        filepath: a ``.uf`` file, which needs no classes; a ``.keras`` file, or the ``.h5`` that Keras 2 saved, of
+            layers that unifront has or that are given.
+        custom_objects: layers, losses, metrics and the like by name.
         compile: whether the model trains on as it was saved.
         safe_mode: Keras's; no code is run either way.
     """
     with CustomObjectScope(custom_objects):
-        model = load(filepath)
+        model = load_any(filepath, custom_objects, compile)
     if not compile:
         model._training = None
     return model

@@ -22,35 +22,32 @@ from unifront.ir.graph import Graph
 from unifront.ir.text import parse_graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
+from unifront.model import Model
 from unifront.opset.spec import OPS
 from unifront.saving import constraints, layout
 from unifront.saving.archives import check_stored, opened
 from unifront.saving.compiled import compile_as
+from unifront.saving.keras_load import load_keras, load_legacy
+from unifront.saving.kinds import HDF5, KERAS_ZIP, keras_kind
 from unifront.saving.write import FORMAT, LIMITS, VALUES, VERSION, values_in
 
 _WEIGHTS = ("weights.safetensors", "optimizer.safetensors")
 _DIRECTORY = 2**16
 """The most bytes of a zip's directory, which `zipfile` reads before anybody can look at it."""
-_KERAS = (
-    "Load it with Keras, and give its weights to the model: model.set_weights(keras_model.get_weights())."
-)
 _ELSEWHERE = {
     ".uf": "uf.load reads models.",
     ".safetensors": "model.load_weights reads weights alone.",
     ".onnx": "uf.from_onnx imports ONNX models.",
-    ".keras": _KERAS,
-    ".h5": _KERAS,
-    ".hdf5": _KERAS,
 }
 """What reads the file that a suffix promises."""
 
 
 @checked
-def load(path: Location) -> GraphModel:
-    """The model in the ``.uf`` file at ``path``, ready to run, to train on and to export.
+def load(path: Location) -> Model:
+    """The model in the ``.uf`` file at ``path``, ready to run, to train on and to export; or that in one of Keras's.
 
-    No code in it is run and nothing is written. A loss or metric that was a function of the user's is not in
-    the file: give it to ``compile`` again.
+    A ``.keras`` file, or the ``.h5`` that Keras 2 saved, gives the model with its layers. No code in a file is run and
+    nothing is written. A loss or metric that was a function of the user's is not in it: give it to ``compile`` again.
 
     Raises `FileFormatError` naming file and reason for one that is broken, hostile or from a newer version.
 
@@ -59,9 +56,17 @@ def load(path: Location) -> GraphModel:
         model.save("digits.uf")
         again = uf.load("digits.uf")
     """
+    return load_any(path)
+
+
+def load_any(
+    path: str | Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True
+) -> Model:
+    """`load`, with classes by name and without compiling if that is not wanted (both for Keras's files)."""
     path = existing(path)
     try:
-        return _load(path)
+        read = {KERAS_ZIP: load_keras, HDF5: load_legacy}.get(keras_kind(path) or "")
+        return _load(path) if read is None else read(path, custom_objects, compile)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {reason(error)}.{elsewhere(path, '.uf')}") from None
     except BROKEN as error:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 from unifront import safetensors
 from unifront.errors import FileFormatError
-from unifront.files import BROKEN, destination, existing, reason, writing
+from unifront.files import BROKEN, existing, is_keras_weights, reason, weights_destination, writing
 from unifront.saving.foreign import load_foreign
+from unifront.saving.keras_write import save_keras_weights
 from unifront.saving.read import elsewhere
 from unifront.weights import together
 
@@ -21,10 +22,15 @@ if TYPE_CHECKING:
 def save_weights(model: Model, filepath: str | Path) -> None:
     """Write the weights of ``model`` by their paths, in Keras's layout, as safetensors (``.safetensors``).
 
+    A name that ends in ``.weights.h5`` has Keras's own format, which Keras's ``load_weights`` reads.
+
     Raises `ArgumentError` if there is no such folder or the name promises another format, `FileWriteError` for what
     the operating system refuses, `NotBuiltError` before the inputs are known.
     """
-    path = destination(filepath, ".safetensors")
+    path = weights_destination(filepath)
+    if is_keras_weights(path):
+        save_keras_weights(model, path)
+        return
     model.trace()
     paths = model.variable_paths()
     contents = safetensors.Contents({paths[id(variable)]: variable for variable in model.weights})

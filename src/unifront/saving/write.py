@@ -12,7 +12,7 @@ import numpy as np
 
 from unifront import tree
 from unifront.errors import ArgumentError, ParseError
-from unifront.files import destination, writing
+from unifront.files import model_destination, writing
 from unifront.ir.text import parse_graph, print_graph
 from unifront.opset.replay import known_only
 from unifront.opset.spec import OPS
@@ -44,13 +44,20 @@ VALUES = {"manifest.json": 200_000, "layers.json": 1_000_000}
 def save(model: Model, path: str | Path) -> None:
     """Write ``model`` to ``path`` (``.uf``), beside it first and then renamed, so that no half file is left.
 
+    A name that ends in ``.keras`` has Keras's own format, which Keras loads; see `unifront.saving.keras_write`.
+
     Weights, the optimizer's slots and its step count are kept. A loss, metric, optimizer or schedule that
     is not unifront's own is not; after loading, `Model.compile` has to be called again.
 
     Raises `ArgumentError` if there is no such folder, the name promises another format or a graph is too large to be
     read again, `FileWriteError` for what the operating system refuses, `NotBuiltError` before the inputs are known.
     """
-    path = destination(path, ".uf")
+    path = model_destination(path)
+    if path.suffix.lower() == ".keras":
+        from unifront.saving.keras_write import save_keras
+
+        save_keras(model, path)
+        return
     recorders: dict[bool, Recorder] = {}
     graphs = {training: _traced(model, training, recorders) for training in (True, False)}
     written, needs = {}, set()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from unifront.arguments import Count, Real, Size, checked
 from unifront.errors import ArgumentError, FileWriteError
-from unifront.files import destination, path_of
+from unifront.files import model_destination, path_of, weights_destination
 from unifront.train.callbacks.base import Callback, Logs
 from unifront.train.callbacks.monitors import Mode, Monitor
 
@@ -17,8 +17,9 @@ class ModelCheckpoint(Monitor):
     """Save the model, or its weights alone, now and then.
 
     Args:
-        filepath: the file, ``.uf``, or ``.safetensors`` for weights alone. It may hold ``{epoch}``, counted from 1,
-            ``{batch}`` and names of logs, with formats: ``"{epoch:02d}-{val_loss:.2f}.uf"``. Folders are made.
+        filepath: the file, ``.uf`` or ``.keras``; ``.safetensors`` or ``.weights.h5`` for weights alone. It may hold
+            ``{epoch}``, counted from 1, ``{batch}`` and names of logs, with formats:
+            ``"{epoch:02d}-{val_loss:.2f}.uf"``. Folders are made.
         monitor, mode, verbose: see `Monitor`.
         save_best_only: save only when ``monitor`` is better than ever; epochs without it are passed over.
         save_weights_only: save the weights alone.
@@ -42,7 +43,7 @@ class ModelCheckpoint(Monitor):
         initial_value_threshold: Real | None = None, *, save_top_k: Size | None = None,
     ) -> None:  # fmt: skip
         super().__init__(monitor, mode, 0.0, 0, verbose)
-        path = destination(filepath, ".safetensors" if save_weights_only else ".uf")
+        path = (weights_destination if save_weights_only else model_destination)(filepath)
         self.filepath, self.save_freq = os.fspath(path), save_freq
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.best, self.save_top_k = initial_value_threshold, save_top_k

@@ -1,0 +1,101 @@
+"""Writing Keras 3's files: ``.weights.h5``, and ``.keras`` where Keras has every layer of the model."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from unifront.errors import ArgumentError
+from unifront.files import path_of, writing
+from unifront.model_config import is_functional
+from unifront.saving.keras_files import CONFIG, WEIGHTS, h5py, has_keras_slots, optimizer_variables
+from unifront.saving.keras_tree import groups
+from unifront.sequential import Sequential
+from unifront.serialization import serialize_keras_object
+from unifront.weights import Variable, together
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+KERAS_VERSION = "3.15.1"
+"""Whose format it is."""
+
+
+def save_keras_weights(model: Model, filepath: str | Path) -> None:
+    """Write the weights of ``model`` as Keras's ``save_weights`` writes them (``.weights.h5``): with the slots of the
+    optimizer that it is compiled with, if they are those of Keras's.
+
+    Raises as `unifront.saving.save_weights`; `BackendMissing` without the package ``h5py``.
+    """
+    h5py()
+    model.trace()
+    slots = dict(enumerate(optimizer_variables(model))) if has_keras_slots(model) else {}
+    with together([*model.weights, *slots.values()]), writing(path_of(filepath)) as file:
+        _write(file, model, slots)
+
+
+def save_keras(model: Model, filepath: str | Path) -> None:
+    """Write ``model`` as Keras's ``save`` does: how it is made and compiled, its weights, its optimizer's slots.
+
+    Raises `ArgumentError` for a model with a layer or an operation that Keras would not find, naming it.
+    """
+    h5py()
+    model.trace()
+    if not isinstance(model, Sequential) and not is_functional(model):
+        raise ArgumentError(
+            f"{type(model).__name__} {model.name!r} is told by its graph or its code, not by layers and their "
+            "connections, so Keras cannot make it again. model.save('….uf') keeps any model."
+        )
+    told: dict[str, Any] = serialize_keras_object(model)
+    strange = next(_strange(told), None)
+    if strange is not None:
+        raise ArgumentError(
+            f"The model {model.name!r} has {strange}, which Keras does not have. model.save('….uf') keeps any model."
+        )
+    slots = dict(enumerate(optimizer_variables(model)))
+    contents = io.BytesIO()
+    with together([*model.weights, *slots.values()]):
+        _write(contents, model, slots)
+    about = {"keras_version": KERAS_VERSION, "date_saved": f"{datetime.now():%Y-%m-%d@%H:%M:%S}"}
+    with writing(path_of(filepath)) as file, zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("metadata.json", json.dumps(about))
+        archive.writestr(CONFIG, json.dumps(told))
+        archive.writestr(WEIGHTS, contents.getvalue())
+
+
+def _write(file: BinaryIO, model: Model, slots: dict[int, Variable]) -> None:
+    with h5py().File(file, "w") as store:
+        for group, layer, weights in groups(model):
+            if weights:
+                _fill(store, group, layer.name, weights)
+        if slots:
+            _fill(store, "optimizer", "", list(slots.values()))
+
+
+def _fill(store: Any, group: str, name: str, variables: list[Variable]) -> None:
+    place = store.create_group(f"{group}/vars" if group else "vars")
+    if name:
+        place.attrs["name"] = name
+    for number, variable in enumerate(variables):
+        dataset = place.create_dataset(str(number), data=variable.numpy())
+        if variable.dtype.name == "bfloat16":  # which HDF5 keeps as two bytes
+            dataset.attrs["dtype"] = "bfloat16"
+
+
+def _strange(told: Any) -> Iterator[str]:
+    """What is told that Keras would not find: classes and functions of other modules than its own."""
+    if isinstance(told, dict):
+        module = told.get("module")
+        if "class_name" in told and isinstance(module, str) and module.partition(".")[0] != "keras":
+            called = told["config"] if told["class_name"] == "function" else told["class_name"]
+            yield f"{called} of {module}"
+        for one in told.values():
+            yield from _strange(one)
+    elif isinstance(told, list | tuple):
+        for one in told:
+            yield from _strange(one)

@@ -151,6 +151,16 @@ def test_a_port_that_is_taken(folder: Path) -> None:
     assert len(done.stderr.strip().splitlines()) == 1
 
 
+def test_without_its_packages_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['starlette'] = None; import unifront as uf; uf.serving.Limits(); uf.serving.serve({})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=250
+    )
+    assert done.stderr.splitlines()[-1].endswith(
+        "The server needs the package 'starlette', which is not installed: pip install \"unifront[serve]\""
+    )
+
+
 # ---------------------------------------------------------------- export
 
 

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from unifront.layers.layer import Layer as Layer
     from unifront.layers.regularizers import Regularizer as Regularizer
     from unifront.layers.remat import RematScope as RematScope
+    from unifront.measuring import bench as bench
     from unifront.model import Model as Model
     from unifront.opset.data_format import image_data_format as image_data_format
     from unifront.opset.data_format import set_image_data_format as set_image_data_format
@@ -141,6 +142,7 @@ _HOMES = {
     "jit": "unifront.train.jit:jit",
     "load": "unifront.saving:load",
     "from_onnx": "unifront.importing:from_onnx",
+    "bench": "unifront.measuring:bench",
     "parity": "unifront.comparison:parity",
 }
 __all__ = [*_HOMES, "__version__"]  # the table is the list

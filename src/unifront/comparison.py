@@ -18,11 +18,14 @@ from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph, Value
 from unifront.opset.replay import inline
 from unifront.opset.tensor import Builder, Traced
+from unifront.pages import Cell, Page
 from unifront.testing import difference
 from unifront.trace import Tracing
 from unifront.train import data
 from unifront.weights import together
 
+SHADES = {"good": 1e-5, "fair": 1e-3}
+"""How a difference of at most so much is shaded in a report; one of more, or NaN, is ``"bad"``."""
 Values = Mapping[int, np.ndarray]
 """The values of variables by their ids, all of one step of a training that may go on meanwhile."""
 
@@ -66,15 +69,44 @@ class Parity:
         names = ", ".join(self.backends)
         return f"<Parity of {self.model!r} on {names}: worst layer {self.worst_forward:.1e}{gradients}>"
 
+    def rows(self) -> list[dict[str, Any]]:
+        """Everything as plain values: ``"forward"`` or ``"gradient"``, path, size, each backend's difference."""
+        return [
+            {"what": what, "path": row.path, "size": row.size, "differences": dict(row.differences)}
+            for what, rows in (("forward", self.forward), ("gradient", self.gradients))
+            for row in rows
+        ]
+
+    def html(self, path: Any) -> None:
+        """Write the tables as one HTML file that needs no other, large differences shaded."""
+        page = Page(f"{self.model}: how far backends differ")
+        worst = {"largest difference of a layer": f"{self.worst_forward:.1e}"}
+        if self.gradients:
+            worst["largest difference of a gradient"] = f"{self.worst_gradient:.1e}"
+        page.facts({"backends": ", ".join(self.backends), **worst})
+        for title, rows in self._titled():
+            page.heading(title)
+            page.table(
+                ["layer" if rows is self.forward else "weight", "largest", *self.backends],
+                [
+                    [row.path, f"{row.size:.3g}", *(_shaded(row.differences[name]) for name in self.backends)]
+                    for row in rows
+                ],
+            )
+        page.note(
+            "Differences are relative to the largest number compared. Rounding in float32 makes some 1e-6 of a layer, "
+            "more of a deep model; an operation that a backend computes otherwise stands out where it is."
+        )
+        page.write(path)
+
+    def _titled(self) -> list[tuple[str, tuple[Row, ...]]]:
+        both = [("forward, from NumPy", self.forward), ("gradients, from their median", self.gradients)]
+        return [(title, rows) for title, rows in both if rows]
+
     def print(self, console: Console | None = None) -> None:
         """Print the tables."""
-        for title, rows in (
-            ("forward, from NumPy", self.forward),
-            ("gradients, from their median", self.gradients),
-        ):
-            if not rows:
-                continue
-            table = Table(title=f"{self.model}: {title}", title_justify="left")
+        for title, rows in self._titled():
+            table = Table(title=escape(f"{self.model}: {title}"), title_justify="left")
             table.add_column("layer" if rows is self.forward else "weight")
             table.add_column("largest", justify="right")
             for name in self.backends:
@@ -83,6 +115,12 @@ class Parity:
                 shown = (f"{row.differences[name]:.1e}" for name in self.backends)
                 table.add_row(escape(row.path), f"{row.size:.3g}", *shown)
             (console or Console()).print(table)
+
+
+def _shaded(difference: float) -> Cell:
+    return Cell(
+        f"{difference:.1e}", next((shade for shade, most in SHADES.items() if difference <= most), "bad")
+    )
 
 
 @checked

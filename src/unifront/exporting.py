@@ -40,9 +40,17 @@ def _saved_model(model: Model, folder: Path, options: Mapping[str, Any]) -> None
         model.lower("tensorflow").save(str(beside))  # says what to install
 
 
+def _web(model: Model, folder: Path, options: Mapping[str, Any]) -> None:
+    from unifront.browser import write_page
+
+    with new_folder(folder, "model.onnx", "page") as beside:
+        write_page(model, beside, options)
+
+
 FORMATS: Mapping[str, Callable[[Model, Path, Mapping[str, Any]], None]] = {
     "onnx": _onnx,
     "tf_saved_model": _saved_model,
+    "web": _web,
 }
 """What writes a model in each format."""
 
@@ -63,15 +71,13 @@ def new_folder(folder: Path, mark: str, what: str) -> Iterator[Path]:
             f"A {what} is a folder, and {folder.name!r} promises {PROMISES[folder.suffix.lower()][0]}."
         )
     place = Path(os.path.realpath(folder))
-    if not place.parent.is_dir():
-        raise ArgumentError(f"Cannot write {folder}: there is no folder {folder.parent}.")
     if place.exists() and not place.is_dir():
         raise ArgumentError(f"A {what} is a folder, and {folder} is a file.")
     beside = place.with_name(f".unifront-{secrets.token_hex(8)}")
     try:
         if place.is_dir() and any(place.iterdir()) and not (place / mark).is_file():
             raise ArgumentError(f"The folder {folder} is not empty; a {what} is written to a new one.")
-        beside.mkdir()
+        beside.mkdir(parents=True)
         yield beside
         if place.is_dir():
             old = beside.with_name(f"{beside.name}-old")

@@ -87,14 +87,17 @@ class Portable:
         """Write the model for inference elsewhere.
 
         Args:
-            filepath: a file (``.onnx``), or the folder of a SavedModel.
+            filepath: a file (``.onnx``), or the folder of a SavedModel or of a page.
             format: ``"onnx"``: the inference graph; no framework is traced, and none needs to be installed.
                 ``"tf_saved_model"``: a folder for TensorFlow and TensorFlow Serving, whose signature
-                ``serving_default`` has the model's inputs and outputs by their names and free sizes. Unless given, a
-                name that ends in ``.onnx`` says the first, and any other, as in Keras, the second.
+                ``serving_default`` has the model's inputs and outputs by their names and free sizes. ``"web"``: a
+                folder with a page that runs the model in a browser. Unless given, a name that ends in ``.onnx`` says
+                the first, and any other, as in Keras, the second.
             verbose: taken as Keras takes it; nothing is printed.
             options: of ONNX: ``opset``, ``dtype``, ``optimize``, ``external_data``, ``verify`` (run the file once
-                beside NumPy, if ``onnxruntime`` is installed); see `unifront.onnx.export`.
+                beside NumPy, if ``onnxruntime`` is installed); see `unifront.onnx.export`. Of a page beside these:
+                ``runtime``, the folder of the npm package onnxruntime-web (found in ``node_modules`` unless given),
+                ``labels`` of classes, and ``scale``, what the brightest pixel of a drawing is to the model.
 
         Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
         computes otherwise; `UnsupportedOp` naming one that TensorFlow does not have; `BackendMissing` without the

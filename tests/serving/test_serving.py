@@ -291,6 +291,49 @@ def test_numbers_that_json_has_not() -> None:
     assert fine.json() == {"predictions": [[0.0]]}
 
 
+def test_a_free_size_that_is_too_small() -> None:
+    x = uf.Input((None, 4), name="x")
+    model = uf.Model(x, layers.GlobalMaxPooling1D()(layers.Conv1D(3, 5, name="conv")(x)), name="conv")
+    with TestClient(application({"conv": model}, BACKEND)) as client:
+        for length, status in ((5, 200), (3, 400), (6, 200)):
+            answer = client.post(
+                "/v1/models/conv:predict", json={"instances": np.ones((2, length, 4)).tolist()}
+            )
+            assert answer.status_code == status
+            assert ("conv would have a size of -1: the input is too small (x_1=3)" in answer.text) == (
+                length == 3
+            )
+
+
+@pytest.mark.parametrize(
+    ("dtype", "row", "expected", "too_large"),
+    [
+        ("float16", [1, 2.5], [2.0, 5.0], [70000, 1]),
+        ("bfloat16", [1, 2.5], [2.0, 5.0], [1e39, 1]),
+        ("float64", [1e300, 0.1], [2e300, 0.2], [10**400, 1]),
+        ("int64", [2**62 - 1, 2], [2**63 - 2, 4], [2**63, 1]),
+        ("uint8", [127, 0], [254, 0], [-1, 0]),
+    ],
+)
+def test_dtypes(dtype: str, row: list[float], expected: list[float], too_large: list[float]) -> None:
+    x = uf.Input((2,), name="x", dtype=dtype)
+    with TestClient(application({"twice": uf.Model(x, ops.add(x, x), name="twice")}, "numpy")) as client:
+        assert client.post("/v1/models/twice:predict", json={"instances": [row]}).json() == {
+            "predictions": [expected]
+        }
+        answer = client.post("/v1/models/twice:predict", json={"instances": [too_large]})
+    assert (answer.status_code, dtype in answer.json()["error"]) == (400, True)
+
+
+def test_booleans() -> None:
+    x = uf.Input((2,), name="x", dtype="bool")
+    with TestClient(application({"not": uf.Model(x, ops.logical_not(x), name="not")}, "numpy")) as client:
+        answer = client.post("/v1/models/not:predict", json={"instances": [[True, False]]})
+        assert answer.json() == {"predictions": [[False, True]]}
+        answer = client.post("/v1/models/not:predict", json={"instances": [[1, 0]]})
+    assert "takes true and false (bool); whole numbers was given" in answer.json()["error"]
+
+
 # ---------------------------------------------------------------- requests together
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 import unifront as uf
-from unifront.cli import models, serving, training
+from unifront.cli import measuring, models, serving, training
 from unifront.cli.shown import console, guarded
 
 app = typer.Typer(
@@ -15,7 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _module in (models, training, serving):
+for _module in (models, training, serving, measuring):
     app.add_typer(_module.commands)
 
 

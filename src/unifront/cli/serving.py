@@ -92,19 +92,26 @@ def export(
         ),
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A .onnx file; any other name: the folder of a SavedModel.")
+        Path, typer.Argument(metavar="OUT", help="A .onnx file; any other name: a folder, of a SavedModel.")
     ],
     form: Annotated[
-        str | None, typer.Option("--format", help="onnx or tf_saved_model, if OUT does not say it.")
+        str | None, typer.Option("--format", help="onnx, tf_saved_model, or web: a page that runs the model.")
     ] = None,
     opset: Annotated[int | None, typer.Option(help="The version of the operator set, of ONNX.")] = None,
     dtype: Annotated[str | None, typer.Option(help="A dtype in place of float32, in ONNX.")] = None,
+    runtime: Annotated[
+        Path | None, typer.Option(help="The npm package onnxruntime-web, of web; else it is in node_modules.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="What classes are called on the page, of web, with commas between.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write a model for inference elsewhere: ONNX, or a SavedModel for TensorFlow Serving."""
+    """Write a model for inference elsewhere: ONNX, a SavedModel for TensorFlow Serving, or a page for browsers."""
     from unifront.cli.files import written
 
-    options: dict[str, Any] = {"opset": opset, "dtype": dtype}
+    called = None if labels is None else labels.split(",")
+    options: dict[str, Any] = {"opset": opset, "dtype": dtype, "runtime": runtime, "labels": called}
     opened = model_of(model)
     opened.export(target, form, **{name: value for name, value in options.items() if value is not None})
     size = sum(path.stat().st_size for path in written(target))

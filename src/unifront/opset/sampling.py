@@ -47,6 +47,12 @@ def random_inputs(graph: Graph, first: int, batch: int | None = None) -> list[np
     return found
 
 
+def free_sizes(graph: Graph) -> frozenset[str]:
+    """The names of its free sizes but the first axis of the first input, which most often is the batch."""
+    first = next((value.type for value in graph.inputs if value.type.rank), None)
+    return frozenset(graph.symbols) - {str(first.shape[0]) if first is not None else ""}
+
+
 def _size(dim: Any, free: Mapping[str, int]) -> int:
     return dim if isinstance(dim, int) else int(dim.substitute(free))
 

@@ -28,8 +28,9 @@ try:
     from unifront.serving.metrics import CONTENT_TYPE, Metrics
     from unifront.serving.served import Served
 except ModuleNotFoundError as error:
+    package = (error.name or "").partition(".")[0]
     raise BackendMissing(
-        f'The server needs the package {error.name!r}, which is not installed: pip install "unifront[serve]"'
+        f'The server needs the package {package!r}, which is not installed: pip install "unifront[serve]"'
     ) from error
 
 if TYPE_CHECKING:

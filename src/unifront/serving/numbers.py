@@ -19,7 +19,14 @@ _TAKEN: dict[str, tuple[set[type], str]] = {
     "b": ({bool}, "true and false"),
 }
 """Kinds of dtypes, what JSON's parser makes of what they take, and in words."""
-_CALLED = {str: "text", bool: "true or false", type(None): "null", dict: "an object", float: "fractions"}
+_CALLED = {
+    str: "text",
+    bool: "true or false",
+    type(None): "null",
+    dict: "an object",
+    float: "fractions",
+    int: "whole numbers",
+}
 
 
 def parsed(body: bytes) -> Any:

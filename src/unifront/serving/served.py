@@ -5,15 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from unifront.backends import HostKey, Placement
-from unifront.errors import ArgumentError
-from unifront.ir.dims import Dim
+from unifront.errors import ArgumentError, ShapeError
+from unifront.ir.dims import Dim, evaluate
 from unifront.ir.types import TensorType
-from unifront.opset.sampling import FREE_SIZES, random_inputs
+from unifront.opset.sampling import FREE_SIZES, free_sizes, random_inputs
 from unifront.testing import difference
 from unifront.train import data
 from unifront.train.session import natives
@@ -62,6 +63,7 @@ class Served:
         self._variables = natives(traced.variables, self._program.storage, place)
         self._keys = 0
         self._one = threading.Lock()
+        self._check_sizes = lru_cache(1024)(self._sizes_fit)
         self.joins = self._may_join()
 
     @property
@@ -71,10 +73,25 @@ class Served:
         return first.pop() if len(first) == 1 else None
 
     def checked(self, given: Mapping[str, np.ndarray]) -> Arrays:
-        """``given`` as the model takes it. Raises `DataError`, naming the input."""
+        """``given`` as the model takes it. Raises `DataError` naming the input, `ShapeError` for too small sizes."""
         arrays = data.check_inputs(self.model, dict(given), several=True)
+        self._check_sizes(tuple(data.sizes_of(self.model, arrays).items()))
         types = self.inputs.values()
         return [array.astype(t.dtype.numpy, copy=False) for array, t in zip(arrays, types, strict=True)]
+
+    def _sizes_fit(self, sizes: tuple[tuple[str, int], ...]) -> None:
+        """Raise `ShapeError` if free sizes leave a layer less than nothing, which frameworks say each in its way."""
+        known = dict(sizes) | {str(self.batch): 1}
+        for node in self._graph.nodes:
+            for output in node.outputs:
+                for dim in output.type.shape:
+                    unknown = isinstance(dim, int) or not dim.symbols() <= known.keys()
+                    if not unknown and evaluate(dim, known) < 0:
+                        given = ", ".join(f"{name}={size}" for name, size in sizes)
+                        raise ShapeError(
+                            f"{node.name or node.op.name} would have a size of {evaluate(dim, known)}: the input "
+                            f"is too small ({given})."
+                        )
 
     def predict(self, arrays: Sequence[np.ndarray]) -> Arrays:
         """The outputs for any number of examples. One thread at a time."""
@@ -136,28 +153,17 @@ class Served:
             try:
                 return inputs, self._run(inputs)
             except Exception:  # whatever a size that does not fit runs into
-                if first == FREE_SIZES[-1] or not self._graph.symbols:
+                if first == FREE_SIZES[-1] or not free_sizes(self._graph):
                     raise
         raise AssertionError
 
     def warm_up(self) -> None:
         """Run every size of batch that is compiled by itself, so that no request waits for that."""
         sizes = {self._size(count) for count in range(1, self.max_batch + 1)} if self.joins else set()
-        free = {symbol for type_ in self.inputs.values() for symbol in _symbols(type_)} - _symbols_of(
-            self.batch
-        )
-        if self.place.backend.compiles_sizes and not free:
+        if self.place.backend.compiles_sizes and not free_sizes(self._graph):
             for size in sorted(sizes):
                 self._run(random_inputs(self._graph, FREE_SIZES[0], size))
 
 
 def _repeated(array: np.ndarray, more: int) -> np.ndarray:
     return np.concatenate([array, array[-1:].repeat(more, axis=0)])
-
-
-def _symbols(type_: TensorType) -> frozenset[str]:
-    return frozenset().union(*map(_symbols_of, type_.shape))
-
-
-def _symbols_of(dim: Dim | None) -> frozenset[str]:
-    return frozenset() if dim is None or isinstance(dim, int) else dim.symbols()

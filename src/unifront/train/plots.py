@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import importlib
 import io
 import math
@@ -13,6 +12,7 @@ import numpy as np
 
 from unifront.errors import ArgumentError, BackendMissing
 from unifront.files import path_of, write_beside
+from unifront.pages import Page, curve
 
 if TYPE_CHECKING:
     from unifront.train.callbacks import History
@@ -141,31 +141,24 @@ def _labels(given: Any, what: str) -> np.ndarray:
 
 # ---------------------------------------------------------------- the report
 
-_STYLE = """body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}
-table{border-collapse:collapse}td,th{padding:.2rem .8rem;border-bottom:1px solid #ddd;text-align:right}
-td:first-child,th:first-child{text-align:left}pre{overflow:auto;background:#f6f6f6;padding:1rem}
-figure{display:inline-block;margin:0 1rem 1rem 0}.training{stroke:#1f77b4}.validation{stroke:#d95f02}
-polyline{fill:none;stroke-width:1.5}text{font-size:10px;fill:#555}"""
-
 
 def report(history: History, path: Any) -> None:
     """See `History.report`."""
     model, shown = history.model, curves(history.history)
-    lines = ["<!doctype html>", '<html lang="en"><meta charset="utf-8">']
-    lines += [f"<title>{html.escape(model.name)}</title><style>{_STYLE}</style>"]
-    lines += [f"<h1>{html.escape(model.name)}</h1>", "<table>"]
-    for name, value in _facts(history).items():
-        lines.append(f"<tr><td>{html.escape(name)}</td><td>{html.escape(str(value))}</td></tr>")
-    lines += ["</table>", "<h2>Epochs</h2>"]
-    lines += [_picture(name, parts, len(history.epoch)) for name, parts in shown.items()]
-    lines += ["<table><tr><th></th><th>last</th><th>least</th><th>most</th></tr>"]
-    for name, values in history.history.items():
-        if all(np.ndim(value) == 0 for value in values):
-            numbers = "".join(f"<td>{one:.6g}</td>" for one in (values[-1], min(values), max(values)))
-            lines.append(f"<tr><td>{html.escape(name)}</td>{numbers}</tr>")
-    lines += ["</table>", f"<h2>Model</h2><pre>{html.escape(_summary(model))}</pre></html>"]
-    text = "\n".join(lines)
-    write_beside(path_of(path), lambda file: file.write(text.encode()))
+    page = Page(model.name)
+    page.facts(_facts(history))
+    page.heading("Epochs")
+    page.figures(_picture(name, parts, len(history.epoch)) for name, parts in shown.items())
+    scalars = {
+        name: values
+        for name, values in history.history.items()
+        if values and all(np.ndim(v) == 0 for v in values)
+    }
+    rows = [[name, *(f"{one:.6g}" for one in (v[-1], min(v), max(v)))] for name, v in scalars.items()]
+    page.table(["", "last", "least", "most"], rows)
+    page.heading("Model")
+    page.text(_summary(model))
+    page.write(path)
 
 
 def _facts(history: History) -> dict[str, Any]:
@@ -187,24 +180,8 @@ def _summary(model: Any) -> str:
 
 
 def _picture(name: str, parts: Mapping[str, Sequence[float]], epochs: int) -> str:
-    """One curve as SVG, 300 × 180."""
-    finite = [value for values in parts.values() for value in values if math.isfinite(value)]
-    if not finite:
-        return ""
-    low, high = min(finite), max(finite)
-    span = high - low or 1.0
-
-    def at(epoch: int, value: float) -> str:
-        return f"{45 + 245 * (epoch - 1) / max(epochs - 1, 1):.1f},{150 - 130 * (value - low) / span:.1f}"
-
-    lines = [f'<figure><svg width="300" height="180" role="img" aria-label="{html.escape(name)}">']
-    for part, values in parts.items():
-        pairs = zip(_epochs(values, epochs), values, strict=True)
-        points = " ".join(at(epoch, value) for epoch, value in pairs if math.isfinite(value))
-        lines.append(f'<polyline class="{part}" points="{points}"/>')
-    lines += [
-        f'<text x="0" y="154">{low:.4g}</text><text x="0" y="24">{high:.4g}</text>',
-        f'<text x="45" y="170">1</text><text x="280" y="170">{epochs}</text></svg>',
-        f"<figcaption>{html.escape(name)}: {', '.join(parts)}</figcaption></figure>",
-    ]
-    return "".join(lines)
+    lines = {
+        part: [(e, v) for e, v in zip(_epochs(values, epochs), values, strict=True) if math.isfinite(v)]
+        for part, values in parts.items()
+    }
+    return curve(name, lines, "epoch")

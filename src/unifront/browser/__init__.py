@@ -1,0 +1,86 @@
+"""A model as a page for browsers: ONNX Runtime Web runs it there, and nothing leaves the machine of who looks at it.
+
+The page is plain files for any web server; it asks no other host. ``window.unifront`` is for scripts of one's own:
+``await unifront.run({image: {data: [...], shape: [1, 8, 8, 1]}})`` gives the outputs by their names.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unifront.errors import ArgumentError, BackendMissing, DTypeError
+from unifront.files import path_of
+from unifront.ir.types import TensorType
+from unifront.onnx import export
+
+if TYPE_CHECKING:
+    from unifront.model import Model
+
+RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+"""The files of the npm package onnxruntime-web that a page needs."""
+OWN = ("index.html", "page.mjs")
+DTYPES = ("float32", "float64", "int32", "int64", "int8", "uint8", "bool")
+"""Of which JavaScript has arrays."""
+
+
+def write_page(model: Model, folder: Path, options: Mapping[str, Any]) -> None:
+    """Fill ``folder`` with the page of ``model``; see `Model.export`."""
+    given = dict(options)
+    runtime = _runtime(given.pop("runtime", None))
+    labels, scale = _labels(given.pop("labels", None)), given.pop("scale", 1.0)
+    if not isinstance(scale, int | float) or not 0 < scale < float("inf"):
+        raise ArgumentError(
+            f"scale is what the brightest pixel is to the model, a number above 0, not {scale!r}."
+        )
+    traced = model.trace(False)
+    outputs = zip(traced.graph.output_names, traced.graph.outputs[: traced.output_count], strict=False)
+    about = {
+        "name": model.name,
+        "inputs": [_described(name, type_) for name, type_ in model.input_types.items()],
+        "outputs": [_described(name, value.type) for name, value in outputs],
+        "labels": labels,
+        "scale": scale,
+    }
+    export(traced, folder / "model.onnx", **given)
+    (folder / "model.json").write_text(json.dumps(about), encoding="utf-8")
+    for name in OWN:
+        (folder / name).write_bytes(resources.files(__name__).joinpath(name).read_bytes())
+    for name in RUNTIME:
+        shutil.copyfile(runtime / name, folder / name)
+
+
+def _described(name: str, type_: TensorType) -> dict[str, Any]:
+    if type_.dtype.name not in DTYPES:
+        raise DTypeError(f"{name!r} is {type_}; a browser takes and shows {', '.join(DTYPES)}.")
+    shape = [dim if isinstance(dim, int) else None for dim in type_.shape]
+    return {"name": name, "dtype": type_.dtype.name, "shape": shape}
+
+
+def _labels(given: Any) -> list[str] | None:
+    if given is None:
+        return None
+    if isinstance(given, str) or not isinstance(given, Sequence):
+        raise ArgumentError(f"labels is a list of what the classes are called, not {given!r}.")
+    return [str(label) for label in given]
+
+
+def _runtime(given: Any) -> Path:
+    """The folder of the runtime's files."""
+    near = [Path.cwd(), *Path.cwd().parents]
+    roots = (
+        [path_of(given)] if given is not None else [one / "node_modules" / "onnxruntime-web" for one in near]
+    )
+    for place in (place for root in roots for place in (root, root / "dist")):
+        if all((place / name).is_file() for name in RUNTIME):
+            return place
+    if given is not None:
+        raise ArgumentError(f"runtime: the files {', '.join(RUNTIME)} of onnxruntime-web are not in {given}.")
+    raise BackendMissing(
+        "A page needs the files of the npm package onnxruntime-web, which is in no node_modules here. Type "
+        "npm install onnxruntime-web, or say runtime= with its folder."
+    )

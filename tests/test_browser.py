@@ -1,0 +1,217 @@
+"""A model in a browser: the page that `export(format="web")` writes, looked at in headless Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from unifront import layers
+from unifront.browser import RUNTIME
+from unifront.errors import ArgumentError, BackendMissing, DTypeError
+from unifront.testing import assert_close
+
+pytest.importorskip("onnx")
+
+PACKAGE = os.environ.get("ONNXRUNTIME_WEB", "node_modules/onnxruntime-web")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+HAS_BOTH = bool(CHROMIUM) and Path(PACKAGE).is_dir()
+
+
+def digits() -> uf.Model:
+    image = uf.Input((8, 8, 1), name="image")
+    y = layers.MaxPooling2D()(layers.Conv2D(8, 3, padding="same", activation="relu")(image))
+    return uf.Model(image, layers.Dense(10, activation="softmax")(layers.Flatten()(y)), name="digits <b>")
+
+
+def fake_runtime(folder: Path) -> Path:
+    (folder / "dist").mkdir(parents=True)
+    for name in RUNTIME:
+        (folder / "dist" / name).write_text(name)
+    return folder
+
+
+def test_what_is_in_the_folder(tmp_path: Path) -> None:
+    runtime, model = fake_runtime(tmp_path / "package"), digits()
+    for _ in range(2):  # the second in the place of the first
+        model.export(tmp_path / "web", format="web", runtime=runtime, labels=range(10), scale=2.0, opset=17)
+    own = ["index.html", "model.json", "model.onnx", "page.mjs"]
+    assert sorted(path.name for path in (tmp_path / "web").iterdir()) == sorted([*own, *RUNTIME])
+    assert json.loads((tmp_path / "web" / "model.json").read_text()) == {
+        "name": "digits <b>", "labels": [str(i) for i in range(10)], "scale": 2.0,
+        "inputs": [{"name": "image", "dtype": "float32", "shape": [None, 8, 8, 1]}],
+        "outputs": [{"name": model.trace(False).graph.output_names[0], "dtype": "float32", "shape": [None, 10]}],
+    }  # fmt: skip
+    for name in ("index.html", "page.mjs"):
+        assert "://" not in (tmp_path / "web" / name).read_text()  # nothing from elsewhere
+
+
+def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model, runtime = digits(), fake_runtime(tmp_path / "package")
+    with pytest.raises(BackendMissing, match="npm install onnxruntime-web, or say runtime="):
+        model.export("web", format="web")
+    with pytest.raises(ArgumentError, match=r"runtime: the files .*\.wasm of onnxruntime-web are not in \."):
+        model.export("web", format="web", runtime=".")
+    with pytest.raises(ArgumentError, match="scale is what the brightest pixel is"):
+        model.export("web", format="web", runtime=runtime, scale=0)
+    with pytest.raises(ArgumentError, match="labels is a list of what the classes are called, not '01'"):
+        model.export("web", format="web", runtime=runtime, labels="01")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine.txt").write_text("mine")
+    with pytest.raises(ArgumentError, match="full is not empty; a page is written to a new one"):
+        model.export("full", format="web", runtime=runtime)
+    x = uf.Input((2,), name="x", dtype="float16")
+    with pytest.raises(DTypeError, match=r"'x' is float16\[batch, 2\]; a browser takes"):
+        uf.Model(x, layers.Flatten()(x)).export("web", format="web", runtime=runtime)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["full", "package"]
+
+
+# ---------------------------------------------------------------- in the browser
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[tuple[str, Any]]:
+    """A web server for ``folder``, and what waits for what a page sends to it."""
+    sent: list[Any] = []
+    arrived = threading.Event()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+            arrived.set()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    def wait() -> Any:
+        assert arrived.wait(120), "the page did not answer"
+        return sent[0]
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", wait
+        finally:
+            server.shutdown()
+
+
+def looked_at(folder: Path, script: str, profile: Path) -> Any:
+    """What ``script`` gives, run in Chromium in the page of ``folder`` when that is ready."""
+    page = (folder / "index.html").read_text()
+    test = f"""<script type="module">
+        import "./page.mjs";
+        const send = (what) => fetch("/", {{method: "POST", body: JSON.stringify(what)}});
+        try {{ await window.unifrontReady; send(await (async () => {{ {script} }})()); }}
+        catch (error) {{ send({{error: String(error)}}); }}
+    </script>"""
+    (folder / "test.html").write_text(page.replace("</body>", f"{test}</body>"))
+    arguments = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --remote-debugging-port=0"
+    )
+    with served(folder) as (url, wait):
+        browser = subprocess.Popen(
+            [str(CHROMIUM), *arguments.split(), f"--user-data-dir={profile}", f"{url}/test.html"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            found = wait()
+        finally:
+            browser.terminate()
+            browser.wait(30)
+    assert "error" not in found, found
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not HAS_BOTH, reason="wants Chromium and the npm package onnxruntime-web (ONNXRUNTIME_WEB)"
+)
+def test_numbers_in_the_browser_are_those_of_numpy(tmp_path: Path) -> None:
+    model = digits()
+    model.export(tmp_path / "web", format="web", runtime=PACKAGE)
+    x = np.random.default_rng(0).normal(size=(3, 8, 8, 1)).astype(np.float32)
+    given = json.dumps({"image": {"data": x.ravel().tolist(), "shape": list(x.shape)}})
+    found = looked_at(tmp_path / "web", f"return await unifront.run({given});", tmp_path / "profile")
+    (output,) = found.values()
+    y = np.array(output["data"], np.float32).reshape(output["shape"])
+    assert_close(y, model.predict(x, backend="numpy"))
+
+
+DRAW = """
+    const canvas = document.getElementById("drawing"), box = canvas.getBoundingClientRect();
+    const at = (kind, x, y) => canvas.dispatchEvent(
+        new PointerEvent(kind, {clientX: box.left + x * box.width, clientY: box.top + y * box.height}));
+    at("pointerdown", 0.5, 0.1); at("pointermove", 0.5, 0.9); at("pointerup", 0.5, 0.9);
+    const given = unifront.read();
+    const run = await unifront.run(given);
+    await unifront.update();
+    const bars = [...document.querySelectorAll(".bar")].map((bar) => [
+        bar.querySelector("span").textContent, bar.querySelector("b").textContent, bar.className]);
+    let refused = "";
+    try { await unifront.run({image: {data: [1], shape: [1, 1]}}); } catch (error) { refused = error.message; }
+    return {given, run, bars, refused, title: document.getElementById("name").textContent};
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not HAS_BOTH, reason="wants Chromium and the npm package onnxruntime-web (ONNXRUNTIME_WEB)"
+)
+def test_a_digit_drawn_with_the_mouse(tmp_path: Path) -> None:
+    model, names = digits(), [f"<i>{i}" for i in range(10)]
+    model.export(tmp_path / "web", format="web", runtime=PACKAGE, labels=names)
+    found = looked_at(tmp_path / "web", DRAW, tmp_path / "profile")
+    assert found["given"]["image"]["shape"] == [1, 8, 8, 1]
+    x = np.array(found["given"]["image"]["data"], np.float32).reshape(1, 8, 8, 1)
+    assert x.min() == 0
+    assert x[0, 2:6, 3:5].min() > 0.5  # a stroke from top to bottom, in the middle
+    assert x[0, :, [0, 1, 6, 7]].max() == 0
+    (output,) = found["run"].values()
+    y = np.array(output["data"], np.float32).reshape(output["shape"])
+    assert_close(y, model.predict(x, backend="numpy"))
+    assert [label for label, _, _ in found["bars"]] == names
+    best = int(y.argmax())
+    assert [kind for _, _, kind in found["bars"]].index("bar most") == best
+    assert float(found["bars"][best][1]) == pytest.approx(float(y[0, best]), rel=1e-4)
+    assert found["refused"] == "image is [any, 8, 8, 1]; 1 numbers of the shape [1, 1] were given."
+    assert found["title"] == "digits <b>"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not HAS_BOTH, reason="wants Chromium and the npm package onnxruntime-web (ONNXRUNTIME_WEB)"
+)
+def test_inputs_that_are_typed(tmp_path: Path) -> None:
+    words, more = uf.Input((None,), name="words", dtype="int32"), uf.Input((2,), name="more")
+    y = layers.GlobalAveragePooling1D()(layers.Embedding(7, 3)(words))
+    model = uf.Model([words, more], {"y": layers.Concatenate()([y, more])}, name="typed")
+    model.export(tmp_path / "web", format="web", runtime=PACKAGE)
+    script = """
+        const [words, more] = document.querySelectorAll("textarea");
+        more.value = "[[0.5, 1.5]]"; words.value = "[[1, 2, 6]]";
+        const run = await unifront.run(unifront.read());
+        words.value = "[[1,"; await unifront.update();
+        return {run, text: document.getElementById("error").textContent};
+    """
+    found = looked_at(tmp_path / "web", script, tmp_path / "profile")
+    expected = model.predict(
+        [np.array([[1, 2, 6]], np.int32), np.array([[0.5, 1.5]], np.float32)], backend="numpy"
+    )
+    assert_close(np.array(found["run"]["y"]["data"], np.float32)[None], expected["y"])
+    assert "words is no list of numbers in JSON" in found["text"]

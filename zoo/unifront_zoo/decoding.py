@@ -17,6 +17,25 @@ NEVER = -1e30
 """The log-probability of what cannot be."""
 
 
+def attend(
+    query: Any, key: Any, value: Any, cache: dict[str, Any], position: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Attention of what stands at ``position`` to itself and to what is in ``cache``, causally; the cache with it.
+
+    Args:
+        query, key, value: ``[batch, time, heads, size]``.
+        cache: ``keys`` and ``values`` of the places before, ``[batch, places, heads, size]``.
+
+    Returns ``[batch, time, heads, size]``, and a new cache.
+    """
+    keys = ops.slice_update(cache["keys"], (0, position, 0, 0), key)
+    values = ops.slice_update(cache["values"], (0, position, 0, 0), value)
+    time, places = ops.shape(query)[1], ops.shape(keys)[1]
+    own = ops.add(ops.expand_dims(ops.arange(time, dtype="int32", like=query), 1), position)
+    mask = ops.less_equal(ops.arange(places, dtype="int32", like=query), own)
+    return ops.dot_product_attention(query, keys, values, mask=mask), {"keys": keys, "values": values}
+
+
 def choose(
     logits: Any, noise: Any, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None
 ) -> Any:

@@ -50,14 +50,8 @@ class CausalAttention(uf.Layer):
 
     def extend(self, x: Any, cache: dict[str, Any], position: Any) -> tuple[Any, dict[str, Any]]:
         """As a call, for what stands at ``position`` behind the tokens in ``cache``; and the cache with it."""
-        query, key, value = self._projected(x)
-        keys = ops.slice_update(cache["keys"], (0, position, 0, 0), key)
-        values = ops.slice_update(cache["values"], (0, position, 0, 0), value)
-        time, size = ops.shape(x)[1], ops.shape(keys)[1]
-        place = ops.add(ops.expand_dims(ops.arange(time, dtype="int32", like=x), 1), position)
-        mask = ops.less_equal(ops.arange(size, dtype="int32", like=x), place)
-        found = ops.dot_product_attention(query, keys, values, mask=mask)
-        return self._joined(found), {"keys": keys, "values": values}
+        found, after = decoding.attend(*self._projected(x), cache, position)
+        return self._joined(found), after
 
 
 def _normal(scale: float) -> Any:

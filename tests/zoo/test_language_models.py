@@ -155,6 +155,18 @@ def test_what_was_decoded_is_the_same_everywhere() -> None:
         assert_close(uf.ops.convert_to_numpy(sampled), drawn.numpy(), what=name)
 
 
+@pytest.mark.parametrize(
+    ("options", "name"), [({"length": 0}, "length"), ({"length": 2, "width": 0}, "width")]
+)
+def test_nothing_to_decode_is_refused(options: Any, name: str) -> None:
+    with pytest.raises(errors.ArgumentError, match=f"Decoding needs a {name} of at least 1, not 0"):
+        decoding.beam_search(chain, FIRST, STATE, **options)
+    with pytest.raises(errors.ArgumentError, match=r"A prompt has at least one character"):
+        char_lm.generate(
+            uf.zoo.create("char_gru", characters=3, units=2), torch.zeros((1, 0), dtype=torch.int32), 2
+        )
+
+
 # ---------------------------------------------------------------- characters
 
 TEXT = "how much wood would a woodchuck chuck if a woodchuck could chuck wood? " * 12
@@ -190,7 +202,7 @@ def test_characters_are_learnt(name: str) -> None:
     windows = np.stack([numbers[i : i + 41] for i in range(0, len(numbers) - 41, 3)])
     model = uf.zoo.create(name, characters=len(letters), units=48)
     model.compile(uf.optimizers.Adam(0.01), uf.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(windows[:, :-1], windows[:, 1:], epochs=12, batch_size=32, verbose=0, backend="torch")
+    model.fit(windows[:, :-1], windows[:, 1:], epochs=25, batch_size=32, verbose=0, backend="torch")
     prompt = torch.tensor(numbers[None, :10])
     found = char_lm.generate(model, prompt, 60, temperature=0).numpy()[0]
     right = [letters[number] == letter for number, letter in zip(found, TEXT[10:70], strict=True)]

@@ -51,6 +51,16 @@ def test_brute_force_over_all_sequences(time: int, tags: int, lengths: list[int]
         np.testing.assert_allclose(best[row], scores[likeliest], rtol=1e-12)
 
 
+def test_a_sentence_of_padding_has_no_loss() -> None:
+    potentials, _, _ = sentences(3, 2, [3, 3])
+    labels = torch.tensor([[-1, -1, -1], [0, 1, -1]], dtype=torch.int32)
+    losses = tagger.crf_loss(labels, torch.tensor(potentials))
+    assert losses[0] == 0
+    assert losses[1] > 0
+    found, _ = tagger.viterbi(torch.tensor(potentials), labels >= 0)
+    assert found[0].tolist() == [-1, -1, -1]
+
+
 def test_scores_of_a_million_stay_finite() -> None:
     potentials, labels, counts = sentences(4, 3, [4, 2])
     losses = tagger.crf_loss(torch.tensor(labels), torch.tensor(potentials * 1e6)).numpy()

@@ -67,6 +67,8 @@ def generate(model: uf.Model, prompt: Any, length: int, **options: Any) -> Any:
     Under `uf.jit` it is one program; outside it runs step by step on the backend of ``prompt``.
     """
     batch, time = ops.shape(prompt)
+    if time < 1:
+        raise uf.errors.ArgumentError("A prompt has at least one character; the one given has none.")
     states = first_states(model, batch)
     if time > 1:
         _, states = advance(model, prompt[:, :-1], states)

@@ -71,12 +71,17 @@ def choose(
     return ops.cast(ops.take_along_axis(order, ops.minimum(passed, last), axis=1)[:, 0], "int32")
 
 
+def _need(name: str, count: int) -> None:
+    if not isinstance(count, int) or count < 1:
+        raise uf.errors.ArgumentError(f"Decoding needs a {name} of at least 1, not {count}.")
+
+
 def sample(
     step: Step, first: Any, state: Any, length: int, *, start: Any = 0, temperature: float = 1.0,
     top_k: int | None = None, top_p: float | None = None, end: int | None = None, noise: Any = None,
     seed: Any = None,
 ) -> Any:  # fmt: skip
-    """``length`` tokens after ``first``, each drawn by the logits that ``step`` gives.
+    """``length`` tokens after ``first``, at least one, each drawn by the logits that ``step`` gives.
 
     Args:
         first: the tokens ``[batch]`` to begin after; they stand at the position ``start``.
@@ -87,6 +92,7 @@ def sample(
 
     Returns int32 ``[batch, length]``.
     """
+    _need("length", length)
     first = ops.cast(first, "int32")
     if noise is None:  # where nothing is drawn, any numbers will do
         shape = (length, ops.shape(first)[0])
@@ -129,6 +135,8 @@ def beam_search(
     Returns int32 ``[batch, width, length]``, the best first, and their scores ``[batch, width]``. Where there are fewer
     sequences than ``width``, the scores of the rest are below -1e29.
     """
+    _need("length", length)
+    _need("width", width)
     first = ops.cast(first, "int32")
     batch = ops.shape(first)[0]
     rows = ops.multiply(ops.expand_dims(ops.arange(batch, dtype="int32", like=first), 1), width)

@@ -93,16 +93,24 @@ def _logits(
     return layer("wte")(layer("ln_f")(x), reverse=True)
 
 
-def transformers_names(model: uf.Model) -> dict[str, str]:
-    """The layer here for each module of ``transformers.GPT2LMHeadModel``."""
-    found = {"transformer.wte": "wte", "transformer.wpe": "wpe", "transformer.ln_f": "ln_f", "lm_head": "wte"}
+def transformers_names(model: uf.Model) -> dict[str, str | None]:
+    """The layer or weight here for each module of the ``GPT2LMHeadModel`` of ``transformers``.
+
+    The published files leave ``transformer.`` out. Kernels there are as ours, not transposed ("Conv1D"), so they are
+    named one by one; what is None are constant masks.
+    """
+    found: dict[str, str | None] = {"wte": "wte", "wpe": "wpe", "ln_f": "ln_f"}
     for i in range(_depth(model)):
-        for theirs, ours in (
-            ("ln_1", "ln_1"), ("attn.c_attn", "attn/c_attn"), ("attn.c_proj", "attn/c_proj"), ("ln_2", "ln_2"),
-            ("mlp.c_fc", "mlp_c_fc"), ("mlp.c_proj", "mlp_c_proj"),
+        theirs, ours = f"h.{i}", f"h{i}"
+        found |= {f"{theirs}.attn.bias": None, f"{theirs}.attn.masked_bias": None}
+        found |= {f"{theirs}.ln_{n}": f"{ours}_ln_{n}" for n in (1, 2)}
+        for part, layer in (
+            ("attn.c_attn", "attn/c_attn"), ("attn.c_proj", "attn/c_proj"), ("mlp.c_fc", "mlp_c_fc"),
+            ("mlp.c_proj", "mlp_c_proj"),
         ):  # fmt: skip
-            found[f"transformer.h.{i}.{theirs}"] = f"h{i}_{ours}"
-    return found
+            found[f"{theirs}.{part}.weight"] = f"{ours}_{layer}/kernel"
+            found[f"{theirs}.{part}.bias"] = f"{ours}_{layer}/bias"
+    return {**found, **{f"transformer.{name}": layer for name, layer in found.items()}, "lm_head": "wte"}
 
 
 def _depth(model: uf.Model) -> int:

@@ -82,11 +82,13 @@ def crf_loss(tags: Any, potentials: Any) -> Any:
     """Minus the log-likelihood of each sentence's tags, ``[batch]``: a loss for ``compile``.
 
     Args:
-        tags: integers ``[batch, time]``, -1 where there is padding (behind at least one word).
+        tags: integers ``[batch, time]``, -1 where there is padding, which is at the end; a sentence of nothing else
+            has the loss 0.
         potentials: what the model gives.
     """
     counts = ops.greater_equal(tags, 0)
-    return ops.subtract(log_partition(potentials, counts), score(potentials, tags, counts))
+    loss = ops.subtract(log_partition(potentials, counts), score(potentials, tags, counts))
+    return ops.where(counts[:, 0], loss, ops.zeros_like(loss))
 
 
 def viterbi(potentials: Any, counts: Any = None) -> tuple[Any, Any]:

@@ -60,6 +60,23 @@ def test_every_weight_is_named() -> None:
         assert found == {id(weight) for weight in model.weights}
 
 
+@pytest.mark.parametrize("prefix", ["", "transformer."])
+def test_published_weights_are_taken(tmp_path: Any, prefix: str) -> None:
+    """With the masks of old files, with or without the head, which is the embedding."""
+    source, path = lively(), tmp_path / "gpt2.pt"
+    values = published(source, prefix)
+    if prefix:
+        values["lm_head.weight"] = values["transformer.wte.weight"]
+    else:
+        values |= {f"h.{i}.attn.bias": torch.tril(torch.ones(1, 1, 16, 16)) for i in (0, 1)}
+    torch.save(values, path)
+    model = uf.zoo.create("gpt2", **SMALL, weights=path)
+    assert_close(model.predict(TOKENS, backend="torch"), source.predict(TOKENS, backend="torch"))
+    torch.save({name: value for name, value in values.items() if "h.1.ln_2" not in name}, path)
+    with pytest.raises(errors.UnifrontError, match="h1_ln_2"):
+        uf.zoo.create("gpt2", **SMALL, weights=path)
+
+
 @pytest.mark.slow
 def test_transformers_gives_the_same() -> None:
     transformers = pytest.importorskip("transformers")

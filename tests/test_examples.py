@@ -26,7 +26,7 @@ def test_there_are_ten_of_at_most_120_lines() -> None:
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_the_loss_goes_down(name: str) -> None:
-    backends = installed()
+    backends = [name for name in installed() if name != "numpy"]  # which does not train
     backend = backends[(DAY + SCRIPTS.index(name)) % len(backends)]
     spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / f"{name}.py")
     assert spec is not None

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from unifront import applications as applications
     from unifront import config as config
     from unifront import datasets as datasets
+    from unifront import distillation as distillation
     from unifront import dtype_policies as dtype_policies
     from unifront import errors as errors
     from unifront import layers as layers
@@ -90,6 +91,7 @@ _HOMES = {
     "utils": "unifront.utils:",
     "preprocessing": "unifront.preprocessing:",
     "datasets": "unifront.datasets:",
+    "distillation": "unifront.distillation:",
     "serving": "unifront.serving:",
     "sklearn": "unifront.sklearn:",
     "wrappers": "unifront.wrappers:",

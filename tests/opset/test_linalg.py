@@ -70,6 +70,12 @@ def test_types_keep_named_dimensions(result, expected):
             DTypeError,
             "a float is needed",
         ),
+        (
+            lambda: ops.einsum(X, [0, 1, 60]),
+            ArgumentError,
+            "each tensor followed by the numbers of its axes, from 0 to 51",
+        ),
+        (lambda: ops.einsum(X, "ijk"), ArgumentError, "einsum takes a string of subscripts and tensors, or"),
         (lambda: ops.einsum("ij,jk", X), ArgumentError, "is for 2 operands; given were 1"),
         (lambda: ops.einsum("ij->i", X), ShapeError, "2 dimensions are needed"),
         (lambda: ops.einsum("i...jkl->i", X), ShapeError, r"of ranks \[3\] do not fit"),
@@ -112,6 +118,20 @@ def test_matmul_is_numpy(found):
 def test_einsum_is_numpy(equation, shapes):
     operands = [RNG.normal(size=shape) for shape in shapes]
     np.testing.assert_allclose(ops.einsum(equation, *operands), np.einsum(equation, *operands), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        (RNG.normal(size=(3, 4)), [0, 1], RNG.normal(size=(5, 4)), [2, 1], [0, 2]),
+        (RNG.normal(size=(3, 4)), [1, 0]),
+        (RNG.normal(size=(3, 4)), [3, 30], RNG.normal(size=(2, 3, 4)), [5, 3, 30]),
+        (RNG.normal(size=(2, 3, 4)), [30, 2, 7], RNG.normal(size=4), [7]),
+        (RNG.normal(size=(2, 3, 4)), [..., 1], RNG.normal(size=4), [1]),
+    ],
+)
+def test_einsum_by_numbers_is_numpy(given):
+    np.testing.assert_allclose(ops.einsum(*given), np.einsum(*given), rtol=1e-12)
 
 
 @pytest.mark.parametrize("axes", [0, 1, 2, [[0, 1], [1, 0]], [[-1], [0]]])

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Sequence
-from string import ascii_letters
+from string import ascii_letters, ascii_lowercase, ascii_uppercase
 from typing import Any
 
 import numpy as np
 
+from unifront.arguments import shown
 from unifront.dtypes import DType, bool_, int8, int32
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
@@ -26,7 +27,7 @@ from unifront.opset.elementwise import (
     promoted,
     subtract,
 )
-from unifront.opset.rules import axis_in, broadcast, need_float, need_rank, same_dtype, show
+from unifront.opset.rules import axis_in, broadcast, is_whole, need_float, need_rank, same_dtype, show
 from unifront.opset.shape import moveaxis, reshape, squeeze, stack, unstack
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import bind, replayed, type_of
@@ -269,15 +270,40 @@ def _without_ones(equation: str, operands: Sequence[Any]) -> tuple[str, list[Any
     return f"{','.join(kept)}->{result}", found
 
 
+_LETTERS = ascii_uppercase + ascii_lowercase
+"""In the order in which labels are sorted, so that a result without labels has its axes in the order of the numbers."""
+
+
+def _from_numbers(*given: Any) -> tuple[str, tuple[Any, ...]]:
+    """The subscripts in letters, and the operands, of a call in which numbers stand for axes."""
+    pairs = list(zip(given[0::2], given[1::2], strict=False))
+    labels = [numbers for _, numbers in pairs] + ([given[-1]] if len(given) % 2 else [])
+    fit = all(isinstance(one, list | tuple) for one in labels) and bool(pairs)
+    used = [number for one in labels for number in one if number is not Ellipsis] if fit else [None]
+    if not all(is_whole(number) and 0 <= number < len(_LETTERS) for number in used):
+        raise ArgumentError(
+            "einsum takes a string of subscripts and tensors, or each tensor followed by the numbers of its axes, from "
+            f"0 to {len(_LETTERS) - 1}; it was given {', '.join(map(shown, given))}."
+        )
+    terms = ["".join("..." if n is Ellipsis else _LETTERS[n] for n in one) for one in labels]
+    result = f"->{terms.pop()}" if len(given) % 2 else ""
+    return ",".join(terms) + result, tuple(operand for operand, _ in pairs)
+
+
 @replayed
-def einsum(subscripts: str, *operands: TensorLike) -> Any:
+def einsum(subscripts: Any, *operands: Any) -> Any:
     """Sums of products named by labels: ``einsum("bij,bjk->bik", x, y)`` (NumPy einsum).
 
     Args:
         subscripts: a letter for each axis of each operand, and of the result; without ``->`` those that stand
             once, in alphabetical order. ``...`` stands for further axes.
         operands: tensors, promoted to one dtype, of which int8 gives int32; equal letters have equal lengths, or 1.
+
+    NumPy's other form is taken too: each operand is followed by the numbers that stand for its axes, and the numbers
+    of the result may come last, ``einsum(x, [0, 1], y, [1, 2], [0, 2])``; ``...`` is then an `Ellipsis`.
     """
+    if not isinstance(subscripts, str):
+        subscripts, operands = _from_numbers(subscripts, *operands)
     tensors = promoted(*operands)
     written = _written_out(subscripts, [type_of(x).rank for x in tensors])
     equation, given = _without_ones(written, tensors)

@@ -2,9 +2,19 @@
 
 from typing import Any
 
+import unifront as uf
+
+_IMAGES = {"input_shape": (32, 32, 3), "classes": 5}
+_EFFICIENT = {**_IMAGES, "width_coefficient": 0.25, "depth_coefficient": 0.3}
+_CONVNEXT = {**_IMAGES, "depths": (1, 1, 2, 1), "projection_dims": (8, 16, 24, 32)}
+_REGNET = {**_IMAGES, "depth": 6, "w_0": 16, "w_a": 8.0, "w_m": 1.7, "group_width": 8}
 MODERN: dict[str, dict[str, Any]] = {
     "mobilenet": {"input_shape": (32, 32, 3), "alpha": 0.25, "classes": 5},
     "mobilenet_v2": {"input_shape": (32, 32, 3), "alpha": 0.35, "classes": 5},
     "mobilenet_v3_large": {"input_shape": (32, 32, 3), "alpha": 0.35, "classes": 5},
     "mobilenet_v3_small": {"input_shape": (32, 32, 3), "alpha": 0.35, "classes": 5},
+    **dict.fromkeys(uf.zoo.list("efficientnet_*"), _EFFICIENT),
+    **dict.fromkeys(uf.zoo.list("convnext_*"), _CONVNEXT),
+    **dict.fromkeys(uf.zoo.list("regnet_*"), _REGNET),
+    **dict.fromkeys(uf.zoo.list("shufflenet_*"), _IMAGES),
 }

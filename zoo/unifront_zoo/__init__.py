@@ -13,6 +13,9 @@ from unifront_zoo import (
     highway,
     imdb,
     inception,
+    convnext,
+    digits,
+    efficientnet,
     lenet,
     lstm_classifier,
     mlp,
@@ -46,6 +49,16 @@ __all__ = [
     "highway",
     "imdb",
     "inception",
+    regnet,
+    resnet,
+    rosetta,
+    shufflenet,
+)
+
+__all__ = [
+    "convnext",
+    "digits",
+    "efficientnet",
     "lenet",
     "lstm_classifier",
     "mlp",
@@ -64,4 +77,8 @@ __all__ = [
     "tree_lstm",
     "vgg",
     "xception",
+    "regnet",
+    "resnet",
+    "rosetta",
+    "shufflenet",
 ]

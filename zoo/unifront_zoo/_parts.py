@@ -18,10 +18,10 @@ def chosen(like: str, settings: Mapping[str, Setting]) -> Setting:
     return settings[like]
 
 
-def divisible(value: float, by: int = 8) -> int:
-    """The multiple of ``by`` nearest to ``value``, but not below nine tenths of it (MobileNet's rule for widths)."""
+def divisible(value: float, by: int = 8, least: float = 0.9) -> int:
+    """The multiple of ``by`` nearest to ``value``, but not below its share ``least`` (MobileNet's rule for widths)."""
     rounded = max(by, int(value + by / 2) // by * by)
-    return rounded + by if rounded < 0.9 * value else rounded
+    return rounded + by if rounded < least * value else rounded
 
 
 def padded(x: Any, kernel_size: int, like: str, name: str | None = None) -> Any:

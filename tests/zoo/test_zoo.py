@@ -21,7 +21,7 @@ from unifront.testing import difference
 BIG = {*RESNETS} - {"resnet18"}
 SLOW = {*BIG, *MODERN, *CLASSIC} - {*QUICK}
 ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in uf.zoo.list()]
-DEEP = {*CLASSIC} - {*QUICK}
+DEEP = {*CLASSIC, *MODERN} - {*QUICK}
 
 
 def data_for(model: uf.Model, count: int) -> tuple[Any, np.ndarray]:

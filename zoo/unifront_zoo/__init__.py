@@ -85,6 +85,7 @@ __all__ = [
     "xception",
     "regnet",
     "resnet",
+    "resnet_v2",
     "rosetta",
     "shufflenet",
     "tagger",

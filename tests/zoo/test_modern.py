@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tests.zoo.modern_judges import check_keras
 from unifront import errors, zoo
 
-FAMILIES = ("convnext", "efficientnet", "mobilenet", "regnet", "shufflenet")
+FAMILIES = ("convnext", "efficientnet", "mobilenet", "regnet", "shufflenet", "vit")
 
 
 PUBLISHED = {
@@ -24,6 +25,9 @@ PUBLISHED = {
     "regnet_y_12gf": 51_822_544, "regnet_y_16gf": 83_590_140, "regnet_y_32gf": 145_046_770,
     "regnet_y_128gf": 644_812_894, "shufflenet_v2_x0_5": 1_366_792, "shufflenet_v2_x1_0": 2_278_604,
     "shufflenet_v2_x1_5": 3_503_624, "shufflenet_v2_x2_0": 7_393_996,
+    "vit_ti_16": 5_717_416, "vit_s_16": 22_050_664, "vit_b_16": 86_567_656, "vit_b_32": 88_224_232,
+    "vit_l_16": 304_326_632, "vit_l_32": 306_535_400, "vit_h_14": 632_045_800,
+    "r3d_18": 33_371_472, "r2plus1d_18": 31_505_325,
 }  # fmt: skip
 """Parameters without moving statistics, as torchvision (``num_params``) and timm count them."""
 
@@ -33,15 +37,38 @@ PUBLISHED = {
     [
         pytest.param(entry.name, marks=[pytest.mark.slow] * (entry.parameters > 10e6))
         for entry in zoo.entries()
-        if entry.family in FAMILIES
+        if entry.family in FAMILIES or entry.name in PUBLISHED
     ],
 )
 def test_the_size_is_that_published(name: str) -> None:
     """Keras Applications count the moving statistics; torchvision and timm do not."""
     entry, model = zoo.entries(name)[0], zoo.create(name)
     assert model.count_params() == entry.parameters
-    if entry.keras is None:
+    if name in PUBLISHED:
         assert sum(math.prod(w.shape) for w in model.trainable_weights) == PUBLISHED[name]
+
+
+def test_the_sizes_of_the_papers_without_published_weights() -> None:
+    """Counted by hand: kernels and biases of the layers that the papers' figures show."""
+    widths = (64, 128, 256, 512, 1024)
+    down = sum(9 * (a + b) * b + 2 * b for a, b in zip((1, *widths), widths, strict=False))
+    up = sum(4 * b * a + a + 9 * (2 * a + a) * a + 2 * a for a, b in pairwise(widths))
+    assert zoo.create("unet").count_params() == down + up + 64 * 2 + 2
+    vgg, scored = 14_714_688 + 49 * 512 * 4096 + 4096 + 4096 * 4096 + 4096, 4096 * 21 + 21
+    skips = 512 * 21 + 21, 256 * 21 + 21
+    assert zoo.create("fcn32s").count_params() == vgg + scored + (64 * 21) ** 2
+    assert zoo.create("fcn16s").count_params() == vgg + scored + skips[0] + (4 * 21) ** 2 + (32 * 21) ** 2
+    assert (
+        zoo.create("fcn8s").count_params() == vgg + scored + sum(skips) + 2 * (4 * 21) ** 2 + (16 * 21) ** 2
+    )
+    assert zoo.create("ssd300").count_params() == 26_285_486  # Caffe's and torchvision's for Pascal VOC
+    assert zoo.create("ssd300", classes=91).count_params() == 35_641_826  # torchvision's for COCO
+    convolutions = ((3, 64), (64, 128), (128, 256), (256, 256), (256, 512), *[(512, 512)] * 3)
+    dense = ((8192, 4096), (4096, 4096), (4096, 487))
+    c3d = sum(27 * a * b + b for a, b in convolutions) + sum(a * b + b for a, b in dense)
+    assert zoo.create("c3d").count_params() == c3d
+    for name in ("unet", "fcn32s", "fcn16s", "fcn8s", "ssd300", "c3d"):
+        assert zoo.create(name).count_params() == zoo.entries(name)[0].parameters
 
 
 KERAS: list[tuple[str, int, dict[str, Any]]] = [

@@ -39,3 +39,19 @@ def padded(x: Any, kernel_size: int, like: str, name: str | None = None) -> Any:
 def dropped_path(x: Any, rate: float, name: str) -> Any:
     """``x`` with whole samples set to zero at ``rate`` in training (stochastic depth, Huang et al. 2016)."""
     return layers.Dropout(rate, noise_shape=(None, 1, 1, 1), name=name)(x) if rate else x
+
+
+class LayerScale(layers.Layer):
+    """Multiplies each channel by a weight ``gamma[channels]`` (Touvron et al. 2021), ``init_values`` at first."""
+
+    def __init__(self, init_values: float, projection_dim: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.init_values, self.projection_dim = init_values, projection_dim
+
+    def build(self, shape: Any) -> None:
+        self.gamma = self.add_weight(
+            (self.projection_dim,), uf.initializers.Constant(self.init_values), name="gamma"
+        )  # fmt: skip
+
+    def call(self, x: Any) -> Any:
+        return x * self.gamma

@@ -8,26 +8,10 @@ from typing import Any
 
 import unifront as uf
 from unifront import layers
-from unifront_zoo._parts import ImageShape, chosen, dropped_path
+from unifront_zoo._parts import ImageShape, LayerScale, chosen, dropped_path
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, for each channel of images in [0, 1]."""
-
-
-class LayerScale(layers.Layer):
-    """Multiplies each channel by a weight ``gamma[channels]`` (Touvron et al. 2021), ``init_values`` at first."""
-
-    def __init__(self, init_values: float, projection_dim: int, **options: Any) -> None:
-        super().__init__(**options)
-        self.init_values, self.projection_dim = init_values, projection_dim
-
-    def build(self, shape: Any) -> None:
-        self.gamma = self.add_weight(
-            (self.projection_dim,), uf.initializers.Constant(self.init_values), name="gamma"
-        )  # fmt: skip
-
-    def call(self, x: Any) -> Any:
-        return x * self.gamma
 
 
 def _norm(name: str) -> Any:

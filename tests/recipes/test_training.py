@@ -131,9 +131,7 @@ def test_a_table(here: Path) -> None:
 
 
 def test_a_time_series(here: Path) -> None:
-    found = told(
-        "train", "time-series", "layers=[Flatten, Dense: $outputs]", "epochs=20", "--backend", backend(0)
-    )
+    found = told("train", "time-series", "epochs=20", "--backend", backend(0))
     assert found["last"]["val_mape"] < 30
     rows = told("predict", "time-series", "airline", "--backend", "numpy")
     assert list(rows[0]) == ["example", "passengers"]

@@ -17,6 +17,7 @@ from unifront.errors import ArgumentError, DataError, FileFormatError
 from unifront.files import BROKEN, existing, reason, write_beside
 from unifront.recipes import building, images, running, series, tables, texts
 from unifront.recipes.data import Read
+from unifront.recipes.notes import checked_notes
 
 _AGAIN = {"images": images.again, "table": tables.again, "series": series.again, "text": texts.again}
 ARRAYS = (".npz", ".npy")
@@ -66,10 +67,7 @@ def opened(name: str) -> Trained:
             raise FileFormatError(f"{place} is a folder without a {running.MODEL}.{begun}")
         place = place / running.MODEL
     model = uf.from_onnx(place) if place.suffix.lower() == ".onnx" else uf.load(place)
-    notes = model.metadata
-    if notes and notes.get("kind") not in _AGAIN:
-        notes = {}
-    return Trained(Path(name), model, notes)
+    return Trained(Path(name), model, checked_notes(model.metadata, str(place)))
 
 
 def _arrays(path: str) -> dict[str, np.ndarray]:
@@ -100,10 +98,7 @@ def _read(trained: Trained, data: Sequence[str], targets: bool) -> Read:
             f"{trained.place} does not say how its data are read, as models trained by `unifront train` do: give "
             "arrays in a .npz file: x (or the names of the inputs), and y to evaluate."
         )
-    try:
-        return _AGAIN[trained.notes["kind"]](trained.notes, data, targets)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise FileFormatError(f"{trained.place}: what it says of its data is broken: {error!r}.") from error
+    return _AGAIN[trained.notes["kind"]](trained.notes, data, targets)
 
 
 def evaluate(trained: Trained, data: Sequence[str], backend: str | None = None) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from unifront.backends import default_name, get_backend, installed, is_installed
 from unifront.cli.opened import Backends, complete_model, complete_zoo, model_of
 from unifront.cli.shown import Json, console, line, load_quietly, show_json, table_of
 from unifront.errors import UnknownName
+from unifront.summary import summary_of
 
 commands = typer.Typer()
 zoo = typer.Typer(help="The models that come with unifront.", no_args_is_help=True)
@@ -138,9 +140,22 @@ def summary(
             help="A model of the zoo, a .uf or .onnx file, or a recipe.", autocompletion=complete_model
         ),
     ],
+    as_json: Json = False,
 ) -> None:
     """Show a model's layers, output types and numbers of weights."""
-    model_of(name).summary()
+    model = model_of(name)
+    if not as_json:
+        model.summary()
+        return
+    found = summary_of(model)
+    rows = [
+        {"layer": layer, "output": output, "weights": int(own.replace(",", "")) if own[:1].isdigit() else 0}
+        for layer, output, own in found.rows
+    ]
+    trainable = sum(math.prod(weight.shape) for weight in model.weights if weight.trains)
+    show_json(
+        {"name": model.name, "layers": rows, "parameters": model.count_params(), "trainable": trainable}
+    )
 
 
 @commands.command(

@@ -53,7 +53,7 @@ def train(
     ],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[KEY=VALUE]...", help="Values in place of the recipe's: model.classes=5"),
+        typer.Argument(metavar="KEY=VALUE", help="Values in place of the recipe's: model.classes=5"),
     ] = None,
     backend: Backend = None,
     out: Annotated[

@@ -15,7 +15,8 @@ except ModuleNotFoundError:
         'Recipes are checked by pydantic, which is not installed: pip install "unifront[recipes]"'
     ) from None
 
-Count = Annotated[int, Field(ge=1, strict=True)]
+Count = Annotated[int, Field(ge=1, le=2**31 - 1, strict=True)]
+Pixels = Annotated[int, Field(ge=1, le=2**14, strict=True)]
 Share = Annotated[float, Field(ge=0, lt=1, strict=True)]
 Named = str | dict[str, Any]
 """An optimizer, loss …: a name, ``{name: adam, learning_rate: 0.01}``, or ``{adam: {learning_rate: 0.01}}``."""
@@ -60,7 +61,7 @@ class Images(Section):
     images: str
     validation: Share | str = 0.2
     batch_size: Count = 32
-    image_size: Count | tuple[Count, Count] | None = None
+    image_size: Pixels | tuple[Pixels, Pixels] | None = None
     color: Literal["rgb", "grayscale", "rgba"] = "rgb"
     resize: Literal["stretch", "crop", "pad"] = "stretch"
     normalize: Literal["unit", "tf", "torch", "caffe", "none"] = "unit"
@@ -231,6 +232,7 @@ def _data(text: Text, given: Any) -> Any:
 _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "missing": lambda one: "it is missing.",
     "greater_than_equal": lambda one: f"it is {one['ctx']['ge']} or more, not {one['input']!r}.",
+    "less_than_equal": lambda one: f"it is {one['ctx']['le']} at most, not {one['input']!r}.",
     "less_than": lambda one: f"it is less than {one['ctx']['lt']}, not {one['input']!r}.",
     "int_type": lambda one: f"it is a whole number, not {one['input']!r}.",
     "float_type": lambda one: f"it is a number, not {one['input']!r}.",

@@ -68,8 +68,16 @@ class _Zoo:
 
     def whole(self, publisher: str) -> Model | None:
         """The model with its head, where the options leave it off: what a file may hold beyond the body."""
-        headless = "classes" in self.takes and self.options.get("classes", 0) is None
-        return self.made(publisher, classes=_default(self.build, "classes")) if headless else None
+        if "classes" not in self.takes or self.options.get("classes", 0) is not None:
+            return None
+        more = {"classes": _default(self.build, "classes")}
+        given = self.options.get("input_shape") or ()
+        if None in given:  # heads may need sizes; the body's weights do not depend on them
+            usual = _default(self.build, "input_shape")
+            more["input_shape"] = tuple(
+                one if size is None else size for size, one in zip(given, usual, strict=True)
+            )
+        return self.made(publisher, **more)
 
 
 def _default(function: Callable[..., Any], name: str) -> Any:

@@ -195,8 +195,11 @@ def _depthwise(variable: Variable) -> Change:
 
 
 def _matrix(array: np.ndarray, flattened: tuple[int, ...] | None) -> np.ndarray:
-    """``[out, in]`` → ``[in, out]``; ``in`` is in the order of a feature map ``flattened`` with channels last."""
-    matrix = array.reshape(array.shape[:2]) if array.ndim > 2 else array
+    """``[out, in]`` → ``[in, out]``; ``in`` is in the order of a feature map ``flattened`` with channels last.
+
+    A convolution of the whole map, of any size, is such a matrix too (timm's VGG).
+    """
+    matrix = array.reshape(len(array), -1)
     if flattened is not None and matrix.shape[1] == math.prod(flattened):
         *space, channels = flattened
         matrix = np.moveaxis(matrix.reshape(len(matrix), channels, *space), 1, -1).reshape(len(matrix), -1)

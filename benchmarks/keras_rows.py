@@ -14,7 +14,6 @@ from typing import Any
 
 import layer_models
 import numpy as np
-import rows
 from contender import Contender
 from rows import Row
 
@@ -34,7 +33,7 @@ class _KerasContender(Contender):
         layer_models.assign(self.model, row)
         self.parameter_count = sum(int(np.prod(weight.shape)) for weight in self.model.trainable_weights)
         self.model.compile(
-            optimizer=keras.optimizers.Adam(rows.LEARNING_RATE, rows.BETA_1, rows.BETA_2, rows.EPSILON),
+            optimizer=layer_models.optimizer(keras, row),
             loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
         data = [(self.place(x), self.place(y)) for x, y in row.data()]

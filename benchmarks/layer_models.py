@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from convnets import NETWORKS, Conv, Dense, Inception, Pool
 from rows import (
     BATCH_NORM_EPSILON,
     BATCH_NORM_MOMENTUM,
+    BETA_1,
+    BETA_2,
     CHAIN,
+    EPSILON,
     FILTERS,
     HEADS,
     INNER,
     LAYER_NORM_EPSILON,
+    LEARNING_RATE,
+    SGD_RATE,
     TRANSFORMER_BLOCKS,
     WIDTH,
     Row,
@@ -28,6 +34,13 @@ def assign(model: Any, row: Row) -> None:
             within = weight.path.rpartition(f"{layer.name}/")[2]
             own = values[layer.name]
             weight.assign(own[within] if within in own else own[weight.name])
+
+
+def optimizer(api: Any, row: Row) -> Any:
+    """The row's optimizer."""
+    if row.optimizer == "sgd":
+        return api.optimizers.SGD(SGD_RATE)
+    return api.optimizers.Adam(LEARNING_RATE, BETA_1, BETA_2, EPSILON)
 
 
 def mlp(api: Any, row: Row) -> Any:
@@ -152,6 +165,50 @@ def convlstm(api: Any, row: Row) -> Any:
     )
 
 
+def _inception(layers: Any, x: Any, part: Inception, name: str) -> Any:
+    shapes = part.convolutions(x.shape[-1])
+
+    def conv(x: Any, branch: str) -> Any:
+        size, _, _, filters = shapes[branch]
+        return layers.Conv2D(filters, size, padding="same", activation="relu", name=f"{name}_{branch}")(x)
+
+    pooled = layers.MaxPooling2D(3, 1, padding="same")(x)
+    return layers.Concatenate()(
+        [
+            conv(x, "one"),
+            conv(conv(x, "reduce_3"), "three"),
+            conv(conv(x, "reduce_5"), "five"),
+            conv(pooled, "project"),
+        ]
+    )
+
+
+def convnet(api: Any, row: Row) -> Any:
+    layers = api.layers
+    start = x = api.Input(row.input_shape)
+    for place, part in enumerate(NETWORKS[row.name]):
+        name = f"body_{place}"
+        match part:
+            case Conv():
+                same = part.stride == 1 and 2 * part.padding == part.size - 1
+                if part.padding and not same:
+                    x = layers.ZeroPadding2D(part.padding)(x)
+                padding = "same" if same else "valid"
+                conv = layers.Conv2D(
+                    part.filters, part.size, part.stride, padding, activation="relu", name=name
+                )
+                x = conv(x)
+            case Pool():
+                x = layers.MaxPooling2D(part.size, 2, padding="same" if part.over else "valid")(x)
+            case Inception():
+                x = _inception(layers, x, part, name)
+            case Dense():
+                x = layers.Flatten()(x) if len(x.shape) == 4 else x
+                x = layers.Dense(part.units, activation="relu", name=name)(x)
+    x = layers.GlobalAveragePooling2D()(x) if len(x.shape) == 4 else x
+    return api.Model(start, layers.Dense(row.classes, name="logits")(x))
+
+
 MODELS: dict[str, Callable[[Any, Row], Any]] = {
     "mlp": mlp,
     "chain": chain,
@@ -161,4 +218,5 @@ MODELS: dict[str, Callable[[Any, Row], Any]] = {
     "transformer": transformer,
     "mobilenet_v2": mobilenet_v2,
     "convlstm": convlstm,
+    **dict.fromkeys(NETWORKS, convnet),
 }

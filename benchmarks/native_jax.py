@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 import rows
 from contender import Absent, Batches, Contender
+from convnets import NETWORKS, Conv, Dense, Inception, Pool
 from jax import Array, lax
 from rows import Row
 
@@ -264,6 +265,36 @@ def convlstm(p: Parameters, x: Array, row: Row, key: Array | None) -> Array:
     return dense(p["logits"], states[-1].mean((1, 2)))
 
 
+def inception(p: Parameters, x: Array, name: str) -> Array:
+    def branch(x: Array, *convolutions: str) -> Array:
+        for convolution in convolutions:
+            x = jax.nn.relu(conv(p[f"{name}_{convolution}"], x))
+        return x
+
+    branches = [
+        branch(x, "one"),
+        branch(x, "reduce_3", "three"),
+        branch(x, "reduce_5", "five"),
+        branch(max_pool(x, 3, 1, (1, 1)), "project"),
+    ]
+    return jnp.concatenate(branches, -1)
+
+
+def convnet(p: Parameters, x: Array, row: Row, key: Array | None) -> Array:
+    for place, part in enumerate(NETWORKS[row.name]):
+        name = f"body_{place}"
+        match part:
+            case Conv():
+                x = jax.nn.relu(conv(p[name], x, part.stride, [(part.padding, part.padding)] * 2))
+            case Pool():
+                x = max_pool(x, part.size, 2, (0, int(part.over)))
+            case Inception():
+                x = inception(p, x, name)
+            case Dense():
+                x = jax.nn.relu(dense(p[name], x.reshape(len(x), -1)))
+    return dense(p["logits"], x if x.ndim == 2 else x.mean((1, 2)))
+
+
 def _without_state(model: Callable[..., Array]) -> Model:
     return lambda p, x, row, key, train: (model(p, x, row, key), {})
 
@@ -285,6 +316,7 @@ MODELS: dict[str, dict[str, Model]] = {
     "transformer": {"hoisted": _without_state(transformer)},
     "mobilenet_v2": {"hoisted": mobilenet_v2},
     "convlstm": {"hoisted": _without_state(convlstm)},
+    **{name: {"hoisted": _without_state(convnet)} for name in NETWORKS},
 }
 
 
@@ -307,6 +339,11 @@ def adam(parameters, gradients, first, second, step):
     return parameters, first, second
 
 
+def sgd(parameters, gradients, first, second, step):
+    """The new parameters; there are no moments."""
+    return jax.tree.map(lambda p, g: p - rows.SGD_RATE * g, parameters, gradients), first, second
+
+
 def _merged(parameters: Parameters, statistics: Parameters) -> Parameters:
     return {layer: {**values, **statistics.get(layer, {})} for layer, values in parameters.items()}
 
@@ -325,11 +362,12 @@ class JaxContender(Contender):
             home = parameters if weight.trainable else statistics
             home.setdefault(layer, {})[variable] = jnp.asarray(values[weight.name])
         self.parameter_count = sum(value.size for value in jax.tree.leaves(parameters))
+        update, slots = (adam, parameters) if row.optimizer == "adam" else (sgd, {})
         zeros = partial(jax.tree.map, jnp.zeros_like)
         start = jnp.zeros((), jnp.int32)
         # Splitting a key takes longer than the smallest model's step: there is one only where it is used.
         key = jax.random.key(0) if any(row.dropout) else None
-        self.state = (parameters, statistics, zeros(parameters), zeros(parameters), start, key)
+        self.state = (parameters, statistics, zeros(slots), zeros(slots), start, key)
 
         def loss_of(parameters, statistics, x, y, key):
             logits, statistics = model(_merged(parameters, statistics), x, row, key=key, train=True)
@@ -342,7 +380,7 @@ class JaxContender(Contender):
             of_parameters = jax.value_and_grad(loss_of, has_aux=True)
             (loss, statistics), gradients = of_parameters(parameters, statistics, x, y, used)
             step += 1
-            parameters, first, second = adam(parameters, gradients, first, second, step.astype(jnp.float32))
+            parameters, first, second = update(parameters, gradients, first, second, step.astype(jnp.float32))
             return (parameters, statistics, first, second, step, key), loss
 
         @jax.jit

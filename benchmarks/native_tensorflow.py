@@ -27,6 +27,7 @@ import numpy as np
 import rows
 import tensorflow as tf
 from contender import Absent, Batches, Contender
+from convnets import NETWORKS, Conv, Dense, Inception, Pool
 from rows import Row
 
 Tensor = tf.Tensor
@@ -300,6 +301,37 @@ def convlstm(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Ten
     return dense(p["logits"], tf.reduce_mean(last, [1, 2]))
 
 
+def inception(p: Parameters, x: Tensor, name: str) -> Tensor:
+    def branch(x: Tensor, *convolutions: str) -> Tensor:
+        for convolution in convolutions:
+            x = tf.nn.relu(conv(p[f"{name}_{convolution}"], x))
+        return x
+
+    branches = [
+        branch(x, "one"),
+        branch(x, "reduce_3", "three"),
+        branch(x, "reduce_5", "five"),
+        branch(tf.nn.max_pool2d(x, 3, 1, "SAME"), "project"),
+    ]
+    return tf.concat(branches, -1)
+
+
+def convnet(p: Parameters, x: Tensor, train: bool, row: Row, loop: Loop) -> Tensor:
+    for place, part in enumerate(NETWORKS[row.name]):
+        name = f"body_{place}"
+        match part:
+            case Conv():
+                sides = [part.padding, part.padding]
+                x = tf.nn.relu(conv(p[name], x, part.stride, [[0, 0], sides, sides, [0, 0]]))
+            case Pool():
+                x = tf.nn.max_pool2d(x, part.size, 2, "SAME" if part.over else "VALID")
+            case Inception():
+                x = inception(p, x, name)
+            case Dense():
+                x = tf.nn.relu(dense(p[name], tf.reshape(x, [x.shape[0], -1])))
+    return dense(p["logits"], x if x.shape.rank == 2 else tf.reduce_mean(x, [1, 2]))
+
+
 MODELS: dict[str, Callable[..., Tensor]] = {
     "mlp": mlp,
     "chain": chain,
@@ -310,6 +342,7 @@ MODELS: dict[str, Callable[..., Tensor]] = {
     "transformer": transformer,
     "mobilenet_v2": mobilenet_v2,
     "convlstm": convlstm,
+    **dict.fromkeys(NETWORKS, convnet),
 }
 RECURRENT = ("gru", "lstm")
 
@@ -334,6 +367,19 @@ class Adam:
             # The embedding's gradient comes as slices; Adam's moments decay everywhere, so it has to be
             # whole.
             update(variable, first, second, tf.convert_to_tensor(gradient), *powers)
+
+
+class Sgd:
+    """Plain gradient descent; there is one way to update."""
+
+    def __init__(self, variables: list[tf.Variable]):
+        self.variables = variables
+
+    def apply(self, gradients: list[Tensor], update: Callable[..., None]) -> None:
+        for variable, gradient in zip(self.variables, gradients, strict=True):
+            tf.raw_ops.ResourceApplyGradientDescent(
+                var=variable.handle, alpha=rows.SGD_RATE, delta=tf.convert_to_tensor(gradient)
+            )
 
 
 def fused_update(variable, first, second, gradient, power_1, power_2) -> None:
@@ -375,7 +421,8 @@ class TensorflowContender(Contender):
             parameters.setdefault(layer, {})[name] = variable
             if weight.trainable:
                 trained.append(variable)
-        adam, update = Adam(trained), fused_update if variant.fused_adam else plain_update
+        optimizer = Adam(trained) if row.optimizer == "adam" else Sgd(trained)
+        update = fused_update if variant.fused_adam else plain_update
         self.parameter_count = sum(int(np.prod(variable.shape)) for variable in trained)
 
         @tf.function(jit_compile=variant.jit_compile)
@@ -383,7 +430,7 @@ class TensorflowContender(Contender):
             with tf.GradientTape() as tape:
                 logits = model(parameters, x, True, row, loop)
                 loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(y, logits))
-            adam.apply(tape.gradient(loss, trained), update)
+            optimizer.apply(tape.gradient(loss, trained), update)
             return loss
 
         @tf.function(jit_compile=variant.jit_compile)
@@ -398,7 +445,7 @@ class TensorflowContender(Contender):
             infer = infer.get_concrete_function(data[0][0])
         self._train_step, self._infer = train_step, infer
         # The functions hold their variables weakly.
-        self._alive = parameters, adam
+        self._alive = parameters, optimizer
 
     def train_step(self) -> None:
         self.loss = self._train_step(*next(self.train_batches))
@@ -421,4 +468,6 @@ def build(row: Row, backend: str, variant: str) -> Contender:
     options = VARIANTS[variant]
     if (options.in_step or options.unrolled) and row.name not in RECURRENT:
         raise Absent("not a variant of this model")
+    if not options.fused_adam and row.optimizer != "adam":
+        raise Absent("not a variant of this optimizer")
     return TensorflowContender(row, options)

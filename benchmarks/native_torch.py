@@ -17,6 +17,7 @@ import numpy as np
 import rows
 import torch
 from contender import Batches, Contender
+from convnets import NETWORKS, Conv, Dense, Inception, Pool
 from rows import Row
 from torch import Tensor, nn
 from torch.nn import functional
@@ -280,6 +281,60 @@ class ConvLstms(nn.Module):
         return self.logits(self.convlstm_2(self.convlstm_1(frames))[-1].mean((2, 3)))
 
 
+class InceptionModule(nn.Module):
+    def __init__(self, channels: int, part: Inception):
+        super().__init__()
+        for name, (size, _, inside, filters) in part.convolutions(channels).items():
+            setattr(self, name, nn.Conv2d(inside, filters, size, padding=size // 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        def branch(x: Tensor, *convolutions: nn.Module) -> Tensor:
+            for convolution in convolutions:
+                x = functional.relu(convolution(x), inplace=True)
+            return x
+
+        return torch.cat(
+            [
+                branch(x, self.one),
+                branch(x, self.reduce_3, self.three),
+                branch(x, self.reduce_5, self.five),
+                branch(functional.max_pool2d(x, 3, 1, 1), self.project),
+            ],
+            1,
+        )
+
+
+class ConvNet(nn.Module):
+    def __init__(self, row: Row):
+        super().__init__()
+        shapes = {weight.name: weight.shape for weight in row.weights}
+        self.body = nn.Sequential()
+        channels = row.input_shape[-1]
+        for place, part in enumerate(NETWORKS[row.name]):
+            match part:
+                case Conv():
+                    module = nn.Conv2d(channels, part.filters, part.size, part.stride, part.padding)
+                    channels = part.filters
+                case Pool():
+                    module = nn.MaxPool2d(part.size, 2, ceil_mode=part.over)
+                case Inception():
+                    module, channels = InceptionModule(channels, part), part.filters
+                case Dense():
+                    module = nn.Linear(*shapes[f"body_{place}/kernel"])
+            self.body.append(module)
+        self.logits = nn.Linear(*shapes["logits/kernel"])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for module in self.body:
+            if isinstance(module, nn.Linear) and x.ndim == 4:
+                # The dense kernel's rows are in height, width, channel order.
+                x = x.permute(0, 2, 3, 1).flatten(1)
+            x = module(x)
+            if isinstance(module, nn.Conv2d | nn.Linear):
+                x = functional.relu(x, inplace=True)
+        return self.logits(x if x.ndim == 2 else x.mean((2, 3)))
+
+
 MODELS: dict[str, Callable[[Row], nn.Module]] = {
     "mlp": Mlp,
     "chain": Chain,
@@ -290,6 +345,7 @@ MODELS: dict[str, Callable[[Row], nn.Module]] = {
     "transformer": Transformer,
     "mobilenet_v2": MobileNetV2,
     "convlstm": ConvLstms,
+    **dict.fromkeys(NETWORKS, ConvNet),
 }
 
 
@@ -405,13 +461,17 @@ class TorchContender(Contender):
             model = model.to(memory_format=torch.channels_last)
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.parameter_count = sum(parameter.numel() for parameter in trained)
-        self.optimizer = torch.optim.Adam(
-            trained,
-            lr=rows.LEARNING_RATE,
-            betas=(rows.BETA_1, rows.BETA_2),
-            eps=rows.EPSILON,
-            fused=variant.fused,
-        )
+        self.optimizer: torch.optim.Optimizer
+        if row.optimizer == "sgd":
+            self.optimizer = torch.optim.SGD(trained, lr=rows.SGD_RATE, fused=variant.fused)
+        else:
+            self.optimizer = torch.optim.Adam(
+                trained,
+                lr=rows.LEARNING_RATE,
+                betas=(rows.BETA_1, rows.BETA_2),
+                eps=rows.EPSILON,
+                fused=variant.fused,
+            )
         self.model = torch.compile(model) if variant.compiled else model
         data = [self._place(x, y, variant) for x, y in row.data()]
         self.train_batches: Batches[Tensor] = cycle(data)

@@ -23,7 +23,12 @@ chain     1,000 dense layers of 8 without activation, 10 logits: what a layer co
 resnet50  ResNet-50 as Keras Applications defines it: v1, the stride in the first 1×1, biases in the
           convolutions, batch norm with epsilon 1.001e-5 and momentum .99; 224×224, 1000 logits.
 
-Adam everywhere, as Keras defines it (learning rate 1e-3, betas .9 and .999, epsilon 1e-7), on the mean sparse
+alexnet, overfeat, vgg_a, googlenet  The rows `convnets`: the networks of convnet-benchmarks, in its protocol; see
+          convnets.py. Their training step is plain gradient descent, whose update is next to nothing beside the two
+          passes: so the figures are forward, and forward and backward. Optional; VGG-A's weights and gradients alone
+          are 1 GiB, the activations of a step some 4 GiB.
+
+Adam everywhere else, as Keras defines it (learning rate 1e-3, betas .9 and .999, epsilon 1e-7), on the mean sparse
 softmax cross-entropy of the logits, in float32.
 """
 
@@ -32,8 +37,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import convnets
 import numpy as np
 
+SGD_RATE = 1e-2
 LEARNING_RATE, BETA_1, BETA_2, EPSILON = 1e-3, 0.9, 0.999, 1e-7
 CHAIN = 1000
 BATCH_NORM_EPSILON, BATCH_NORM_MOMENTUM = 1.001e-5, 0.99
@@ -73,6 +80,7 @@ class Row:
     # slow.
     batches: int = 16
     optional: bool = False
+    optimizer: str = "adam"
 
     @property
     def parameter_count(self) -> int:
@@ -225,6 +233,17 @@ def _resnet50() -> Iterator[Weight]:
     yield from _kernel_and_bias("predictions", 2048, 1000)
 
 
+def _convnet(name: str, batch_size: int, size: int) -> Row:
+    """A row of convnet-benchmarks."""
+    shape, classes = (size, size, 3), 1000
+    weights = (
+        weight
+        for layer, kernel in convnets.kernels(name, shape, classes)
+        for weight in _kernel_and_bias(layer, *kernel)
+    )
+    return Row(name, batch_size, shape, classes, tuple(weights), batches=2, optional=True, optimizer="sgd")
+
+
 ROWS = {
     row.name: row
     for row in (
@@ -326,5 +345,11 @@ ROWS = {
             batches=4,
             optional=True,
         ),
+        _convnet("alexnet", 128, 224),
+        _convnet("overfeat", 128, 231),
+        _convnet("vgg_a", 64, 224),
+        _convnet("googlenet", 128, 224),
     )
 }
+GROUPS = {"convnets": ("alexnet", "overfeat", "vgg_a", "googlenet")}
+"""Names that stand for several rows."""

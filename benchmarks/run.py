@@ -5,6 +5,7 @@
     python benchmarks/run.py --rows mlp,lstm --backends torch,jax --quick
     python benchmarks/run.py --verify                 checks instead that all compute the same
     python benchmarks/run.py --tables all             what else is measured besides: `TABLES`
+    python benchmarks/run.py --rows convnets          convnet-benchmarks; with --batch 32 where memory is short
 
 What is measured. A training step is one optimizer step on a batch that lies on the device as native arrays,
 called in a loop as a user of that framework writes it; the loss stays on the device. Inference is the logits
@@ -37,7 +38,7 @@ import machine
 import report
 from contender import COLUMNS
 from measure import Plan
-from rows import ROWS
+from rows import GROUPS, ROWS
 
 HERE = Path(__file__).resolve().parent
 USUAL = [row.name for row in ROWS.values() if not row.optional]
@@ -55,7 +56,7 @@ ENVIRONMENT = {
 def arguments() -> argparse.Namespace:
     def names(known: Any):
         def parse(text: str) -> list[str]:
-            chosen = text.split(",")
+            chosen = [row for name in text.split(",") for row in GROUPS.get(name, (name,))]
             unknown = [name for name in chosen if name not in known]
             if unknown:
                 raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
@@ -65,7 +66,9 @@ def arguments() -> argparse.Namespace:
 
     description, _, _ = (__doc__ or "").partition("\n")
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--rows", type=names(ROWS), default=USUAL, help=f"of {', '.join(ROWS)}; with commas")
+    parser.add_argument(
+        "--rows", type=names(ROWS), default=USUAL, help=f"of {', '.join((*ROWS, *GROUPS))}; with commas"
+    )
     parser.add_argument(
         "--backends", type=names(COLUMNS), default=list(COLUMNS), help=f"of {', '.join(COLUMNS)}"
     )
@@ -77,6 +80,7 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("--resnet", action="store_true", help="ResNet-50 too, which takes minutes")
     parser.add_argument("--quick", action="store_true", help="few and short blocks: to see that it runs")
+    parser.add_argument("--batch", type=int, help="samples per batch, instead of the row's own number")
     parser.add_argument(
         "--repeats", type=int, help=f"blocks per column ({Plan().repeats}; {QUICK.repeats} when quick)"
     )
@@ -93,8 +97,9 @@ def arguments() -> argparse.Namespace:
     options = parser.parse_args()
     if options.resnet and "resnet50" not in options.rows:
         options.rows = [*options.rows, "resnet50"]
-    if options.repeats is not None and options.repeats < 1:
-        parser.error("--repeats must be 1 or more")
+    for name in ("repeats", "batch"):
+        if (given := getattr(options, name)) is not None and given < 1:
+            parser.error(f"--{name} must be 1 or more")
     return options
 
 
@@ -110,6 +115,7 @@ def run_cell(row: str, backend: str, options: argparse.Namespace, folder: Path) 
     task = {
         "row": row,
         "backend": backend,
+        "batch": options.batch,
         "device": options.device,
         "extra": options.extra,
         "verify": options.verify,
@@ -138,7 +144,12 @@ def main() -> int:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "versions": machine.versions(),
-        "options": {"device": options.device, "extra": options.extra, **asdict(plan_of(options))},
+        "options": {
+            "batch": options.batch,
+            "device": options.device,
+            "extra": options.extra,
+            **asdict(plan_of(options)),
+        },
     }
     results: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -161,7 +172,8 @@ def main() -> int:
             report.show(*table)
         rows = [] if set(USUAL) <= set(options.rows) else options.rows
         backends = [] if set(COLUMNS) == set(options.backends) else options.backends
-        name = report.file_name(information, *rows, *backends, *["quick"] * options.quick)
+        batch = [] if options.batch is None else [f"batch{options.batch}"]
+        name = report.file_name(information, *rows, *backends, *batch, *["quick"] * options.quick)
         for path in report.write(options.output, name, information, results, tables):
             print(f"Written: {path}")
     return int(report.went_wrong(results))

@@ -11,7 +11,6 @@ from typing import Any
 
 import layer_models
 import numpy as np
-import rows
 from contender import Contender
 from rows import Row
 
@@ -37,7 +36,7 @@ class UnifrontContender(Contender):
             int(np.prod(weight.shape)) for weight in self.model.weights if weight.trainable
         )
         self.model.compile(
-            uf.optimizers.Adam(rows.LEARNING_RATE, rows.BETA_1, rows.BETA_2, rows.EPSILON),
+            layer_models.optimizer(uf, row),
             loss=uf.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
         place = placement(backend)

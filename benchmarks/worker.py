@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from verify import verify
 
 def run(task: dict[str, Any]) -> list[dict[str, Any]]:
     row, backend = ROWS[task["row"]], task["backend"]
+    if task["batch"] is not None:
+        row = replace(row, batch_size=task["batch"])
     device = measure.device_of(backend)
     if task["device"] == "gpu" and device == "cpu":
         return [{"row": row.name, "backend": backend, "problem": f"{backend} sees no GPU"}]

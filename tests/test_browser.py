@@ -45,8 +45,10 @@ def fake_runtime(folder: Path) -> Path:
 
 def test_what_is_in_the_folder(tmp_path: Path) -> None:
     runtime, model = fake_runtime(tmp_path / "package"), digits()
-    for _ in range(2):  # the second in the place of the first
-        model.export(tmp_path / "web", format="web", runtime=runtime, labels=range(10), scale=2.0, opset=17)
+    model.metadata = {"classes": ["zero", "one"]}
+    model.export(tmp_path / "web", format="web", runtime=runtime)
+    assert json.loads((tmp_path / "web" / "model.json").read_text())["labels"] == ["zero", "one"]
+    model.export(tmp_path / "web", format="web", runtime=runtime, labels=range(10), scale=2.0, opset=17)
     own = ["index.html", "model.json", "model.onnx", "page.mjs"]
     assert sorted(path.name for path in (tmp_path / "web").iterdir()) == sorted([*own, *RUNTIME])
     assert json.loads((tmp_path / "web" / "model.json").read_text()) == {

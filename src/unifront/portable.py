@@ -96,8 +96,9 @@ class Portable:
             verbose: taken as Keras takes it; nothing is printed.
             options: of ONNX: ``opset``, ``dtype``, ``optimize``, ``external_data``, ``verify`` (run the file once
                 beside NumPy, if ``onnxruntime`` is installed); see `unifront.onnx.export`. Of a page beside these:
-                ``runtime``, the folder of the npm package onnxruntime-web (found in ``node_modules`` unless given),
-                ``labels`` of classes, and ``scale``, what the brightest pixel of a drawing is to the model.
+                ``runtime``, the folder of the npm package onnxruntime-web (found in ``node_modules`` unless given);
+                ``labels`` of classes (unless given, those in ``metadata``); and ``scale``, what the brightest pixel
+                of a drawing is to the model.
 
         Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
         computes otherwise; `UnsupportedOp` naming one that TensorFlow does not have; `BackendMissing` without the

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -332,6 +334,68 @@ def test_booleans() -> None:
         assert answer.json() == {"predictions": [[False, True]]}
         answer = client.post("/v1/models/not:predict", json={"instances": [[1, 0]]})
     assert "takes true and false (bool); whole numbers was given" in answer.json()["error"]
+
+
+# ---------------------------------------------------------------- images
+
+
+def encoded(image: Any, form: str = "PNG") -> dict[str, str]:
+    content = io.BytesIO()
+    image.save(content, form)
+    return {"b64": base64.b64encode(content.getvalue()).decode()}
+
+
+def test_files_of_images_for_a_model_that_was_trained_on_a_folder_of_them() -> None:
+    pillow = pytest.importorskip("PIL.Image")
+    pytest.importorskip("pydantic")
+    x = uf.Input((4, 6, 3), name="image")
+    model = uf.Model(x, layers.Dense(2)(layers.Flatten()(layers.Rescaling(1 / 255)(x))), name="pets")
+    model.metadata = {
+        "kind": "images",
+        "size": [4, 6],
+        "color": "rgb",
+        "resize": "stretch",
+        "classes": ["cat", "dog"],
+    }
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 4, 6, 3)).astype(np.uint8)
+    images = [pillow.fromarray(one) for one in pixels]
+    wide = pillow.fromarray(np.repeat(pixels[0], 2, axis=1)).convert("L")  # of another size and color
+    with TestClient(application({"pets": model}, BACKEND)) as client:
+        url = "/v1/models/pets:predict"
+        rows = client.post(url, json={"instances": [encoded(one) for one in images]}).json()["predictions"]
+        expected = model.predict(pixels.astype(np.float32), backend=BACKEND)
+        assert_close(np.array(rows, np.float32), expected)
+        named = client.post(url, json={"instances": [{"image": encoded(images[1])}]}).json()["predictions"]
+        assert_close(np.array(named, np.float32), expected[1:])
+        assert client.post(url, json={"instances": [encoded(wide, "JPEG")]}).status_code == 200
+        assert client.post(url, json={"inputs": [encoded(images[0])]}).status_code == 200
+        assert client.get("/v2/models/pets").json()["parameters"] == {"classes": ["cat", "dog"]}
+        half = base64.b64decode(encoded(pillow.new("RGB", (99, 99)), "BMP")["b64"])[:2000]
+        large = encoded(pillow.new("1", (9000, 9000)))
+        for instances, status, text in (
+            (
+                [{"b64": base64.b64encode(b"no image").decode()}],
+                400,
+                "of 8 bytes cannot be read: it is of no format",
+            ),
+            (
+                [{"b64": base64.b64encode(half).decode()}],
+                400,
+                "of 2000 bytes cannot be read: image file is truncated",
+            ),
+            ([large], 413, "An image has 9000 × 9000 pixels; 50,000,000 are allowed"),
+            ([{"b64": "§"}], 400, "is text in Base64"),
+            ([{"b64": 3}], 400, "is text in Base64"),
+            ([encoded(images[0]), pixels[1].tolist()], 400, "has encoded images beside numbers"),
+        ):
+            answer = client.post(url, json={"instances": instances})
+            assert (answer.status_code, text in answer.json()["error"]) == (status, True), answer.text
+            assert "object at" not in answer.text
+
+
+def test_only_such_models_take_files(client: TestClient) -> None:
+    answer = client.post("/v1/models/mlp:predict", json={"instances": [{"b64": ""}]})
+    assert (answer.status_code, "takes numbers (float32); an object was given" in answer.text) == (400, True)
 
 
 # ---------------------------------------------------------------- requests together

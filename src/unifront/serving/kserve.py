@@ -38,13 +38,15 @@ def datatype(dtype: DType) -> str:
 
 
 def described(served: Served) -> dict[str, Any]:
-    """The metadata of a model."""
+    """The metadata of a model; what its classes are called, if its training noted that."""
+    named = {} if served.classes is None else {"parameters": {"classes": served.classes}}
     return {
         "name": served.name,
         "versions": [VERSION],
         "platform": f"unifront_{served.place.name}",
         "inputs": [_described(*item) for item in served.inputs.items()],
         "outputs": [_described(*item) for item in served.outputs.items()],
+        **named,
     }
 
 

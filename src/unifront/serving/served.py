@@ -14,7 +14,9 @@ from unifront.backends import HostKey, Placement
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, evaluate
 from unifront.ir.types import TensorType
+from unifront.opset.bounds import check_indices, index_bounds
 from unifront.opset.sampling import FREE_SIZES, free_sizes, random_inputs
+from unifront.serving.images import Reader, reader_of
 from unifront.testing import difference
 from unifront.train import data
 from unifront.train.session import natives
@@ -57,11 +59,13 @@ class Served:
                 raise ArgumentError(
                     f"{what!r} of the model {name!r} is {type_}; requests have no such numbers."
                 )
+        self.classes, self.pixels = model.metadata.get("classes"), self._pixels(reader_of(model.metadata))
         self._draws = traced.graph.takes_key
         self._graph = replace(traced.graph, name=model.name)
         self._program = place.backend.compile(self._graph, place.device)
         self._variables = natives(traced.variables, self._program.storage, place)
         self._keys = 0
+        self._bounds = index_bounds(self._graph)
         self._one = threading.Lock()
         self._check_sizes = lru_cache(1024)(self._sizes_fit)
         self.joins = self._may_join()
@@ -72,10 +76,19 @@ class Served:
         first = {type_.shape[0] if type_.rank else None for type_ in self.inputs.values()}
         return first.pop() if len(first) == 1 else None
 
+    def _pixels(self, reader: Reader | None) -> Reader | None:
+        """``reader``, if what it reads is what the model takes."""
+        types = [*self.inputs.values()]
+        fits = reader is not None and len(types) == 1 and types[0].rank == 4
+        return reader if fits else None
+
     def checked(self, given: Mapping[str, np.ndarray]) -> Arrays:
         """``given`` as the model takes it. Raises `DataError` naming the input, `ShapeError` for too small sizes."""
-        arrays = data.check_inputs(self.model, dict(given), several=True)
-        self._check_sizes(tuple(data.sizes_of(self.model, arrays).items()))
+        arrays = data.fitted(self.model.name, self.inputs, dict(given))
+        if isinstance(self.batch, int):
+            data.check_whole_batches(self.model, len(arrays[0]))
+        check_indices(self._graph, self._bounds, arrays)
+        self._check_sizes(tuple(data.free_sizes(self.inputs.values(), arrays).items()))
         types = self.inputs.values()
         return [array.astype(t.dtype.numpy, copy=False) for array, t in zip(arrays, types, strict=True)]
 

@@ -1,7 +1,8 @@
 """The REST of TensorFlow Serving: its JSON ↔ arrays.
 
 Source: https://www.tensorflow.org/tfx/serving/api_rest. One difference: NaN and Infinity are neither taken nor given,
-because JSON has no such numbers.
+because JSON has no such numbers. A model that was trained on a folder of images takes files of images too, encoded as
+``{"b64": "…"}``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from unifront.dtypes import DType
 from unifront.errors import UnknownName
 from unifront.ir.types import TensorType
 from unifront.serving.errors import Refused
+from unifront.serving.images import decoded, is_encoded
 from unifront.serving.numbers import array_of, listed, parsed
 from unifront.serving.served import Served
 
@@ -91,15 +93,24 @@ def read(served: Served, body: bytes, headers: Mapping[str, str]) -> Request:
     missing = [name for name in served.inputs if name not in columns]
     if missing:
         raise Refused(400, f"The input {missing[0]!r} of the model {served.name!r} is missing.")
-    return Request({name: array_of(columns[name], t.dtype, f"The input {name!r}") for name, t in served.inputs.items()},
-                   rows)  # fmt: skip
+    return Request({name: _array(served, columns[name], name) for name in served.inputs}, rows)
+
+
+def _array(served: Served, column: Any, name: str) -> np.ndarray:
+    """The array of one input: numbers, or encoded images."""
+    what, dtype = f"The input {name!r}", served.inputs[name].dtype
+    if served.pixels is None or not isinstance(column, list) or not any(map(is_encoded, column)):
+        return array_of(column, dtype, what)
+    if not all(map(is_encoded, column)):
+        raise Refused(400, f"{what} has encoded images beside numbers.")
+    return np.stack([served.pixels(decoded(one)) for one in column]).astype(dtype.numpy)
 
 
 def _columns(served: Served, instances: Any) -> Any:
     """Examples as one list for each input, or as they are."""
     if not isinstance(instances, list) or not instances:
         raise Refused(400, "The instances of a request are a list of one example or more.")
-    if not any(isinstance(one, dict) for one in instances):
+    if not any(isinstance(one, dict) and not is_encoded(one) for one in instances):
         return instances
     for number, one in enumerate(instances):
         if not isinstance(one, dict) or one.keys() != served.inputs.keys():

@@ -5,6 +5,8 @@ from unifront.train.data.arrays import Arrays, forget_pages, gathered, mapped_by
 from unifront.train.data.inputs import (
     check_inputs,
     check_whole_batches,
+    fitted,
+    free_sizes,
     no_outputs,
     own_arrays,
     size_of_batches,
@@ -28,7 +30,9 @@ __all__ = [
     "check_targets",
     "check_weights",
     "check_whole_batches",
+    "fitted",
     "forget_pages",
+    "free_sizes",
     "gathered",
     "is_stream",
     "kind_of",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,13 +67,23 @@ def check_inputs(model: Model, x: Any, several: bool = False) -> tuple[np.ndarra
             else tree.map_leaves(lambda leaf: to_numpy(leaf, "The input"), x)
         )
         model.infer_inputs(tree.map_leaves(_input_type, arrays))
-    names = list(model.input_types)
-    given = named_leaves(x, names, "The input")
+    found = fitted(model.name, model.input_types, x, several)
+    if several and found:
+        check_whole_batches(model, len(found[0]))
+    _check_indices(model, found)
+    return found
+
+
+def fitted(
+    model: str, types: Mapping[str, TensorType], x: Any, several: bool = True
+) -> tuple[np.ndarray, ...]:
+    """``x`` as one array for each of ``types``, the inputs of ``model``, as for `check_inputs`."""
+    names = list(types)
     sizes: dict[str, int] = {}
     found = []
-    for name, part in zip(names, given, strict=True):
-        what = f"The input {name!r} of the model {model.name!r}"
-        array, type_ = to_numpy(part, what), model.input_types[name]
+    for name, part in zip(names, named_leaves(x, names, "The input"), strict=True):
+        what = f"The input {name!r} of the model {model!r}"
+        array, type_ = to_numpy(part, what), types[name]
         if array.ndim == type_.rank - 1 and type_.shape[-1] == 1:
             array = array[..., None]  # Keras takes a missing last axis of size one, and one too many
         elif array.ndim == type_.rank + 1 and array.shape[-1] == 1:
@@ -86,9 +96,6 @@ def check_inputs(model: Model, x: Any, several: bool = False) -> tuple[np.ndarra
             raise DataError(f"{what} has the shape {array.shape}; the model takes {type_}.")
         found.append(array if arrives_small(array.dtype, type_.dtype) else cast(array, type_.dtype, what))
     same_length(found, names)
-    if several and found:
-        check_whole_batches(model, len(found[0]))
-    _check_indices(model, found)
     return tuple(found)
 
 
@@ -109,8 +116,13 @@ def _check_indices(model: Model, arrays: Sequence[np.ndarray]) -> None:
 
 def sizes_of(model: Model, inputs: Sequence[np.ndarray]) -> dict[str, int]:
     """What the free sizes of the model's inputs are in these arrays, but for the batch."""
+    return free_sizes(model.input_types.values(), inputs)
+
+
+def free_sizes(types: Iterable[TensorType], inputs: Sequence[np.ndarray]) -> dict[str, int]:
+    """See `sizes_of`."""
     sizes: dict[str, int] = {}
-    for type_, array in zip(model.input_types.values(), inputs, strict=True):
+    for type_, array in zip(types, inputs, strict=True):
         for dim, size in zip(type_.shape[1:], array.shape[1:], strict=True):
             solve(dim, size, sizes)
     return sizes

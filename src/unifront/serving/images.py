@@ -1,0 +1,69 @@
+"""Image files in requests, for models that were trained on a folder of images: read as they were in training."""
+
+from __future__ import annotations
+
+import base64
+import importlib
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from unifront.errors import DataError
+from unifront.serving.errors import Refused
+from unifront.utils.image_folder import CHANNELS
+
+MAX_PIXELS = 50_000_000
+"""Of one image, which a file of few bytes may have many of."""
+MAX_SIDE = 2**13
+Reader = Callable[[bytes], np.ndarray]
+
+
+def reader_of(notes: Mapping[str, Any]) -> Reader | None:
+    """What makes the pixels of a file, as the training noted in the model's metadata; None for other models."""
+    size = notes.get("size")
+    sides = (
+        isinstance(size, list) and len(size) == 2 and all(type(n) is int and 0 < n <= MAX_SIDE for n in size)
+    )
+    if notes.get("kind") != "images" or not sides:
+        return None
+    if notes.get("color") not in CHANNELS:
+        return None
+    from unifront.recipes.images import pixels_of  # wants the packages of recipes
+
+    known = dict(notes)
+
+    def read(content: bytes) -> np.ndarray:
+        pillow: Any = importlib.import_module("PIL.Image")
+        file: Any = io.BytesIO(content)
+        try:
+            with pillow.open(file) as image:
+                width, height = image.size
+            if width * height > MAX_PIXELS:
+                raise Refused(413, f"An image has {width} × {height} pixels; {MAX_PIXELS:,} are allowed.")
+            return pixels_of(known, file)
+        except (OSError, DataError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
+            raise Refused(400, f"An image of {len(content)} bytes cannot be read: {_why(error)}.") from error
+
+    return read
+
+
+def _why(error: Exception) -> str:
+    cause = error.__cause__ if isinstance(error, DataError) and error.__cause__ else error
+    unknown = type(cause).__name__ == "UnidentifiedImageError"  # it says where in memory the image is
+    return "it is of no format that Pillow knows" if unknown else str(cause).rstrip(".")
+
+
+def is_encoded(value: Any) -> bool:
+    """Whether ``value`` is bytes as TensorFlow Serving's JSON has them."""
+    return isinstance(value, dict) and value.keys() == {"b64"}
+
+
+def decoded(value: Mapping[str, Any]) -> bytes:
+    """The bytes of ``{"b64": text}``. Raises `Refused`."""
+    text = value["b64"]
+    try:
+        return base64.b64decode(text, validate=True)
+    except (ValueError, TypeError) as error:
+        raise Refused(400, f"The b64 of an instance is text in Base64: {error}.") from None

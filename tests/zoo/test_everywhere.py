@@ -1,0 +1,103 @@
+"""Every model of the zoo, small: the same on NumPy, PyTorch, TensorFlow and JAX, in training, and in ONNX Runtime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from tests.models import TRAINABLE
+from tests.zoo.sizes import SMALL
+from unifront import tree
+from unifront.testing import difference
+
+ALL = [pytest.param(name, marks=pytest.mark.slow) for name in uf.zoo.list()]
+
+
+def stirred(model: uf.Model) -> None:
+    """Statistics and vectors other than at the start, so that each of them counts in the outputs."""
+    rng = np.random.default_rng(0)
+    values = []
+    for weight, value in zip(model.weights, model.get_weights(), strict=True):
+        moved = weight.dtype.is_float and weight.dtype.name != "float64" and value.ndim == 1
+        positive = "variance" in weight.path or "gamma" in weight.path
+        change = 0.2 * rng.random(value.shape) if positive else 0.1 * rng.normal(size=value.shape)
+        values.append((value + change).astype(value.dtype) if moved else value)
+    model.set_weights(values)
+
+
+def inputs_of(model: uf.Model, count: int = 2) -> dict[str, np.ndarray]:
+    """Random inputs of the model's types; free sizes are 32 where there are three axes, else 6."""
+    rng = np.random.default_rng(1)
+    found = {}
+    for name, type_ in model.input_types.items():
+        free = 32 if type_.rank >= 4 else 6
+        sizes = [size if isinstance(size, int) else free for size in type_.shape[1:]]
+        shape = (type_.shape[0] if isinstance(type_.shape[0], int) else count, *sizes)
+        drawn = rng.integers(1, 5, shape) if type_.dtype.is_integer else rng.normal(size=shape)
+        found[name] = drawn.astype(type_.dtype.numpy)
+    return found
+
+
+def targets(outputs: list[np.ndarray]) -> list[np.ndarray]:
+    rng = np.random.default_rng(2)
+    return [rng.normal(size=one.shape).astype("float32") for one in outputs]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_it_is_the_same_on_every_backend(name: str) -> None:
+    uf.set_seed(0)
+    model = uf.zoo.create(name, **SMALL.get(name, {}))
+    stirred(model)
+    x = inputs_of(model)
+    expected = [np.asarray(one) for one in tree.leaves(model.predict(x, verbose=0, backend="numpy"))]
+    assert all(np.isfinite(one).all() and one.std() > 0 for one in expected)
+    for backend in TRAINABLE:
+        found = tree.leaves(model.predict(x, verbose=0, backend=backend))
+        assert [one.shape for one in found] == [one.shape for one in expected]
+        for a, b in zip(found, expected, strict=True):
+            assert difference(np.asarray(a), b) < 1e-4, backend
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_step_of_training_has_the_same_loss_everywhere(name: str) -> None:
+    """Dropout left off, so that nothing is drawn. The second loss is that after a step."""
+    if len(TRAINABLE) < 2:
+        pytest.skip("one backend has nothing to be compared with")
+    losses = {}
+    for backend in TRAINABLE:
+        uf.set_seed(0)
+        model = uf.zoo.create(name, **SMALL.get(name, {}))
+        for layer in model.layers_below():
+            if hasattr(layer, "rate"):
+                layer.rate = 0.0
+        stirred(model)
+        x = inputs_of(model)
+        y = targets([np.asarray(one) for one in tree.leaves(model.predict(x, verbose=0, backend=backend))])
+        model.compile(uf.optimizers.SGD(1e-4), "mse")
+        history = model.fit(x, y if len(y) > 1 else y[0], epochs=2, verbose=0, shuffle=False, backend=backend)
+        losses[backend] = history.history["loss"]
+        assert np.isfinite(losses[backend]).all()
+    first = losses[TRAINABLE[0]]
+    for backend, found in losses.items():
+        np.testing.assert_allclose(found, first, rtol=1e-3, err_msg=backend)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_onnx_runtime_agrees(name: str, tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    uf.set_seed(0)
+    model = uf.zoo.create(name, **SMALL.get(name, {}))
+    stirred(model)
+    x = inputs_of(model)
+    path = tmp_path / "model.onnx"
+    model.export(path)
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    names = [one.name for one in session.get_inputs()]
+    found = session.run(None, dict(zip(names, x.values(), strict=True)))
+    expected: list[Any] = tree.leaves(model.predict(x, verbose=0, backend=TRAINABLE[-1]))
+    for a, b in zip(found, expected, strict=True):
+        assert difference(a, np.asarray(b)) < 1e-5

@@ -8,8 +8,8 @@ import unifront as uf
 from unifront import layers
 from unifront_zoo._parts import ImageShape
 
-VGG16 = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-"""Filters and convolutions of each block."""
+VGG16 = ((1, 2), (2, 2), (4, 3), (8, 3), (8, 3))
+"""Filters, in units of those of the first block, and convolutions of each block."""
 BORDER = 100
 """How far the paper pads the image, so that the 7×7 convolution has something to see at its edges."""
 
@@ -37,15 +37,15 @@ def _like(x: Any, start: int, other: Any) -> Any:
 
 def _fcn(
     name: str, joins: int, input_shape: ImageShape, classes: int | None, classifier_activation: str | None,
-    units: int, dropout: float,
+    filters: int, units: int, dropout: float,
 ) -> uf.Model:  # fmt: skip
     image = uf.Input(input_shape, name="image")
     x = layers.ZeroPadding2D(BORDER, name="border")(image)
     pools = []
-    for block, (filters, convolutions) in enumerate(VGG16, 1):
+    for block, (factor, convolutions) in enumerate(VGG16, 1):
         for i in range(convolutions):
             x = layers.Conv2D(
-                filters, 3, padding="same", activation="relu", name=f"block{block}_conv{i + 1}"
+                factor * filters, 3, padding="same", activation="relu", name=f"block{block}_conv{i + 1}"
             )(x)
         # Caffe's pooling has a last window for an odd row or column
         x = layers.MaxPooling2D(2, padding="same", name=f"block{block}_pool")(x)
@@ -73,10 +73,11 @@ def _define(name: str, joins: int, parameters: int) -> None:
         input_shape: ImageShape = (500, 500, 3),
         classes: int | None = 21,
         classifier_activation: str | None = "softmax",
+        filters: int = 64,
         units: int = 4096,
         dropout: float = 0.5,
     ) -> uf.Model:
-        return _fcn(name, joins, input_shape, classes, classifier_activation, units, dropout)
+        return _fcn(name, joins, input_shape, classes, classifier_activation, filters, units, dropout)
 
     skips = {
         0: "",
@@ -93,6 +94,7 @@ def _define(name: str, joins: int, parameters: int) -> None:
     Args:
         input_shape: height and width may be None.
         classes, classifier_activation: None leaves out the classifier, or its activation.
+        filters: of the first block, by which VGG's others go.
         units: filters of the two convolutions that were VGG's dense layers.
         dropout: after each of them.
     """

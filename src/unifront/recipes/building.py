@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import unifront as uf
@@ -22,21 +22,31 @@ _PREPARE: dict[str, Callable[..., Prepared]] = {
     "Series": series.prepare,
     "Characters": texts.prepare,
 }
-_SIZES = ("input_shape", "features")
-"""Options of the zoo's builders that the data decide unless they are given."""
 
 
 def prepared(text: Text, recipe: Recipe) -> Prepared:
     """The data of a recipe."""
     given = recipe.data
-    if isinstance(given, Images) and given.image_size is None and recipe.model is not None:
-        own = recipe.model.options.get("input_shape") or _parameters(text, recipe.model.zoo).get(
-            "input_shape"
-        )
-        size = own[:2] if isinstance(own, list | tuple) else own
-        if size and all(isinstance(one, int) for one in size) and given.images not in images.BUNDLED:
-            given = given.model_copy(update={"image_size": tuple(size)})
+    if isinstance(given, Images) and recipe.model is not None:
+        given = _images_for(text, given, recipe.model)
     return _PREPARE[type(given).__name__](text, given, recipe.seed)
+
+
+def _images_for(text: Text, given: Images, model: OfZoo) -> Images:
+    """The images in the size, and with the pixels, that a model of the zoo takes unless the recipe says otherwise."""
+    options = {**_parameters(text, model.zoo), **model.options}
+    own = options.get("input_shape")
+    if given.image_size is None and given.images not in images.BUNDLED and isinstance(own, list | tuple):
+        size = tuple(one for one in own[:2] if type(one) is int)
+        given = given.model_copy(update={"image_size": size}) if len(size) == 2 else given
+    if options.get("include_preprocessing") is True:
+        if "normalize" in given.model_fields_set and given.normalize != "none":
+            raise text.error(
+                ("data", "normalize"),
+                f"{model.zoo} brings pixels to a scale of its own: say none, or model.include_preprocessing=false.",
+            )
+        given = given.model_copy(update={"normalize": "none"})
+    return given
 
 
 def model_of(text: Text, recipe: Recipe, data: Prepared, name: str) -> uf.Model:
@@ -49,7 +59,8 @@ def model_of(text: Text, recipe: Recipe, data: Prepared, name: str) -> uf.Model:
         y = built(Maker(text, numbers), recipe.layers, x)
     else:
         assert recipe.model is not None
-        body = _of_zoo(text, recipe.model, x, data)
+        body = _of_zoo(Maker(text, numbers), recipe.model, x, data)
+        _check_scale(text, recipe, body)
         try:
             y = body.call(x)  # its layers stand beside those of the data, to be frozen and fine-tuned
         except UnifrontError as error:
@@ -60,6 +71,19 @@ def model_of(text: Text, recipe: Recipe, data: Prepared, name: str) -> uf.Model:
         return uf.Model(data.inputs, data.back(y), name=name)
     except UnifrontError as error:
         raise text.error(key, str(error)) from error
+
+
+def _check_scale(text: Text, recipe: Recipe, body: Any) -> None:
+    """See to it that pixels are not brought to another scale twice."""
+    if not isinstance(recipe.data, Images) or not isinstance(recipe.model, OfZoo):
+        return
+    own = any(isinstance(layer, layers.Rescaling | layers.Normalization) for layer in body.layers)
+    asked = _images_for(text, recipe.data, recipe.model).normalize
+    if own and asked != "none":
+        raise text.error(
+            ("data", "normalize"),
+            f"{recipe.model.zoo} brings pixels to a scale of its own: say none, not {asked}.",
+        )
 
 
 def _check_output(text: Text, key: Any, y: Any, data: Prepared) -> None:
@@ -103,33 +127,45 @@ def _parameters(text: Text, name: str) -> dict[str, Any]:
     return {one: parameter.default for one, parameter in takes.items()}
 
 
-def _of_zoo(text: Text, given: OfZoo, x: Any, data: Prepared) -> Any:
+def _of_zoo(maker: Maker, given: OfZoo, x: Any, data: Prepared) -> Any:
+    text = maker.text
     takes = _parameters(text, given.zoo)
-    options = given.options
+    options = {name: maker.value(name, ("model", name), one) for name, one in given.options.items()}
     for name in options:
         if name not in takes:
             raise text.unknown(("model", name), ["zoo", "weights", *takes])
     shape = tuple(dim if isinstance(dim, int) else None for dim in x.shape[1:])
-    sizes: Mapping[str, Any] = {"input_shape": shape, "features": shape[-1] if shape else None}
-    for name in _SIZES:
-        if name in takes and name not in options:
-            options[name] = sizes[name]
+    decided: dict[str, Any] = {"input_shape": shape, "features": shape[-1] if shape else None}
+    if data.task == "characters":
+        decided = {"characters": data.outputs, "vocabulary": data.outputs}
+    for name, value in decided.items():
+        if name in takes:
+            options.setdefault(name, value)
     options = {name: tuple(one) if isinstance(one, list) else one for name, one in options.items()}
     if "classes" in takes and given.weights is None:
         options.setdefault("classes", data.outputs)
     try:
         if given.weights is None:
             return uf.zoo.create(given.zoo, **options)
-        return _with_head(uf.zoo.create(given.zoo, weights=given.weights, **options), data.outputs)
+        return _trained(given, options, data.outputs)
     except UnifrontError as error:
         key = ("model",) if given.weights is None else ("model", "weights")
         raise text.error(key, str(error)) from error
 
 
-def _with_head(body: Any, outputs: int) -> Any:
-    """A trained model, with a new last layer where it tells other classes apart than the data have."""
+def _trained(given: OfZoo, options: dict[str, Any], outputs: int) -> Any:
+    """The model with the weights of a file, and a new last layer where it tells other classes apart than the data have.
+
+    Where that is no dense layer, the head is the mean of the features and a dense layer.
+    """
+    body = uf.zoo.create(given.zoo, weights=given.weights, **options)
     last = [layer for layer in body.layers if layer.weights][-1]
-    if not isinstance(last, layers.Dense) or last.units == outputs:
+    if tuple(body.output_shape)[-1] == outputs:
         return body
-    head: Layer = layers.Dense(outputs, name=last.name)
-    return uf.Model(body.inputs, head(last.input), name=body.name)
+    if isinstance(last, layers.Dense):
+        features, name = last.input, last.name
+    else:
+        body = uf.zoo.create(given.zoo, weights=given.weights, **{**options, "classes": None})
+        features, name = layers.GlobalAveragePooling2D(name="mean")(body.output), "predictions"
+    head: Layer = layers.Dense(outputs, name=name)
+    return uf.Model(body.inputs, head(features), name=body.name)

@@ -93,9 +93,9 @@ class Maker:
             for one, value in told.items():
                 if one not in takes:
                     raise self.text.unknown((*at, one), takes)
-                arguments[one] = self._value(one, (*at, one), value)
+                arguments[one] = self.value(one, (*at, one), value)
         elif told is not None:
-            positional = [self._value(next(iter(takes), ""), at, told)]
+            positional = [self.value(next(iter(takes), ""), at, told)]
         taken = list(takes)[: len(positional)]
         more = {
             one: value for one, value in defaults.items() if one in takes and one not in (*arguments, *taken)
@@ -129,7 +129,7 @@ class Maker:
         text = str(UnknownName(kind, name, known))
         raise self.text.error(key, text.partition(" Known:")[0] if "Did you mean" in text else text)
 
-    def _value(self, name: str, key: Key, value: Any) -> Any:
+    def value(self, name: str, key: Key, value: Any) -> Any:
         """An argument, with what stands for numbers and things made."""
         if isinstance(value, str) and value.startswith("$"):
             if value[1:] not in self.numbers:
@@ -148,7 +148,7 @@ class Maker:
         if kind is not None and isinstance(value, dict):
             return self.made(kind, key, value)
         if isinstance(value, list):
-            return [self._value("", (*key, i), one) for i, one in enumerate(value)]
+            return [self.value("", (*key, i), one) for i, one in enumerate(value)]
         if name == "activation" and isinstance(value, str):
             self._guard(key, lambda: activations.get(value))
         return value

@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import re
 from typing import Any
 
 import griffe
-
-CODE = re.compile(r"^Examples?::\n\n?((?:    .*\n?|\n)+)", re.MULTILINE)
-
-
-def fenced(text: str) -> str:
-    """A docstring whose code below ``Example::`` is a Markdown block."""
-
-    def block(found: re.Match[str]) -> str:
-        lines = [line.removeprefix("    ") for line in found[1].strip("\n").splitlines()]
-        return "\n".join(["**Example**", "", "```python", *lines, "```", ""])
-
-    return CODE.sub(block, text)
+from including import fenced
 
 
 def _names(found: griffe.Class) -> list[str]:

@@ -1,4 +1,4 @@
-"""What pages include of other files: ``<!-- include: CONTRIBUTING.md#adding-an-op -->``."""
+"""Text from elsewhere as Markdown: docstrings, and what pages include of other files."""
 
 from __future__ import annotations
 
@@ -46,3 +46,17 @@ def _link(found: re.Match[str]) -> str:
 def filled(markdown: str) -> str:
     """A page with what it includes."""
     return INCLUDE.sub(included, markdown)
+
+
+CODE = re.compile(r"^Examples?::\n\n?((?:    .*\n?|\n)+)", re.MULTILINE)
+LITERAL = re.compile(r"::(?=\n\n    )")
+
+
+def fenced(text: str) -> str:
+    """A docstring as Markdown: below ``Example::`` stands a block of Python; ``::`` before other code is a colon."""
+
+    def block(found: re.Match[str]) -> str:
+        lines = [line.removeprefix("    ") for line in found[1].strip("\n").splitlines()]
+        return "\n".join(["**Example**", "", "```python", *lines, "```", ""])
+
+    return LITERAL.sub(":", CODE.sub(block, text))

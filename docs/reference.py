@@ -10,6 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from including import fenced
+
 import unifront as uf
 from unifront.opset.namespaces import NAMES
 
@@ -126,7 +128,7 @@ def _entries(place: str, names: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _head(place: str, module: ModuleType) -> str:
-    said = (inspect.getdoc(module) or "").strip()
+    said = fenced((inspect.getdoc(module) or "").strip())
     return f"# {'.'.join(filter(None, ('uf', place)))}\n\n{said}\n"
 
 

@@ -19,7 +19,9 @@ from unifront import backends
 
 
 def load(name: str) -> ModuleType:
-    """A module of docs/, which is no package."""
+    """A module of docs/, which is no package; they import each other by name."""
+    if name in sys.modules:
+        return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -30,6 +32,7 @@ def load(name: str) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def reference() -> str:
+    load("including")
     return "\n".join(page.text for page in load("reference").pages())
 
 

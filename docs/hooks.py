@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -18,8 +19,13 @@ import reference  # noqa: E402
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Put the reference behind the other pages."""
-    config.nav = [*(config.nav or []), {"Reference": [{page.title: page.path} for page in reference.pages()]}]
+    """Put pages that `mkdocs.yml` does not name (those that runs of other test suites write) at the end of the last
+    part, and the reference behind it."""
+    nav = list(config.nav or [])
+    listed = set(re.findall(r"[\w/-]+\.md", str(nav)))
+    (last,) = nav[-1].values()
+    last += [page.name for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in listed]
+    config.nav = [*nav, {"Reference": [{page.title: page.path} for page in reference.pages()]}]
     return config
 
 

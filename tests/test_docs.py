@@ -96,9 +96,10 @@ def test_the_examples_of_a_page_run_in_order(
         backends.set_backend(None)
 
 
-def test_every_page_is_in_the_navigation() -> None:
+def test_every_page_of_the_navigation_is_there() -> None:
     listed = re.findall(r"([\w/-]+\.md)$", read("mkdocs.yml"), re.MULTILINE)
-    assert sorted(f"docs/{page}" for page in listed) == PAGES
+    assert len(listed) == len(set(listed)) > 20
+    assert not {f"docs/{page}" for page in listed} - set(PAGES)
 
 
 def test_what_pages_include_is_there() -> None:

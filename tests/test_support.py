@@ -2,7 +2,6 @@
 
 import inspect
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +45,6 @@ def test_the_list_of_names_is_the_installed_keras() -> None:
 
 def test_every_name_of_keras_is_there_or_has_a_reason() -> None:
     assert not [name for name, why in support.keras_names().items() if why is None]
-
-
-def test_every_reason_is_needed() -> None:
-    absent = [name for name, why in support.keras_names().items() if why != ""]
-    idle = [pattern for pattern in support.ABSENT if not any(fnmatchcase(name, pattern) for name in absent)]
-    assert not idle, "These names are there now: take their reasons out of `support.ABSENT`."
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,6 @@ ABSENT: dict[str, str] = {
     "keras.config.*traceback_filtering*": "tracebacks are not filtered",
     "keras.config.enable_unsafe_deserialization": "no file's code is ever run",
     "keras.config.is_nnx_enabled": "layers are no modules of Flax",
-    "keras.distillation.*": "not built; a `train_step` of your own says it in some lines",
     "keras.distribution.*": "one device, but on JAX, where a backend's name may list several",
     "keras.export.ExportArchive": "not built; `export` and `lower` write one model each",
     "keras.legacy.*": "what files before Keras 3 want",

@@ -40,7 +40,9 @@ RIGHT: dict[str, set[str]] = {
     r"ops\.\w+\.(x|x1|x2|xs|y|data|elems|a|array|variable|condition|init_val|rcond|max_val)": {
         "complex array"
     },
-    r"layers\.Lambda\.(mask|output_shape)": set(VALUES) - {"int"},  # judged where masks and free sizes are
+    r"layers\.Lambda\.mask": FALSY | {"{}", "[None]", "array of rank 5"},  # judged beside what it masks
+    r"layers\.Lambda\.arguments": {"{}"},
+    r"layers\.Lambda\.output_shape": set(VALUES) - {"int"},  # judged where masks and free sizes are
     r"layers\.ReversibleEmbedding\.(logit_soft_cap|reverse_dtype)": NUMBERS | {"inf", "int"},
     r"layers\.Pipeline\.layers": FALSY,
     r"layers\.ContrastLimitedAdaptiveHistogramEqualization\.clip_limit": SIGNED,
@@ -89,6 +91,7 @@ RIGHT: dict[str, set[str]] = {
     r"schedules\.OneCycle\.(maximal_learning_rate|total_steps|initial_divisor|final_divisor|share_rising)": NUMBERS,
     r"Model\.compile\.jit_compile": {"0", "True"},
     r"Model\.compile\.remat": {"'no'", "['a']", "10**12", "10**30"},  # patterns, and bytes
+    r"Model\.(fit|evaluate)\.sample_weight": {"{}", "[None]"},  # of no output
     r"Model\.(evaluate|predict)\.callbacks": {"[]", "{}", "[None]"},  # nobody listens
     r"optimizers\.get\.optimizer": {"None"},
     r"regularizers\.\w+\.(l1|l2)": {"None"},

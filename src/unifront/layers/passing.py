@@ -6,8 +6,11 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Self, Unpack
 
+import numpy as np
+
 from unifront import tree
 from unifront.arguments import anything, checked, sequence, shown
+from unifront.backends import backend_of
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import LayerName, LayerOptions
 from unifront.layers.configs import plain, revived
@@ -67,6 +70,9 @@ class Lambda(Layer):
         for name, given in (("output_shape", output_shape), ("mask", mask)):
             if isinstance(given, type):
                 raise ArgumentError(f"Lambda: {name} is a value or a function, not {shown(given)}.")
+        for leaf in [] if callable(mask) else tree.leaves(mask):
+            if leaf is not None and not isinstance(leaf, Symbolic) and not _is_numeric(leaf):
+                raise ArgumentError(f"Lambda: mask is a tensor or a function, not {shown(leaf)}.")
         self.function, self.output_shape, self.mask = function, output_shape, mask
         self.arguments = dict(arguments or {})
         self.supports_masking = mask is not None
@@ -81,6 +87,10 @@ class Lambda(Layer):
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return self.mask(inputs, mask) if callable(self.mask) else self.mask
+
+
+def _is_numeric(array: Any) -> bool:
+    return backend_of(array) is not None and (not isinstance(array, np.ndarray) or array.dtype.kind in "biuf")
 
 
 class Wrapper(Layer):

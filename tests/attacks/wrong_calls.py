@@ -297,12 +297,12 @@ def model_targets(folder: Any) -> Iterator[Target]:
         "add": {"layer": layers.Dense(2)}, "graph": {}, "trace": {},
     }.items():  # fmt: skip
         yield Target(f"Model.{name}", _fresh(name), right)
-    for name, suffix in {
-        "save": ".uf",
-        "save_weights": ".safetensors",
-        "export": ".onnx",
-    }.items():
-        yield Target(f"Model.{name}", _fresh(name), {"path": folder / f"m{suffix}"})
+    for name, argument, suffix in (
+        ("save", "path", ".uf"),
+        ("save_weights", "path", ".safetensors"),
+        ("export", "filepath", ".onnx"),
+    ):
+        yield Target(f"Model.{name}", _fresh(name), {argument: folder / f"m{suffix}"})
     yield Target("Model.load_weights", _fresh("load_weights"), {"source": folder / "m.safetensors"})
     add_weight = layers.Dense(2).add_weight
     yield Target(

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +87,21 @@ def test_a_server_from_its_start_to_its_end(server: tuple[subprocess.Popen[str],
         assert b"400" in half.recv(100)
     # A request under way is answered, though the server is told to stop before it has all of it.
     body = json.dumps({"instances": x.tolist()}).encode()
-    head = f"POST /v1/models/mlp:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
-    with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=60) as half:
-        half.sendall(head.encode() + body[:9])
-        time.sleep(0.3)
+    head = f"POST /v1/models/mlp:predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\nExpect: 100-continue\r\n\r\n"
+    with ExitStack() as stack:
+        half = stack.enter_context(
+            socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=60)
+        )
+        half.sendall(head.encode())
+        answer = stack.enter_context(half.makefile("rb"))
+        assert answer.readline() == b"HTTP/1.1 100 Continue\r\n"  # the request is under way
+        while answer.readline() != b"\r\n":
+            pass
+        half.sendall(body[:9])
         process.send_signal(signal.SIGTERM)
         time.sleep(0.3)
         half.sendall(body[9:])
-        found = half.makefile("rb").read()
+        found = answer.read()
     assert found.startswith(b"HTTP/1.1 200 ")
     assert_close(np.array(json.loads(found.rpartition(b"\r\n")[2])["predictions"], np.float32), expected)
     out, err = process.communicate(timeout=60)

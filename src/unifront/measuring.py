@@ -126,13 +126,13 @@ class Bench:
         page.write(path)
 
 
-COLUMNS = ("backend", "median ms", "least ms", "examples/s", "× fastest", "first ms", "calls")
+COLUMNS = ("backend", "median ms", "least ms", "examples/s", "× fastest", "first ms")
 
 
 def _texts(row: Mapping[str, Any]) -> list[str]:
     keys = ("median_ms", "least_ms", "examples_per_second", "ratio", "first_ms")
     numbers = [f"{row[key]:,.2f}" if row[key] < 100 else f"{row[key]:,.0f}" for key in keys]
-    return [row["backend"], *numbers, str(row["calls"])]
+    return [row["backend"], *numbers]
 
 
 def _machine() -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import json
+import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
 
 import numpy as np
@@ -409,7 +411,7 @@ def counted(client: TestClient, name: str) -> float:
 def test_requests_are_joined_and_each_gets_its_own(models: dict[str, uf.Model]) -> None:
     rng = np.random.default_rng(0)
     requests = [rng.normal(size=(1 + i % 3, 5)).astype(np.float32) for i in range(24)]
-    limits = Limits(max_batch=16, max_wait=0.2)
+    limits = Limits(max_batch=16, max_wait=1.0)
     with (
         TestClient(application({"mlp": models["mlp"]}, BACKEND, limits)) as client,
         ThreadPoolExecutor(24) as pool,
@@ -490,27 +492,33 @@ def test_batches_of_a_fixed_size() -> None:
 
 
 def test_too_many_wait(monkeypatch: pytest.MonkeyPatch, models: dict[str, uf.Model]) -> None:
+    right, runs, gate = Served.predict, threading.Event(), threading.Event()
+
+    def held(self: Served, arrays: Any) -> Any:
+        runs.set()
+        assert gate.wait(60)
+        return right(self, arrays)
+
     limits = Limits(max_batch=1, max_waiting=2)
     with (
         TestClient(application({"mlp": models["mlp"]}, "numpy", limits)) as client,
         ThreadPoolExecutor(8) as pool,
     ):
-        right = Served.predict
+        monkeypatch.setattr(Served, "predict", held)
 
-        def slowly(self: Served, arrays: Any) -> Any:
-            import time
+        def ask() -> Any:
+            return infer(client, "mlp", tensor("features", FINE[:1]))
 
-            time.sleep(0.2)
-            return right(self, arrays)
-
-        monkeypatch.setattr(Served, "predict", slowly)
-        answers = list(pool.map(lambda _: infer(client, "mlp", tensor("features", FINE[:1])), range(8)))
-    states = sorted(answer.status_code for answer in answers)
-    assert set(states) == {200, 503}
-    assert states.count(200) >= 3
-    busy = next(answer for answer in answers if answer.status_code == 503)
-    assert "has 2 requests waiting; try again later" in busy.json()["error"]
-    assert busy.headers["retry-after"] == "1"
+        first = pool.submit(ask)
+        assert runs.wait(60)
+        more = [pool.submit(ask) for _ in range(7)]  # of which two may wait
+        refused = [answer.result() for answer in itertools.islice(as_completed(more), 5)]
+        gate.set()
+        answered = [answer.result().status_code for answer in (first, *more)]
+    assert [answer.status_code for answer in refused] == [503] * 5
+    assert sorted(answered) == [200] * 3 + [503] * 5
+    assert "has 2 requests waiting; try again later" in refused[0].json()["error"]
+    assert refused[0].headers["retry-after"] == "1"
 
 
 def test_metrics(models: dict[str, uf.Model]) -> None:

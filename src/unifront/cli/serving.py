@@ -44,8 +44,8 @@ def serve(
 ) -> None:
     """Answer requests over HTTP with a model's predictions, until told to stop (Ctrl-C, SIGTERM).
 
-    At /v2 it speaks the Open Inference Protocol (KServe, Triton), at /v1 the REST of TensorFlow Serving; /metrics is
-    for Prometheus.
+    At /v2 it speaks the Open Inference Protocol (KServe, Triton), at /v1 the REST of TensorFlow Serving.
+    What Prometheus counts is at /metrics.
     """
     from unifront.serving import Limits
     from unifront.serving import serve as answer

@@ -664,8 +664,8 @@ def _shapes_taken(build: Callable[..., Any]) -> int | None:
 
 
 def snake_case(name: str) -> str:
-    """``Conv2D`` → ``conv2d``, ``GlobalMaxPooling1D`` → ``global_max_pooling1d`` (as Keras names layers)."""
-    name = re.sub(r"(.)([A-Z][a-z0-9]+)", r"\1_\2", name)
+    """``Conv2D`` → ``conv2d``, ``ConvLSTM2D`` → ``conv_lstm2d`` (as Keras names layers)."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 

@@ -139,7 +139,10 @@ def _from_torch(zoo: _Zoo, path: Path, found: Mapping[str, Stored]) -> Model:
             f"it is a state_dict of torch's, and {zoo.name} knows no names of torch modules. It takes files of Keras "
             "and of unifront"
         )
-    models = {who: zoo.made(who) for who in zoo.peers}
+    first = {
+        names: who for who, names in reversed([*zoo.peers.items()])
+    }  # one of those that share their names
+    models = {who: zoo.made(who) for who in zoo.peers if who in first.values()}
     names = {who: zoo.peers[who](zoo.whole(who) or model) for who, model in models.items()}
     who = publisher_of(names, found)
 

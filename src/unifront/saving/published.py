@@ -68,6 +68,7 @@ def arranged(
     given: dict[str, Stored] = {}
     extra: list[str] = []
     paths = model.variable_paths()
+    layers = {layer.name: layer for layer in model.layers}
     flattened = _flattened(model)
     for name, stored in found.items():
         place = layer_of(names, name)
@@ -75,7 +76,7 @@ def arranged(
             extra += [] if name.rpartition(".")[2] in _BUFFERS else [name]
         elif place[0] is not None and place[1].rpartition(".")[2] not in _BUFFERS:
             try:
-                layer, weight = _named(model, place[0])
+                layer, weight = _named(model, layers, place[0])
             except UnknownName:  # as a head that this model does not have
                 extra.append(name)
                 continue
@@ -89,8 +90,10 @@ def arranged(
     return given, extra
 
 
-def _named(model: Model, name: str) -> tuple[Layer, str]:
+def _named(model: Model, layers: Mapping[str, Layer], name: str) -> tuple[Layer, str]:
     """The layer called ``name``, or that of the weight ``layer/weight``, and the weight's name."""
+    if name in layers:
+        return layers[name], ""
     try:
         return model.get_layer(name), ""
     except UnknownName:

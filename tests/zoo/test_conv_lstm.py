@@ -108,7 +108,7 @@ def test_a_moving_dot_is_forecast_with_equal_losses() -> None:
         ).history["loss"]
     for name in TRAINABLE:
         np.testing.assert_allclose(losses[name], losses["torch"], rtol=2e-5, err_msg=name)
-    start.compile(uf.optimizers.Adam(0.01), "binary_crossentropy")
+    start.compile(uf.optimizers.Adam(0.03), "binary_crossentropy")
     start.fit(films[:350, :4], films[:350, 4:], batch_size=25, epochs=12, verbose=0, backend="torch")
     found = start.predict(films[350:, :4], backend="torch").reshape(50, 2, 64).argmax(-1)
     assert (found == films[350:, 4:].reshape(50, 2, 64).argmax(-1)).mean() > 0.5  # 1 of 64 by chance

@@ -87,17 +87,15 @@ def _decomposed(logits: Any, target: Any, target_length: Any, output_length: Any
     places = expand_dims(path, 1)
     emitted = take_along_axis(log_softmax(logits), e.add(places, iota((1, steps, 1), 0, like=logits)), 2)
     never = full_like(get_item(emitted, (slice(None), 0)), NEVER)
-    width = 2 * count + 1
+    width = 2 * count + 1  # 1 at least, so that there is a first column
+    none, blanks = (get_item(x, (slice(None), slice(0, 1))) for x in (never, full_like(path, blank)))
     place = iota((1, width), 1, like=logits)
     first = e.where(e.equal(place, 0), 0.0, never)
 
     def later(x: Any, by: int) -> Any:
-        kept = get_item(x, (slice(None), slice(0, max(width - by, 0))))
-        return concatenate([get_item(never, (slice(None), slice(0, min(by, width)))), kept], 1)
+        return get_item(concatenate([*[none] * by, x], 1), (slice(None), slice(0, width)))
 
-    earlier = get_item(path, (slice(None), slice(0, max(width - 2, 0))))
-    start = full_like(get_item(path, (slice(None), slice(0, min(2, width)))), blank)
-    before = concatenate([start, earlier], 1)
+    before = get_item(concatenate([blanks, blanks, path], 1), (slice(None), slice(0, width)))
     skips = e.logical_and(e.not_equal(path, blank), e.not_equal(path, before))
 
     def step(alpha: Any, given: Any) -> tuple[Any, Any]:

@@ -59,7 +59,8 @@ def check_targets(
             raise DataError(f"{what} has {len(array)} examples; the input has {x_length}.")
         output = traced.graph.outputs[i].type
         known = dict(sizes or {})
-        for axis, (dim, size) in enumerate(zip(output.shape[1:], array.shape[1:], strict=False), 1):
+        alike = () if i in labelled and labelled[i].lengths_differ else output.shape[1:]
+        for axis, (dim, size) in enumerate(zip(alike, array.shape[1:], strict=False), 1):
             if isinstance(dim, DimExpr) and not solve(dim, size, known):
                 raise DataError(
                     f"{what} has the shape {array.shape}; the output is {output}, and for these inputs its "

@@ -11,7 +11,7 @@ import numpy as np
 from unifront import tree
 from unifront.dtypes import dtype_of
 from unifront.errors import DataError
-from unifront.ir.dims import DimExpr
+from unifront.ir.dims import DimExpr, solve
 from unifront.ir.types import TensorType
 from unifront.train.data.arrays import Arrays
 from unifront.train.data.inputs import arrives_small
@@ -33,7 +33,11 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
         outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
         types = _arriving(model.input_types, example.inputs)
         batch = next(iter(types.values())).shape[0]
-        for name, type_ in target_types(example.targets, outputs, batch).items():
+        sizes: dict[str, int] = {}
+        for type_, given in zip(model.input_types.values(), example.inputs, strict=True):
+            for dim, size in zip(type_.shape[1:], given.shape[1:], strict=False):
+                solve(dim, size, sizes)
+        for name, type_ in target_types(example.targets, outputs, batch, sizes).items():
             types[f"target {name}"] = type_
         x, y = model.input_structure, _numbered(example.targets, count)
         weight = _numbered(example.weights, len(types))
@@ -84,16 +88,23 @@ def _batch_type(array: np.ndarray, batch: Any) -> TensorType:
 
 
 def target_types(
-    targets: Sequence[np.ndarray | None], outputs: Mapping[str, TensorType], batch: Any
+    targets: Sequence[np.ndarray | None],
+    outputs: Mapping[str, TensorType],
+    batch: Any,
+    sizes: Mapping[str, int],
 ) -> dict[str, TensorType]:
-    """The types of target arrays in the graph: the batch axis is the model's, free sizes are the outputs'."""
+    """The types of target arrays in the graph: the batch axis is the model's, free sizes are the outputs', unless for
+    inputs of these ``sizes`` they are others (labels that are fewer than steps)."""
     found = {}
     for (name, output), array in zip(outputs.items(), targets, strict=bool(targets)):
         if array is None:
             continue
         free = [size if isinstance(size, DimExpr) else None for size in output.shape]
         free += [None] * (array.ndim - len(free))
-        rest = (own or size for own, size in zip(free[1:], array.shape[1:], strict=False))
+        rest = (
+            size if own is None or not solve(own, size, dict(sizes)) else own
+            for own, size in zip(free[1:], array.shape[1:], strict=False)
+        )
         found[name] = TensorType(dtype_of(array.dtype), (batch, *rest))
     return found
 

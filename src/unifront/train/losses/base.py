@@ -55,6 +55,8 @@ class Loss:
 
     keeps_targets: ClassVar[bool] = False
     """Whether `call` gets the targets as they are, rather than cast: labels, which floats may not hold."""
+    lengths_differ: ClassVar[bool] = False
+    """Whether targets may have another length than outputs."""
 
     @checked
     def __init__(

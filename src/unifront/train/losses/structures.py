@@ -198,6 +198,7 @@ class CTC(StandardLoss):
 
     function = staticmethod(ctc)
     keeps_targets = True
+    lengths_differ = True
 
     @checked
     def __init__(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent / "keras_examples"))
+FOLDER = Path(__file__).parent / "keras_examples"
+sys.path.insert(0, str(FOLDER))
 
-from collect import blocks
-from outputs import agree
-from worker import free_names
+from collect import blocks  # noqa: E402
+from outputs import agree  # noqa: E402
+from worker import free_names  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -61,3 +63,11 @@ def test_fences_and_prompts_are_found_in_order() -> None:
 
 def test_names_that_an_example_leaves_open() -> None:
     assert free_names("def f(a):\n    return a + b\nimport c.d\nf(model, c)") == {"b", "model"}
+
+
+@pytest.mark.slow
+def test_the_examples_of_a_namespace_pass() -> None:
+    command = [sys.executable, str(FOLDER), "--only", "keras.tree"]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, timeout=600)
+    assert result.returncode == 0, result.stdout
+    assert "| keras.tree | 9 | 1 | 0 | 8 | 100 % |" in result.stdout

@@ -91,20 +91,30 @@ def run(side: str, framework: str, examples: list[Row], results: Path) -> dict[K
             with open(results, "a") as out:
                 out.write(json.dumps(row) + "\n")
         first = begun + 1
+    return rows_of(results)
+
+
+def rows_of(results: Path) -> dict[Key, Row]:
+    """The last line of each block."""
     rows = [json.loads(line) for line in results.read_text().splitlines()]
     return {(row["name"], row["block"]): row for row in rows if "name" in row}
 
 
-def judged_by(framework: str, examples: list[Row]) -> dict[Key, Row]:
+def judged_by(framework: str, examples: list[Row], only: str) -> dict[Key, Row]:
     """What Keras itself makes of the examples; kept, as it takes minutes, until they or this code change."""
     code = "".join(path.read_text() for path in (HERE / "worker.py", HERE / "standins.py"))
     mark = hashlib.sha256((json.dumps(examples) + code).encode()).hexdigest()[:12]
     kept = WORK / f"keras-{framework}-{mark}.jsonl"
+    if only and not kept.exists():
+        return run("keras", framework, chosen(examples, only), WORK / f"keras-{framework}-some.jsonl")
     if not kept.exists():
         run("keras", framework, examples, kept.with_suffix(".part"))
         kept.with_suffix(".part").rename(kept)
-    rows = [json.loads(line) for line in kept.read_text().splitlines()]
-    return {(row["name"], row["block"]): row for row in rows if "name" in row}
+    return rows_of(kept)
+
+
+def chosen(examples: list[Row], only: str) -> list[Row]:
+    return [example for example in examples if only in example["name"]]
 
 
 def verdict(theirs: Row, ours: Row | None, code: str) -> tuple[str, str]:
@@ -186,8 +196,8 @@ def main() -> int:
     given = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)
     everything = collect()
-    theirs = judged_by(given.backend, everything)
-    examples = [example for example in everything if given.only in example["name"]]
+    theirs = judged_by(given.backend, everything, given.only)
+    examples = chosen(everything, given.only)
     ours = run("unifront", given.backend, examples, WORK / f"unifront-{given.backend}.jsonl")
     names = {example["name"] for example in examples}
     code = {example["name"]: example["blocks"] for example in examples}

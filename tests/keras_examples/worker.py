@@ -104,7 +104,7 @@ def run_block(block: State, names: State) -> State:
     """What became of a block: ``ok``, ``download`` or ``failed`` with the error, and what it printed where output is shown."""
     asked.clear()
     outputs: list[State] = []
-    signal.alarm(LIMIT_S)
+    signal.setitimer(signal.ITIMER_REAL, LIMIT_S, 5)  # again: the first may come while an object is finalized
     try:
         for output in run_code(block["code"], names) if "code" in block else run_steps(block["steps"], names):
             if output:
@@ -120,7 +120,7 @@ def run_block(block: State, names: State) -> State:
             "at": place(error),
         }
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
     return {"state": "ok", "outputs": outputs}
 
 

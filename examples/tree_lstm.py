@@ -89,14 +89,14 @@ class TreeLSTM(layers.Layer):
 
 def main(backend: str | None = None, quick: bool = False) -> list[float]:
     uf.set_seed(0)
-    x, y = trees(256 if quick else 20_000, seed=0)
+    x, y = trees(256 if quick else 10_000, seed=0)
     nodes = uf.Input((NODES, 3), dtype="int32", name="nodes")
     model = uf.Model(nodes, layers.Dense(1)(TreeLSTM(16 if quick else 48)(nodes)))
     loss = uf.losses.BinaryCrossentropy(from_logits=True)
     model.compile(
         uf.optimizers.Adam(0.01), loss=loss, metrics=[uf.metrics.BinaryAccuracy(threshold=0)], backend=backend
     )
-    history = model.fit(x, y, batch_size=64, epochs=3 if quick else 8, verbose=0 if quick else 2)
+    history = model.fit(x, y, batch_size=64, epochs=3 if quick else 5, verbose=0 if quick else 2)
     if not quick:
         loss, accuracy = model.evaluate(*trees(2000, seed=1), verbose=0)
         print(f"on sums it has not seen: loss {loss:.3f}, accuracy {accuracy:.1%}")

@@ -26,6 +26,8 @@ from worker import free_names  # noqa: E402
         ("(None, None, 3)", "(batch, words_1, 3)"),
         ("<class 'keras.src.metrics.CategoricalCrossentropy'>", "<class 'unifront.train.metrics.CategoricalCrossentropy'>"),
         ("array([ True, False])", "[ True False]"),
+        ("TensorShape([2, 3])", "(2, 3)"),
+        ("array([b'a'], dtype=object)", "array(['a'], dtype='<U1')"),
         ("[[1, ...]]", "[[1, 2, 3]]"),
         ("{'loss': array(0.5)}", "{'loss': tensor(0.5000)}"),
     ],

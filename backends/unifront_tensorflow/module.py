@@ -7,7 +7,8 @@
     tf.saved_model.save(net, "folder")
 
 Variables lie under the model's paths (``net.block1.conv.kernel``), in Keras's layouts.
-A SavedModel holds inference (``loaded(images)`` and its serving signature), and training if it was called.
+A SavedModel holds inference (``loaded(images)``, Keras's ``loaded.serve(images)`` and its serving signature), and
+training if it was called.
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ class GraphModule(tf.Module):
         # SavedModel looks at the instance: the loaded object can be called, and has a serving signature.
         self.__dict__["__call__"] = function
         self._default_save_signature = tf.function(self._serve, input_signature=self._specs, autograph=False)
+        if not hasattr(
+            self, "serve"
+        ):  # no layer is called so; it is what Keras calls inference in a SavedModel
+            self.serve = tf.function(self._infer, input_signature=self._specs, autograph=False)
 
     def __call__(self, *inputs: Any, training: bool = False) -> Any:
         """The model's outputs: a tensor, or a tuple of them."""
@@ -98,6 +103,9 @@ class GraphModule(tf.Module):
                 wanted = f"{spec.dtype.name} {spec.shape}"
                 raise ShapeError(f"Input {name!r} is {wanted}; {tensor.dtype.name} {tensor.shape} was given.")
         return tensors
+
+    def _infer(self, *inputs: Any) -> Any:
+        return self._concrete[False](*inputs)
 
     def _serve(self, *inputs: Any) -> dict[str, Any]:
         outputs = self._concrete[False](*inputs)

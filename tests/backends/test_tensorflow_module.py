@@ -159,6 +159,16 @@ def test_a_saved_model_runs_without_unifront(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_saved_model_has_the_endpoint_that_keras_calls_serve(tmp_path: Path) -> None:
+    x = uf.Input((3,))
+    model = uf.Model(x, {"double": x * 2.0, "mean": layers.GlobalAveragePooling1D()(x[:, :, None])})
+    model.export(tmp_path / "served", format="tf_saved_model")
+    data = np.random.default_rng(0).normal(size=(4, 3)).astype("float32")
+    loaded = tf.saved_model.load(str(tmp_path / "served"))
+    for found, wanted in zip(loaded.serve(data), (2 * data, data.mean(1, keepdims=True)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
 @pytest.mark.usefixtures("_noise_has_a_row")
 def test_noise_is_new_in_each_call_and_follows_the_global_seed() -> None:
     x = np.zeros((2, SIZE))

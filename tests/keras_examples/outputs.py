@@ -2,7 +2,7 @@
 
 Equal text is equal, whitespace apart and with ``...`` for anything. Else the two are compared as sequences of words and
 numbers, so that an array counts however a framework prints it: what only names an array's kind (``array``, ``tensor``,
-``<tf.Tensor: shape=…, dtype=…``, ``device=…``) is left out, brackets and commas are not looked at, and a number may differ
+``<tf.Tensor: shape=…, dtype=…``, ``device=…``, the mark of bytes) is left out, brackets and commas are not looked at, and a number may differ
 from the one shown by one unit of the last digit shown, or by 1e-4 of it.
 A free size is None in Keras and has a name in unifront, so that a name may stand where None is shown.
 """
@@ -16,8 +16,8 @@ from itertools import zip_longest
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE | doctest.IGNORE_EXCEPTION_DETAIL
 KIND = re.compile(
     r"<tf\.(Tensor|Variable)[^:]*:\s*(shape=\([\d, ]*\),\s*)?|shape=\([\d, None]*\)|dtype=['\"]?[<\w.]+['\"]?|device=\S+|numpy="
-    r"|grad_fn=<\w+>|requires_grad=\w+|\b(jnp|np|tf|torch|keras|unifront)\.(?=\w+)|weak_type=\w+"
-    r"|\b(array|Array|tensor|Tensor|Parameter|Size|list|(float|int|uint|bool)_?\d*)(?=\()"
+    r"|\bb(?=['\"])|grad_fn=<\w+>|requires_grad=\w+|\b(jnp|np|tf|torch|keras|unifront)\.(?=\w+)|weak_type=\w+"
+    r"|\b(array|Array|tensor|Tensor|Parameter|Size|TensorShape|list|(float|int|uint|bool)_?\d*)(?=\()"
 )
 WORD = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?j?|[-+]?\b(?:nan|inf)\b|\w+")
 NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")

@@ -198,7 +198,12 @@ def main() -> int:
     everything = collect()
     theirs = judged_by(given.backend, everything, given.only)
     examples = chosen(everything, given.only)
-    ours = run("unifront", given.backend, examples, WORK / f"unifront-{given.backend}.jsonl")
+    ours = run(
+        "unifront",
+        given.backend,
+        examples,
+        WORK / f"unifront-{given.backend}{'-some' if given.only else ''}.jsonl",
+    )
     names = {example["name"] for example in examples}
     code = {example["name"]: example["blocks"] for example in examples}
     verdicts = {
@@ -213,8 +218,9 @@ def main() -> int:
             say(f"{name} [{block}]{'' if name in known else ' (no reason given)'}: {why}")
             if given.show:
                 say("    " + json.dumps(code[name][block]).replace("\\n", "\n    "))
-    failed = {name for (name, _), (state, _) in verdicts.items() if state == "failed"}
-    stale = [name for name in known if name in names and name not in failed]
+    counted = {name for (name, _), (state, _) in verdicts.items() if state == "passed"}
+    others = {name for (name, _), (state, _) in verdicts.items() if state != "passed"}
+    stale = [name for name in known if name in counted - others]
     for name in stale:
         say(f"reasons.txt has a reason for {name}, which passes here.")
     lines, share = table(verdicts)

@@ -12,8 +12,8 @@ from keras.src.applications import nasnet
 import unifront as uf
 from tests.models import TRAINABLE
 from tests.train.keras_judge import keras
+from tests.zoo.classic_judges import check_same, from_keras
 from tests.zoo.classic_sizes import CLASSIC
-from tests.zoo.modern_judges import check_same, drawn, fan_in, shapes
 from unifront import errors, zoo
 
 SLOW = ("inception_resnet_v2", "densenet161", "densenet169", "densenet201", "nasnet_large")
@@ -57,16 +57,6 @@ def keras_model(name: str, **options: Any) -> Any:
         if key in ("penultimate_filters", "num_blocks", "stem_block_filters")
     }
     return nasnet.NASNet(skip_reduction=name == "nasnet_large", weights=None, **sizes | options)
-
-
-def from_keras(judge: Any, model: uf.Model) -> None:
-    """Random weights into a Keras model, and the same ones into ours, by layer name; all of them."""
-    assert shapes(model) == shapes(judge)
-    sizes = [(tuple(weight.shape), weight.path) for weight in judge.weights]
-    judge.set_weights([drawn(shape, fan_in(shape, path), i) for i, (shape, path) in enumerate(sizes)])
-    for layer in judge.layers:
-        if layer.weights:
-            model.get_layer(layer.name).set_weights(layer.get_weights())
 
 
 KERAS: list[tuple[str, dict[str, Any], bool]] = [

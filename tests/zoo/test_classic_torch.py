@@ -12,8 +12,8 @@ from torch import nn
 
 import unifront as uf
 from tests.models import TRAINABLE
+from tests.zoo.classic_judges import check_same
 from tests.zoo.classic_sizes import CLASSIC
-from tests.zoo.modern_judges import check_same
 from tests.zoo.torch_classic import NETS, GoogLeNet, randomize
 from unifront.testing import difference
 from unifront_zoo.googlenet import MODULES

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tests.zoo.modern_judges import drawn
+from tests.zoo.classic_judges import scaled
 
 
 class Classifier(nn.Module):
@@ -323,7 +323,7 @@ def randomize(module: nn.Module) -> nn.Module:
         for i, value in enumerate([*module.parameters(), *module.buffers()]):
             if value.dtype == torch.float32:
                 shape = tuple(value.shape)
-                value.copy_(torch.from_numpy(drawn(shape, math.prod(shape[1:]), i)))
+                value.copy_(torch.from_numpy(scaled(shape, math.prod(shape[1:]), i)))
     return module.eval()
 
 

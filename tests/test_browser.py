@@ -45,9 +45,10 @@ def fake_runtime(folder: Path) -> Path:
 
 def test_what_is_in_the_folder(tmp_path: Path) -> None:
     runtime, model = fake_runtime(tmp_path / "package"), digits()
-    model.metadata = {"classes": ["zero", "one"]}
+    model.metadata = {"kind": "images", "classes": ["zero", "one"]}  # as a recipe notes them
     model.export(tmp_path / "web", format="web", runtime=runtime)
-    assert json.loads((tmp_path / "web" / "model.json").read_text())["labels"] == ["zero", "one"]
+    about = json.loads((tmp_path / "web" / "model.json").read_text())
+    assert (about["labels"], about["scale"]) == (["zero", "one"], 255)
     model.export(tmp_path / "web", format="web", runtime=runtime, labels=range(10), scale=2.0, opset=17)
     own = ["index.html", "model.json", "model.onnx", "page.mjs"]
     assert sorted(path.name for path in (tmp_path / "web").iterdir()) == sorted([*own, *RUNTIME])

@@ -98,7 +98,7 @@ class Portable:
                 beside NumPy, if ``onnxruntime`` is installed); see `unifront.onnx.export`. Of a page beside these:
                 ``runtime``, the folder of the npm package onnxruntime-web (found in ``node_modules`` unless given);
                 ``labels`` of classes (unless given, those in ``metadata``); and ``scale``, what the brightest pixel
-                of a drawing is to the model.
+                of a drawing is to the model (1, or 255 where a recipe trained it on images).
 
         Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
         computes otherwise; `UnsupportedOp` naming one that TensorFlow does not have; `BackendMissing` without the

@@ -32,7 +32,10 @@ def write_page(model: Model, folder: Path, options: Mapping[str, Any]) -> None:
     """Fill ``folder`` with the page of ``model``; see `Model.export`."""
     given = dict(options)
     runtime = _runtime(given.pop("runtime", None))
-    labels, scale = _labels(given.pop("labels", model.metadata.get("classes"))), given.pop("scale", 1.0)
+    labels, scale = (
+        _labels(given.pop("labels", model.metadata.get("classes"))),
+        given.pop("scale", 255.0 if model.metadata.get("kind") == "images" else 1.0),
+    )
     if not isinstance(scale, int | float) or not 0 < scale < float("inf"):
         raise ArgumentError(
             f"scale is what the brightest pixel is to the model, a number above 0, not {scale!r}."

@@ -110,6 +110,8 @@ def export(
     """Write a model for inference elsewhere: ONNX, a SavedModel for TensorFlow Serving, or a page for browsers."""
     from unifront.cli.files import written
 
+    if form == "tf_saved_model" or (form is None and target.suffix.lower() != ".onnx"):
+        load_quietly(["tensorflow"])
     called = None if labels is None else labels.split(",")
     options: dict[str, Any] = {"opset": opset, "dtype": dtype, "runtime": runtime, "labels": called}
     opened = model_of(model)

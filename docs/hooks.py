@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -25,8 +27,23 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     listed = set(re.findall(r"[\w/-]+\.md", str(nav)))
     (last,) = nav[-1].values()
     last += [page.name for page in sorted((ROOT / "docs").glob("*.md")) if page.name not in listed]
-    config.nav = [*nav, {"Reference": [{page.title: page.path} for page in reference.pages()]}]
+    config.nav = [*nav, {"Reference": _nested(reference.pages())}]
     return config
+
+
+def _nested(pages: Iterable[reference.Page]) -> list[dict[str, Any]]:
+    """The pages as a navigation, in which ``uf.ops.linalg`` lies under ``uf.ops``."""
+    below: dict[str, list[Any]] = {}
+    for page in pages:
+        below.setdefault(".".join(page.title.split(".")[:2]), []).append(page)
+    return [
+        {
+            top: pages[0].path
+            if len(pages) == 1
+            else [pages[0].path, *({page.title: page.path} for page in pages[1:])]
+        }
+        for top, pages in below.items()
+    ]
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -95,6 +95,21 @@ def test_what_the_data_decide_of_a_model_of_the_zoo(here: Path) -> None:
     build(text.replace("efficientnet_b0", "mobilenet_v3_small").replace(", normalize: torch", ""))
 
 
+def test_the_momentum_of_batch_normalization() -> None:
+    text = "layers: [{Dense: 4}, BatchNormalization, {Dense: $classes}]\n" + IRIS
+    momenta = [
+        [
+            layer.momentum
+            for layer in build(more + text).layers
+            if isinstance(layer, uf.layers.BatchNormalization)
+        ]
+        for more in ("", "batch_norm_momentum: 0.5\n")
+    ]
+    assert momenta == [[0.99], [0.5]]
+    with pytest.raises(ArgumentError, match=r"^r\.yaml:1: batch_norm_momentum: it is less than 1"):
+        build("batch_norm_momentum: 1.0\n" + text)
+
+
 NORMALIZED = {
     "unit": lambda x: x / 255,
     "tf": lambda x: x / 127.5 - 1,

@@ -20,6 +20,7 @@ from unifront.support import unsupported
 
 Found = dict[str, Any]
 Open = Callable[[str], Any]
+RECIPES = (".yaml", ".yml")
 OPTIONS = {".onnx": ("opset", "dtype")}
 """The options that a format takes."""
 
@@ -94,7 +95,10 @@ def inspected(name: str, open_: Open, backends: Sequence[str]) -> Found:
         return _tensors(Path(name))
     found: Found = {
         "name": name,
-        "format": {".onnx": "ONNX", ".uf": "unifront"}.get(ending, "model of the zoo"),
+        "format": {".onnx": "ONNX", ".uf": "unifront"}.get(
+            ending,
+            "unifront" if Path(name).is_dir() else "recipe" if ending in RECIPES else "model of the zoo",
+        ),
     }
     if Path(name).is_file():
         found["bytes"] = Path(name).stat().st_size

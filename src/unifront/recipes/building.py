@@ -68,9 +68,14 @@ def model_of(text: Text, recipe: Recipe, data: Prepared, name: str) -> uf.Model:
     key = ("layers", len(recipe.layers) - 1) if recipe.layers else ("model",)
     _check_output(text, key, y, data)
     try:
-        return uf.Model(data.inputs, data.back(y), name=name)
+        model = uf.Model(data.inputs, data.back(y), name=name)
     except UnifrontError as error:
         raise text.error(key, str(error)) from error
+    momentum = recipe.batch_norm_momentum
+    for layer in model.layers_below():
+        if momentum is not None and isinstance(layer, layers.BatchNormalization):
+            layer.momentum = momentum
+    return model
 
 
 def _check_scale(text: Text, recipe: Recipe, body: Any) -> None:

@@ -169,6 +169,8 @@ class Recipe(Section):
         epochs: passes over the data.
         seed: of initial weights, order and dropout.
         backend: where it runs; the default one unless given.
+        batch_norm_momentum: of all batch normalization, in place of its own (0.99): where there are few steps, 0.9 lets
+            the statistics used for inference keep up.
         mixed_precision: the dtype to compute in, with weights in float32.
         fine_tune: train the head first.
         out: the folder of the results; named after the recipe unless given.
@@ -186,6 +188,7 @@ class Recipe(Section):
     epochs: Count = 1
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
     backend: str | None = None
+    batch_norm_momentum: Share | None = None
     mixed_precision: Literal["bfloat16", "float16"] | None = None
     fine_tune: FineTune | None = None
     out: str | None = None

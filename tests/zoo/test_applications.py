@@ -57,6 +57,7 @@ def test_every_model_builds_as_keras_builds_it(name: str) -> None:
         assert model.output_shape == judge.output_shape
         assert model.input_shape == judge.input_shape
         assert model.count_params() == judge.count_params()
+        assert model.name == judge.name
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -43,8 +43,8 @@ _DOC = """{name} as ``keras.applications`` has it: {summary}
 
 
 def application(
-    keras_name: str, size: int, least: int = 32, *, name: str | None = None, arguments: str = STANDARD,
-    fixed_top: bool = True,
+    keras_name: str, size: int, least: int = 32, *, name: str | None = None, named: str = "",
+    arguments: str = STANDARD, fixed_top: bool = True,
 ) -> Callable[..., Model]:  # fmt: skip
     """The function ``keras.applications.KERAS_NAME``.
 
@@ -53,6 +53,7 @@ def application(
         size: the usual height and width of images.
         least: the smallest.
         name: the default of the argument ``name``.
+        named: what a model without a name is called, of ``alpha`` and ``rows``.
         arguments: its arguments in order.
         fixed_top: whether images are of ``size`` where a top is asked for and no shape given; else they are of any.
     """
@@ -69,6 +70,7 @@ def application(
         asked = {**{one: defaults[one] for one in names}, **given}
         own = {one: value for one, value in asked.items() if one not in _COMMON and value != defaults[one]}
         shape = _input_shape(keras_name, asked, size, least, fixed_top)
+        asked["name"] = asked["name"] or named.format(alpha=asked.get("alpha"), rows=shape[0])
         return _made(_entry(keras_name), asked, shape, own)
 
     function.__name__ = function.__qualname__ = keras_name

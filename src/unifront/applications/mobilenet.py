@@ -9,5 +9,5 @@ _ARGUMENTS = (
     "input_shape alpha depth_multiplier dropout include_top weights input_tensor pooling classes "
     "classifier_activation name"
 )
-MobileNet = application("MobileNet", 224, arguments=_ARGUMENTS)
+MobileNet = application("MobileNet", 224, named="mobilenet_{alpha:0.2f}_{rows}", arguments=_ARGUMENTS)
 preprocess_input = preprocessing("tf")

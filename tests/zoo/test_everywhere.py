@@ -14,6 +14,7 @@ from tests.zoo.sizes import SMALL
 from unifront import tree
 from unifront.testing import difference
 
+pytestmark = pytest.mark.timeout(1800)  # XLA takes minutes for a deep network
 ALL = [pytest.param(name, marks=pytest.mark.slow) for name in uf.zoo.list()]
 
 

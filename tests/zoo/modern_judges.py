@@ -19,7 +19,7 @@ def drawn(weight: Any, seed: int, gain: float) -> np.ndarray:
     if weight.dtype != "float32":
         return weight.numpy()
     if len(shape) > 1:
-        depthwise = ("depthwise" in path or "dw" in path) and shape[-1] == 1
+        depthwise = "depthwise" in path or "dw" in path
         return (
             rng.normal(size=shape) * math.sqrt(gain / math.prod(shape[: -2 if depthwise else -1]))
         ).astype("float32")
@@ -34,9 +34,9 @@ def shapes(model: Any) -> list[tuple[str, list[tuple[int, ...]]]]:
 
 def check_keras(name: str, size: int, options: dict[str, Any], **keras_options: Any) -> None:
     """The weights' names, shapes and order are those of Keras Applications, and so is the output."""
-    gain = (
-        1.3 if "v2_" in name else 2.0
-    )  # what keeps the size of numbers through swish and squeezes, through ReLU
+    keras.utils.clear_session()  # which numbers layers without a name
+    # what keeps the size of numbers through swish and squeezes, and through ReLU
+    gain = 1.3 if "v2_" in name else 2.0
     options = {"classifier_activation": None} | options
     entry = zoo.entries(name)[0]
     judge = getattr(keras.applications, entry.keras)(
@@ -51,7 +51,8 @@ def check_keras(name: str, size: int, options: dict[str, Any], **keras_options: 
             model.get_layer(layer.name).set_weights(layer.get_weights())
     x = (255 * np.random.default_rng(0).random((2, size, size, 3))).astype("float32")
     x[1] *= 0.2
-    x = x if "v3" in name or "efficient" in name or "convnext" in name else x / 127.5 - 1
+    prepared = not any(family in name for family in ("v3", "efficient", "convnext"))
+    x = x / 127.5 - 1 if prepared or not options.get("include_preprocessing", True) else x
     check_same(model.predict(x, backend=TRAINABLE[-1], verbose=0), judge.predict(x, verbose=0))
 
 

@@ -353,7 +353,7 @@ OPERANDS: dict[str, Any] = {
     "probabilities": np.float32(0.5), "alpha": np.float32(2), "seed": 1, "values": FLAT, "q": 0.5, "max_val": 1.0,
     "sequence_length": 2, "sequence_stride": 1, "fft_length": 4, "sequence_lengths": np.array([5, 4], np.int32),
     "segment_ids": LABELS, "n": 2, "N": 2, "block_size": 1, "kernel_size": 2, "shift": 1, "newshape": (2, 15),
-    "array": X, "variable": X, "a": X, "b": X, "subscripts": "bti->bt", "bins": [-0.5, 0.5], "threshold": 0.5, "default_value": 0.0,
+    "array": X, "variable": X, "abs_": X, "angle": X, "pyfunc": np.negative, "a": X, "b": X, "subscripts": "bti->bt", "bins": [-0.5, 0.5], "threshold": 0.5, "default_value": 0.0,
     "predictions": ONE_HOT, "start_indices": (0, 0, 0), "sorted_sequence": np.arange(4, dtype=np.float32), "tensor": X,
     "depthwise_kernel": np.ones((2, 3, 1), np.float32), "pointwise_kernel": np.ones((1, 3, 2), np.float32),
 }  # fmt: skip

@@ -6,12 +6,13 @@ import pytest
 
 import unifront as uf
 from tests.ir.graphs import ALL_OPS
+from tests.zoo.sizes import DEEP
 from unifront.ir import passes
 from unifront.ir.text import parse_graph, print_graph
 from unifront.ir.verify import verify
 from unifront.reference import evaluate, simplified
 
-MODELS = sorted(uf.zoo.list())
+MODELS = [pytest.param(name, marks=[pytest.mark.slow] * (name in DEEP)) for name in sorted(uf.zoo.list())]
 PASSES = passes.registry(ALL_OPS, evaluate)
 
 
@@ -33,7 +34,9 @@ def test_passes_add_nothing(name):
     assert len(simplified(graph).nodes) <= len(graph.nodes)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name.startswith("resnet")])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in DEEP)) for name in uf.zoo.list("resnet*")]
+)
 def test_a_resnet_has_one_transpose_in_channels_first(name):
     order = [PASSES["channels_first"], PASSES["simplify_layout"]]
     graph, _, _ = passes.run(graph_of(name, False), {}, order)

@@ -22,8 +22,8 @@ Write = Callable[[uf.Model, Any], None]
 WRITERS: dict[str, tuple[Write, str]] = {
     "save": (lambda model, path: model.save(path), "m.uf"),
     "save_weights": (lambda model, path: model.save_weights(path), "w.safetensors"),
-    "export": (lambda model, path: model.export(path), "m.onnx"),
-    "export_external": (lambda model, path: model.export(path, external_data=True), "m.onnx"),
+    "export": (lambda model, path: model.export(path, "onnx"), "m.onnx"),
+    "export_external": (lambda model, path: model.export(path, "onnx", external_data=True), "m.onnx"),
 }
 
 

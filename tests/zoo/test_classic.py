@@ -16,8 +16,8 @@ from tests.zoo.classic_judges import check_same, from_keras
 from tests.zoo.classic_sizes import CLASSIC
 from unifront import errors, zoo
 
-SLOW = ("inception_resnet_v2", "densenet161", "densenet169", "densenet201", "nasnet_large")
-ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CLASSIC]
+QUICK = ("alexnet", "alexnet_owt", "overfeat", "vgg11", "vgg11_bn", "squeezenet1_1", "googlenet", "highway")
+ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in CLASSIC]
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -38,7 +38,9 @@ TRAINED = {
 }
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in QUICK)) for name in TRAINED]
+)
 def test_as_much_is_trained_as_torchvision_says(name: str) -> None:
     count, options = TRAINED[name]
     model = zoo.create(name, **options)
@@ -65,7 +67,7 @@ KERAS: list[tuple[str, dict[str, Any], bool]] = [
     ("densenet121", {"input_shape": (32, 32, 3)}, False),
     ("densenet169", {"input_shape": (33, 47, 3)}, True),
     ("densenet201", {"input_shape": (32, 32, 3)}, True),
-    ("inception_v3", {"input_shape": (75, 80, 3)}, False),
+    ("inception_v3", {"input_shape": (75, 80, 3)}, True),
     ("inception_resnet_v2", {"input_shape": (75, 80, 3)}, True),
     ("xception", {"input_shape": (71, 76, 3)}, True),
     ("nasnet_mobile", {"input_shape": (47, 32, 3), "penultimate_filters": 96, "num_blocks": 1}, False),

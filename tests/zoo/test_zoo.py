@@ -10,18 +10,13 @@ import pytest
 import unifront as uf
 from tests.models import TRAINABLE
 from tests.train.keras_judge import keras
-from tests.zoo.classic_sizes import CLASSIC, QUICK
-from tests.zoo.modern_sizes import MODERN
-from tests.zoo.sizes import RESNETS, SMALL
+from tests.zoo.sizes import DEEP, SLOW, SMALL
 from unifront import errors, tree, zoo
 from unifront.ir.text import parse_graph, print_graph
 from unifront.opset.spec import OPS
 from unifront.testing import difference
 
-BIG = {*RESNETS} - {"resnet18"}
-SLOW = {*BIG, *MODERN, *CLASSIC} - {*QUICK}
 ALL = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in uf.zoo.list()]
-DEEP = {*CLASSIC, *MODERN} - {*QUICK}
 
 
 def data_for(model: uf.Model, count: int) -> tuple[Any, Any]:
@@ -70,7 +65,9 @@ def test_entries_and_graphs(name: str) -> None:
     assert model.name in "".join(lines)
 
 
-@pytest.mark.parametrize("name", ["ResNet50", "ResNet101", "ResNet152"])
+@pytest.mark.parametrize(
+    "name", ["ResNet50", *(pytest.param(name, marks=pytest.mark.slow) for name in ("ResNet101", "ResNet152"))]
+)
 def test_resnets_have_the_weights_of_keras_applications(name: str) -> None:
     judge = getattr(keras.applications, name)(weights=None)
     model = uf.zoo.create(name.lower())

@@ -242,7 +242,9 @@ def again(notes: dict[str, Any], paths: Sequence[str], targets: bool) -> Read:
     """Images to predict, in folders or one by one; or, with ``targets``, a folder of classes to evaluate on."""
     if targets:
         if len(paths) != 1 or not Path(paths[0]).is_dir():
-            raise ArgumentError("Images are evaluated in a folder that has one of each class: give that one.")
+            raise ArgumentError(
+                f"Images are evaluated in a folder that has one of each class, which {' '.join(paths)} is not."
+            )
         found, labels = of_classes(Path(paths[0]), notes["classes"])
         return Read(in_memory(notes, found), labels, found)
     every = [one for path in paths for one in (_images_in(Path(path)) if Path(path).is_dir() else [path])]

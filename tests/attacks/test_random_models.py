@@ -140,7 +140,7 @@ FOUND = (1142,)
 """Seeds of the long run that found something: one filter in float64, strided, on PyTorch."""
 
 
-@pytest.mark.parametrize("seed", [*range(6), *FOUND])
+@pytest.mark.parametrize("seed", [*range(3), *FOUND])
 def test_a_random_model_is_that_of_keras(seed: int) -> None:
     check_against_keras(seed)
 

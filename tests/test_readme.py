@@ -2,6 +2,7 @@
 
 import pytest
 
+import unifront as uf
 from tests.documents import blocks
 from unifront import backends
 
@@ -14,6 +15,7 @@ def test_the_examples_run_in_order(monkeypatch, tmp_path):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("UNIFRONT_BACKEND", raising=False)
+    uf.set_seed(0)  # six short epochs from other initial weights may end just below what is asked for
     names = {}
     try:
         for block in blocks("README.md", "python"):

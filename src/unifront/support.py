@@ -137,8 +137,8 @@ holds it to the code.
 
 ## Keras
 
-Of the {all} public names of Keras {version} there are {there}, as `uf.NAME` for `keras.NAME`. The tests compare
-their parameters and their numbers with Keras's.
+Of the {all} public names of Keras {version} there are {there}, as `uf.NAME` for `keras.NAME`. That a name is
+there says no more than that; the tests compare parameters and numbers of most with Keras's, not of every one.
 
 | namespace | names | there |
 |---|--:|--:|
@@ -158,7 +158,7 @@ their parameters and their numbers with Keras's.
 
 `uf.from_onnx` reads an operator in every version, from the operator set in the second column on, with the meaning that
 it has in that version. *body*: by the definition in other operators that ONNX gives. `model.export` writes operator
-sets {first} to {last}. What it does not write, no layer and no operation of unifront becomes.
+sets {first} to {last}. "written" says that the exporter has a form that uses the operator.
 
 | operator | since | read | written |
 |---|--:|---|---|

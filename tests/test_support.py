@@ -1,5 +1,6 @@
 """The generated pages of the docs are those of the code and of Keras; few operations are unsupported."""
 
+import fnmatch
 import inspect
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,12 @@ def test_the_list_of_names_is_the_installed_keras() -> None:
 
 def test_every_name_of_keras_is_there_or_has_a_reason() -> None:
     assert not [name for name, why in support.keras_names().items() if why is None]
+
+
+def test_every_reason_is_needed() -> None:
+    absent = [name for name, why in support.keras_names().items() if why != ""]
+    idle = [pattern for pattern in support.ABSENT if not fnmatch.filter(absent, pattern)]
+    assert not idle
 
 
 @pytest.mark.parametrize(

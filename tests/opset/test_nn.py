@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import unifront as uf
 from unifront import ops, testing
 from unifront.backends import get_backend, installed
 from unifront.errors import DTypeError, ShapeError
@@ -82,3 +83,15 @@ def test_references_are_keras() -> None:
     testing.assert_close(ops.sparse_softmax_cross_entropy(logits, labels), keras.ops.convert_to_numpy(sparse))
     testing.assert_close(ops.softmax_cross_entropy(logits, targets), keras.ops.convert_to_numpy(dense))
     testing.assert_close(ops.sigmoid_cross_entropy(logits, targets), keras.ops.convert_to_numpy(binary))
+
+
+@pytest.mark.parametrize("backend", [name for name in installed() if name != "numpy"])
+def test_relus_are_flat_at_their_bends(backend: str) -> None:
+    x = np.array([-1.0, 0.0, 3.0, 6.0, 7.0], np.float32)
+    found = get_backend(backend)
+    for function, wanted in ((ops.relu, [0, 0, 1, 1, 1]), (ops.relu6, [0, 0, 1, 0, 0])):
+        gradient = uf.value_and_grad(lambda x, f=function: ops.sum(f(x)), wrt=0)(found.array(x, None))[1]
+        np.testing.assert_array_equal(found.numpy(gradient), wanted)
+    for dtype in ("int32", "uint8"):
+        given = found.array(np.array([0, 5, 6, 9], dtype), None)
+        np.testing.assert_array_equal(found.numpy(ops.relu6(given)), [0, 5, 6, 6])

@@ -22,8 +22,14 @@ def _sigmoid_hard(x: Any) -> Any:
     return jnp.clip(x / 6 + 0.5, 0, 1)
 
 
+def _relu6(x: Any) -> Any:
+    # Flat at 0 and 6 too, as ReLU is at 0: jax.nn.relu6 has half a slope there.
+    return jnp.where(x <= 0, 0, jnp.where(x >= 6, 6, x)).astype(x.dtype)
+
+
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.RELU: jax.nn.relu,
+    ops.RELU6: _relu6,
     ops.SOFTSIGN: jax.nn.soft_sign,
     ops.SILU: jax.nn.silu,
     ops.SELU: jax.nn.selu,

@@ -30,6 +30,7 @@ def _leaky_relu(x: Any, negative_slope: float) -> Any:
 
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.RELU: tf.nn.relu,
+    ops.RELU6: tf.nn.relu6,
     ops.SOFTSIGN: tf.nn.softsign,
     ops.SILU: tf.nn.silu,
     ops.SELU: tf.nn.selu,

@@ -22,8 +22,14 @@ def _hard_sigmoid(x: torch.Tensor) -> torch.Tensor:
     return F.relu6(x + 3.0) / 6.0 if x.dtype == torch.float64 else F.hardsigmoid(x)
 
 
+def _relu6(x: torch.Tensor) -> torch.Tensor:
+    # For its gradient torch has a kernel, where clamp's is five operations.
+    return F.relu6(x) if x.is_floating_point() else x.clamp(0, 6)
+
+
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.RELU: widened(torch.relu),
+    ops.RELU6: widened(_relu6),
     ops.SOFTSIGN: F.softsign,
     ops.SILU: F.silu,
     ops.SELU: torch.selu,

@@ -53,7 +53,9 @@ class ReLU(Layer):
 
     def call(self, x: Any) -> Any:
         if not self.threshold and not self.negative_slope:
-            return ops.relu(x) if self.max_value is None else ops.clip(x, 0.0, self.max_value)
+            if self.max_value is None:
+                return ops.relu(x)
+            return ops.relu6(x) if self.max_value == 6 else ops.clip(x, 0.0, self.max_value)
         low = (
             ops.multiply(ops.subtract(x, self.threshold), self.negative_slope) if self.negative_slope else 0.0
         )

@@ -24,6 +24,14 @@ from unifront.opset.tensor import bind, replayed, type_of
 Function = Callable[..., Any]
 
 RELU, relu = unary("relu", lambda x: np.maximum(x, 0), "ONNX Relu", keeps_integers=True, facts=NOT_NEGATIVE)
+RELU6, relu6 = unary(
+    "relu6",
+    lambda x: np.clip(x, 0, 6),
+    "Krizhevsky 2010 (Convolutional Deep Belief Networks on CIFAR-10); Keras relu6",
+    (-9.0, 9.0),
+    keeps_integers=True,
+    facts=NOT_NEGATIVE,
+)
 SOFTSIGN, softsign = unary("softsign", lambda x: x / (1 + np.abs(x)), "ONNX Softsign", facts=KEEPS)
 SILU, silu = unary(
     "silu", lambda x: x * _sigmoid(x), "Ramachandran et al. 2017 (Swish); ONNX Swish", facts=KEEPS
@@ -111,11 +119,6 @@ def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Any:
 def elu(x: TensorLike, alpha: float = 1.0) -> Any:
     """``x`` where it is positive, else ``alpha * (exp(x) - 1)`` (Clevert et al. 2015; ONNX Elu)."""
     return bind(ELU, floating(x), alpha=float(alpha))
-
-
-def relu6(x: TensorLike) -> Any:
-    """``min(max(x, 0), 6)`` (Keras relu6)."""
-    return e.clip(x, 0.0, 6.0)
 
 
 def celu(x: TensorLike, alpha: float = 1.0) -> Any:

@@ -94,6 +94,9 @@ def _clip(node: Node, x: Any, low: Any = None, high: Any = None) -> Any:
     dtype = kind(x).dtype
     if node.version < 11:
         low, high = (np.asarray(node[name], dtype.numpy) for name in ("min", "max"))
+    if dtype.is_float and isinstance(low, np.ndarray) and isinstance(high, np.ndarray) and low <= high:
+        low, high = float(low), float(high)
+        return ops.relu6(x) if (low, high) == (0, 6) else ops.clip(x, low, high)
     if low is not None:
         x = ops.maximum(x, ops.cast(low, dtype))
     return x if high is None else ops.minimum(x, ops.cast(high, dtype))

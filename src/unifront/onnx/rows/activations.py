@@ -89,6 +89,7 @@ def _gelu(w: Writer, x: Ref, approximate: bool) -> Any:
 
 TABLE: dict[OpSpec, Row] = {
     a.RELU: _relu,
+    a.RELU6: lambda w, x: w.op("Clip", x, w.number(0, x), w.number(6, x)),
     e.SIGMOID: lambda w, x: w.op("Sigmoid", x),
     e.SOFTPLUS: _softplus,
     a.SOFTSIGN: _softsign,

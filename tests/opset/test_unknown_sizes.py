@@ -19,7 +19,7 @@ def graph_of(function, *types):
 
 
 # TensorFlow runs what does not hang together in any order: its kernel may find it before the check does.
-SAID = r"layer: .*sizes that should be equal are|Incompatible shapes"
+SAID = r"layer: .*sizes that should be equal are|Incompatible shapes|ConcatOp"
 PAIRS = {
     "two symbols": (ops.add, ("float32[a, 2]", "float32[b, 2]"), "float32[a, 2]", (3, 4)),
     "a symbol and an int": (ops.multiply, ("float32[a, 2]", "float32[3, 2]"), "float32[3, 2]", (3, None)),
@@ -60,6 +60,27 @@ def test_they_are_checked_when_they_arrive(name, backend):
     for lengths in wrong:
         with pytest.raises(Exception, match=SAID):
             native.numpy(program(inputs(*lengths), [])[0])
+
+
+@pytest.mark.parametrize("backend", backends.installed())
+def test_what_is_joined_is_checked_when_it_arrives(backend):
+    """Beside the axis along which it is joined; sizes of 1 do not broadcast there."""
+    types = "float32[2, a]", "float32[3, b]"
+    graph, native = graph_of(lambda *xs: ops.concatenate(xs, axis=0), *types), backends.get_backend(backend)
+    assert str(graph.outputs[0].type) == "float32[5, a]"
+    program = native.compile(graph, "cpu")
+
+    def run(a, b):
+        x, y = (np.full((n, size), n, "float32") for n, size in ((2, a), (3, b)))
+        (found,) = program([native.array(x), native.array(y)], [])
+        return native.numpy(found)
+
+    assert_close(run(4, 4)[:, 0], np.array([2, 2, 3, 3, 3], "float32"))
+    for sizes in ((4, 3), (4, 1), (1, 4)):
+        with pytest.raises(Exception, match=SAID):
+            run(*sizes)
+    with pytest.raises(ShapeError, match="differ outside axis 0"):
+        graph_of(lambda *xs: ops.concatenate(xs, axis=0), "float32[2, a]", "float32[3, a+1]")
 
 
 def test_those_that_cannot_be_equal_are_refused_at_once():

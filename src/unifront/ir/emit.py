@@ -23,6 +23,7 @@ import numpy as np
 
 from unifront.errors import GraphError, ShapeError, UnsupportedOp
 from unifront.ir.dims import DimExpr, minimum, symbol
+from unifront.ir.facts import JOINED
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, bound_symbol, symbols_in
 from unifront.ir.layouts import RUN_ONCE, Layouts, Storage, lane_layout, lanes, spread, storage_of
 from unifront.ir.types import TensorType
@@ -235,7 +236,7 @@ class _Writer:
         self.names[callee] = partial(row, **fixed) if fixed else row
         wanted = self.wanted(node)
         operands = [self.operand(value, wanted[i]) for i, value in enumerate(node.operands)]
-        if node.op.facts.elementwise:
+        if node.op.facts.elementwise or node.op.facts.follows is JOINED:
             self.lines += [f"same({node.where()!r}, {', '.join(sizes)})" for sizes in _unknown(node)]
         outputs = ", ".join(f"v{value.id}" for value in node.outputs)
         if len(node.outputs) > 1:
@@ -323,19 +324,22 @@ def _inside(node: Node, region: Graph, layouts: Layouts) -> Layouts:
 
 
 def _unknown(node: Node) -> list[list[str]]:
-    """For each axis where operands of an elementwise node have sizes unknown to each other, what reads them."""
+    """For each axis where operands that broadcast, or are joined, have sizes unknown to each other, what reads them."""
     found: list[list[str]] = []
     shape = node.outputs[0].type.shape
     if all(isinstance(dim, int) for dim in shape) and all(
         v is None or v.type.is_static for v in node.operands
     ):
         return found
+    joins = node.op.facts.follows is JOINED
     for back, result in enumerate(reversed(shape), 1):
         reads: dict[str, str] = {}
+        if joins and len(shape) - back == node.attributes["axis"]:
+            continue
         for value in node.operands:
             if value is not None and value.type.rank >= back:
                 dim = value.type.shape[-back]
-                if dim == result or not (dim == 1 or dim == minimum(1, result)):
+                if joins or dim == result or not (dim == 1 or dim == minimum(1, result)):
                     reads.setdefault(str(dim), f"size(v{value.id}, {value.type.rank - back})")
         if len(reads) > 1:
             found.append(list(reads.values()))

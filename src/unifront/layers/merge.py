@@ -11,7 +11,7 @@ from unifront.arguments import Check, Wrong, checked, shown
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import Axis, LayerOptions
 from unifront.layers.layer import Layer
-from unifront.opset.rules import axis_in, broadcast, is_whole
+from unifront.opset.rules import axis_in, broadcast, is_whole, joined
 from unifront.opset.tensor import type_of
 
 
@@ -154,8 +154,7 @@ class Concatenate(Layer):
     def build(self, shapes: Any) -> None:
         _check_several(self, shapes)
         axis = axis_in(self.axis, len(shapes[0]))
-        rests = {tuple(shape[:axis]) + tuple(shape[axis + 1 :]) for shape in shapes}
-        if len(rests) > 1:
+        if joined(shapes, axis) is None:
             raise ShapeError(f"Concatenate along axis {self.axis}: the shapes {shapes} differ elsewhere.")
 
     def call(self, xs: Any) -> Any:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -27,23 +29,42 @@ def broadcast(*shapes: Shape, unify: bool = False) -> Shape:
     for dims in zip(*padded, strict=True):
         wide = {dim for dim in dims if dim != 1}
         wide = {dim for dim in wide if not any(dim != other and stretches(dim, other) for other in wide)}
-        if unify and len(wide) > 1 and _may_be_equal(wide):
-            wide = {min(wide, key=_plainness)}
+        if unify and len(wide) > 1 and (one := unified(wide)) is not None:
+            wide = {one}
         if len(wide) > 1:
             raise ShapeError(f"The shapes {' and '.join(map(show, shapes))} do not broadcast.")
         result.append(wide.pop() if wide else 1)
     return tuple(result)
 
 
-def _may_be_equal(dims: set[Dim]) -> bool:
+def unified(dims: set[Dim]) -> Dim | None:
+    """The plainest of ``dims``, which are unknown to each other and may be equal; None if two of them never are.
+
+    The operation is then one for which `unifront.ir.emit` writes a check of the sizes that arrive.
+    """
     first, *others = dims
     bounds = ((at_least(first - other), at_most(first - other)) for other in others)
-    return all((low is None or low <= 0) and (high is None or high >= 0) for low, high in bounds)
+    if all((low is None or low <= 0) and (high is None or high >= 0) for low, high in bounds):
+        return min(dims, key=_plainness)
+    return None
 
 
 def _plainness(dim: Dim) -> tuple[bool, int, str]:
     text = str(dim)
     return not isinstance(dim, int), len(text), text
+
+
+def joined(shapes: Sequence[Shape], axis: int) -> Shape | None:
+    """The shape of tensors one after the other along ``axis``; None if they differ elsewhere, whatever the sizes."""
+    if len({len(shape) for shape in shapes}) > 1:
+        return None
+    result: list[Dim] = []
+    for i, dims in enumerate(zip(*shapes, strict=True)):
+        one = reduce(add, dims) if i == axis else unified({*dims})
+        if one is None:
+            return None
+        result.append(one)
+    return tuple(result)
 
 
 def stretches(dim: Dim, wide: Dim) -> bool:

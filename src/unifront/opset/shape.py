@@ -20,6 +20,7 @@ from unifront.opset.rules import (
     broadcast,
     dims_in,
     is_whole,
+    joined,
     listed,
     same_dtype,
     show,
@@ -254,18 +255,12 @@ def broadcast_to(x: TensorLike, shape: Dim | Sequence[Dim]) -> Any:
 def _concatenate_rule(*types: TensorType, axis: int) -> TensorType:
     if not types:
         raise ShapeError("concatenate takes at least one tensor.")
-    first = types[0]
-    axis_in(axis, first.rank)
-    for other in types[1:]:
-        if other.rank != first.rank or any(
-            a != b for i, (a, b) in enumerate(zip(first.shape, other.shape, strict=True)) if i != axis
-        ):
-            shapes = ", ".join(show(type_.shape) for type_ in types)
-            raise ShapeError(f"concatenate: the shapes {shapes} differ outside axis {axis}.")
-    total: Dim = 0
-    for type_ in types:
-        total = total + type_.shape[axis]
-    return TensorType(same_dtype(*types), (*first.shape[:axis], total, *first.shape[axis + 1 :]))
+    axis_in(axis, types[0].rank)
+    shape = joined([type_.shape for type_ in types], axis)
+    if shape is None:
+        shapes = ", ".join(show(type_.shape) for type_ in types)
+        raise ShapeError(f"concatenate: the shapes {shapes} differ outside axis {axis}.")
+    return TensorType(same_dtype(*types), shape)
 
 
 def _concatenate_samples(rng: np.random.Generator) -> Iterator[Sample]:

@@ -15,6 +15,7 @@ from tests.models import TRAINABLE
 from tests.zoo.classic_judges import check_same
 from tests.zoo.classic_sizes import CLASSIC
 from tests.zoo.torch_classic import NETS, GoogLeNet, randomize
+from tests.zoo.torch_nasnet import NASNet
 from unifront.testing import difference
 from unifront_zoo.googlenet import MODULES
 
@@ -48,6 +49,17 @@ def test_it_gives_what_the_torch_module_gives(tmp_path: Path, name: str) -> None
     options = CLASSIC[name] | {"classifier_activation": None}
     model = uf.zoo.create(name, weights=saved(net, tmp_path / "net.pth"), **options)
     x = images(2, *options["input_shape"])
+    check_same(model.predict(x, backend=TRAINABLE[-1], verbose=0), said(net, x))
+
+
+@pytest.mark.parametrize(("height", "width"), [(47, 32), pytest.param(64, 51, marks=pytest.mark.slow)])
+def test_nasnet_gives_what_timms_gives(tmp_path: Path, height: int, width: int) -> None:
+    """At even sizes of feature maps and odd ones: what is padded does not count in poolings there."""
+    net = randomize(NASNet(5, 96, 2, 8))
+    options = CLASSIC["nasnet_large"] | {"num_blocks": 2, "classifier_activation": None}
+    options |= {"input_shape": (height, width, 3)}
+    model = uf.zoo.create("nasnet_large", weights=saved(net, tmp_path / "net.pth"), **options)
+    x = images(2, height, width, 3)
     check_same(model.predict(x, backend=TRAINABLE[-1], verbose=0), said(net, x))
 
 

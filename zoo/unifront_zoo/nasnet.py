@@ -1,14 +1,16 @@
 """NASNet-A, mobile and large, layer by layer those of Keras Applications.
 
-Height and width are numbers: with free ones the paths of a cell are not seen to have the same size.
+With free sizes they are the same networks. Keras's then leave out what halves the cell before the last one, and do not
+run.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import unifront as uf
-from unifront import layers
+from unifront import layers, ops
 from unifront_zoo._classic import variant
-from unifront_zoo._parts import ImageShape
+from unifront_zoo._parts import ImageShape, chosen
 
 
 def _bn(x: Any, name: str) -> Any:
@@ -25,20 +27,34 @@ def _conv(x: Any, filters: int, name: str) -> Any:
     )(x)
 
 
-def _pad(x: Any, size: int, name: str) -> Any:
-    """Zeros before a strided convolution, one row fewer above where the height is even or free, as in Keras."""
-    pairs = [(size // 2 - (not (isinstance(n, int) and n % 2)), size // 2) for n in x.shape[1:3]]
-    return layers.ZeroPadding2D((pairs[0], pairs[1]), name=name)(x)
+def _halving(x: Any, name: str, zeros: bool) -> Callable[[type[uf.Layer], str], Any]:
+    """What pools ``x`` in 3×3 windows with stride 2, by the layer's class and its part of the name.
+
+    Args:
+        zeros: whether those around ``x`` count: none above and to the left of an even size, as Keras pads. So the last
+            window ends in those below whatever the size, and where one is free windows are counted from there.
+    """
+    sizes = x.shape[1:3]
+    free = zeros and any(not isinstance(size, int) for size in sizes)
+    if free:
+        x = ops.flip(x, (1, 2))
+    if zeros:
+        rows, columns = ((1, 1) if free else (size % 2, 1) for size in sizes)
+        x = layers.ZeroPadding2D((rows, columns), name=f"reduction_pad_1_{name}")(x)
+
+    def pooled(layer: type[uf.Layer], part: str) -> Any:
+        padding = "valid" if zeros else "same"
+        found = layer(3, 2, padding=padding, name=f"reduction_{part}_{name}")(x)
+        return ops.flip(found, (1, 2)) if free else found
+
+    return pooled
 
 
 def _separable(x: Any, filters: int, size: int, name: str, strides: int = 1) -> Any:
     """Twice: ReLU, separable convolution, batch norm; the first one may be strided."""
-    x, padding = _relu(x), "same"
-    if strides == 2:
-        x, padding = _pad(x, size, f"separable_conv_1_pad_{name}"), "valid"
     x = layers.SeparableConv2D(
-        filters, size, strides=strides, padding=padding, use_bias=False, name=f"separable_conv_1_{name}"
-    )(x)
+        filters, size, strides=strides, padding="same", use_bias=False, name=f"separable_conv_1_{name}"
+    )(_relu(x))
     x = _relu(_bn(x, f"separable_conv_1_bn_{name}"))
     x = layers.SeparableConv2D(
         filters, size, padding="same", use_bias=False, name=f"separable_conv_2_{name}"
@@ -86,23 +102,20 @@ def _normal(x: Any, p: Any, filters: int, name: str) -> tuple[Any, Any]:
     return layers.Concatenate(name=f"normal_concat_{name}")([p, *blocks]), x
 
 
-def _reduction(x: Any, p: Any, filters: int, name: str) -> tuple[Any, Any]:
+def _reduction(x: Any, p: Any, filters: int, name: str, zeros: bool) -> tuple[Any, Any]:
     def halved(x: Any, size: int, part: str) -> Any:
         return _separable(x, filters, size, f"reduction_{part}_{name}", strides=2)
 
     p = _adjust(p, x, filters, name)
     h = _bn(_conv(_relu(x), filters, f"reduction_conv_1_{name}"), f"reduction_bn_1_{name}")
-    padded = _pad(h, 3, f"reduction_pad_1_{name}")
+    pooled = _halving(h, name, zeros)
     x1 = layers.Add(name=f"reduction_add_1_{name}")([halved(h, 5, "left1"), halved(p, 7, "right1")])
-    pooled = layers.MaxPooling2D(3, 2, name=f"reduction_left2_{name}")(padded)
-    x2 = layers.Add(name=f"reduction_add_2_{name}")([pooled, halved(p, 7, "right2")])
-    pooled = layers.AveragePooling2D(3, 2, name=f"reduction_left3_{name}")(padded)
-    x3 = layers.Add(name=f"reduction_add3_{name}")([pooled, halved(p, 5, "right3")])
-    pooled = layers.AveragePooling2D(3, 1, padding="same", name=f"reduction_left4_{name}")(x1)
-    x4 = layers.Add()([x2, pooled])
+    largest, mean = pooled(layers.MaxPooling2D, "left2"), pooled(layers.AveragePooling2D, "left3")
+    x2 = layers.Add(name=f"reduction_add_2_{name}")([largest, halved(p, 7, "right2")])
+    x3 = layers.Add(name=f"reduction_add3_{name}")([mean, halved(p, 5, "right3")])
+    x4 = layers.Add()([x2, layers.AveragePooling2D(3, 1, padding="same", name=f"reduction_left4_{name}")(x1)])
     x5 = _separable(x1, filters, 3, f"reduction_left4_{name}")
-    pooled = layers.MaxPooling2D(3, 2, name=f"reduction_right5_{name}")(padded)
-    x5 = layers.Add(name=f"reduction_add4_{name}")([x5, pooled])
+    x5 = layers.Add(name=f"reduction_add4_{name}")([x5, pooled(layers.MaxPooling2D, "right5")])
     return layers.Concatenate(name=f"reduction_concat_{name}")([x2, x3, x4, x5]), x
 
 
@@ -115,7 +128,9 @@ def _nasnet(
     penultimate_filters: int = 1056,
     num_blocks: int = 4,
     stem_block_filters: int = 32,
+    like: str = "keras",
 ) -> uf.Model:
+    zeros = chosen(like, {"keras": True, "timm": False})
     filters = penultimate_filters // 24
     image = uf.Input(input_shape, name="image")
     x = layers.Conv2D(
@@ -123,10 +138,10 @@ def _nasnet(
     )(image)
     x, p = _bn(x, "stem_bn1"), None
     for number, divisor in ((1, 4), (2, 2)):
-        x, p = _reduction(x, p, filters // divisor, f"stem_{number}")
+        x, p = _reduction(x, p, filters // divisor, f"stem_{number}", zeros)
     for stage in range(3):
         if stage:
-            x, before = _reduction(x, p, filters * 2**stage, f"reduce_{stage * num_blocks}")
+            x, before = _reduction(x, p, filters * 2**stage, f"reduce_{stage * num_blocks}", zeros)
             p = p if skip_reduction else before
         for i in range(num_blocks):
             x, p = _normal(x, p, filters * 2**stage, f"{stage * num_blocks + i + bool(stage)}")
@@ -135,6 +150,45 @@ def _nasnet(
         x = layers.GlobalAveragePooling2D()(x)
         x = layers.Dense(classes, activation=classifier_activation, name="predictions")(x)
     return uf.Model(image, x, name=name)
+
+
+_BRANCHES = {
+    "reduction": {"0_left": "left1", "0_right": "right1", "1_right": "right2", "2_right": "right3", "4_left": "left4"},
+    "normal": {"0_left": "left1", "0_right": "right1", "1_left": "left2", "1_right": "right2", "4_left": "left5"},
+}  # fmt: skip
+"""The separable convolutions of a cell: by timm's names of them, ours."""
+
+
+def _of_cell(there: str, here: str, kind: str) -> dict[str, str]:
+    found = {
+        "conv_1x1.conv": f"{kind}_conv_1_{here}",
+        "conv_1x1.bn": f"{kind}_bn_1_{here}",
+        "conv_prev_1x1.conv": f"adjust_conv_projection_{here}",
+        "conv_prev_1x1.bn": f"adjust_bn_{here}",
+        "path_1.conv": f"adjust_conv_1_{here}",
+        "path_2.conv": f"adjust_conv_2_{here}",
+        "final_path_bn": f"adjust_bn_{here}",
+    }
+    for branch, part in _BRANCHES[kind].items():
+        for n in (1, 2):
+            own = f"{kind}_{part}_{here}"
+            for half in ("depthwise", "pointwise"):
+                found[f"comb_iter_{branch}.separable_{n}.{half}_conv2d"] = f"separable_conv_{n}_{own}"
+            found[f"comb_iter_{branch}.bn_sep_{n}"] = f"separable_conv_{n}_bn_{own}"
+    return {f"{there}.{module}": layer for module, layer in found.items()}
+
+
+def _timm(model: uf.Model) -> dict[str, str]:
+    own = {layer.name for layer in model.layers}
+    blocks = sum(name.startswith("normal_conv_1_") for name in own) // 3
+    cells = {"cell_stem_0": "stem_1", "cell_stem_1": "stem_2"}
+    cells |= {f"reduction_cell_{i}": f"reduce_{(i + 1) * blocks}" for i in (0, 1)}
+    found = {"conv0.conv": "stem_conv1", "conv0.bn": "stem_bn1", "last_linear": "predictions"}
+    for there, here in cells.items():
+        found |= _of_cell(there, here, "reduction")
+    for i in range(3 * blocks):
+        found |= _of_cell(f"cell_{i}", str(i + (i >= blocks)), "normal")
+    return {there: here for there, here in found.items() if here in own}
 
 
 nasnet_mobile = uf.zoo.register(
@@ -155,11 +209,12 @@ nasnet_large = uf.zoo.register(
     source="Zoph et al. 2017: Learning transferable architectures, NASNet-A (6 @ 4032); Keras Applications",
     parameters=88_949_818,
     keras="NASNetLarge",
+    peers={"timm": _timm},
 )(
     variant(
         _nasnet, "nasnet_large", True,
         summary="NASNet-A (6 @ 4032): cells found by search.\n\n88.9 M parameters, 23.8 G multiply-adds: "
-        "``[batch, 331, 331, 3]`` → ``[batch, classes]``.",
+        "``[batch, 331, 331, 3]`` → ``[batch, classes]``. In poolings of ``like=\"timm\"`` padding does not count.",
         input_shape=(331, 331, 3), penultimate_filters=4032, num_blocks=6, stem_block_filters=96,
     )
 )  # fmt: skip

@@ -44,7 +44,7 @@ _DOC = """{name} as ``keras.applications`` has it: {summary}
 
 def application(
     keras_name: str, size: int, least: int = 32, *, name: str | None = None, named: str = "",
-    arguments: str = STANDARD, fixed_top: bool = True,
+    arguments: str = STANDARD, fixed_top: bool = True, fixed_body: bool = False,
 ) -> Callable[..., Model]:  # fmt: skip
     """The function ``keras.applications.KERAS_NAME``.
 
@@ -56,6 +56,7 @@ def application(
         named: what a model without a name is called, of ``alpha`` and ``rows``.
         arguments: its arguments in order.
         fixed_top: whether images are of ``size`` where a top is asked for and no shape given; else they are of any.
+        fixed_body: likewise without a top.
     """
     names = arguments.split()
     keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
@@ -69,7 +70,7 @@ def application(
             raise ArgumentError(f"{keras_name} takes {', '.join(names)}: {error}.") from None
         asked = {**{one: defaults[one] for one in names}, **given}
         own = {one: value for one, value in asked.items() if one not in _COMMON and value != defaults[one]}
-        shape = _input_shape(keras_name, asked, size, least, fixed_top)
+        shape = _input_shape(keras_name, asked, size, least, (fixed_body, fixed_top))
         asked["name"] = asked["name"] or named.format(alpha=asked.get("alpha"), rows=shape[0])
         return _made(_entry(keras_name), asked, shape, own)
 
@@ -113,9 +114,9 @@ def _made(entry: zoo.Entry, asked: dict[str, Any], shape: Shape, own: dict[str, 
 
 
 def _input_shape(
-    keras_name: str, asked: dict[str, Any], size: int, least: int, fixed_top: bool
+    keras_name: str, asked: dict[str, Any], size: int, least: int, fixed: tuple[bool, bool]
 ) -> tuple[Any, ...]:
-    """The shape of an image: what is asked for, checked, else the usual one (any size without a top)."""
+    """The shape of an image: what is asked for, checked; else ``size`` if that is ``fixed``, without and with a top."""
     if image_data_format() != "channels_last":
         raise ArgumentError(
             f"{keras_name} is made with the channels last. Make it so (uf.config.set_image_data_format), and then "
@@ -130,7 +131,7 @@ def _input_shape(
             raise ShapeError(f"input_shape is {tuple(shape)}, and input_tensor has {of_tensor}.")
         shape = shape or of_tensor
     if not shape:
-        return (size, size, 3) if top and fixed_top else (None, None, 3)
+        return (size, size, 3) if fixed[bool(top)] else (None, None, 3)
     if not isinstance(shape, Sequence) or len(shape) != 3:
         raise ShapeError(
             f"`input_shape` must be a tuple of three integers, (height, width, channels), not {shape!r}."
@@ -139,7 +140,7 @@ def _input_shape(
         raise ShapeError(
             f"Input size must be at least {least}x{least}; Received: input_shape={tuple(shape)}."
         )
-    if top and fixed_top and None in shape:
+    if top and fixed[True] and None in shape:
         raise ShapeError(
             f"If `include_top` is True, you should specify a static `input_shape`; not {tuple(shape)}."
         )

@@ -7,5 +7,5 @@ __all__ = ["NASNetLarge", "NASNetMobile", "decode_predictions", "preprocess_inpu
 
 _ARGUMENTS = "input_shape include_top weights input_tensor pooling classes classifier_activation name"
 NASNetLarge = application("NASNetLarge", 331, name="nasnet_large", arguments=_ARGUMENTS)
-NASNetMobile = application("NASNetMobile", 224, name="nasnet_mobile", arguments=_ARGUMENTS)
+NASNetMobile = application("NASNetMobile", 224, name="nasnet_mobile", arguments=_ARGUMENTS, fixed_body=True)
 preprocess_input = preprocessing("tf")

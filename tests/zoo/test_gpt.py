@@ -77,14 +77,19 @@ def test_published_weights_are_taken(tmp_path: Any, prefix: str) -> None:
         uf.zoo.create("gpt2", **SMALL, weights=path)
 
 
-@pytest.mark.slow
-def test_transformers_gives_the_same() -> None:
+def judge_module() -> Any:
+    """Hugging Face's module, of the same size."""
     transformers = pytest.importorskip("transformers")
     config = transformers.GPT2Config(
         vocab_size=30, n_positions=16, n_embd=8, n_layer=2, n_head=2, attn_pdrop=0, resid_pdrop=0, embd_pdrop=0,
         bos_token_id=0, eos_token_id=None,
     )  # fmt: skip
-    judge, model = transformers.GPT2LMHeadModel(config).eval(), lively()
+    return transformers.GPT2LMHeadModel(config).eval()
+
+
+@pytest.mark.slow
+def test_transformers_gives_the_same() -> None:
+    judge, model = judge_module(), lively()
     values = published(model)
     values["lm_head.weight"] = values["transformer.wte.weight"]
     judge.load_state_dict(values)
@@ -100,6 +105,21 @@ def test_transformers_gives_the_same() -> None:
             gpt.step_of(model), prompt[:, -1], gpt.read(model, prompt, 6), 6, width=beams, start=8
         )
         assert found[:, 0].tolist() == expected.tolist()
+
+
+@pytest.mark.slow
+def test_files_that_transformers_writes_are_taken(tmp_path: Any) -> None:
+    """Those of `save_pretrained`, and the older `pytorch_model.bin`, of the whole module and of its body alone."""
+    judge = judge_module()
+    for seed, value in enumerate(judge.parameters()):
+        torch.nn.init.normal_(value, std=0.7, generator=torch.Generator().manual_seed(seed))
+    judge.save_pretrained(tmp_path / "whole")
+    judge.transformer.save_pretrained(tmp_path / "body")
+    torch.save(judge.state_dict(), tmp_path / "pytorch_model.bin")
+    expected = judge(torch.tensor(TOKENS, dtype=torch.int64)).logits.detach().numpy()
+    for name in ("whole/model.safetensors", "body/model.safetensors", "pytorch_model.bin"):
+        model = uf.zoo.create("gpt2", **SMALL, weights=tmp_path / name)
+        assert_close(model.predict(TOKENS, backend="torch"), expected)
 
 
 @pytest.mark.parametrize("cut", [1, 4, 9])

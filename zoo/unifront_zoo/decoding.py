@@ -177,3 +177,14 @@ def beam_search(
         scores, order = ops.top_k(ops.maximum(ops.divide(scores, penalty), NEVER), width)
         sequences = ops.take_along_axis(sequences, ops.expand_dims(order, -1), axis=1)
     return sequences, scores
+
+
+def best(
+    step: Step, source: Any, state: Any, length: int, *, start: int, end: int, width: int, alpha: float
+) -> Any:
+    """The best sequence that `beam_search` finds for each row of ``source``, behind the token ``start``.
+
+    Returns int32 ``[batch, length]``.
+    """
+    first = ops.add(ops.multiply(ops.cast(source[:, 0], "int32"), 0), start)
+    return beam_search(step, first, state, length, width=width, end=end, alpha=alpha)[0][:, 0]

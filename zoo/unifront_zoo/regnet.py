@@ -65,9 +65,9 @@ def _block(x: Any, filters: int, strides: int, group: int, squeeze: bool, name: 
     return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([start, x]))
 
 
-def _blocks(model: uf.Model) -> list[tuple[int, int]]:
-    """Stage and number of each block, from 1."""
-    own, found, stage = {layer.name for layer in model.layers}, [], 1
+def _blocks(own: set[str]) -> list[tuple[int, int]]:
+    """Stage and number of each block, from 1, in a model with these layers."""
+    found, stage = [], 1
     while f"stage{stage}_block1_add" in own:
         blocks = sum(f"stage{stage}_block{i + 1}_add" in own for i in range(len(own)))
         found += [(stage, i + 1) for i in range(blocks)]
@@ -75,36 +75,39 @@ def _blocks(model: uf.Model) -> list[tuple[int, int]]:
     return found
 
 
-def _known(model: uf.Model, names: dict[str, str]) -> dict[str, str]:
-    """Without the shortcuts and squeezes that the model does not have."""
-    own = {layer.name for layer in model.layers}
-    return {there: here for there, here in names.items() if here in own}
+_OUTSIDE = (
+    ("stem_conv", "stem.0", "stem.conv"),
+    ("stem_bn", "stem.1", "stem.bn"),
+    ("predictions", "fc", "head.fc"),
+)
+"""What a layer is called here, by torchvision, and by timm; below too."""
+_BLOCK = ("stage{0}_block{1}_", "trunk_output.block{0}.block{0}-{2}.", "s{0}.b{1}.")
+_PARTS = (
+    ("shortcut", "proj", "downsample"),
+    ("1", "f.a", "conv1"),
+    ("2", "f.b", "conv2"),
+    ("3", "f.c", "conv3"),
+)
+_HALVES = (("_conv", ".0", ".conv"), ("_bn", ".1", ".bn"))
+_INSIDE: tuple[tuple[str, ...], ...] = (
+    *(tuple(map("".join, zip(part, half, strict=True))) for part in _PARTS for half in _HALVES),
+    ("reduce", "f.se.fc1", "se.fc1"),
+    ("expand", "f.se.fc2", "se.fc2"),
+)
 
 
-def _torchvision(model: uf.Model) -> dict[str, str]:
-    names = {"stem.0": "stem_conv", "stem.1": "stem_bn", "fc": "predictions"}
-    for stage, i in _blocks(model):
-        there, here = f"trunk_output.block{stage}.block{stage}-{i - 1}", f"stage{stage}_block{i}"
-        for module, part in {"proj": "shortcut", "f.a": "1", "f.b": "2", "f.c": "3"}.items():
-            names |= {
-                f"{there}.{module}.0": f"{here}_{part}_conv",
-                f"{there}.{module}.1": f"{here}_{part}_bn",
-            }
-        names |= {f"{there}.f.se.fc1": f"{here}_reduce", f"{there}.f.se.fc2": f"{here}_expand"}
-    return _known(model, names)
+def _names(publisher: int) -> Callable[[uf.Model], dict[str, str]]:
+    """The layer for each module of the publisher in that column."""
 
+    def names(model: uf.Model) -> dict[str, str]:
+        own = {layer.name for layer in model.layers}
+        rows: list[tuple[str, ...]] = [*_OUTSIDE]
+        for stage, i in _blocks(own):
+            before = [block.format(stage, i, i - 1) for block in _BLOCK]
+            rows += [tuple(map("".join, zip(before, row, strict=True))) for row in _INSIDE]
+        return {row[publisher]: row[0] for row in rows if row[0] in own}
 
-def _timm(model: uf.Model) -> dict[str, str]:
-    names = {"stem.conv": "stem_conv", "stem.bn": "stem_bn", "head.fc": "predictions"}
-    for stage, i in _blocks(model):
-        there, here = f"s{stage}.b{i}", f"stage{stage}_block{i}"
-        for module, part in {"downsample": "shortcut", "conv1": "1", "conv2": "2", "conv3": "3"}.items():
-            names |= {
-                f"{there}.{module}.conv": f"{here}_{part}_conv",
-                f"{there}.{module}.bn": f"{here}_{part}_bn",
-            }
-        names |= {f"{there}.se.fc1": f"{here}_reduce", f"{there}.se.fc2": f"{here}_expand"}
-    return _known(model, names)
+    return names
 
 
 _MODELS: dict[str, tuple[int, int, float, float, int, int]] = {
@@ -142,7 +145,7 @@ def _define(size: str) -> None:
     own_depth, own_w_0, own_w_a, own_w_m, own_group, parameters = _MODELS[size]
     name, kind, flops = f"regnet_{size}", size[0].upper(), size[2:].replace("_", ".")
     flops = f"{float(flops[:-2]) / (1000 if flops.endswith('mf') else 1):g}"
-    peers = {} if size[2:] in _TIMM_ONLY else {"torchvision": _torchvision}
+    peers = {} if size[2:] in _TIMM_ONLY else {"torchvision": _names(1)}
     whole: dict[str, Callable[[int, int], int]] = {} if size[2:] in _TIMM_ONLY else {"torchvision": divisible}
     whole["timm"] = nearest
 
@@ -182,7 +185,7 @@ def _define(size: str) -> None:
     """
     globals()[name] = uf.zoo.register(
         name, source="Radosavovic et al. 2020; torchvision, timm", parameters=parameters,
-        peers=peers | {"timm": _timm},
+        peers=peers | {"timm": _names(2)},
     )(build)  # fmt: skip
 
 

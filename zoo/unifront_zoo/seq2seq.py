@@ -211,8 +211,7 @@ def translate(
         start, end: the tokens that begin and end a target; behind its end a target repeats ``end``.
         width, alpha: as of `decoding.beam_search`; a width of 1 takes the likeliest word at each step.
     """
-    first = ops.add(ops.multiply(ops.cast(source[:, 0], "int32"), 0), start)
-    sequences, _ = decoding.beam_search(
-        step_of(model), first, encode(model, source), length, width=width, end=end, alpha=alpha
+    state = encode(model, source)
+    return decoding.best(
+        step_of(model), source, state, length, start=start, end=end, width=width, alpha=alpha
     )
-    return sequences[:, 0]

@@ -193,6 +193,7 @@ TABLE = LAYERS + "data:\n  table: t.csv\n  target: y\n"
         ("x,y\n", "", r"t\.csv has no rows"),
         ("", "", r"t\.csv cannot be read as a table: .*Empty CSV"),
         ("x,y\n1,2\n1,2,3\n", "", r"t\.csv cannot be read as a table: .*Expected 2 columns, got 3"),
+        ("x,y\n1\n1,2\n", "", r"t\.csv cannot be read as a table: .*Expected 2 columns, got 1"),
         ("x,x,y\n1,2,a\n", "", r"t\.csv has two columns called 'x'"),
     ],
 )  # fmt: skip
@@ -221,6 +222,19 @@ def test_tables_that_cannot_be_trained_on(rows: str, more: str, match: str, here
 def test_other_data_that_cannot_be_trained_on(text: str, match: str) -> None:
     with pytest.raises((ArgumentError, DataError), match=match):
         build(f"layers: [Flatten, {{Dense: $outputs}}]\n\n{text}")
+
+
+@pytest.mark.parametrize(
+    ("content", "match"),
+    [
+        ("name,y\ncafé,a\nbar,b\n", r"t\.csv: the column 'name' holds bytes that are no text in UTF-8"),
+        ("é,y\n1,a\n2,b\n", r"t\.csv is no text in UTF-8: .* in the name of a column"),
+    ],
+)
+def test_a_table_in_another_encoding(content: str, match: str, here: Path) -> None:
+    (here / "t.csv").write_bytes(content.encode("latin-1"))
+    with pytest.raises(DataError, match=match):
+        prepared(TABLE)
 
 
 def test_a_file_that_is_no_text(here: Path) -> None:

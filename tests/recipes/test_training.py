@@ -16,7 +16,7 @@ import unifront as uf
 from tests.models import TRAINABLE
 from tests.recipes.made import images
 from unifront.cli import app
-from unifront.errors import ArgumentError, FileFormatError
+from unifront.errors import ArgumentError, DataError, FileFormatError
 from unifront.recipes import results, running
 from unifront.recipes.bundled import airline, sonnets, titanic
 from unifront.testing import assert_close
@@ -74,6 +74,9 @@ def test_digits(here: Path) -> None:
     with np.load("p.npz") as written:
         assert_close(written["outputs"], shares)
         assert list(written["examples"]) == ["0.png", "1.png", "2.png"]
+    every = told("evaluate", "digits-cnn", "digits", "--backend", QUICK)  # those trained on too
+    assert every["accuracy"] > 0.3
+    assert len(told("predict", "digits-cnn", "digits", "--backend", QUICK)) == 1797
     model.export("digits.onnx")  # what is done to pixels is in it
     assert_close(
         uf.from_onnx("digits.onnx").predict(x.astype(np.float32), backend="numpy"), logits.astype(np.float32)
@@ -101,6 +104,10 @@ def test_a_folder_of_images_is_fine_tuned(place: str, here: Path) -> None:
     ]
     assert all(0.5 < row["probability"] <= 1 for row in rows)
     assert "pictures/light/3.png" in output("predict", "out", "pictures/light", "--backend", place)
+    with pytest.raises(
+        DataError, match=r"The bundled digits are gray, .* for others: size=\[16, 16\] color=rgb"
+    ):
+        results.evaluate(results.opened("out"), ["digits"])
 
 
 def test_a_table(here: Path) -> None:
@@ -128,6 +135,14 @@ def test_a_table(here: Path) -> None:
         uf.errors.DataError, match=r"short\.csv has no column 'sex \(of two\)'; it has gap, amount"
     ):
         results.predict(results.opened("tabular"), ["short.csv"])
+
+
+def test_a_bundled_table_is_evaluated_by_its_name(here: Path) -> None:
+    found = told("train", "tabular", "epochs=1", "data.validation=0.0", "callbacks=[]", "--backend", QUICK)
+    again = told("evaluate", "tabular", "titanic", "--backend", QUICK)
+    assert again.keys() == found["last"].keys()
+    assert again["accuracy"] > 0.6
+    assert len(told("predict", "tabular", "titanic", "--backend", QUICK)) == 2201
 
 
 def test_a_time_series(here: Path) -> None:

@@ -25,6 +25,8 @@ from unifront.utils.images import load_img
 IN_MEMORY = 2**29
 """Images of so many bytes in all are kept in memory; of more, those of a batch are read when it is due."""
 BUNDLED = ("digits",)
+DIGITS = [str(digit) for digit in range(10)]
+_OF_DIGITS = {"size": [8, 8], "color": "grayscale"}
 DEFAULT_SIZE = 224
 _SPLITS = {"train", "training", "val", "valid", "validation", "test"}
 _SHOWN = 3
@@ -69,10 +71,13 @@ def _bundled(text: Text, given: Images) -> tuple[np.ndarray, np.ndarray, list[st
     for name in ("image_size", "color", "resize"):
         if name in given.model_fields_set:
             raise text.error(("data", name), "the bundled digits are gray, 8 x 8 pixels; leave this out.")
+    pixels, labels = _digits()
+    return pixels, labels, [*DIGITS], {**_notes(given, [*DIGITS]), **_OF_DIGITS}
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
     (x, y), _ = uf.datasets.digits.load_data(test_split=0.0)
-    pixels = np.round(x[..., None] * (255 / 16)).astype(np.uint8)
-    names = [str(digit) for digit in range(10)]
-    return pixels, y.astype(np.int32), names, {**_notes(given, names), "size": [8, 8], "color": "grayscale"}
+    return np.round(x[..., None] * (255 / 16)).astype(np.uint8), y.astype(np.int32)
 
 
 def _share(text: Text, given: Images) -> float:
@@ -239,7 +244,10 @@ def _dataset(
 
 
 def again(notes: dict[str, Any], paths: Sequence[str], targets: bool) -> Read:
-    """Images to predict, in folders or one by one; or, with ``targets``, a folder of classes to evaluate on."""
+    """Images to predict, in folders or one by one; or, with ``targets``, a folder of classes to evaluate on. Bundled
+    ones are called by their name."""
+    if len(paths) == 1 and paths[0] in BUNDLED:
+        return _bundled_again(notes, paths[0], targets)
     if targets:
         if len(paths) != 1 or not Path(paths[0]).is_dir():
             raise ArgumentError(
@@ -251,6 +259,17 @@ def again(notes: dict[str, Any], paths: Sequence[str], targets: bool) -> Read:
     if not every:
         raise DataError(f"There are no images in {', '.join(paths)} ({', '.join(SUFFIXES)}).")
     return Read(in_memory(notes, every), None, every)
+
+
+def _bundled_again(notes: dict[str, Any], name: str, targets: bool) -> Read:
+    other = {key: notes[key] for key, own in _OF_DIGITS.items() if notes[key] != own}
+    if other or (targets and notes["classes"] != DIGITS):
+        wanted = " ".join(f"{key}={value}" for key, value in other.items()) or ", ".join(notes["classes"])
+        raise DataError(
+            f"The bundled {name} are gray, 8 x 8 pixels, of the classes 0 … 9; the model is for others: {wanted}."
+        )
+    pixels, labels = _digits()
+    return Read(pixels, labels if targets else None, [f"{name} {i + 1}" for i in range(len(pixels))])
 
 
 # ---------------------------------------------------------------- before the layers

@@ -14,7 +14,7 @@ from unifront.recipes import bundled
 from unifront.recipes.bundled import Columns
 from unifront.recipes.data import Prepared, Read
 from unifront.recipes.schema import Series
-from unifront.recipes.tables import columns_named, gap_error, gaps_in, read
+from unifront.recipes.tables import columns_named, gap_error, gaps_in, known_or_read
 from unifront.recipes.text import Text
 
 
@@ -102,7 +102,7 @@ def again(notes: dict[str, Any], paths: Sequence[str], targets: bool) -> Read:
     """A series to forecast from its end, or to evaluate on."""
     if len(paths) != 1:
         raise ArgumentError(f"One series is read at a time; {len(paths)} were given.")
-    table = bundled.SERIES[paths[0]]() if paths[0] in bundled.SERIES else read(paths[0])
+    table = known_or_read(paths[0], bundled.SERIES)
     values, length = _values(table, notes["columns"], paths[0]), notes["length"]
     if not targets:
         if len(values) < length:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,8 @@ def read(path: str) -> Columns:
             column, kind = column.cast(kind.value_type), kind.value_type
         if name in found:
             raise DataError(f"{path} has two columns called {name!r}.")
+        if types.is_binary(kind) or types.is_large_binary(kind):
+            raise DataError(f"{path}: the column {name!r} holds bytes that are no text in UTF-8.")
         if types.is_string(kind) or types.is_large_string(kind) or types.is_null(kind):
             found[name] = np.array(column.to_pylist(), object)
         elif (
@@ -69,19 +71,27 @@ def _arrow_table(path: str) -> Any:
     try:
         if path.lower().endswith(".csv"):
             options = form.ConvertOptions(strings_can_be_null=True, quoted_strings_can_be_null=True)
-            return form.read_csv(path, convert_options=options)
-        return form.read_table(path)
+            table = form.read_csv(path, convert_options=options)
+        else:
+            table = form.read_table(path)
+        table.column_names  # noqa: B018  # which are decoded here
+        return table
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is no text in UTF-8: {error.reason} in the name of a column.") from error
     except (ValueError, OSError, arrow.ArrowException) as error:
         raise DataError(f"{path} cannot be read as a table: {str(error).rstrip('.')}.") from error
 
 
-def columns_named(text: Text, key: str, given: str, known: Mapping[str, Any]) -> Columns:
+def columns_named(text: Text, key: str, given: str, known: Mapping[str, Callable[[], Columns]]) -> Columns:
     """The columns of a file, or of a bundled table of this name."""
-    if given in known:
-        return known[given]()
-    if not Path(given).is_file() and Path(given).suffix.lower() not in SUFFIXES:
+    if given not in known and not Path(given).is_file() and Path(given).suffix.lower() not in SUFFIXES:
         raise text.error(("data", key), f"there is no file {given!r}. Bundled: {', '.join(known)}.")
-    return read(given)
+    return known_or_read(given, known)
+
+
+def known_or_read(given: str, known: Mapping[str, Callable[[], Columns]]) -> Columns:
+    """The columns of the bundled table of this name, else those of a file."""
+    return known[given]() if given in known else read(given)
 
 
 # ---------------------------------------------------------------- what the columns mean
@@ -311,4 +321,4 @@ def again(notes: dict[str, Any], paths: Sequence[str], targets: bool) -> Read:
     """A table to predict, or to evaluate on."""
     if len(paths) != 1:
         raise ArgumentError(f"One table is read at a time; {len(paths)} were given.")
-    return again_of(notes, read(paths[0]), paths[0], targets)
+    return again_of(notes, known_or_read(paths[0], bundled.TABLES), paths[0], targets)

@@ -57,7 +57,9 @@ def collect() -> list[Row]:
 
 def run(side: str, framework: str, examples: list[Row], results: Path) -> dict[Key, Row]:
     """What became of each block. A worker that dies is started again after what it died of."""
-    results.unlink(missing_ok=True)
+    log = results.with_suffix(".log")
+    for old in (results, log):
+        old.unlink(missing_ok=True)
     file = results.with_suffix(".examples.json")
     file.write_text(json.dumps(examples))
     first = 0
@@ -71,13 +73,13 @@ def run(side: str, framework: str, examples: list[Row], results: Path) -> dict[K
             str(results),
             str(first),
         ]
-        with open(results.with_suffix(".log"), "w") as log:
-            code = subprocess.run(command, env=environment(framework), stdout=log, stderr=log).returncode
+        with open(log, "a") as out:
+            code = subprocess.run(command, env=environment(framework), stdout=out, stderr=out).returncode
         if code == 0:
             break
         rows = [json.loads(line) for line in results.read_text().splitlines()] if results.exists() else []
         if not rows:
-            raise SystemExit(f"The worker did not start; see {results.with_suffix('.log')}.")
+            raise SystemExit(f"The worker did not start; see {log}.")
         begun = max(row["begins"] for row in rows if "begins" in row)
         if "begins" in rows[-1]:
             name = examples[begun]["name"]
@@ -90,7 +92,7 @@ def run(side: str, framework: str, examples: list[Row], results: Path) -> dict[K
             }
             with open(results, "a") as out:
                 out.write(json.dumps(row) + "\n")
-        first = begun + 1
+        first = max(begun, first) + 1  # it may have died before the first one began
     return rows_of(results)
 
 

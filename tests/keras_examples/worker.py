@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import builtins
 import contextlib
+import faulthandler
 import gc
 import importlib
 import io
@@ -33,6 +34,8 @@ from standins import standin
 from unifront_as_keras import UnifrontAsKeras
 
 LIMIT_S = 60
+STUCK_S = 2 * LIMIT_S
+"""After so long a process that no signal reaches, as it waits outside of Python, ends and says where it was."""
 State = dict[str, Any]
 
 
@@ -169,14 +172,17 @@ def main() -> None:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 os.chdir(folder)
+                faulthandler.dump_traceback_later(STUCK_S, exit=True)
                 fresh(keras)
                 gc.freeze()  # examples that collect garbage look at their own only
                 names: State = {"__name__": "__main__", "keras": keras}
                 for part, block in enumerate(example["blocks"]):
                     print(json.dumps({"begins": number, "block": part}), file=out, flush=True)
+                    faulthandler.dump_traceback_later(STUCK_S, exit=True)
                     row = {"name": example["name"], "block": part} | run_block(block, names)
                     print(json.dumps(row), file=out, flush=True)
                 os.chdir("/")
+                faulthandler.cancel_dump_traceback_later()
             now = sys.modules["keras"]
             if now is not keras or now.config.backend() != framework:
                 sys.exit(3)

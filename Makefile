@@ -81,7 +81,7 @@ docs: $(DEV_READY)
 keras-score: $(DEV_READY)
 	@test -n "$(KERAS_SUITE)" -a -n "$(KERAS)" || { echo "Say where the suite and Keras's source are: make keras-score KERAS_SUITE=… KERAS=…"; exit 2; }
 	@$(PIP_INSTALL) absl-py
-	@$(BIN)/python tests/keras_score.py $(KERAS_SUITE) $(KERAS) build/keras-score $(ARGS)
+	@$(BIN)/python tests/keras_score.py $(KERAS_SUITE) $(KERAS) build/keras-score --write $(ARGS)
 
 keras-examples: $(DEV_READY)
 	@$(BIN)/python tests/keras_examples --write $(ARGS)

@@ -95,7 +95,6 @@ ABSENT: dict[str, str] = {
     "keras.Operation": "`uf.Layer` and `uf.ops.define` are what one derives from",
     "keras.StatelessScope": "`stateless_call` of layers and models is what it is for",
     "keras.SymbolicScope": "symbolic tensors need no scope here",
-    "keras.callbacks.OrbaxCheckpoint": "Orbax is JAX's; `fit(resume=folder)` writes checkpoints on every backend",
     "keras.config.*flash_attention*": "each backend takes its fastest kernel by itself",
     "keras.config.*max_*": "`fit` takes `fast_dev_run` and `limit_train_batches`",
     "keras.config.*traceback_filtering*": "tracebacks are not filtered",

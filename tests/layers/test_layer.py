@@ -505,6 +505,12 @@ def test_build_may_call_that_of_its_base() -> None:
     assert [weight.path for weight in layer.weights] == ["scaled/kernel", "scaled/bias", "scaled/factor"]
 
 
+def test_add_variable_is_add_weight_in_the_order_of_keras() -> None:
+    weight = uf.Layer(name="own").add_variable((2,), "ones", "float64", False, name="steps")
+    assert (weight.path, weight.dtype.name, weight.trainable) == ("own/steps", "float64", False)
+    np.testing.assert_array_equal(weight.numpy(), [1, 1])
+
+
 def test_a_build_that_fails_may_be_tried_again() -> None:
     class Picky(uf.Layer):
         def build(self, shape: Any) -> None:

@@ -48,7 +48,8 @@ CASES: dict[str, Any] = {
     "logspace": lambda o, a: [o.logspace(0, 3, 4), o.logspace(a(W), 2.0, 3), o.logspace(0.5, 2, 3, base=2)],
     "geomspace": lambda o, a: [o.geomspace(1, 1000, 4), o.geomspace(a(np.exp(W)), 9.0, 3, endpoint=False)],
     "windows": lambda o, a: [
-        f(n) for f in (o.bartlett, o.blackman, o.hamming, o.hanning, lambda n: o.kaiser(n, 14.0)) for n in (1, 3, 9)
+        f(n) for f in (o.bartlett, o.blackman, o.hamming, o.hanning, lambda n: o.kaiser(n, 14.0))
+        for n in (1, 3, 9, a(np.array(5.0, "float32")), a(np.array(True)))
     ],
     "slice": lambda o, a: [
         o.slice(a(X), [1, 0], [2, 3]), o.slice(a(X), a(np.array([1, 2], "int32")), [1, 2]), o.slice(a(X), (0, 1), (-1, -1)),

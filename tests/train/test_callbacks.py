@@ -304,6 +304,29 @@ def test_reduce_lr_on_plateau() -> None:
     assert rates == [0.4, 0.4, 0.2, 0.2, 0.2, 0.15]
 
 
+def several_rates() -> uf.optimizers.MultiOptimizer:
+    one, other = uf.optimizers.SGD(0.4), uf.optimizers.SGD(0.2)
+    return uf.optimizers.MultiOptimizer(uf.optimizers.OptimizerMap(one, {".*bias": other}))
+
+
+def test_each_rate_of_a_multi_optimizer_is_made_smaller_from_its_own() -> None:
+    model, x, y = compiled()
+    model.compile(several_rates(), cross_entropy())
+    scripted = Scripted("val_loss", [1.0, 1.0, 1.0, 1.0])
+    plateau = uf.callbacks.ReduceLROnPlateau(factor=0.5, patience=1, min_lr=0.1)
+    seen = model.fit(x, y, epochs=4, verbose=0, callbacks=[scripted, plateau], backend=ANY).history
+    assert seen["learning_rate_sgd"] == [0.2, 0.2, 0.1, 0.1]  # of the biases: the map is asked first
+    assert seen["learning_rate_sgd_1"] == [0.4, 0.4, 0.2, 0.1]
+
+
+def test_each_rate_of_a_multi_optimizer_is_scheduled() -> None:
+    model, x, y = compiled()
+    model.compile(several_rates(), cross_entropy())
+    halve = uf.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[halve], backend=ANY)
+    assert [one.learning_rate for one in model.optimizer.optimizers] == pytest.approx([0.05, 0.1])
+
+
 def test_a_learning_rate_set_in_a_callback_is_used() -> None:
     model, x, y = compiled()
     before = model.get_weights()

@@ -108,6 +108,17 @@ class Weighted:
         vars(self)["_nameless"] = variable if name is None else None
         return variable
 
+    def add_variable(
+        self, shape: Sequence[int], initializer: initializers.InitializerLike, dtype: DTypeName = None,
+        trainable: bool = True, autocast: bool = True, regularizer: regularizers.RegularizerLike = None,
+        constraint: Constraint = None, name: str | None = None,
+    ) -> Variable:  # fmt: skip
+        """`add_weight`, as Keras also calls it, with the arguments in its order."""
+        return self.add_weight(
+            shape, initializer, name=name, dtype=dtype, trainable=trainable, regularizer=regularizer,
+            constraint=constraint, autocast=autocast,
+        )  # fmt: skip
+
     def declare(self, name: str, initializer: Any, regularizer: Any = None, constraint: Any = None) -> None:
         """Keep what a constructor was given for a weight as ``NAME_initializer`` …; see `add_declared`."""
         given = {"initializer": initializer, "regularizer": regularizer, "constraint": constraint}

@@ -157,7 +157,18 @@ def geomspace(
 
 
 def _window(x: Any, name: str, values: Callable[[int], np.ndarray]) -> np.ndarray:
-    """A window of ``x`` points, as NumPy makes it in float64, in the default float dtype."""
+    """A window of ``x`` points, as NumPy makes it in float64, in the default float dtype.
+
+    A scalar that is an array of another dtype is taken where it holds a whole number, as in Keras.
+    """
+    if (
+        is_tensor(x)
+        and not isinstance(x, Tensor)
+        and not type_of(x).shape
+        and not type_of(x).dtype.is_integer
+    ):
+        number = float(to_numpy(x))
+        x = int(number) if number.is_integer() else number
     return values(_count(x, f"{name}: x, the number of points,")).astype(floatx().numpy)
 
 

@@ -37,10 +37,10 @@ def load_keras(path: Path, custom_objects: Mapping[str, Any] | None = None, comp
         if archive.getinfo(CONFIG).file_size > _CONFIG_LIMIT:
             raise FileFormatError(f"{CONFIG} has more than {_CONFIG_LIMIT} bytes")
         text = archive.read(CONFIG)
-    config = _config(text)
+    config = config_of(text)
     if not compile:
         config.pop("compile_config", None)
-    model = _made(config, custom_objects)
+    model = made(config, custom_objects)
     with weights_file(path, is_zip=True) as file:
         given, extra = keras_reader(file)(model)
         take(path, model.name, model_paths(model), given, extra)
@@ -61,13 +61,13 @@ def load_legacy(path: Path, custom_objects: Mapping[str, Any] | None = None, com
                 "it has the weights of a model alone: make the model, and model.load_weights takes them"
             )
         text = file.attrs["model_config"]
-        model = _made(_config(text.encode() if isinstance(text, str) else bytes(text)), custom_objects)
+        model = made(config_of(text.encode() if isinstance(text, str) else bytes(text)), custom_objects)
         given, extra = keras_reader(file)(model)
         take(path, model.name, model_paths(model), given, extra)
     return model
 
 
-def _config(text: bytes) -> dict[str, Any]:
+def config_of(text: bytes) -> dict[str, Any]:
     if len(text) > _CONFIG_LIMIT or values_in(text) > _VALUES:
         raise FileFormatError(f"its description has more than {_VALUES} values or {_CONFIG_LIMIT} bytes")
     config = json.loads(text)
@@ -76,7 +76,7 @@ def _config(text: bytes) -> dict[str, Any]:
     return config
 
 
-def _made(config: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> Model:
+def made(config: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> Model:
     try:
         with CustomObjectScope(custom_objects):
             model = deserialize_keras_object(config)

@@ -15,7 +15,7 @@ import numpy as np
 from unifront import safetensors, tree
 from unifront.arguments import Location, checked
 from unifront.errors import FileFormatError
-from unifront.files import BROKEN, existing, reason
+from unifront.files import BROKEN, existing, path_of, reason
 from unifront.graph_model import GraphModel
 from unifront.graph_parts import Part
 from unifront.ir.graph import Graph
@@ -29,6 +29,7 @@ from unifront.saving.archives import check_stored, opened
 from unifront.saving.compiled import compile_as
 from unifront.saving.keras_load import load_keras, load_legacy
 from unifront.saving.kinds import HDF5, KERAS_ZIP, keras_kind
+from unifront.saving.orbax import is_orbax, load_orbax
 from unifront.saving.write import FORMAT, LIMITS, VALUES, VERSION, values_in
 
 _WEIGHTS = ("weights.safetensors", "optimizer.safetensors")
@@ -46,7 +47,8 @@ _ELSEWHERE = {
 def load(path: Location) -> Model:
     """The model in the ``.uf`` file at ``path``, ready to run, to train on and to export; or that in one of Keras's.
 
-    A ``.keras`` file, or the ``.h5`` that Keras 2 saved, gives the model with its layers. No code in a file is run and
+    A ``.keras`` file, the ``.h5`` that Keras 2 saved, or the latest checkpoint in a folder of `OrbaxCheckpoint`, gives
+    the model with its layers. No code in a file is run and
     nothing is written. A loss or metric that was a function of the user's is not in it: give it to ``compile`` again.
 
     Raises `FileFormatError` naming file and reason for one that is broken, hostile or from a newer version.
@@ -63,6 +65,9 @@ def load_any(
     path: str | Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True
 ) -> Model:
     """`load`, with classes by name and without compiling if that is not wanted (both for Keras's files)."""
+    folder = path_of(path)
+    if is_orbax(folder):
+        return load_orbax(folder, custom_objects, compile)
     path = existing(path)
     try:
         read = {KERAS_ZIP: load_keras, HDF5: load_legacy}.get(keras_kind(path) or "")

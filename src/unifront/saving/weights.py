@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from unifront import safetensors
 from unifront.errors import FileFormatError
-from unifront.files import BROKEN, existing, is_keras_weights, reason, weights_destination, writing
+from unifront.files import BROKEN, existing, is_keras_weights, path_of, reason, weights_destination, writing
 from unifront.saving.foreign import load_foreign
 from unifront.saving.keras_write import save_keras_weights
+from unifront.saving.orbax import is_orbax, load_orbax_weights
 from unifront.saving.read import elsewhere
 from unifront.weights import together
 
@@ -44,11 +45,15 @@ def load_weights(model: Model, filepath: str | Path) -> None:
     Args:
         model: whose they are.
         filepath: a file of `save_weights` or of `save`, or one of Keras: ``.weights.h5`` and ``.keras``, where layers
-            are found by their places in the model, or the ``.h5`` of Keras 2, where they are found by name. What it is
-            is seen from its content.
+            are found by their places in the model, or the ``.h5`` of Keras 2, where they are found by name; or a folder of
+            `OrbaxCheckpoint`. What it is is seen from its content.
 
     Raises `FileFormatError` naming the weight that is missing, unexpected or of another shape or dtype.
     """
+    folder = path_of(filepath)
+    if is_orbax(folder):
+        load_orbax_weights(model, folder)
+        return
     path = existing(filepath)
     if load_foreign(model, path):
         return

@@ -4,6 +4,7 @@ from unifront.train.callbacks.base import Callback, CallbackList, History, Lambd
 from unifront.train.callbacks.checkpoints import BackupAndRestore, ModelCheckpoint, SwapEMAWeights
 from unifront.train.callbacks.loggers import CSVLogger, RemoteMonitor, TerminateOnNaN, Throughput
 from unifront.train.callbacks.monitors import EarlyStopping, LearningRateScheduler, Monitor, ReduceLROnPlateau
+from unifront.train.callbacks.orbax import OrbaxCheckpoint
 from unifront.train.callbacks.progress import ProgbarLogger
 from unifront.train.callbacks.tensorboard import TensorBoard
 from unifront.train.callbacks.trackers import MLflowLogger, WandbLogger
@@ -20,6 +21,7 @@ __all__ = [
     "MLflowLogger",
     "ModelCheckpoint",
     "Monitor",
+    "OrbaxCheckpoint",
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "RemoteMonitor",

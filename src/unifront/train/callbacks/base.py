@@ -289,6 +289,21 @@ for _event in EVENTS:
     setattr(CallbackList, _event, _told(_event))
 
 
+def rated(optimizer: Any) -> dict[str, Any]:
+    """What the logs call the learning rate, and whose it is: one, or one of each optimizer of a `MultiOptimizer`."""
+    several = getattr(optimizer, "optimizers", None)
+    if several is None:
+        return {"learning_rate": optimizer}
+    found: dict[str, Any] = {}
+    for one in several:
+        name, number = f"learning_rate_{one.name}", 0
+        while name in found:
+            number += 1
+            name = f"learning_rate_{one.name}_{number}"
+        found[name] = one
+    return found
+
+
 def constant_rate(optimizer: Any) -> float | None:
     """The learning rate of ``optimizer``; None if a schedule gives it."""
     return None if optimizer.schedule is not None else float(optimizer.learning_rate)

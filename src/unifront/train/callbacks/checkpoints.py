@@ -47,7 +47,7 @@ class ModelCheckpoint(Monitor):
         self.filepath, self.save_freq = os.fspath(path), save_freq
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.best, self.save_top_k = initial_value_threshold, save_top_k
-        _check_frequency(save_freq, "Unrecognized save_freq")
+        check_frequency(save_freq, "Unrecognized save_freq")
         if save_top_k is not None and save_top_k > 1 and "{" not in self.filepath:
             raise ArgumentError(
                 f"ModelCheckpoint: save_top_k={save_top_k} files need different names, such as "
@@ -150,13 +150,13 @@ class BackupAndRestore(Callback):
     ) -> None:  # fmt: skip
         if not backup_dir:
             raise ArgumentError("BackupAndRestore: Empty `backup_dir` argument passed; a folder is needed.")
-        _check_frequency(save_freq, "Invalid value for argument `save_freq`")
+        check_frequency(save_freq, "Invalid value for argument `save_freq`")
         self.backup_dir = os.fspath(path_of(backup_dir))
         self.save_freq: int | Literal["epoch"] = save_freq
         self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
 
 
-def _check_frequency(given: Any, what: str) -> None:
+def check_frequency(given: Any, what: str) -> None:
     if given != "epoch" and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
         raise ArgumentError(f"{what}: {given!r}. It is 'epoch' or a number of batches.")
 

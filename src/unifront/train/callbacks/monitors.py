@@ -10,14 +10,13 @@ import numpy as np
 
 from unifront.arguments import Amount, Count, Real, checked, within
 from unifront.errors import ArgumentError, UnknownName
-from unifront.train.callbacks.base import Callback, Logs, say
+from unifront.train.callbacks.base import Callback, Logs, rated, say
 
 Mode = Literal["auto", "min", "max"]
 
 
-def _rate_of(callback: Callback) -> float:
-    """The learning rate of the model's optimizer; `ScheduledRate` if it has a schedule."""
-    optimizer = callback.model.optimizer
+def _rate_of(callback: Callback, optimizer: Any) -> float:
+    """The learning rate of an optimizer of the model; `ScheduledRate` if it has a schedule."""
     schedule = getattr(optimizer, "schedule", None)
     if schedule is not None:
         raise ScheduledRate(
@@ -25,6 +24,11 @@ def _rate_of(callback: Callback) -> float:
             f"This optimizer was created with a `LearningRateSchedule`: {schedule!r}."
         )
     return float(optimizer.learning_rate)
+
+
+def _rates(callback: Callback) -> dict[str, float]:
+    """The learning rates of the model, by what the logs call them."""
+    return {name: _rate_of(callback, one) for name, one in rated(callback.model.optimizer).items()}
 
 
 class ScheduledRate(ArgumentError, TypeError):
@@ -143,8 +147,8 @@ class EarlyStopping(Monitor):
 class ReduceLROnPlateau(Monitor):
     """Multiply the learning rate by ``factor`` after ``patience`` epochs without a better ``monitor``.
 
-    As in Keras, but that a schedule is refused at the beginning. The rate of each epoch is put into the logs,
-    as ``learning_rate``.
+    As in Keras, but that a schedule is refused at the beginning. The rate of each epoch is put into the logs, as
+    ``learning_rate``; those of a `MultiOptimizer`, each of which is multiplied, as ``learning_rate_NAME``.
 
     Args:
         factor: in (0, 1).
@@ -166,7 +170,7 @@ class ReduceLROnPlateau(Monitor):
     def on_train_begin(self, logs: Logs | None = None) -> None:
         super().on_train_begin()
         self.cooldown_counter = 0
-        _rate_of(self)
+        _rates(self)
 
     def in_cooldown(self) -> bool:
         """Whether a change is so recent that epochs do not count."""
@@ -174,8 +178,7 @@ class ReduceLROnPlateau(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         logs = {} if logs is None else logs
-        optimizer = self.model.optimizer
-        logs["learning_rate"] = rate = _rate_of(self)
+        logs.update(_rates(self))
         value = self.current(logs)
         if value is None:
             return
@@ -186,10 +189,20 @@ class ReduceLROnPlateau(Monitor):
             self.wait = 0
         else:
             self.wait += 1
-            if self.wait >= self.patience and rate > self.min_lr:
-                optimizer.learning_rate = max(rate * self.factor, self.min_lr)
-                self.say(f"The learning rate is {optimizer.learning_rate:g} after epoch {epoch + 1}.")
+            if self.wait >= self.patience and self._reduce(epoch):
                 self.cooldown_counter, self.wait = self.cooldown, 0
+
+    def _reduce(self, epoch: int) -> bool:
+        """Make the rates smaller; whether there was one that could be."""
+        high = {
+            name: one
+            for name, one in rated(self.model.optimizer).items()
+            if _rate_of(self, one) > self.min_lr
+        }
+        for name, one in high.items():
+            one.learning_rate = max(_rate_of(self, one) * self.factor, self.min_lr)
+            self.say(f"The {name.replace('_', ' ')} is {one.learning_rate:g} after epoch {epoch + 1}.")
+        return bool(high)
 
 
 class LearningRateScheduler(Callback):
@@ -199,7 +212,8 @@ class LearningRateScheduler(Callback):
         schedule: a function ``(epoch, learning rate) -> learning rate``, or of the epoch alone; epochs count from 0.
         verbose: 1 to print the rates, 0 not to.
 
-    The rate of each epoch is put into the logs, as ``learning_rate``.
+    The rate of each epoch is put into the logs, as ``learning_rate``. The rates of a `MultiOptimizer` are set one by one,
+    each from its own, and are ``learning_rate_NAME`` there.
 
     Raises `ArgumentError` if the function gives no float, or the optimizer has a schedule of its own.
 
@@ -214,19 +228,21 @@ class LearningRateScheduler(Callback):
         self._takes_rate = _takes_two(schedule)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
-        given = (epoch, _rate_of(self)) if self._takes_rate else (epoch,)
-        rate = self.schedule(*given)
-        if not isinstance(rate, float | np.floating):
-            raise ArgumentError(
-                f"LearningRateScheduler: The output of the `schedule` function should be a float, not {rate!r}."
-            )
-        self.model.optimizer.learning_rate = float(rate)
-        if self.verbose:
-            say(f"Epoch {epoch + 1}: the learning rate is {float(rate):g}.")
+        for name, optimizer in rated(self.model.optimizer).items():
+            given = (epoch, _rate_of(self, optimizer)) if self._takes_rate else (epoch,)
+            rate = self.schedule(*given)
+            if not isinstance(rate, float | np.floating):
+                raise ArgumentError(
+                    "LearningRateScheduler: The output of the `schedule` function should be a float, not "
+                    f"{rate!r}."
+                )
+            optimizer.learning_rate = float(rate)
+            if self.verbose:
+                say(f"Epoch {epoch + 1}: the {name.replace('_', ' ')} is {float(rate):g}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:
-            logs["learning_rate"] = _rate_of(self)
+            logs.update(_rates(self))
 
 
 def _takes_two(function: Callable[..., Any]) -> bool:

@@ -19,7 +19,7 @@ from unifront.backends import placement
 from unifront.errors import ArgumentError, FileWriteError
 from unifront.files import path_of
 from unifront.ir.graph import Graph, Value
-from unifront.train.callbacks.base import Callback, Logs
+from unifront.train.callbacks.base import Callback, Logs, rated
 from unifront.train.callbacks.loggers import library, plain_logs
 
 _files = itertools.count()
@@ -172,9 +172,8 @@ class TensorBoard(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         given = plain_logs(logs)
-        optimizer = self.model.optimizer
         train = {name: value for name, value in given.items() if not name.startswith("val_")}
-        train["learning_rate"] = float(optimizer.learning_rate)
+        train |= {name: float(one.learning_rate) for name, one in rated(self.model.optimizer).items()}
         if self.write_steps_per_second:
             seconds = max(time.perf_counter() - self._began, 1e-9)
             train["steps_per_second"] = (self._iterations() - self._steps) / seconds

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from unifront.arguments import checked
-from unifront.train.callbacks.base import Callback, Logs, constant_rate
+from unifront.train.callbacks.base import Callback, Logs, constant_rate, rated
 from unifront.train.callbacks.loggers import library, plain_logs
 
 
@@ -24,7 +24,7 @@ def _about(callback: Callback) -> dict[str, Any]:
         "model": model.name,
         "parameters": sum(int(weight.type.size) for weight in model.weights),
         "optimizer": type(optimizer).__name__,
-        "learning_rate": constant_rate(optimizer),
+        **{name: constant_rate(one) for name, one in rated(optimizer).items()},
         "epochs": callback.params.get("epochs"),
     }
 

@@ -5,9 +5,10 @@ from threading import Thread
 import numpy as np
 import pytest
 
+import unifront as uf
 from unifront import backends
 from unifront.dtypes import float32
-from unifront.errors import DTypeError, ShapeError
+from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.layouts import Storage
 from unifront.weights import Variable, backend_home
 
@@ -181,3 +182,25 @@ def test_assigning_while_lent_wins():
     weight.assign(VALUE - 1)
     np.testing.assert_array_equal(weight.numpy(), VALUE - 1)
     assert lease.asked == 1
+
+
+def test_a_variable_is_named_within_its_scope() -> None:
+    with uf.name_scope("encoder"), uf.name_scope("dense"):
+        inner = Variable("kernel", (2,), initial=np.ones(2))
+        built = uf.layers.Dense(1, name="head")
+        built.build((None, 2))
+    assert inner.path == "encoder/dense/kernel"
+    assert [weight.path for weight in built.weights] == [
+        "encoder/dense/head/kernel",
+        "encoder/dense/head/bias",
+    ]
+    assert Variable("kernel", (2,), initial=np.ones(2)).path == "kernel"
+
+
+def test_a_scalar_variable_is_a_number_but_in_a_graph() -> None:
+    weight = Variable("w", (), "int32", initial=np.array(3))
+    assert (int(weight), float(weight)) == (3, 3.0)
+    with pytest.raises(TypeError, match="0-dimensional|length-1|size-1"):
+        int(Variable("v", (2,), initial=np.ones(2)))
+    with pytest.raises(ArgumentError, match="is no number that Python knows while a graph is traced"):
+        uf.jit(lambda x: x * int(weight))(np.ones(2, np.float32))

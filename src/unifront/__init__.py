@@ -60,9 +60,9 @@ if TYPE_CHECKING:
     from unifront.opset.data_format import image_data_format as image_data_format
     from unifront.opset.data_format import set_image_data_format as set_image_data_format
     from unifront.opset.remat import remat as remat
-    from unifront.opset.scopes import scope as name_scope  # noqa: F401  # the façade
     from unifront.quantizers import Quantizer as Quantizer
     from unifront.saving import load as load
+    from unifront.scopes import scope as name_scope  # noqa: F401  # the façade
     from unifront.sequential import Sequential as Sequential
     from unifront.trace import set_rng as set_rng
     from unifront.trace import set_seed as set_seed
@@ -131,7 +131,7 @@ _HOMES = {
     "Variable": "unifront.weights:Variable",
     "backend": "unifront.backend:",
     "device": "unifront.backend:device",
-    "name_scope": "unifront.opset.scopes:scope",
+    "name_scope": "unifront.scopes:scope",
     "random_key": "unifront.backends:HostKey",
     "set_backend": "unifront.backends:set_backend",
     "floatx": "unifront.dtypes:floatx",

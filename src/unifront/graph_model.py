@@ -279,7 +279,14 @@ def _variables(
     """The live variables in the order of the layout."""
     types = {seen.name: seen.value.type for graph in graphs for seen in graph.variables}
     return {
-        path: Variable(path, values[path].shape, types[path].dtype, initial=values[path], trainable=trainable)
+        path: Variable(
+            path,
+            values[path].shape,
+            types[path].dtype,
+            initial=values[path],
+            trainable=trainable,
+            scoped=False,
+        )
         for path, trainable in layout.weights.items()
     }
 

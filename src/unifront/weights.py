@@ -24,6 +24,7 @@ from unifront.dtypes import DType, DTypeLike, dtype_of
 from unifront.errors import DTypeError, ShapeError
 from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
+from unifront.scopes import current_path
 
 HOST: None = None
 MOVING = threading.RLock()
@@ -59,7 +60,7 @@ class Variable:
     """A weight: a path, a type, a value.
 
     Args:
-        path: the layer path and the weight's name, ``encoder/dense/kernel``.
+        path: the layer path and the weight's name, ``encoder/dense/kernel``; within the `uf.name_scope` it is made in.
         shape: static shape.
         dtype: element type, float32 unless given.
         initial: a function giving the first value as NumPy (called at the first use), or the array itself.
@@ -67,6 +68,7 @@ class Variable:
         autocast: whether layers that compute in another float dtype read it in that.
         regularizer: a function of the variable giving a scalar to add to the loss, or None.
         constraint: a function of the variable giving what it becomes after each update, or None.
+        scoped: False if ``path`` is the whole path, wherever it is made.
     """
 
     @checked
@@ -81,10 +83,12 @@ class Variable:
         autocast: bool = True,
         regularizer: Callable[[Any], Any] | None = None,
         constraint: Callable[[Any], Any] | None = None,
+        scoped: bool = True,
     ) -> None:
         if not isinstance(shape, list | tuple) or not all(hasattr(size, "__index__") for size in shape):
             raise ShapeError(f"The shape of the variable {path!r} is a tuple of sizes, not {shape!r}.")
-        self.path = path
+        around = current_path() if scoped else ""
+        self.path = f"{around}/{path}" if around else path
         self.type = TensorType(dtype_of(dtype), tuple(int(size) for size in shape))
         self.trainable, self.autocast = trainable, autocast
         self.regularizer = regularizer

@@ -127,7 +127,9 @@ class RNN(Layer):
         def kept(state: Any) -> Variable:
             initial = np.asarray(to_numpy(state), self.compute_dtype.numpy)
             path = f"{self.name}/rnn_state_{next(number)}"
-            return Variable(path, initial.shape, self.compute_dtype, initial=initial, trainable=False)
+            return Variable(
+                path, initial.shape, self.compute_dtype, initial=initial, trainable=False, scoped=False
+            )
 
         with building(None):  # values, even where a graph is traced around this
             self.states = tree.map_leaves(kept, self.get_initial_state(batch))

@@ -101,7 +101,7 @@ class Weighted:
 
         variable = Variable(
             path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable, autocast=autocast,
-            regularizer=regularizer, constraint=constraint,
+            regularizer=regularizer, constraint=constraint, scoped=False,
         )  # fmt: skip
         variable.owners = (self,)
         self._weights.append(variable)

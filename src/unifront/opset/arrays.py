@@ -30,8 +30,8 @@ from unifront.ir.graph import Graph
 from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
 from unifront.opset.quick import recorder, value_is_read
-from unifront.opset.scopes import current_path
 from unifront.opset.spec import OpSpec
+from unifront.scopes import current_path
 from unifront.weights import Variable
 
 

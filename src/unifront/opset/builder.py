@@ -21,8 +21,8 @@ from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import Shape, TensorType, symbols_of
 from unifront.opset.arrays import to_numpy
 from unifront.opset.lines import users_line
-from unifront.opset.scopes import current_path
 from unifront.opset.spec import OPS, OpSpec, Sample, register
+from unifront.scopes import current_path
 from unifront.weights import Variable
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from unifront.errors import ArgumentError
 from unifront.opset import comparison, elementwise, linalg, slicing
+from unifront.opset.builder import active_builder, lift
 from unifront.opset.lines import users_line
 from unifront.opset.tensor import Tensor, update, updated_in_graph
 from unifront.weights import Variable
@@ -125,6 +126,20 @@ for _class in (Tensor, Variable):
         setattr(_class, f"__{_name}__", _forward(_function))
     for _name, _function in BINARY.items():
         setattr(_class, f"__r{_name}__", _reflected(_function))
+
+
+def _number(kind: type) -> Function:
+    """The value of a variable as Python's number; refused while a graph is traced, as for any tensor."""
+
+    def convert(variable: Variable) -> Any:
+        builder = active_builder()
+        return kind(variable.numpy() if builder is None else lift(variable, builder))
+
+    return convert
+
+
+for _kind in (int, float):
+    setattr(Variable, f"__{_kind.__name__}__", _number(_kind))
 
 
 def _assign_add(variable: Variable, value: Any) -> None:

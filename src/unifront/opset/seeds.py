@@ -52,7 +52,7 @@ class SeedGenerator:
         first = secrets.randbits(31) if self.seed is None else self.seed
         state = np.array([_signed(first), 0], np.int32)
         self.state = Variable(
-            f"{self.name}/seed_generator_state", (2,), "int32", initial=state, trainable=False
+            f"{self.name}/seed_generator_state", (2,), "int32", initial=state, trainable=False, scoped=False
         )
 
     def next(self, ordered: bool = True) -> Any:

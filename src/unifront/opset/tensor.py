@@ -34,8 +34,8 @@ from unifront.opset.builder import (
     lift,
     outermost_builder,
 )
-from unifront.opset.scopes import autocast_dtype, autocasting, current_path, scope
 from unifront.opset.spec import OPS, OpSpec
+from unifront.scopes import autocast_dtype, autocasting, current_path, scope
 from unifront.weights import Variable, current_overlay
 
 

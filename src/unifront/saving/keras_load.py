@@ -68,6 +68,7 @@ def load_legacy(path: Path, custom_objects: Mapping[str, Any] | None = None, com
 
 
 def config_of(text: bytes) -> dict[str, Any]:
+    """The description of a model as plain data, which it is of a bounded size."""
     if len(text) > _CONFIG_LIMIT or values_in(text) > _VALUES:
         raise FileFormatError(f"its description has more than {_VALUES} values or {_CONFIG_LIMIT} bytes")
     config = json.loads(text)
@@ -77,6 +78,7 @@ def config_of(text: bytes) -> dict[str, Any]:
 
 
 def made(config: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> Model:
+    """The model that a description tells of."""
     try:
         with CustomObjectScope(custom_objects):
             model = deserialize_keras_object(config)

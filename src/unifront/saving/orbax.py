@@ -1,4 +1,4 @@
-"""Reading the checkpoints that Orbax keeps in a folder: those of `unifront.callbacks.OrbaxCheckpoint`, here or in Keras."""
+"""Reading the checkpoints that `unifront.callbacks.OrbaxCheckpoint` keeps in a folder."""
 
 from __future__ import annotations
 
@@ -71,9 +71,7 @@ def _take(model: Model, step: Path, *, slots: bool) -> None:
     if slots:
         wanted |= {f"{_SLOTS}/{one.path}": one for one in _slots(model)}
     given = {name: found[name] for name in wanted if name in found}
-    beside = {
-        name for name in found if name.startswith(f"{_SLOTS}/") and not slots or "seed_generator" in name
-    }
+    beside = set() if slots else {name for name in found if name.startswith(f"{_SLOTS}/")}
     take(step, model.name, wanted, given, set(found) - set(wanted) - beside)
 
 

@@ -45,8 +45,8 @@ def load_weights(model: Model, filepath: str | Path) -> None:
     Args:
         model: whose they are.
         filepath: a file of `save_weights` or of `save`, or one of Keras: ``.weights.h5`` and ``.keras``, where layers
-            are found by their places in the model, or the ``.h5`` of Keras 2, where they are found by name; or a folder of
-            `OrbaxCheckpoint`. What it is is seen from its content.
+            are found by their places in the model, or the ``.h5`` of Keras 2, where they are found by name; or a
+            folder of `OrbaxCheckpoint`. What it is is seen from its content.
 
     Raises `FileFormatError` naming the weight that is missing, unexpected or of another shape or dtype.
     """

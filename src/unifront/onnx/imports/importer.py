@@ -379,7 +379,9 @@ class Importer:
             )
             path = self.names.weight(value.name)
             dtype = dtype_of(array.dtype)
-            value.made[order] = Variable(path, array.shape, dtype, initial=array, trainable=value.trainable)
+            value.made[order] = Variable(
+                path, array.shape, dtype, initial=array, trainable=value.trainable, scoped=False
+            )
         first, variable = next(iter(value.made.items()))
         variable.trainable &= value.trainable
         if first == order:
@@ -400,6 +402,7 @@ class Importer:
                 dtype_of(array.dtype),
                 initial=array,
                 trainable=weight.trainable,
+                scoped=False,
             )
             weight.parts[number] = found
         return lift(found, self._active())
@@ -407,7 +410,9 @@ class Importer:
     def weight(self, name: str, array: np.ndarray) -> Any:
         """A weight that the file has as an attribute."""
         path = self.names.weight(name)
-        return lift(Variable(path, array.shape, dtype_of(array.dtype), initial=array), self._active())
+        return lift(
+            Variable(path, array.shape, dtype_of(array.dtype), initial=array, scoped=False), self._active()
+        )
 
     def random_key(self, node: Node) -> Any:
         """A key that no other node has."""

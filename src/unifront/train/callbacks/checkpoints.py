@@ -157,6 +157,7 @@ class BackupAndRestore(Callback):
 
 
 def check_frequency(given: Any, what: str) -> None:
+    """Refuse a ``save_freq`` that is none."""
     if given != "epoch" and (not isinstance(given, int) or isinstance(given, bool) or given < 1):
         raise ArgumentError(f"{what}: {given!r}. It is 'epoch' or a number of batches.")
 

@@ -212,8 +212,8 @@ class LearningRateScheduler(Callback):
         schedule: a function ``(epoch, learning rate) -> learning rate``, or of the epoch alone; epochs count from 0.
         verbose: 1 to print the rates, 0 not to.
 
-    The rate of each epoch is put into the logs, as ``learning_rate``. The rates of a `MultiOptimizer` are set one by one,
-    each from its own, and are ``learning_rate_NAME`` there.
+    The rate of each epoch is put into the logs, as ``learning_rate``. The rates of a `MultiOptimizer` are set one by
+    one, each from its own, and are ``learning_rate_NAME`` there.
 
     Raises `ArgumentError` if the function gives no float, or the optimizer has a schedule of its own.
 

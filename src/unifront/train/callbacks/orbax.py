@@ -1,4 +1,4 @@
-"""Checkpoints of Orbax, by its own package: what `keras.callbacks.OrbaxCheckpoint` writes, on every backend."""
+"""Checkpoints of Orbax, by its own package, on every backend."""
 
 from __future__ import annotations
 
@@ -32,8 +32,9 @@ class OrbaxCheckpoint(Monitor):
     """Save the weights, the optimizer's values and the description of the model as a checkpoint of Orbax, now and then.
 
     The folder is Orbax's own, with a numbered folder for each checkpoint; `uf.load` and `uf.models.load_model` read
-    the latest, `Model.load_weights` its values alone, and Keras's functions of those names read it too. For going
-    on exactly where training was, on any backend and without Orbax, there is ``fit(resume=folder)``.
+    the latest, and `Model.load_weights` its values alone. Values are kept under the paths of the variables, which
+    differ from Keras's, so neither reads the other's checkpoints. For going on exactly where training was, in the
+    middle of an epoch too and without Orbax, there is ``fit(resume=folder)``.
 
     Args:
         directory: the folder; it is made.
@@ -89,6 +90,7 @@ class OrbaxCheckpoint(Monitor):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """The best of an earlier training counts on, and so do the batches of a model that was loaded."""
+        assert self.checkpointer is not None  # the folder is there even if nothing is saved
         self._batches = int(self.model.optimizer.iterations)
         self._since = 0
 

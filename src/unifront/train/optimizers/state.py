@@ -78,6 +78,7 @@ class State:
                 "int32",
                 initial=np.asarray(self._calls, np.int32),
                 trainable=False,
+                scoped=False,
             )
 
     @property
@@ -145,7 +146,9 @@ class State:
             value = first() if callable(first) else first
             return np.broadcast_to(np.asarray(value, variable.dtype.numpy), shape)
 
-        slot = Variable(f"{variable.path}/{name}", shape, variable.dtype, initial=initial, trainable=False)
+        slot = Variable(
+            f"{variable.path}/{name}", shape, variable.dtype, initial=initial, trainable=False, scoped=False
+        )
         self._slots.setdefault(id(variable), {})[name] = slot
         self._variables.append(slot)
         return slot
@@ -167,7 +170,7 @@ class State:
         draws = initializers.get(initializer)
         called = name or f"variable_{len(self._variables)}"
         variable = Variable(
-            f"{self.name}/{called}", size, kind, trainable=False,
+            f"{self.name}/{called}", size, kind, trainable=False, scoped=False,
             initial=lambda: initializers.drawn(draws, size, kind, np.random.default_rng(0)),
         )  # fmt: skip
         self._variables.append(variable)

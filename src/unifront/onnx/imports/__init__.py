@@ -32,7 +32,8 @@ from unifront.onnx.imports.node import Row
 FAMILIES = (
     "elementwise", "activations", "casting", "reduce", "shape", "index", "creation", "conv", "pool", "norm", "linalg",
     "rnn", "control", "sequences", "quantized", "images", "detection", "signal", "strings",
-    "ngrams", "ml", "trees", "training",
+    "ngrams", "ml", "svm", "trees", "training", "contrib", "contrib_attention",
+    "contrib_quantized",
 )  # fmt: skip
 
 

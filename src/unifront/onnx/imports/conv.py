@@ -60,13 +60,15 @@ def kernel_axes(count: int) -> tuple[int, ...]:
     return (*range(2, 2 + count), 1, 0)
 
 
-def _conv(node: Node, x: Any, kernel: Any, bias: Any = None) -> Any:
+def convolution(node: Node, x: Any, kernel: Any, bias: Any = None, *, last: bool = False) -> Any:
+    """The row of Conv; ``last``: whether kernels are ``[out, *window, in]``."""
     shape = kernel.shape if isinstance(kernel, np.ndarray) else getattr(kernel, "array", kernel).shape
     count = len(shape) - 2
     if rank(x) != count + 2 or count < 1:
         node.fail(f"an input of {type_of(x)} and a kernel of {shape}")
     bias = None if bias is None else node.weight(bias)
-    return convolved(node, x, node.weight(kernel, kernel_axes(count)), bias, node["group"])
+    order = (*range(1, 1 + count), 1 + count, 0) if last else kernel_axes(count)
+    return convolved(node, x, node.weight(kernel, order), bias, node["group"])
 
 
 def convolved(node: Node, x: Any, kernel: Any, bias: Any, groups: int) -> Any:
@@ -126,6 +128,6 @@ def _crops(
 
 
 TABLE = {
-    "Conv": Row(_conv, weights=(1, 2)),
+    "Conv": Row(convolution, weights=(1, 2)),
     "ConvTranspose": Row(_conv_transpose, weights=(1, 2)),
 }

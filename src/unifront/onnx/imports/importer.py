@@ -246,7 +246,7 @@ class Importer:
             if schema is None or body is None:
                 raise UnsupportedOp(self._no_row(domain, proto.op_type, label))
             return self._call(body, proto, operands, frame, _imports(body), schemas.defaults_of(schema))
-        attributes = self._attributes(proto, frame, schema, label)
+        attributes = self._attributes(proto, frame, schema, row, label)
         version = frame.versions[domain] if schema is None else schema.since_version
         return self._apply(row, Node(self, frame, proto, version, attributes, label), operands)
 
@@ -255,13 +255,14 @@ class Importer:
         operator = shown(f"{domain or 'ai.onnx'}::{op_type}")
         return f"{label}: unifront does not import the operator {operator}{f': {reason}' if reason else ''}."
 
-    def _attributes(self, proto: Any, frame: Frame, schema: Any, label: str) -> dict[str, Any]:
+    def _attributes(self, proto: Any, frame: Frame, schema: Any, row: Row, label: str) -> dict[str, Any]:
         given = dict(_given(proto, frame))
         if schema is not None:
             schemas.check(schema, proto, given, label)
         values = {name: self.tensors.attribute(one, label) for name, one in given.items()}
-        defaults = {} if schema is None else schemas.default_values(schema, self.tensors)
-        return {**defaults, **values}
+        if schema is not None:
+            return {**schemas.default_values(schema, self.tensors), **values}
+        return values if row.attributes is None else schemas.completed(row.attributes, values, label)
 
     def _call(
         self, function: Any, proto: Any, operands: list[Value], frame: Frame, versions: Mapping[str, int],

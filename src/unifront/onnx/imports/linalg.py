@@ -24,7 +24,7 @@ def integer_product(x: Any, y: Any) -> Any:
     return ops.matmul(ops.cast(x, kind), ops.cast(y, kind))
 
 
-def _gemm(node: Node, x: Any, kernel: Any, bias: Any = None) -> Any:
+def gemm(node: Node, x: Any, kernel: Any, bias: Any = None) -> Any:
     """``alpha * x · kernel + beta * bias``: a dense layer, where the factors are 1."""
     if node["transA"]:
         x = ops.transpose(node.weight(x), (1, 0))
@@ -66,7 +66,7 @@ def _det(node: Node, x: Any) -> Any:
 
 TABLE = {
     "MatMul": Row(_matmul, weights=(0, 1)),
-    "Gemm": Row(_gemm, weights=(0, 1, 2)),
+    "Gemm": Row(gemm, weights=(0, 1, 2)),
     "Einsum": Row(_einsum),
     "Det": Row(_det),
 }

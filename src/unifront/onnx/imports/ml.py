@@ -219,33 +219,6 @@ def _linear_classifier(node: Node, x: Any) -> Any:
     return labelled(node, scores if bias is None else ops.add(scores, bias))
 
 
-def _svm_kernel(node: Node, x: Any, support: np.ndarray) -> Any:
-    gamma, offset, degree = tuple(node["kernel_params"] or (0.0, 0.0, 0.0))
-    kind = node["kernel_type"]
-    if kind == "RBF":
-        far = ops.sum(ops.square(ops.subtract(ops.expand_dims(x, 1), support)), -1)
-        return ops.exp(ops.multiply(far, -gamma))
-    product = ops.matmul(x, support.T)
-    if kind == "LINEAR":
-        return product
-    inner = ops.add(ops.multiply(product, gamma), offset)
-    return ops.power(inner, float(degree)) if kind == "POLY" else ops.tanh(inner)
-
-
-def _svm_regressor(node: Node, x: Any) -> Any:
-    coefficients = np.asarray(node["coefficients"], np.float32)
-    rho = np.asarray(node["rho"], np.float32)
-    x = _float(x)
-    if node["n_supports"]:
-        support = np.asarray(node["support_vectors"], np.float32).reshape(node["n_supports"], -1)
-        y = ops.add(ops.matmul(_svm_kernel(node, x, support), coefficients[:, None]), rho[:1])
-    else:
-        y = ops.add(ops.matmul(x, coefficients[:, None]), rho[:1])
-    if node["one_class"]:
-        return ops.where(ops.greater(y, 0.0), np.float32(1), np.float32(-1))
-    return post_transformed(node, y, node["post_transform"])
-
-
 _ROWS: dict[str, Callable[..., Any]] = {
     "Scaler": _scaler,
     "Normalizer": _normalizer,
@@ -254,7 +227,6 @@ _ROWS: dict[str, Callable[..., Any]] = {
     "FeatureVectorizer": _feature_vectorizer,
     "LinearRegressor": _linear_regressor,
     "LinearClassifier": _linear_classifier,
-    "SVMRegressor": _svm_regressor,
 }
 TABLE_OF = {
     "ai.onnx.ml": {
@@ -267,9 +239,4 @@ TABLE_OF = {
 UNSUPPORTED = {
     ("ai.onnx.ml", name): "there are no maps here; with skl2onnx, say options={'zipmap': False}"
     for name in ("ZipMap", "DictVectorizer", "CastMap")
-} | {
-    (
-        "ai.onnx.ml",
-        "SVMClassifier",
-    ): "its votes and the probabilities that Platt's method makes of them are not written yet"
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
@@ -21,6 +21,10 @@ ROOM = 2**22
 """Elements that the tables may have which a row makes of sizes (positions, weights), and signs that strings may."""
 ALL = range(2**31)
 """All operands."""
+NEEDED = object()
+"""The default of an attribute that has none."""
+STANDARD = 21
+"""The version of the operator set whose operators those of other domains are like."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,8 @@ class Row:
         narrow: whether the function takes `Narrow` operands; ``"moves"``: it only moves elements, so that what comes
             out is of the first operand's type of few bits; else they come as what carries them.
         raw: whether operands come as they are: sequences, optionals, strings, sizes.
+        attributes: of an operator that ONNX does not define: its attributes with their defaults; `NEEDED` where
+            there is none and one has to be given.
     """
 
     function: Callable[..., Any]
@@ -45,6 +51,7 @@ class Row:
     state: tuple[int, ...] = ()
     narrow: bool | str = False
     raw: bool = False
+    attributes: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +79,10 @@ class Node:
     def get(self, name: str, default: Any) -> Any:
         """An attribute of an operator that ONNX does not define."""
         return self.attributes.get(name, default)
+
+    def standard(self, **attributes: Any) -> Node:
+        """This node as one of ``ai.onnx``, which the rows of that domain take; with other attributes, too."""
+        return replace(self, version=STANDARD, attributes={**self.attributes, **attributes})
 
     @property
     def outputs(self) -> tuple[bool, ...]:

@@ -61,10 +61,12 @@ def _fits(x: Any, vector: Any, axes: tuple[int, ...]) -> bool:
     return vector is None or type_of(vector).shape == tuple(type_of(x).shape[axis] for axis in axes)
 
 
-def _layer_norm(node: Node, x: Any, scale: Any, bias: Any = None) -> Any:
+def layer_norm(node: Node, x: Any, scale: Any, bias: Any = None, *, statistics: bool | None = None) -> Any:
+    """LayerNormalization; ``statistics``: whether mean and deviation are wanted; None: if they have names."""
+    wanted = len(node.proto.output) > 1 if statistics is None else statistics
     scale, bias = (None if one is None else node.weight(one) for one in (scale, bias))
     axes, dtype, epsilon = _last(node, x), type_of(x).dtype, node["epsilon"]
-    if len(node.proto.output) == 1 and _fits(x, scale, axes) and _fits(x, bias, axes):
+    if not wanted and _fits(x, scale, axes) and _fits(x, bias, axes):
         return ops.layer_norm(x, scale, bias, axis=axes, epsilon=epsilon)
     wide = _wide(node, x)
     mean = ops.mean(wide, axes, True)
@@ -74,7 +76,8 @@ def _layer_norm(node: Node, x: Any, scale: Any, bias: Any = None) -> Any:
     return (y if bias is None else ops.add(y, bias), mean, inverse)
 
 
-def _rms_norm(node: Node, x: Any, scale: Any) -> Any:
+def rms_norm(node: Node, x: Any, scale: Any) -> Any:
+    """The row of RMSNormalization."""
     scale = node.weight(scale)
     axes, dtype = _last(node, x), type_of(x).dtype
     if _fits(x, scale, axes) and type_of(scale).dtype == dtype:
@@ -104,12 +107,24 @@ def _mean_variance(node: Node, x: Any) -> Any:
     return ops.divide(ops.subtract(x, mean), ops.add(deviation, np.asarray(1e-9, type_of(x).dtype.numpy)))
 
 
+def _simplified(node: Node, x: Any, scale: Any) -> Any:
+    """The root mean square norm of ONNX Runtime, which calls it by a name in ONNX's own domain."""
+    y = rms_norm(node, x, scale)
+    if not node.wants(1):
+        return y
+    wide = _wide(node, x)
+    return y, ops.rsqrt(ops.add(ops.mean(ops.square(wide), _last(node, x), True), node["epsilon"]))
+
+
+NORM = {"axis": -1, "epsilon": 1e-5, "stash_type": 1}
+"""Attributes of norms of ONNX Runtime, which writes them in operator sets that have none."""
 TABLE = {
     "BatchNormalization": Row(_batch_norm, weights=(1, 2, 3, 4), state=(3, 4)),
     "InstanceNormalization": Row(_instance_norm, weights=(1, 2)),
     "GroupNormalization": Row(_group_norm, weights=(1, 2)),
-    "LayerNormalization": Row(_layer_norm, weights=(1, 2)),
-    "RMSNormalization": Row(_rms_norm, weights=(1,)),
+    "LayerNormalization": Row(layer_norm, weights=(1, 2), attributes=NORM),
+    "SimplifiedLayerNormalization": Row(_simplified, weights=(1,), attributes=NORM),
+    "RMSNormalization": Row(rms_norm, weights=(1,)),
     "LRN": Row(_lrn),
     "LpNormalization": Row(_lp_norm),
     "MeanVarianceNormalization": Row(_mean_variance),

@@ -118,7 +118,8 @@ def _positions(
     return ops.add(ops.multiply(before, step), total)
 
 
-def _average_pool(node: Node, x: Any) -> Any:
+def average_pool(node: Node, x: Any) -> Any:
+    """The row of AveragePool."""
     window, strides, dilation = _window(node, x)
     found = _pairs(node, x, window, strides, dilation)
     if found is None:
@@ -208,7 +209,7 @@ def _max_roi_pool(node: Node, x: Any, rois: Any) -> Any:
 
 TABLE = {
     "MaxPool": Row(_max_pool),
-    "AveragePool": Row(_average_pool),
+    "AveragePool": Row(average_pool),
     "LpPool": Row(_lp_pool),
     "GlobalAveragePool": Row(lambda node, x: ops.mean(x, _spatial(x), True)),
     "GlobalMaxPool": Row(lambda node, x: ops.max(x, _spatial(x), True)),

@@ -63,7 +63,8 @@ def quantized(x: Any, zero_point: Any, element: int, saturate: bool = True) -> V
     return Narrow(whole, element) if element in NARROW else whole
 
 
-def _quantize(node: Node, x: Value, scale: Value, zero_point: Value = None) -> Value:
+def quantize(node: Node, x: Value, scale: Value, zero_point: Value = None) -> Value:
+    """The row of QuantizeLinear."""
     element = node["output_dtype"] or (2 if zero_point is None else element_in(zero_point))
     assert element is not None
     x, scale = _tensor(node, x), _tensor(node, scale)
@@ -75,7 +76,8 @@ def _quantize(node: Node, x: Value, scale: Value, zero_point: Value = None) -> V
     return quantized(scaled, shift, element, node["saturate"] != 0)
 
 
-def _dequantize(node: Node, x: Value, scale: Value, zero_point: Value = None) -> Value:
+def dequantize(node: Node, x: Value, scale: Value, zero_point: Value = None) -> Value:
+    """The row of DequantizeLinear."""
     x, scale = _tensor(node, x), _tensor(node, scale)
     dtype = carrier(node["output_dtype"]) if node["output_dtype"] else type_of(scale).dtype
     wide = "float32" if type_of(scale).dtype.bits < 32 else type_of(scale).dtype.name
@@ -134,10 +136,11 @@ def _conv_integer(node: Node, x: Any, kernel: Any, x_zero: Any = None, kernel_ze
     return ops.cast(_integer_conv(node, x, kernel, x_zero, kernel_zero), "int32")
 
 
-def _qlinear_conv(
+def qlinear_conv(
     node: Node, x: Any, x_scale: Any, x_zero: Any, kernel: Any, kernel_scale: Any, kernel_zero: Any, y_scale: Any,
     y_zero: Any, bias: Any = None,
 ) -> Value:  # fmt: skip
+    """The row of QLinearConv."""
     product = _integer_conv(node, x, kernel, x_zero, kernel_zero)
     channels = (-1, *(1,) * (rank(x) - 2))
     if bias is not None:
@@ -153,10 +156,10 @@ def _qlinear_conv(
 
 
 TABLE = {
-    "QuantizeLinear": Row(_quantize, raw=True, narrow=True),
-    "DequantizeLinear": Row(_dequantize, raw=True, narrow=True),
+    "QuantizeLinear": Row(quantize, raw=True, narrow=True),
+    "DequantizeLinear": Row(dequantize, raw=True, narrow=True),
     "MatMulInteger": Row(_matmul_integer),
     "QLinearMatMul": Row(_qlinear_matmul, raw=True, narrow=True),
     "ConvInteger": Row(_conv_integer),
-    "QLinearConv": Row(_qlinear_conv),
+    "QLinearConv": Row(qlinear_conv),
 }

@@ -12,6 +12,7 @@ from onnx import defs
 from unifront.errors import FileFormatError
 from unifront.ir.dims import DimExpr
 from unifront.onnx.imports.naming import shown
+from unifront.onnx.imports.node import NEEDED
 from unifront.onnx.imports.values import STRING, Narrow, Parts, Value, element_of, is_strings
 from unifront.opset.tensor import type_of
 
@@ -77,6 +78,23 @@ def defaults_of(schema: Any) -> dict[str, Any]:
 def default_values(schema: Any, tensors: Any) -> dict[str, Any]:
     """The attributes that have a default, as Python values."""
     return {name: tensors.attribute(one, schema.name) for name, one in defaults_of(schema).items()}
+
+
+def completed(attributes: Mapping[str, Any], given: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """What is given of the attributes that a row names, and the defaults of the others; `FileFormatError` else."""
+    for name, value in given.items():
+        if name not in attributes:
+            raise FileFormatError(f"{label}: it has the attribute {shown(name)}, which the operator has not")
+        default = attributes[name]
+        if default is not None and default is not NEEDED and type(value) is not type(default):
+            raise FileFormatError(
+                f"{label}: its attribute {shown(name)} is of another type than the operator's"
+            )
+    found = {**attributes, **given}
+    missing = [name for name, value in found.items() if value is NEEDED]
+    if missing:
+        raise FileFormatError(f"{label}: it lacks the attribute {missing[0]!r}")
+    return found
 
 
 def body_of(

@@ -112,18 +112,12 @@ def _probabilities(node: Node, scores: Any, pairs: list[tuple[int, int]], count:
         node.fail(f"probabilities of {count} classes from {len(slope)} slopes and {len(offset)} offsets")
     logits = ops.add(ops.multiply(scores, slope[: len(pairs)]), offset[: len(pairs)])
     share = ops.clip(ops.sigmoid(ops.negative(logits)), LEAST, np.float32(1 - LEAST))
-    won = np.full(
-        (count, count), -1
-    )  # the place of a pair in the table, of which the second half is the other's share
+    places = np.full((count, count), 2 * len(pairs))  # of the share of i beside j; of none on the diagonal
     for place, (i, j) in enumerate(pairs):
-        won[i, j], won[j, i] = place, place + len(pairs)
-    both = ops.concatenate([share, ops.subtract(1.0, share)], -1)
-    rows = [
-        ops.stack([ops.get_item(both, (slice(None), int(won[i, j]))) if i != j else ops.zeros_like(ops.get_item(both, (slice(None), 0)))
-                   for j in range(count)], -1)
-        for i in range(count)
-    ]  # fmt: skip
-    of_pairs = ops.stack(rows, 1)  # [n, i, j]: the share of i beside j
+        places[i, j], places[j, i] = place, place + len(pairs)
+    none = ops.zeros((type_of(scores).shape[0], 1), "float32", like=scores)
+    both = ops.concatenate([share, ops.subtract(1.0, share), none], -1)
+    of_pairs = ops.take(both, places, 1)  # [n, i, j]
     other = ops.transpose(of_pairs, (0, 2, 1))
     diagonal = ops.multiply(
         np.eye(count, dtype=np.float32), ops.expand_dims(ops.sum(ops.square(other), -1), -1)

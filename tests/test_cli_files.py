@@ -86,6 +86,30 @@ def test_the_operator_set_and_dtype_are_chosen(model: uf.Model, tmp_path: Path) 
     assert found["inputs"] == {"x": "float16[batch, 4]"}
 
 
+def test_files_of_keras_are_read_and_written(model: uf.Model, tmp_path: Path) -> None:
+    keras_file, weights = tmp_path / "small.keras", tmp_path / "small.weights.h5"
+    assert "(Keras): 23 weights" in output("convert", str(tmp_path / "small.uf"), str(keras_file))
+    found = json.loads(output("inspect", str(keras_file), "--backend", "numpy", "--json"))
+    assert (found["format"], found["parameters"], found["not_run"]["numpy"]) == ("Keras", 23, {})
+    output("convert", str(keras_file), str(tmp_path / "again.onnx"))
+    again = uf.from_onnx(tmp_path / "again.onnx")
+    assert_close(again.predict(X, backend="numpy"), model.predict(X, backend="numpy"))
+    output("convert", str(keras_file), str(weights))
+    before = model.predict(X, backend="numpy")
+    for weight in model.weights:
+        weight.assign(np.zeros(weight.shape, np.float32))
+    model.load_weights(weights)
+    assert_close(model.predict(X, backend="numpy"), before)
+
+
+def test_what_keras_2_saved_is_read(tmp_path: Path) -> None:
+    keras = pytest.importorskip("keras")
+    theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    theirs.save(tmp_path / "old.h5")
+    output("convert", str(tmp_path / "old.h5"), str(tmp_path / "new.uf"))
+    assert_close(uf.load(tmp_path / "new.uf").predict(X, backend="numpy"), np.asarray(theirs(X)))
+
+
 @pytest.mark.skipif("tensorflow" not in installed(), reason="a SavedModel is TensorFlow's")
 def test_a_folder_becomes_a_saved_model(model: uf.Model, tmp_path: Path) -> None:
     import tensorflow as tf
@@ -142,7 +166,7 @@ def test_names_in_a_file_do_not_steer_the_terminal(tmp_path: Path) -> None:
     [
         (("convert", "missing.uf", "a.onnx"), "Error: missing.uf: there is no such file."),
         (("convert", "[red].onnx", "a.uf"), "Error: The file '[red].onnx' is no ONNX model, or a broken one"),
-        (("convert", "lenet5", "a.h5"), "Error: a.h5 is of no format that models are written in: .onnx, .uf"),
+        (("convert", "lenet5", "a.h5"), "Error: a.h5 is of no format that models are written in: .onnx, .uf, .keras"),
         (("convert", "[red].onnx", "./[red].onnx"), "would be written over itself"),
         (("convert", "lenet5", "a.uf", "--opset", "17"), "Error: --opset is for .onnx files, not for a.uf."),
         (("convert", "lenet5", "a.onnx", "--opset", "99"), "Error: opset is an int from 13 to 26, not 99."),

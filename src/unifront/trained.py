@@ -438,7 +438,8 @@ class Trained:
             verbose: taken as Keras takes it; nothing is printed.
             steps: batches to predict; None for all.
             callbacks: a `uf.callbacks.Callback` or several.
-            backend: as for `fit`; ``"numpy"`` and ``"onnxruntime"`` serve too.
+            backend: as for `fit`; ``"numpy"`` and ``"onnxruntime"`` serve too. ``"auto"``: ONNX Runtime where it is
+                installed, runs the model, and the usual backend's device is a CPU; else that backend.
 
         Raises `DataError` for data that does not fit the model.
         """

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import tempfile
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -123,6 +125,66 @@ def encoder(dynamo: bool) -> Made:
     return from_torch(net, {"x": floats(2, 7, 16)}, dynamo=dynamo, free={"x": {0: "batch"}})
 
 
+def bert(optimized: bool = False) -> Made:
+    from transformers import BertConfig, BertModel
+
+    config = BertConfig(
+        vocab_size=50, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, intermediate_size=64,
+        max_position_embeddings=16,
+    )  # fmt: skip
+    words = RNG.integers(0, 50, (2, 7))
+    mask = np.ones((2, 7), "int64")
+    mask[1, 5:] = 0
+    return _from_transformers(
+        BertModel(config),
+        {"input_ids": words, "attention_mask": mask},
+        ["last_hidden_state"],
+        "bert",
+        optimized,
+    )
+
+
+def gpt2(optimized: bool = False) -> Made:
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    config = GPT2Config(vocab_size=50, n_positions=16, n_embd=32, n_layer=2, n_head=4, use_cache=False)
+    words = RNG.integers(0, 50, (2, 7))
+    return _from_transformers(GPT2LMHeadModel(config), {"input_ids": words}, ["logits"], "gpt2", optimized)
+
+
+def _from_transformers(
+    module: Any, inputs: dict[str, np.ndarray], outputs: list[str], kind: str, optimized: bool
+) -> Made:
+    """A model of Hugging Face by torch.onnx; ``optimized``: with what ONNX Runtime fuses for transformers."""
+    import torch
+
+    class First(torch.nn.Module):
+        """The module with its arguments by their places, and one result."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = module
+
+        def forward(self, *given: Any) -> Any:
+            return self.net(**dict(zip(inputs, given, strict=True)))[0]
+
+    torch.manual_seed(0)
+    for parameter in module.parameters():
+        torch.nn.init.normal_(parameter, 0.0, 0.2) if parameter.ndim > 1 else None
+    content, _ = from_torch(First(), inputs, dynamo=False, free={name: {0: "batch"} for name in inputs})
+    if not optimized:
+        return content, inputs
+    import onnx
+    from onnxruntime.transformers.optimizer import optimize_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(content)
+        found = optimize_model(str(path), kind, num_heads=4, hidden_size=32, opt_level=0)
+        proto: onnx.ModelProto = found.model
+        return proto.SerializeToString(), inputs
+
+
 def keras_cnn() -> Made:
     import keras
 
@@ -181,6 +243,47 @@ def pipeline() -> Made:
     return proto.SerializeToString(), {"X": x[:5]}
 
 
+def machine(classes: int, probability: bool, kernel: str) -> Made:
+    """Support vectors."""
+    from sklearn.svm import SVC
+
+    def fit(x: np.ndarray, y: np.ndarray) -> Any:
+        return SVC(kernel=kernel, probability=probability, random_state=0).fit(x, y)
+
+    return _from_sklearn(fit, classes)
+
+
+def boosted() -> Made:
+    from sklearn.ensemble import GradientBoostingClassifier
+
+    return _from_sklearn(lambda x, y: GradientBoostingClassifier(n_estimators=5, random_state=0).fit(x, y), 3)
+
+
+def perceptron() -> Made:
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return _from_sklearn(
+        lambda x, y: make_pipeline(StandardScaler(), MLPClassifier((6,), max_iter=30, random_state=0)).fit(
+            x, y
+        ),
+        3,
+    )
+
+
+def _from_sklearn(fit: Callable[[np.ndarray, np.ndarray], Any], classes: int) -> Made:
+    import skl2onnx
+
+    x = floats(90, 4)
+    y = (np.abs(x[:, 0] + x[:, 1]) * 1.5).astype(int) % classes
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a perceptron that has not converged
+        fitted = fit(x, y)
+        proto = skl2onnx.to_onnx(fitted, x[:1], options={"zipmap": False}, target_opset=17)
+    return proto.SerializeToString(), {"X": x[:20]}
+
+
 def forest() -> Made:
     import skl2onnx
     from sklearn.ensemble import RandomForestClassifier
@@ -197,8 +300,19 @@ MODELS: dict[str, Callable[[], Made]] = {
     "torch bilstm": lambda: bilstm(False),
     "torch packed": lambda: packed(False),
     "torch encoder": lambda: encoder(False),
+    "torch bert": bert,
+    "torch bert, optimized": lambda: bert(True),
+    "torch gpt2": gpt2,
+    "torch gpt2, optimized": lambda: gpt2(True),
     "keras cnn": keras_cnn,
     "keras gru": keras_gru,
     "sklearn pipeline": pipeline,
     "sklearn forest": forest,
+    "sklearn boosted": boosted,
+    "sklearn perceptron": perceptron,
+    "sklearn machine": lambda: machine(3, False, "rbf"),
+    "sklearn machine of two": lambda: machine(2, False, "poly"),
+    "sklearn machine, linear": lambda: machine(3, False, "linear"),
+    "sklearn machine, shares": lambda: machine(4, True, "rbf"),
+    "sklearn machine of two, shares": lambda: machine(2, True, "sigmoid"),
 }

@@ -20,7 +20,9 @@ MODELS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name
 TRAINED = [
     one
     for one in MODELS
-    if one.values[0].startswith(("torch residual", "torch bilstm", "torch encoder", "keras"))
+    if one.values[0].startswith(
+        ("torch residual", "torch bilstm", "torch encoder", "torch bert", "torch gpt2", "keras")
+    )
 ]
 
 

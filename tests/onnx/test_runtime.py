@@ -152,3 +152,70 @@ def test_indices_outside_are_named() -> None:
     model, x = mixed()
     with pytest.raises(ArgumentError, match="index 9 at .* of the input 'words' is outside 0 … 8"):
         model.predict({**x, "words": x["words"] + 9 - x["words"]}, backend=NAME)
+
+
+# ---------------------------------------------------------------- backend="auto"
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The backends that graphs are compiled for."""
+    from unifront.train import predicting
+
+    seen: list[str] = []
+    make = predicting.program_of
+
+    def watched(model: Any, key: Any, graph: Any, place: Any) -> Any:
+        seen.append(place.name)
+        return make(model, key, graph, place)
+
+    monkeypatch.setattr(predicting, "program_of", watched)
+    return seen
+
+
+def test_auto_is_onnx_runtime_where_that_runs_the_model(runs: list[str]) -> None:
+    model, x = images()
+    assert_close(model.predict(x, backend="auto"), model.predict(x, backend="numpy"))
+    assert runs[0] == NAME
+
+
+def test_auto_is_the_usual_backend_for_what_onnx_has_not(runs: list[str]) -> None:
+    x = uf.Input((3, 3), name="x")
+    model = uf.Model(x, layers.Lambda(lambda t: ops.qr(t)[1])(x))
+    data = np.random.default_rng(0).normal(size=(2, 3, 3)).astype("float32")
+    with uf.backend("numpy"):
+        found = model.predict(data, backend="auto")
+        assert_close(found, model.predict(data))
+        assert runs == [NAME, "numpy", "numpy"]
+        model.predict(data, backend="auto")
+    assert runs[3:] == ["numpy"]  # it is not tried again
+
+
+def test_auto_is_the_usual_backend_for_random_numbers_and_own_steps(runs: list[str]) -> None:
+    class Own(uf.Model):
+        def predict_step(self, data: Any) -> Any:
+            return self(data, training=False)
+
+    x = uf.Input((3,), name="x")
+    noisy = uf.Model(x, layers.Lambda(lambda t: ops.add(t, uf.random.normal(t.shape, seed=1)))(x))
+    with uf.backend("numpy"):
+        noisy.predict(np.ones((2, 3), "float32"), backend="auto")
+        Own(x, layers.Dense(2)(x)).predict(np.ones((2, 3), "float32"), backend="auto")
+    assert NAME not in runs
+
+
+def test_auto_goes_where_the_new_weights_are() -> None:
+    x = uf.Input((3,), name="x")
+    model = uf.Model(x, layers.Dense(2, name="out")(x))
+    data = np.ones((2, 3), "float32")
+    model.predict(data, backend="auto")
+    model.get_layer("out").kernel.assign(np.full((3, 2), 2.0, "float32"))
+    assert_close(model.predict(data, backend="auto"), np.full((2, 2), 6.0, "float32"))
+
+
+def test_auto_is_for_predict_alone() -> None:
+    x = uf.Input((3,), name="x")
+    model = uf.Model(x, layers.Dense(2)(x))
+    model.compile("sgd", loss="mse")
+    with pytest.raises(uf.errors.UnknownName, match="Unknown backend 'auto'"):
+        model.fit(np.ones((2, 3)), np.ones((2, 2)), backend="auto", verbose=0)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from unifront import safetensors
+from unifront.cli.opened import KERAS
 from unifront.cli.shown import plain
 from unifront.errors import ArgumentError, FileFormatError, UnsupportedOp
 from unifront.files import existing, reason
@@ -39,11 +40,12 @@ def converted(
         raise ArgumentError(f"--{odd[0]} is for .onnx files, not for {target.name}.")
     if target.resolve() == Path(source).resolve():
         raise ArgumentError(f"{target} would be written over itself. Give OUT another name.")
-    write, what = _WRITERS.get(ending, (None, ""))
+    keras_weights = target.name.lower().endswith(".weights.h5")
+    write, what = _WRITERS.get(".weights.h5" if keras_weights else ending, (None, ""))
     if write is None and (ending or target.is_file()):
         raise ArgumentError(
-            f"{target} is of no format that models are written in: .onnx, .uf, .safetensors, or a folder for a "
-            "SavedModel."
+            f"{target} is of no format that models are written in: .onnx, .uf, .keras, .safetensors, .weights.h5, or a "
+            "folder for a SavedModel."
         )
     model = open_(source)
     if weights is not None:
@@ -75,7 +77,9 @@ _Write = Callable[[Any, Path, Mapping[str, Any]], object]
 _WRITERS: dict[str, tuple[_Write | None, str]] = {
     ".onnx": (lambda model, target, options: model.export(target, **options), "ONNX"),
     ".uf": (lambda model, target, options: model.save(target), "unifront"),
+    ".keras": (lambda model, target, options: model.save(target), "Keras"),
     ".safetensors": (lambda model, target, options: model.save_weights(target), "safetensors"),
+    ".weights.h5": (lambda model, target, options: model.save_weights(target), "weights of Keras"),
 }
 
 
@@ -95,7 +99,7 @@ def inspected(name: str, open_: Open, backends: Sequence[str]) -> Found:
         return _tensors(Path(name))
     found: Found = {
         "name": name,
-        "format": {".onnx": "ONNX", ".uf": "unifront"}.get(
+        "format": {".onnx": "ONNX", ".uf": "unifront", **dict.fromkeys(KERAS, "Keras")}.get(
             ending,
             "unifront" if Path(name).is_dir() else "recipe" if ending in RECIPES else "model of the zoo",
         ),

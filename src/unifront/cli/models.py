@@ -165,7 +165,8 @@ def inspect_file(
     name: Annotated[
         str,
         typer.Argument(
-            help="A .onnx, .uf or .safetensors file, or a model of the zoo.", autocompletion=complete_model
+            help="A .onnx, .uf, .keras, .h5 or .safetensors file, or a model of the zoo.",
+            autocompletion=complete_model,
         ),
     ],
     backend: Backends = None,
@@ -188,11 +189,17 @@ def convert(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="IN", help="A .onnx or .uf file, or a model of the zoo.", autocompletion=complete_model
+            metavar="IN",
+            help="A .onnx, .uf, .keras or .h5 file, or a model of the zoo.",
+            autocompletion=complete_model,
         ),
     ],
     target: Annotated[
-        Path, typer.Argument(metavar="OUT", help="A .onnx, .uf or .safetensors file; a folder: SavedModel.")
+        Path,
+        typer.Argument(
+            metavar="OUT",
+            help="A .onnx, .uf, .keras, .safetensors or .weights.h5 file; a folder: SavedModel.",
+        ),
     ],
     weights: Annotated[
         Path | None, typer.Option(help="A .safetensors file that the model takes its weights from.")

@@ -11,9 +11,12 @@ import unifront as uf
 from unifront.backends import names
 from unifront.recipes.shipped import NAMES
 
+KERAS = (".keras", ".h5", ".hdf5")
+"""Endings of Keras's files of whole models."""
+
 
 def model_of(name: str) -> Any:
-    """The model in a file (``.uf``, ``.onnx``) or a folder of results, that of a recipe, or the one of the zoo."""
+    """The model in a file (``.uf``, ``.onnx``, ``KERAS``) or a folder of results, that of a recipe, or of the zoo."""
     ending = Path(name).suffix.lower()
     if (Path(name) / "model.uf").is_file():
         return uf.load(Path(name) / "model.uf")
@@ -23,7 +26,7 @@ def model_of(name: str) -> Any:
         return of_recipe(name)
     if ending == ".onnx":
         return uf.from_onnx(name)
-    is_file = ending in (".uf", ".safetensors") or Path(name).name != name
+    is_file = ending in (".uf", ".safetensors", *KERAS) or Path(name).name != name
     return uf.load(name) if is_file else uf.zoo.create(name)
 
 
@@ -55,11 +58,11 @@ def complete_files(incomplete: str, *endings: str) -> list[str]:
 
 
 def complete_model(incomplete: str) -> list[str | tuple[str, str]]:
-    """What `model_of` takes: models of the zoo, recipes, ``.uf`` and ``.onnx`` files."""
+    """What `model_of` takes: models of the zoo, recipes, files of models."""
     return [
         *complete_zoo(incomplete),
         *(name for name in NAMES if name.startswith(incomplete)),
-        *complete_files(incomplete, ".uf", ".onnx", ".yaml", ".yml"),
+        *complete_files(incomplete, ".uf", ".onnx", *KERAS, ".yaml", ".yml"),
     ]
 
 

@@ -105,6 +105,12 @@ def export(
     labels: Annotated[
         str | None, typer.Option(help="What classes are called on the page, of web, with commas between.")
     ] = None,
+    quantize: Annotated[
+        str | None, typer.Option(help="dynamic, weight_int8 or weight_int4: integers of few bits, in ONNX.")
+    ] = None,
+    functions: Annotated[
+        bool, typer.Option("--functions", help="Layers as functions, which viewers show, in ONNX.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write a model for inference elsewhere: ONNX, a SavedModel for TensorFlow Serving, or a page for browsers."""
@@ -113,7 +119,10 @@ def export(
     if form == "tf_saved_model" or (form is None and target.suffix.lower() != ".onnx"):
         load_quietly(["tensorflow"])
     called = None if labels is None else labels.split(",")
-    options: dict[str, Any] = {"opset": opset, "dtype": dtype, "runtime": runtime, "labels": called}
+    options: dict[str, Any] = {
+        "opset": opset, "dtype": dtype, "runtime": runtime, "labels": called, "quantize": quantize,
+        "functions": functions or None,
+    }  # fmt: skip
     opened = model_of(model)
     opened.export(target, form, **{name: value for name, value in options.items() if value is not None})
     size = sum(path.stat().st_size for path in written(target))

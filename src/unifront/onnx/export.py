@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,9 @@ def export(
     optimize: bool = True,
     external_data: bool | None = None,
     verify: bool = True,
+    functions: bool = False,
+    quantize: str | None = None,
+    calibration: Any = None,
 ) -> None:
     """Write a traced graph and the values of its variables as an ONNX model.
 
@@ -59,7 +62,15 @@ def export(
             appears. It is not done without that package, nor for operations that ONNX Runtime has no kernel
             for, as many in float64 and bfloat16, nor for more than 2 GiB of weights. NumPy takes a second for a
             ResNet-50, and ONNX Runtime memory of its own for the weights; leave it out for models with very large
-            inputs or weights.
+            inputs or weights. Of a model that is quantized only shapes are compared, and whether numbers are finite.
+        functions: whether a layer of several nodes becomes a function of the file (in the domain
+            ``unifront.layers``), and layers inside it functions in that: viewers then show layers.
+        quantize: ``"static"``: products of integers of 8 bits, whose ranges were seen on ``calibration``;
+            ``"dynamic"``: likewise, with ranges that each run finds (of convolutions the weights alone);
+            ``"weight_int8"``, ``"weight_int4"``: weights of so few bits, made floats where they are read (4 bits: from
+            opset 21 on, which is then the default). See `unifront.onnx.quantize`.
+        calibration: for ``"static"``, some hundred examples as for ``predict``: an array, a list in the order of the
+            inputs, or a dict by their names.
 
     A model that draws random numbers in inference gets nodes that draw (``RandomNormal``, ``RandomUniform``), with
     seeds made of that of ``uf.set_seed``. A session draws other numbers at each run, the same ones when it is made
@@ -74,11 +85,12 @@ def export(
     """
     path = destination(path, ".onnx")
     wanted = None if dtype is None else dtype_of(dtype)
+    form = _Form(opset, wanted, optimize, functions, quantize, calibration)
     with together(tracing.variables):  # what is written and what it is compared with are of one step
-        model, arrays = _converted(tracing, opset, dtype, optimize)
+        model, arrays = _converted(tracing, form)
         size = sum(array.nbytes for array in arrays.values())
         if verify and size <= INLINE_LIMIT:
-            _verify(model, arrays, tracing, wanted)
+            _verify(model, arrays, tracing, form)
     with ExitStack() as both:
         file = both.enter_context(writing(path))
         if external_data or (external_data is None and size > INLINE_LIMIT):
@@ -90,14 +102,27 @@ def export(
         file.flush()  # the data gets its name first: by then all that can fail is done
 
 
-def _verify(model: Any, arrays: Mapping[str, np.ndarray], tracing: Tracing, dtype: DType | None) -> None:
+@dataclass(frozen=True)
+class _Form:
+    """How a model is written; see `export`."""
+
+    opset: int | None = None
+    dtype: DType | None = None
+    optimize: bool = True
+    functions: bool = False
+    quantize: str | None = None
+    calibration: Any = None
+
+
+def _verify(model: Any, arrays: Mapping[str, np.ndarray], tracing: Tracing, form: _Form) -> None:
     """Run what is about to be written; see `unifront.onnx.check`."""
     from unifront.onnx import check
 
     if check.can_check():
         content = io.BytesIO()
         write_inside(model, arrays, content)
-        check.check(content.getvalue(), *_given(tracing, dtype))
+        judge = check.check if form.quantize is None else check.run_once
+        judge(content.getvalue(), *_given(tracing, form.dtype))
 
 
 def _given(tracing: Tracing, dtype: DType | None) -> tuple[Graph, Mapping[str, np.ndarray]]:
@@ -117,19 +142,17 @@ def convert(
     tracing: Tracing, *, opset: int | None = None, dtype: DTypeLike | None = None, optimize: bool = True
 ) -> tuple[Any, Sequence[Any]]:
     """The ``onnx.ModelProto`` of a traced graph, and its initializers; see `export`."""
-    model, arrays = _converted(tracing, opset, dtype, optimize)
+    model, arrays = _converted(tracing, _Form(opset, None if dtype is None else dtype_of(dtype), optimize))
     for proto in model.graph.initializer:
         proto.raw_data = b"".join(parts_of(arrays[proto.name]))
     return model, model.graph.initializer
 
 
-def _converted(
-    tracing: Tracing, opset: int | None, dtype: DTypeLike | None, optimize: bool
-) -> tuple[Any, dict[str, np.ndarray]]:
+def _converted(tracing: Tracing, form: _Form) -> tuple[Any, dict[str, np.ndarray]]:
     """The model without the data of its initializers, and these."""
+    opset, wanted = form.opset, form.dtype
     if opset is not None and (type(opset) is not int or opset not in OPSETS):
         raise ArgumentError(f"opset is an int from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
-    wanted = None if dtype is None else dtype_of(dtype)
     if wanted is not None and not wanted.is_float:
         raise DTypeError(f"A model is exported in a float dtype, not {wanted}.")
     try:
@@ -138,12 +161,24 @@ def _converted(
         raise BackendMissing(
             'The package "onnx" is not installed. Install it with: pip install "unifront[onnx]"'
         ) from error
+    from unifront.onnx.functions import as_functions
     from unifront.onnx.lowering import prepare
     from unifront.onnx.model import write_model
+    from unifront.onnx.quantize import OPSETS as NEEDED
+    from unifront.onnx.quantize import check_arguments, examples, quantized
     from unifront.onnx.rows import target
 
+    check_arguments(form.quantize, form.calibration, opset)
     narrow = bfloat16 in (wanted, *(value.type.dtype for value in tracing.graph.values()))
-    chosen = target(opset or (22 if narrow else DEFAULT_OPSET))
+    least = max(22 if narrow else DEFAULT_OPSET, NEEDED.get(form.quantize or "", 0))
+    chosen = target(opset or least)
     graph, values = _given(tracing, wanted)
-    graph, arrays = prepare(graph, values, chosen.table.keys(), optimize=optimize)
-    return write_model(graph, arrays, chosen)
+    inputs = {name: value.type for name, value in graph.data_inputs.items()}
+    graph, arrays = prepare(graph, values, chosen.table.keys(), optimize=form.optimize)
+    model, found = write_model(graph, arrays, chosen)
+    if form.quantize is not None:
+        data = None if form.calibration is None else examples(form.calibration, inputs)
+        model, found = quantized(model, found, form.quantize, data)
+    if form.functions:
+        as_functions(model)
+    return model, found

@@ -32,7 +32,7 @@ def write_model(
     results = writer.graph(graph, [given.get(value, key) for value in graph.inputs], variables)
     outputs = _named(writer, results, names)
     nodes = _alive(writer.nodes, set(outputs))
-    read = {name for node in nodes for name in _reads(node)}
+    read = {name for node in nodes for name in reads(node)}
     proto = onnx.helper.make_graph(
         nodes,
         graph.name,
@@ -87,17 +87,19 @@ def _alive(nodes: list[Any], wanted: set[str]) -> list[Any]:
                     node.output[i] = ""
             while not node.output[-1]:
                 del node.output[-1]
-        wanted.update(_reads(node))
+        wanted.update(reads(node))
         kept.append(node)
     return kept[::-1]
 
 
-def _reads(node: Any) -> Iterator[str]:
-    """What a node reads, in its bodies too."""
+def reads(node: Any) -> Iterator[str]:
+    """What a node reads, in its bodies too; not what is made in them."""
     yield from (name for name in node.input if name)
     for body in _bodies(node):
+        own = {value.name for value in body.input}
         for inner in body.node:
-            yield from _reads(inner)
+            yield from (name for name in reads(inner) if name not in own)
+            own.update(inner.output)
 
 
 def _bodies(node: Any) -> Iterator[Any]:

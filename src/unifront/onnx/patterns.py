@@ -16,6 +16,7 @@ import numpy as np
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.passes.dead_code import without_dead_code
 from unifront.ir.passes.rewrite import Result, Rewriter, Values, in_regions
+from unifront.onnx import fused
 from unifront.opset.spec import OPS
 from unifront.reference import evaluate
 
@@ -30,6 +31,7 @@ class See:
         self._writer = writer
         self._makers: dict[Value, Node] = {}
         self._seen = 0
+        self._users: Mapping[Value, Any] | None = None
         self.weights = {variable.value for variable in writer.graph.variables}
 
     def maker(self, value: Value | None, *ops: str) -> Node | None:
@@ -57,6 +59,19 @@ class See:
             if array is not None and array.size == 1 and array.dtype.kind == "f"
             else None
         )
+
+    def add(
+        self, op: str, operands: tuple[Value | None, ...], attributes: Mapping[str, Any], node: Node
+    ) -> Value:
+        """The result of a new node, of the layer of ``node``."""
+        (found,) = self._writer.add(OPS[op], operands, attributes, node.name)
+        return found
+
+    def readers(self, value: Value) -> int:
+        """How often ``value`` is read in the graph as it was, its outputs among them."""
+        if self._users is None:
+            self._users = self._writer.graph.users()
+        return len(self._users.get(value, ())) + self._writer.graph.outputs.count(value)
 
     def split(self, node: Node | None) -> tuple[Value, float] | None:
         """The operand and the number of an operation that has one of each, in either order."""
@@ -299,9 +314,10 @@ def _computed(node: Node, part: list[Node], x: Value, see: See) -> np.ndarray:
 
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "squeeze": (_squeeze,),
-    "reshape": (_merged_stack,),
-    "add": (_dense, _norm_bias),
-    "multiply": (_layer_norm, _norm_scale, _activation),
+    "reshape": (_merged_stack, fused.group_norm),
+    "add": (_dense, _norm_bias, fused.group_scale),
+    "multiply": (_layer_norm, _norm_scale, fused.group_scale, _activation),
+    "matmul": (fused.attention,),
     "divide": (_layer_norm,),
 }
 """By the operation of the node whose result is replaced."""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront import tree
-from unifront.backends import HostKey, Placement, placement
+from unifront.backends import HostKey, Placement, is_installed, placement
 from unifront.dtypes import dtype_of
+from unifront.errors import UnsupportedOp
 from unifront.ir.graph import Graph
 from unifront.opset.replay import taking
 from unifront.trace import eager_seed
@@ -48,9 +49,10 @@ def predict(
         x: as for `fit`; an iterable gives batches of inputs, or ``(x, y[, weight])``, of which x counts.
         steps: batches to predict; None for all.
         verbose: taken as Keras takes it; nothing is printed.
-        backend: where to run; NumPy serves too.
+        backend: where to run; NumPy serves too; ``"auto"``: see `_by_the_first`.
     """
-    place = placement(backend or (model._training.backend if model._training else None))
+    auto = backend == AUTO
+    place = placement((None if auto else backend) or (model._training.backend if model._training else None))
     size = data.size_of_batches(model, optional("batch_size", batch_size))
     limit = optional("steps", steps)
     eagerly = model._training is not None and model._training.run_eagerly
@@ -71,7 +73,9 @@ def predict(
         if by_graph and not len(arrays):
             return data.no_outputs(model, arrays.inputs)
         given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
-    outputs_of = (_by_graph if by_graph else _eagerly if eagerly else _by_own_step)(model, place)
+    auto = auto and by_graph and place.device == "cpu" and is_installed(QUICK)
+    way = _by_the_first if auto else _by_graph if by_graph else _eagerly if eagerly else _by_own_step
+    outputs_of = way(model, place)
     found: list[Any] = []
     with Interrupts() as interrupts, stream or nullcontext():
         listeners = listeners_of(model, callbacks, interrupts)
@@ -90,6 +94,38 @@ def predict(
     columns = zip(*map(tree.leaves, found), strict=True)
     joined = iter([np.concatenate(c) if isinstance(c[0], np.ndarray) else c[0] for c in columns])
     return tree.map_leaves(lambda _: next(joined), found[0])
+
+
+AUTO, QUICK = "auto", "onnxruntime"
+"""The backend that stands for one that is chosen, and which that is where it can be."""
+
+
+def _by_the_first(model: Model, place: Placement) -> Predict:
+    """By ONNX Runtime where it runs the model, else at ``place``, which is on a CPU.
+
+    It does not run what ONNX has no form for, what draws random numbers in inference, and what keeps states from
+    batch to batch: with new values it would load the model anew.
+    """
+    chosen: Predict | None = None
+
+    def outputs_of(arrays: Arrays, number: int) -> Any:
+        nonlocal chosen
+        if chosen is None:
+            traced = model.trace(False)
+            refused = (AUTO, id(traced))
+            if not (traced.updates or traced.graph.takes_key or refused in model.programs):
+                quick = _by_graph(model, placement(QUICK))
+                try:
+                    found = quick(arrays, number)
+                except UnsupportedOp as error:
+                    model.programs[refused] = str(error)
+                else:
+                    chosen = quick
+                    return found
+            chosen = _by_graph(model, place)
+        return chosen(arrays, number)
+
+    return outputs_of
 
 
 def _by_graph(model: Model, place: Placement) -> Predict:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -24,11 +25,11 @@ from unifront.errors import (
     UnsupportedOp,
 )
 from unifront.ir.dims import Dim, DimExpr
-from unifront.ir.graph import Graph
 from unifront.ir.graph import Node as GraphNode
 from unifront.ir.graph import Value as GraphValue
 from unifront.ir.types import Shape, TensorType
 from unifront.onnx.imports import schemas
+from unifront.onnx.imports.folding import needed, work
 from unifront.onnx.imports.naming import Names, layer_of, shown
 from unifront.onnx.imports.node import Node, Row
 from unifront.onnx.imports.tensors import Tensors
@@ -69,6 +70,8 @@ LARGEST = 2**40
 """Bytes of a tensor that is too large to be meant."""
 MASK = 1e30
 """Numbers that nobody learns: what masks add to logits."""
+LAYERS = "unifront.layers"
+"""The domain of functions that unifront writes of layers."""
 WEIGHTS = ("float16", "bfloat16", "float32", "float64")
 
 
@@ -192,7 +195,9 @@ class Importer:
         )
         operands = [self._operand(name, frame, label) for name in proto.input]
         try:
-            with scope(path), np.errstate(all="ignore"):
+            # A function that is a layer has nodes that say themselves of which layer they are.
+            around = nullcontext() if proto.domain == LAYERS else scope(path)
+            with around, np.errstate(all="ignore"):
                 results = self._results(proto, operands, frame, label)
         except UnifrontError as error:
             if isinstance(error, REFUSALS) and not isinstance(error, NotKnown):
@@ -533,8 +538,8 @@ class Importer:
         from unifront.reference import BACKEND
 
         builder = value.builder if isinstance(value, Traced) else self.builder
-        wanted = _needed(builder.graph([lift(value, builder)]))
-        size = _work(wanted)
+        wanted = needed(builder.graph([lift(value, builder)]))
+        size = work(wanted)
         if size is None or size > COMPUTED:
             raise FileFormatError(
                 f"{what} has to be known at import, but computing it takes "
@@ -558,38 +563,6 @@ class _Body:
 @dataclass(frozen=True)
 class _Named:
     name: str
-
-
-def _needed(graph: Graph) -> Graph:
-    """``graph`` without inputs, of which nothing that is asked for depends on one."""
-    wanted = set(graph.outputs)
-    kept = []
-    for node in reversed(graph.nodes):
-        if not wanted.isdisjoint(node.outputs):
-            kept.append(node)
-            wanted.update(value for value in node.operands if value is not None)
-    return replace(graph, inputs=(), input_names=(), nodes=tuple(reversed(kept)))
-
-
-def _work(graph: Graph) -> int | None:
-    """How many elements are made when ``graph`` is run; None where that cannot be told."""
-    total = 0
-    for node in graph.nodes:
-        sizes: list[Any] = [math.prod(value.type.shape) for value in node.outputs]
-        steps: Any = 1
-        if node.regions:
-            inner = [_work(region) for region in node.regions]
-            if node.op.name == "scan":
-                steps = max(
-                    (v.type.shape[0] for v in node.operands if v is not None and v.type.shape), default=1
-                )
-            elif node.op.name != "cond":
-                return None
-            sizes += [None if one is None else one * steps for one in inner]
-        if not all(isinstance(size, int) for size in sizes):
-            return None
-        total += sum(sizes)
-    return total
 
 
 def _mentions(value: GraphValue, symbols: set[str]) -> bool:

@@ -213,12 +213,14 @@ def _operators() -> str:
         if key not in newest or schema.since_version > newest[key].since_version:
             newest[key] = schema
     lines = []
-    for key in sorted(since):
+    for key in sorted({*since, *read, *reasons}):
         domain, name = key
-        by_body = newest[key].has_function or newest[key].has_context_dependent_function
+        schema = newest.get(key)  # ONNX Runtime's own operators have none here
+        by_body = schema is not None and (schema.has_function or schema.has_context_dependent_function)
         state = "yes" if key in read else reasons.get(key, "*body*" if by_body else "no: not built")
         writes = "yes" if not domain and name in written else ""
-        lines.append(f"| `{f'{domain}.{name}' if domain else name}` | {since[key]} | {state} | {writes} |")
+        called = f"{domain}.{name}" if domain else name
+        lines.append(f"| `{called}` | {since.get(key, 1)} | {state} | {writes} |")
     return "\n".join(lines)
 
 

@@ -149,7 +149,13 @@ def gpt2(optimized: bool = False) -> Made:
 
     config = GPT2Config(vocab_size=50, n_positions=16, n_embd=32, n_layer=2, n_head=4, use_cache=False)
     words = RNG.integers(0, 50, (2, 7))
-    return _from_transformers(GPT2LMHeadModel(config), {"input_ids": words}, ["logits"], "gpt2", optimized)
+    return _from_transformers(
+        GPT2LMHeadModel._from_config(config, attn_implementation="eager"),
+        {"input_ids": words, "attention_mask": np.array([[1] * 7, [0, 0] + [1] * 5])},
+        ["logits"],
+        "gpt2",
+        optimized,
+    )
 
 
 def _from_transformers(

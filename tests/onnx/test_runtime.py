@@ -175,7 +175,10 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def test_auto_is_onnx_runtime_where_that_runs_the_model(runs: list[str]) -> None:
     model, x = images()
-    assert_close(model.predict(x, backend="auto"), model.predict(x, backend="numpy"))
+    for found, wanted in zip(
+        model.predict(x, backend="auto"), model.predict(x, backend="numpy"), strict=True
+    ):
+        assert_close(found, wanted)
     assert runs[0] == NAME
 
 
@@ -197,7 +200,7 @@ def test_auto_is_the_usual_backend_for_random_numbers_and_own_steps(runs: list[s
             return self(data, training=False)
 
     x = uf.Input((3,), name="x")
-    noisy = uf.Model(x, layers.Lambda(lambda t: ops.add(t, uf.random.normal(t.shape, seed=1)))(x))
+    noisy = uf.Model(x, layers.Lambda(lambda t: ops.add(t, uf.random.normal((3,))))(x))
     with uf.backend("numpy"):
         noisy.predict(np.ones((2, 3), "float32"), backend="auto")
         Own(x, layers.Dense(2)(x)).predict(np.ones((2, 3), "float32"), backend="auto")

@@ -262,7 +262,8 @@ def _versions(proto: Any) -> dict[str, int]:
                 f"it is written for version {version} of the operator set {domain or 'ai.onnx'!r}; the package onnx "
                 f"that is installed knows versions 1 to {known}"
             )
-    return found or {"": 1}
+    # ONNX Runtime's optimizers write its operators without saying of which set they are; there is one.
+    return {"com.microsoft": 1, **(found or {"": 1})}
 
 
 def _input(builder: Builder, name: str, type_: Any, given: Any, elements: dict[str, int]) -> Any:

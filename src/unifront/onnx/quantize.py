@@ -86,13 +86,13 @@ def quantized(
             "export: the model has no product with a weight in float32, so nothing to quantize."
         )
     ranges = _ranges(model, arrays, products, calibration) if mode == "static" and calibration else {}
-    change = {
+    changes: Mapping[str, Callable[[Any], list[Any]]] = {
         "weight_int8": _Weights(writer).eight,
         "weight_int4": _Weights(writer).four,
         "dynamic": _Weights(writer).dynamic,
-        "static": _Static(writer, ranges),
-    }[mode]
-    _replaced(model, products, change)
+        "static": _Static(writer, ranges).of,
+    }
+    _replaced(model, products, changes[mode])
     read = {name for node in model.graph.node for name in reads(node)}
     kept = [proto for proto in model.graph.initializer if proto.name in read]
     del model.graph.initializer[:]
@@ -272,8 +272,8 @@ class _Static:
         self._writer, self._ranges, self._weights = writer, ranges, _Weights(writer)
         self._inputs: dict[str, tuple[str, np.float32]] = {}
 
-    def __call__(self, node: Any) -> list[Any]:
-        writer, made = self._writer, []
+    def of(self, node: Any) -> list[Any]:
+        writer, made = self._writer, list[Any]()
         whole, scale_name, scale = self._weights.integers(node)
         x_name, x_scale = self._input(node, made)
         made.append(writer.node(node, "DequantizeLinear", [whole, scale_name], axis=AXES[node.op_type]))

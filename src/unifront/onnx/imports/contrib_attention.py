@@ -13,7 +13,7 @@ import numpy as np
 
 from unifront import ops
 from unifront.ir.dims import Dim, maximum
-from unifront.onnx.imports.node import NEEDED, Node, Row, rank
+from unifront.onnx.imports.node import NEEDED, Node, Row, rank, whole
 from unifront.opset.tensor import type_of
 
 # ---------------------------------------------------------------- heads
@@ -38,7 +38,7 @@ def _exchanged(x: Any) -> Any:
 
 
 def _factor(node: Node, query: Any) -> float:
-    size = type_of(query).shape[-1]
+    size = whole(node, type_of(query).shape[-1], "the size of a head")
     return float(node["scale"]) or 1 / math.sqrt(size)  # 0: it is not given
 
 
@@ -186,7 +186,7 @@ def _parts(node: Node, query: Any, key: Any, value: Any, bias: Any) -> tuple[Any
 # ---------------------------------------------------------------- rotary positions
 
 
-def rotated(x: Any, cosine: Any, sine: Any, interleaved: bool) -> Any:
+def rotated(x: Any, cosine: Any, sine: Any, *, interleaved: bool) -> Any:
     """The first features of ``x[batch, time, heads, size]``, turned by angles ``[batch, time, pairs]``.
 
     Source: Su et al. 2021.
@@ -212,12 +212,12 @@ def rotated(x: Any, cosine: Any, sine: Any, interleaved: bool) -> Any:
 def _rotary(node: Node, x: Any, places: Any, cosine: Any, sine: Any) -> Any:
     if node["is_packed_batching"]:
         node.fail("batches that are packed")
-    pairs = type_of(cosine).shape[-1]
+    pairs = whole(node, type_of(cosine).shape[-1], "the number of angles")
     shape = type_of(x).shape
     if rank(x) == 4:
         heads = _exchanged(x)
     else:
-        width = shape[-1]
+        width = whole(node, shape[-1], "the number of features")
         count = node["num_heads"] if node["rotary_embedding_dim"] else width // (2 * pairs)
         heads = _heads(node, x, count)
     if type_of(places).shape == (1,):
@@ -225,7 +225,7 @@ def _rotary(node: Node, x: Any, places: Any, cosine: Any, sine: Any) -> Any:
             ops.cast(places, "int32"), ops.iota((1, type_of(heads).shape[1]), 1, "int32", like=heads)
         )
     angles = (ops.take(table, places, 0) for table in (cosine, sine))
-    y = rotated(heads, *angles, bool(node["interleaved"]))
+    y = rotated(heads, *angles, interleaved=bool(node["interleaved"]))
     if node["scale"] != 1:
         y = ops.multiply(y, node["scale"])
     return _exchanged(y) if rank(x) == 4 else ops.reshape(y, shape)
@@ -296,7 +296,10 @@ def _placed(
             places = ops.add(places, ops.expand_dims(before, 1))
     angles = [ops.take(table, places, 0) for table in (cosine, sine)]
     interleaved = bool(node["rotary_interleaved"])
-    return rotated(query, *angles, interleaved), rotated(key, *angles, interleaved)
+    return (
+        rotated(query, *angles, interleaved=interleaved),
+        rotated(key, *angles, interleaved=interleaved),
+    )
 
 
 def _cached(old: Any, new: Any, before: Any, sources: Dim) -> Any:
@@ -320,7 +323,7 @@ def _grouped_attended(
     window, cap = node["local_window_size"], node["softcap"]
     bias = _biased(query, extra)
     causal = bool(node["causal"])
-    plain = not cap and sink is None and not node["smooth_softmax"]
+    plain = not cap and sink is None and node["smooth_softmax"] != 1
     if plain and before is None and causal and window < 0:
         return ops.dot_product_attention(query, key, value, bias, scale=_factor(node, query), is_causal=True)
     shift = np.zeros(1, np.int32) if before is None else before
@@ -336,8 +339,10 @@ def _grouped_attended(
     counts = ops.expand_dims(counts, 1)
     if plain:
         return ops.dot_product_attention(query, key, value, bias, counts, scale=_factor(node, query))
-    if sink is None and node["smooth_softmax"]:
+    if sink is None and node["smooth_softmax"] == 1:
         sink = np.zeros(node["num_heads"], np.float32)
+    group = node["num_heads"] // node["kv_num_heads"]
+    key, value = (ops.repeat(one, group, 2) if group > 1 else one for one in (key, value))
     return _written_out(query, key, value, bias, counts, _factor(node, query), cap, sink)
 
 
@@ -345,8 +350,7 @@ def _written_out(
     query: Any, key: Any, value: Any, bias: Any, counts: Any, scale: float, cap: float, sink: Any
 ) -> Any:
     """Attention of which the products are bounded, or which may go to nothing (``sink``: a logit for each head)."""
-    group, dtype = type_of(query).shape[2] // type_of(key).shape[2], type_of(query).dtype
-    key, value = (ops.repeat(one, group, 2) if group > 1 else one for one in (key, value))
+    dtype = type_of(query).dtype
     logits = ops.multiply(ops.einsum("btnh,bsnh->bnts", query, key), scale)
     if cap:
         logits = ops.multiply(ops.tanh(ops.divide(logits, cap)), cap)
@@ -372,7 +376,7 @@ ATTENTION = {
 _GROUPED = {
     "causal": 1, "do_rotary": 0, "k_quant_type": "NONE", "kv_cache_bit_width": 0, "kv_num_heads": NEEDED,
     "local_window_size": -1, "num_heads": NEEDED, "qk_norm_epsilon": 1e-6, "qk_output": 0, "rotary_interleaved": 0,
-    "scale": 0.0, "sliding_window_cache": 0, "smooth_softmax": 0, "softcap": 0.0, "v_quant_type": "NONE",
+    "scale": 0.0, "sliding_window_cache": 0, "smooth_softmax": -1, "softcap": 0.0, "v_quant_type": "NONE",
 }  # fmt: skip
 TABLE_OF = {
     "com.microsoft": {

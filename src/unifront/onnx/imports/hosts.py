@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import UnifrontError
-from unifront.ir.dims import DimExpr, maximum, minimum
+from unifront.ir.dims import DimExpr, at_least, at_most, maximum, minimum
 from unifront.onnx.imports.node import Node
 from unifront.onnx.imports.values import Sizes, Value, is_strings, sizes
 
@@ -38,6 +38,8 @@ def on_sizes(node: Node, operands: Sequence[Value]) -> tuple[Value, ...] | None:
         return None
     if found is None:
         return None
+    if isinstance(found, np.ndarray) and found.dtype == bool:  # of comparisons
+        return (found,)
     # What NumPy takes out of an array of objects may be the object.
     results = [np.asarray(one, object) for one in (found if isinstance(found, tuple) else (found,))]
     if sum(one.size for one in results) > MOST_SIZES:
@@ -143,6 +145,28 @@ def _modulo(a: Any, b: Any) -> Any:
     return a % b
 
 
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two dimensions are equal; `TypeError` where they may be, and need not."""
+    if a == b:
+        return True
+    low, high = at_least(a - b), at_most(a - b)
+    if (low is not None and low > 0) or (high is not None and high < 0):
+        return False
+    raise TypeError
+
+
+def _compared(node: Node, a: np.ndarray, b: np.ndarray) -> Any:
+    if any(one.dtype.kind not in "iuO" for one in (a, b)):
+        return None
+    return np.asarray(np.frompyfunc(_equal, 2, 1)(_plain(a), _plain(b))).astype(bool)
+
+
+def _where(node: Node, condition: np.ndarray, x: np.ndarray, y: np.ndarray) -> Any:
+    if condition.dtype != bool or any(one.dtype.kind not in "iuO" for one in (x, y)):
+        return None
+    return np.where(condition, _plain(x), _plain(y))
+
+
 def _split(node: Node, x: np.ndarray, split: Any = None) -> Any:
     given = node["split"] if split is None else split
     count = len(node.proto.output)
@@ -181,4 +205,6 @@ TABLE: dict[str, Callable[..., Any]] = {
     "Min": _binary(lambda a, b: minimum(a, b)),
     "Max": _binary(lambda a, b: maximum(a, b)),
     "Neg": lambda node, x: -_plain(x),
+    "Equal": _compared,
+    "Where": _where,
 }

@@ -83,6 +83,7 @@ class Frame:
         versions: of the operator sets, by domain.
         given: the attributes of the function's call.
         made_by: for each name the operator that made it.
+        done: the nodes that have been read.
     """
 
     values: ChainMap[str, Value]
@@ -90,9 +91,12 @@ class Frame:
     given: Mapping[str, Any]
     depth: int = 0
     made_by: dict[str, str] = field(default_factory=dict)
+    done: list[Any] = field(default_factory=list)
 
     def inside(self) -> Frame:
-        return replace(self, values=self.values.new_child(), depth=self.depth + 1, made_by=dict(self.made_by))
+        return replace(
+            self, values=self.values.new_child(), depth=self.depth + 1, made_by=dict(self.made_by), done=[]
+        )
 
 
 class Importer:
@@ -139,6 +143,17 @@ class Importer:
                 self._expand(1)
             self._node(proto, number, frame)
         return tuple(self._output(value.name, frame) for value in graph.output)
+
+    def again(self, nodes: Sequence[Any], given: Mapping[str, Value], around: Frame, wanted: str) -> Value:
+        """The value called ``wanted``, which ``nodes`` make of those in ``given``."""
+        frame = around.inside()
+        frame.values.update(given)
+        if frame.depth > DEEPEST:
+            raise FileFormatError(f"gradients lie more than {DEEPEST} deep in one another")
+        for number, proto in enumerate(nodes):
+            self._expand(1)
+            self._node(proto, number, frame)
+        return self._output(wanted, frame)
 
     def _expand(self, nodes: int) -> None:
         self._left -= nodes
@@ -221,6 +236,7 @@ class Importer:
             self._check_size(result, label)
             frame.values[name] = result
             frame.made_by[name] = proto.op_type
+        frame.done.append(proto)
 
     def _operand(self, name: str, frame: Frame, label: str) -> Value:
         if not name:

@@ -1,12 +1,15 @@
-"""Steps of optimizers, as ``ai.onnx.preview.training`` defines them."""
+"""Gradients, and steps of optimizers, as ``ai.onnx.preview.training`` defines them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from unifront import ops
 from unifront.onnx.imports.node import Node, Row
+from unifront.onnx.model import reads
+from unifront.opset.gradient import traced_gradient
+from unifront.opset.tensor import active_builder
 
 
 def _each(rule: Callable[..., tuple[Any, ...]], parts: int) -> Row:
@@ -60,13 +63,43 @@ def _momentum(node: Node, rate: Any, count: Any, x: Any, gradient: Any, velocity
     return ops.subtract(x, ops.multiply(rate, way)), velocity
 
 
+def _gradient(node: Node, *operands: Any) -> Any:
+    """The gradient of (the sum of) ``y`` by ``xs``, as what was read before this node makes it of them and ``zs``."""
+    names = (*node["xs"], *(node["zs"] or ()))
+    if len(names) != len(operands) or len(set(names)) != len(names):
+        node.fail(f"{len(operands)} operands for {len(names)} names, each of which stands for one")
+    count = len(node["xs"])
+    importer = node.importer
+    nodes = _between(node.frame.done, node["y"], set(names))
+    given = [node.traced(operand) for operand in operands]
+
+    def loss(*values: Any) -> Any:
+        y = importer.again(nodes, dict(zip(names, values, strict=True)), node.frame, node["y"])
+        return ops.sum(importer.traced(y))
+
+    outer = active_builder() or importer.builder
+    _, _, found = traced_gradient(loss, (), given[:count], given[count:], outer)
+    return tuple(
+        ops.zeros_like(x) if one is None else one for x, one in zip(given[:count], found, strict=True)
+    )
+
+
+def _between(done: Sequence[Any], y: str, known: set[str]) -> list[Any]:
+    """The nodes that make ``y`` of what is ``known``, in their order; what they read besides stays as it is."""
+    wanted, found = {y} - known, []
+    for proto in reversed(done):
+        if not wanted.isdisjoint(proto.output):
+            found.append(proto)
+            wanted.update(reads(proto))
+            wanted -= known
+    return found[::-1]
+
+
 TABLE_OF = {
     "ai.onnx.preview.training": {
+        "Gradient": Row(_gradient, raw=True),
         "Adagrad": _each(_adagrad, 3),
         "Adam": _each(_adam, 4),
         "Momentum": _each(_momentum, 3),
     }
-}
-UNSUPPORTED = {
-    ("ai.onnx.preview.training", "Gradient"): "a model that is imported is differentiated by unifront itself"
 }

@@ -13,6 +13,7 @@ from onnx import parser
 import unifront as uf
 from tests.attacks.mutations import damaged, times
 from unifront import layers, ops
+from unifront.onnx.imports import rows
 
 Random = np.random.Generator
 INTEGERS = (
@@ -25,7 +26,10 @@ TEXTS = (
     "ai.onnx.ml", "com.microsoft", "SAME_UPPER", "VALID", "NOTSET", "linear", "cubic", "nearest", "reflect", "edge", "sum", "mean",
     "ij,jk->ik", "...", "i->ii", "axis", "axes", "to", "value", "body", "pads", "strides", "group", "perm", "mode", "batch",
 )  # fmt: skip
-OPERATORS = sorted({schema.name for schema in onnx.defs.get_all_schemas()})
+CONTRIB = "com.microsoft"
+OPERATORS = sorted({schema.name for schema in onnx.defs.get_all_schemas()}) + sorted(
+    f"{CONTRIB}.{name}" for domain, name in rows() if domain == CONTRIB
+)
 
 TEXT_MODELS = (
     """<ir_version: 10, opset_import: ["" : 21]>
@@ -109,9 +113,89 @@ def parsed(text: str) -> bytes:
     return content
 
 
+def fused() -> Iterator[bytes]:
+    """What ONNX Runtime's optimizers write: fused operators, a cache of keys, integers of few bits, trees' neighbours."""
+    f = np.random.default_rng(3).normal
+    i32, i64 = np.int32, np.int64
+    yield of_nodes(
+        [
+            ("EmbedLayerNormalization", "words,,table,places,,g,b,mask", "e,ends", {"mask_index_type": 1}),
+            ("Attention", "e,w,c,ends", "a", {"num_heads": 2, "unidirectional": 1}),
+            ("SkipLayerNormalization", "e,a,g,b", "s,,,t", {"epsilon": 1e-5}),
+            ("FusedMatMul", "s,m", "n", {"transB": 1, "alpha": 0.5}),
+            ("BiasGelu", "n,b", "o", {}),
+            ("MultiHeadAttention", "o,s,t,,mask", "h", {"num_heads": 4}),
+            ("MatMulNBits", "h,few,scales", "y", {"K": 16, "N": 5, "bits": 4, "block_size": 16}),
+            ("DynamicQuantizeMatMul", "h,eight,scale", "z", {}),
+        ],
+        {"words": (6, ("batch", 4)), "mask": (6, ("batch", 4))},
+        {
+            "table": f(size=(9, 16)), "places": f(size=(8, 16)), "g": f(size=16), "b": f(size=16), "w": f(size=(16, 48)),
+            "c": f(size=48), "m": f(size=(16, 16)), "few": np.arange(40, dtype=np.uint8).reshape(5, 1, 8),
+            "scales": f(size=5), "eight": np.arange(32, dtype=np.int8).reshape(16, 2), "scale": f(size=2),
+        },
+    )  # fmt: skip
+    yield of_nodes(
+        [
+            ("GroupQueryAttention", "x,,,key,value,ends,total,cos,sin", "a,k,v",
+             {"num_heads": 2, "kv_num_heads": 1, "do_rotary": 1, "local_window_size": 3}),
+            ("RotaryEmbedding", "a,at,cos,sin", "r", {"interleaved": 1}),
+            ("QuantizeLinear", "r,scale,zero", "q", {}),
+            ("QLinearAdd", "q,scale,zero,q,scale,zero,scale,zero", "p", {}),
+            ("QGemm", "rows,scale,zero,rows,scale,zero", "y", {"transB": 1}),
+            ("QLinearSoftmax", "p,scale,zero,scale,zero", "z", {"axis": -1, "opset": 13}),
+            ("FusedConv", "image,kernel", "f", {"activation": "Clip", "activation_params": [0.0, 1.0], "pads": [1] * 4}),
+        ],
+        {"x": (1, (1, 2, 64)), "key": (1, (1, 1, 3, 16)), "value": (1, (1, 1, 3, 16)), "image": (1, (1, 2, 4, 4))},
+        {
+            "ends": np.array([4], i32), "total": np.array(5, i32), "cos": f(size=(8, 8)), "sin": f(size=(8, 8)), "at": np.array([1], i64),
+            "scale": np.float32(0.1), "zero": np.int8(3), "rows": np.arange(6, dtype=np.int8).reshape(2, 3), "kernel": f(size=(3, 2, 3, 3)),
+        },
+    )  # fmt: skip
+    yield of_nodes(
+        [("SVMClassifier", "x", "label,y", {
+            "classlabels_ints": [0, 1, 2], "vectors_per_class": [1, 1, 1], "support_vectors": [*np.arange(6.0)],
+            "coefficients": [*np.arange(6.0)], "rho": [0.0, 1.0, 2.0], "prob_a": [-1.0] * 3, "prob_b": [0.1] * 3,
+            "kernel_type": "RBF", "kernel_params": [0.5, 0.0, 3.0],
+        }),
+         ("Gradient", "x", "dx", {"xs": ["x"], "y": "y"})],
+        {"x": (1, ("n", 2))},
+        {},
+        {"SVMClassifier": "ai.onnx.ml", "Gradient": "ai.onnx.preview.training"},
+    )  # fmt: skip
+
+
+def of_nodes(nodes: Any, inputs: Any, weights: Any, domains: Any = None) -> bytes:
+    """A model of nodes ``(operator, operands, results, attributes)``, which are ONNX Runtime's unless ``domains`` says."""
+    made = [
+        onnx.helper.make_node(
+            kind, given.split(","), results.split(","), f"layer{i}", domain=(domains or {}).get(kind, CONTRIB), **attributes
+        )
+        for i, (kind, given, results, attributes) in enumerate(nodes)
+    ]  # fmt: skip
+    graph = onnx.helper.make_graph(
+        made,
+        "fused",
+        [onnx.helper.make_tensor_value_info(name, *one) for name, one in inputs.items()],
+        [
+            onnx.helper.make_empty_tensor_value_info(name)
+            for name in dict.fromkeys(name for node in made for name in node.output)
+            if name in ("y", "z", "k", "dx", "f")
+        ],
+        [
+            onnx.numpy_helper.from_array(np.asarray(a, "float32" if a.dtype == "float64" else a.dtype), name)
+            for name, a in weights.items()
+        ],
+    )
+    used = {"": 17, "ai.onnx.ml": 3, "ai.onnx.preview.training": 1, CONTRIB: 1}
+    imports = [onnx.helper.make_opsetid(*one) for one in used.items()]
+    content: bytes = onnx.helper.make_model(graph, opset_imports=imports, ir_version=9).SerializeToString()
+    return content
+
+
 def good_models(folder: Path) -> list[bytes]:
     """The models that are broken."""
-    return [*exported(folder), *map(parsed, TEXT_MODELS)]
+    return [*exported(folder), *map(parsed, TEXT_MODELS), *fused()]
 
 
 class OnnxMutations:
@@ -201,7 +285,7 @@ class OnnxMutations:
         kind = _one_of(random, OPERATORS)
         if len(graph.node) and random.random() < 0.5:
             node = _one_of(random, graph.node)
-            node.op_type = kind
+            node.domain, _, node.op_type = kind.rpartition(".")
             if random.random() < 0.7:
                 del node.attribute[:]
             return
@@ -210,7 +294,10 @@ class OnnxMutations:
         graph.node.insert(
             place,
             onnx.helper.make_node(
-                kind, given, [f"new{place}", f"other{place}"][: int(random.integers(1, 3))]
+                kind.rpartition(".")[2],
+                given,
+                [f"new{place}", f"other{place}"][: int(random.integers(1, 3))],
+                domain=kind.rpartition(".")[0],
             ),
         )
 

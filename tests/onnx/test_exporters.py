@@ -14,11 +14,14 @@ from unifront.backends import installed
 from unifront.testing import assert_close
 
 FRAMEWORKS = [name for name in ("torch", "jax", "tensorflow") if name in installed()]
-SLOW = ("torch residual, dynamo", "torch bilstm", "keras gru")
+SLOW = (
+    "torch residual, dynamo", "torch bilstm", "keras gru", "torch bert", "torch gpt2", "torch gpt2, optimized",
+    "sklearn boosted", "sklearn machine of two, shares", "sklearn machine, linear",
+)  # fmt: skip
 """Those that are compiled, or exported, for long: run with the slow tests."""
 MODELS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in exporters.MODELS]
 TRAINED = [
-    one
+    pytest.param(*one.values, marks=[*one.marks, pytest.mark.slow]) if "bert" in one.values[0] else one
     for one in MODELS
     if one.values[0].startswith(
         ("torch residual", "torch bilstm", "torch encoder", "torch bert", "torch gpt2", "keras")

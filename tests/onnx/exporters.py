@@ -158,6 +158,61 @@ def gpt2(optimized: bool = False) -> Made:
     )
 
 
+def classic() -> Made:
+    """An encoder as BERT's was written at first, all of which ONNX Runtime's optimizer fuses."""
+    import torch
+    from torch import nn
+
+    class Layer(nn.Module):
+        def __init__(self, size: int, heads: int) -> None:
+            super().__init__()
+            self.query, self.key, self.value, self.out = (nn.Linear(size, size) for _ in range(4))
+            self.up, self.down = nn.Linear(size, 2 * size), nn.Linear(2 * size, size)
+            self.norm1, self.norm2 = nn.LayerNorm(size), nn.LayerNorm(size)
+            self.heads = heads
+
+        def forward(self, x: Any, mask: Any) -> Any:
+            def apart(y: Any) -> Any:
+                return y.view(*y.size()[:-1], self.heads, -1).permute(0, 2, 1, 3)
+
+            query, key, value = apart(self.query(x)), apart(self.key(x)), apart(self.value(x))
+            scores = torch.matmul(query, key.transpose(-1, -2)) / 8**0.5 + mask
+            y = torch.matmul(torch.softmax(scores, -1), value).permute(0, 2, 1, 3).contiguous()
+            x = self.norm1(self.out(y.view(*y.size()[:-2], -1)) + x)
+            return self.norm2(self.down(nn.functional.gelu(self.up(x))) + x)
+
+    class Encoder(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words, self.places, self.kinds = (
+                nn.Embedding(50, 32),
+                nn.Embedding(16, 32),
+                nn.Embedding(2, 32),
+            )
+            self.norm = nn.LayerNorm(32)
+            self.layers = nn.ModuleList([Layer(32, 4), Layer(32, 4)])
+            self.register_buffer("position_ids", torch.arange(16).expand((1, -1)))
+
+        def forward(self, input_ids: Any, attention_mask: Any, token_type_ids: Any) -> Any:
+            places = self.position_ids[:, : input_ids.size(1)]
+            x = self.words(input_ids) + self.kinds(token_type_ids)
+            x = self.norm(x + self.places(places))
+            mask = (1.0 - attention_mask[:, None, None, :].float()) * -10000.0
+            for layer in self.layers:
+                x = layer(x, mask)
+            return x
+
+    torch.manual_seed(0)
+    inputs = {
+        "input_ids": RNG.integers(0, 50, (2, 7)), "attention_mask": np.array([[1] * 7, [1] * 4 + [0] * 3]),
+        "token_type_ids": RNG.integers(0, 2, (2, 7)),
+    }  # fmt: skip
+    content, _ = from_torch(
+        Encoder(), inputs, dynamo=False, free={name: {0: "batch", 1: "time"} for name in inputs}
+    )
+    return _optimized(content, "bert"), inputs
+
+
 def _from_transformers(
     module: Any, inputs: dict[str, np.ndarray], outputs: list[str], kind: str, optimized: bool
 ) -> Made:
@@ -178,17 +233,19 @@ def _from_transformers(
     for parameter in module.parameters():
         torch.nn.init.normal_(parameter, 0.0, 0.2) if parameter.ndim > 1 else None
     content, _ = from_torch(First(), inputs, dynamo=False, free={name: {0: "batch"} for name in inputs})
-    if not optimized:
-        return content, inputs
-    import onnx
+    return _optimized(content, kind) if optimized else content, inputs
+
+
+def _optimized(content: bytes, kind: str) -> bytes:
+    """What ONNX Runtime's optimizer for transformers makes of a model of four heads and 32 features."""
     from onnxruntime.transformers.optimizer import optimize_model
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(content)
         found = optimize_model(str(path), kind, num_heads=4, hidden_size=32, opt_level=0)
-        proto: onnx.ModelProto = found.model
-        return proto.SerializeToString(), inputs
+        made: bytes = found.model.SerializeToString()
+        return made
 
 
 def keras_cnn() -> Made:
@@ -306,6 +363,7 @@ MODELS: dict[str, Callable[[], Made]] = {
     "torch bilstm": lambda: bilstm(False),
     "torch packed": lambda: packed(False),
     "torch encoder": lambda: encoder(False),
+    "torch classic, optimized": classic,
     "torch bert": bert,
     "torch bert, optimized": lambda: bert(True),
     "torch gpt2": gpt2,

@@ -15,16 +15,25 @@ from unifront.testing import assert_close
 
 FRAMEWORKS = [name for name in ("torch", "jax", "tensorflow") if name in installed()]
 SLOW = (
-    "torch residual, dynamo", "torch bilstm", "keras gru", "torch bert", "torch gpt2", "torch gpt2, optimized",
+    "torch residual, dynamo", "torch bilstm", "keras gru", "torch bert", "torch bert, optimized", "torch gpt2",
+    "torch gpt2, optimized",
     "sklearn boosted", "sklearn machine of two, shares", "sklearn machine, linear",
 )  # fmt: skip
 """Those that are compiled, or exported, for long: run with the slow tests."""
 MODELS = [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in exporters.MODELS]
 TRAINED = [
-    pytest.param(*one.values, marks=[*one.marks, pytest.mark.slow]) if "bert" in one.values[0] else one
+    pytest.param(*one.values, marks=[*one.marks, pytest.mark.slow]) if "classic" in one.values[0] else one
     for one in MODELS
     if one.values[0].startswith(
-        ("torch residual", "torch bilstm", "torch encoder", "torch bert", "torch gpt2", "keras")
+        (
+            "torch residual",
+            "torch bilstm",
+            "torch encoder",
+            "torch classic",
+            "torch bert",
+            "torch gpt2",
+            "keras",
+        )
     )
 ]
 
@@ -70,6 +79,18 @@ def test_what_others_export_trains_alike_on_every_backend(name: str) -> None:
     assert first[1] < first[0]
     for found in losses.values():
         assert_close(found, first)
+
+
+def test_what_is_fused_stays_fused() -> None:
+    import onnx
+
+    kinds = {
+        node.op_type for node in onnx.ModelProto.FromString(made("torch classic, optimized")[0]).graph.node
+    }
+    assert {"EmbedLayerNormalization", "Attention", "SkipLayerNormalization", "BiasGelu"} <= kinds
+    graph = imported("torch classic, optimized").trace(False).graph
+    operations = [node.op.name for node in graph.nodes]
+    assert [operations.count(name) for name in ("attention", "layer_norm", "gelu")] == [2, 5, 2]
 
 
 def test_layers_are_called_as_the_modules_were() -> None:

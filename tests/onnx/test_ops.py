@@ -123,3 +123,11 @@ def test_scatter_is_written_from_the_opset_that_has_its_mode(mode: str, least: i
 @pytest.mark.parametrize("case", [case for case in CASES if case.spec.name in ("fft", "segment")], ids=str)
 def test_forms_for_the_oldest_opset(case: Case) -> None:
     assert _judge(case, "float32", OPSETS[0], optimize=False)
+
+
+@pytest.mark.parametrize("opset", [23, 24, OPSETS[-1]])
+@pytest.mark.parametrize("case", [case for case in CASES if case.spec.name == "attention"], ids=str)
+def test_attention_is_an_operator_where_there_is_one(case: Case, opset: int) -> None:
+    assert _judge(case, "float32", opset)
+    assert case.spec in target(opset).table
+    assert case.spec not in TARGET.table  # it is written out

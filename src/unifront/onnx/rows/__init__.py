@@ -28,6 +28,7 @@ FAMILIES = (
     "creation",
     "index",
     "linalg",
+    "attention",
     "complex_numbers",
     "factorizations",
     "solving",
@@ -52,6 +53,9 @@ def target(opset: int) -> Target:
     reasons: dict[OpSpec, str] = {}
     for family in FAMILIES:
         module = importlib.import_module(f"unifront.onnx.rows.{family}")
-        table.update(getattr(module, "TABLE", {}))
+        since = getattr(module, "SINCE", {})
+        table.update(
+            {op: row for op, row in getattr(module, "TABLE", {}).items() if since.get(op, 0) <= opset}
+        )
         reasons.update(getattr(module, "UNSUPPORTED", {}))
     return Target(opset, ChainMap(added_rows("onnx"), table), reasons)  # type: ignore[arg-type]  # of specs alone

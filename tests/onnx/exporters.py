@@ -151,7 +151,7 @@ def gpt2(optimized: bool = False) -> Made:
     words = RNG.integers(0, 50, (2, 7))
     return _from_transformers(
         GPT2LMHeadModel._from_config(config, attn_implementation="eager"),
-        {"input_ids": words, "attention_mask": np.array([[1] * 7, [0, 0] + [1] * 5])},
+        {"input_ids": words, "attention_mask": np.array([[1] * 7, [1] * 5 + [0, 0]])},
         ["logits"],
         "gpt2",
         optimized,

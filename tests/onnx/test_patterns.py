@@ -44,7 +44,9 @@ def directions(x: Any) -> Any:
     return ops.reshape(ops.transpose(stacked, (0, 2, 1, 3)), (2, 3, 12))
 
 
-def heads(x: Any, scale: float = 0.5, *, both: bool = False, divide: bool = False, mask: Any = None) -> Any:
+def heads(
+    x: Any, scale: float = 0.5, *, both: bool = False, divide: bool = False, mask: Any = None, low: Any = None
+) -> Any:
     """Attention of two heads, as exporters write it out: ``x[2, 3, 6]`` is queries, keys and values."""
     query, key, value = (
         ops.transpose(ops.reshape(ops.multiply(x, n), (2, 3, 2, 3)), (0, 2, 1, 3)) for n in (1.0, 2.0, 3.0)
@@ -60,6 +62,10 @@ def heads(x: Any, scale: float = 0.5, *, both: bool = False, divide: bool = Fals
         )
     if mask is not None:
         logits = ops.add(logits, mask)
+    if low is not None:
+        logits = ops.where(
+            np.array([[True, False, True], [True, True, False], [False] * 3]), logits, np.float32(low)
+        )
     y = ops.matmul(ops.softmax(logits, -1), value)
     return ops.reshape(ops.transpose(y, (0, 2, 1, 3)), (2, 3, 6))
 
@@ -101,6 +107,8 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     "attention, divided": (lambda x: heads(x, divide=True), ATTENDED),
     "attention, scaled on both sides": (lambda x: heads(x, both=True), ATTENDED),
     "attention with a mask": (lambda x: heads(x, mask=MASK), ATTENDED),
+    "attention, masked": (lambda x: heads(x, low=-3e38), ATTENDED),
+    "attention, masked and biased": (lambda x: heads(x, mask=MASK, low=-2e38), ATTENDED),
     "group norm": (group_norm, ["reshape", "reshape", "group_norm"]),
     "two directions": (directions, ["negative", "concatenate"]),
 }  # fmt: skip
@@ -110,6 +118,8 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "another half": lambda x: gelu(x, 0.51),
     "sigmoid of twice": lambda x: ops.multiply(ops.sigmoid(ops.multiply(x, np.float32(2))), x),
     "weights that are read": weighted,
+    "a mask that is not low": lambda x: heads(x, low=-100.0),
+    "a mask without end": lambda x: heads(x, low=-np.inf),
     "instances with another scale": lambda x: group_norm(x, 2.0),
     "squeezed elsewhere": lambda x: ops.squeeze(ops.expand_dims(ops.get_item(x, (slice(0, 1),)), 1), 0),
 }

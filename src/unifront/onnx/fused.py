@@ -41,14 +41,19 @@ def _turned(value: Value, axes: tuple[int, ...], node: Node, see: See) -> Value:
 
 
 def attention(node: Node, see: See) -> Value | None:
-    """``softmax(query · keyᵀ * scale + bias) · value`` of heads that stand before the time."""
+    """``softmax(query · keyᵀ * scale + bias) · value`` of heads that stand before the time.
+
+    A mask that puts a low number, finite, in the place of products is that of the operation: where none of a row
+    counts, all count alike.
+    """
     soft = see.maker(node.operands[0], "softmax")
     value = node.operands[1]
     if soft is None or value is None or value.type.rank != 4 or soft.attributes["axis"] not in (-1, 3):
         return None
     if see.readers(soft.outputs[0]) != 1:  # somebody wants the weights
         return None
-    found = _products(soft.operands[0], see)
+    logits, mask = _masked(soft.operands[0], see)
+    found = _products(logits, see)
     if found is None:
         return None
     query, key, scale, bias = found
@@ -58,17 +63,40 @@ def attention(node: Node, see: See) -> Value | None:
     sources = key.type.shape[3]  # (batch, heads, size, source)
     whole = (batch, heads, targets, sources)
     fits = key.type.shape[:3] == (batch, heads, size) and value.type.shape[:3] == (batch, heads, sources)
-    if not fits or (bias is not None and not _spreads(bias, whole, query)) or not query.type.dtype.is_float:
+    if not fits or not query.type.dtype.is_float or not all(_spreads(one, whole) for one in (bias, mask)):
+        return None
+    if bias is not None and bias.type.dtype != query.type.dtype:
         return None
     operands = (
         _turned(query, HEADS_BEHIND, node, see),
         _turned(key, (0, 3, 1, 2), node, see),
         _turned(value, HEADS_BEHIND, node, see),
         bias,
-        None,
+        mask,
     )
     attributes: Mapping[str, Any] = {"scale": float(scale), "causal": False}
     return _turned(see.add("attention", operands, attributes, node), HEADS_BEHIND, node, see)
+
+
+LOW = -1e30
+"""Products of queries and keys are far above it, so that its exponential beside theirs is 0."""
+
+
+def _masked(logits: Value | None, see: See) -> tuple[Value | None, Value | None]:
+    """The products before a mask that puts a low number in the place of some, and where it does not."""
+    chosen = see.maker(logits, "where")
+    if chosen is None:
+        return logits, None
+    mask, kept, low = chosen.operands
+    number = see.number(_spread(low, see))
+    lowest = number is not None and math.isfinite(number) and number < LOW
+    return (kept, mask) if lowest else (logits, None)
+
+
+def _spread(value: Value | None, see: See) -> Value | None:
+    """What is broadcast."""
+    made = see.maker(value, "broadcast_to")
+    return value if made is None else made.operands[0]
 
 
 def _products(logits: Value | None, see: See) -> tuple[Value, Value, float, Value | None] | None:
@@ -96,12 +124,11 @@ def _rounded(scale: float, query: Value) -> float:
     return usual if math.isclose(scale, usual, rel_tol=1e-6) else scale
 
 
-def _spreads(bias: Value, whole: tuple[Any, ...], query: Value) -> bool:
-    shape = bias.type.shape
-    return (
-        bias.type.dtype == query.type.dtype
-        and len(shape) <= 4
-        and all(a in (1, b) for a, b in zip(reversed(shape), reversed(whole), strict=False))
+def _spreads(value: Value | None, whole: tuple[Any, ...]) -> bool:
+    """Whether a bias or mask, if it is there, broadcasts to the products."""
+    shape = () if value is None else value.type.shape
+    return len(shape) <= 4 and all(
+        a in (1, b) for a, b in zip(reversed(shape), reversed(whole), strict=False)
     )
 
 

@@ -32,7 +32,7 @@ from unifront.onnx.imports.node import Row
 FAMILIES = (
     "elementwise", "activations", "casting", "reduce", "shape", "index", "creation", "conv", "pool", "norm", "linalg",
     "rnn", "control", "sequences", "quantized", "images", "detection", "signal", "strings",
-    "ngrams", "ml", "svm", "trees", "training", "contrib", "contrib_attention",
+    "ngrams", "ml", "svm", "trees", "training", "contrib", "contrib_attention", "attention",
     "contrib_quantized",
 )  # fmt: skip
 

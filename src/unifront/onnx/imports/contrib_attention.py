@@ -19,7 +19,7 @@ from unifront.opset.tensor import type_of
 # ---------------------------------------------------------------- heads
 
 
-def _heads(node: Node, x: Any, count: int) -> Any:
+def heads_apart(node: Node, x: Any, count: int) -> Any:
     """``(batch, time, heads * size)`` as ``(batch, time, heads, size)``."""
     batch, length, width = type_of(x).shape
     if not isinstance(width, int) or count < 1 or width % count:
@@ -27,12 +27,13 @@ def _heads(node: Node, x: Any, count: int) -> Any:
     return ops.reshape(x, (batch, length, count, width // count))
 
 
-def _joined(y: Any) -> Any:
+def heads_joined(y: Any) -> Any:
+    """The other way."""
     batch, length, heads, size = type_of(y).shape
     return ops.reshape(y, (batch, length, heads * size))
 
 
-def _exchanged(x: Any) -> Any:
+def exchanged(x: Any) -> Any:
     """The axes of time and of heads in each other's place."""
     return ops.transpose(x, (0, 2, 1, 3))
 
@@ -122,19 +123,20 @@ def projected_attention(node: Node, qkv: Any, mask: Any, past: Any, extra: Any, 
     if len(sizes) != 3 or sum(sizes) != width:
         node.fail(f"{width} features are not {sizes} ones of queries, keys and values")
     query, key, value = (
-        _heads(node, part, node["num_heads"]) for part in ops.split(qkv, (sizes[0], sizes[0] + sizes[1]), -1)
+        heads_apart(node, part, node["num_heads"])
+        for part in ops.split(qkv, (sizes[0], sizes[0] + sizes[1]), -1)
     )
     before = None
     if past is not None:
-        old_key, old_value = (_exchanged(ops.get_item(past, i)) for i in range(2))
+        old_key, old_value = (exchanged(ops.get_item(past, i)) for i in range(2))
         before = type_of(old_key).shape[1]
         key, value = ops.concatenate([old_key, key], 1), ops.concatenate([old_value, value], 1)
     batch, sources = type_of(query).shape[0], type_of(key).shape[1]
     own = None if mask is None else _mask_bias(node, mask, batch, sources)
-    y = _joined(_attended(node, query, key, value, _biased(query, own, extra), before))
+    y = heads_joined(_attended(node, query, key, value, _biased(query, own, extra), before))
     if not node.wants(1):
         return y
-    return y, ops.stack([_exchanged(key), _exchanged(value)], 0)
+    return y, ops.stack([exchanged(key), exchanged(value)], 0)
 
 
 def _multi_head(
@@ -149,12 +151,12 @@ def _multi_head(
     before = None
     if past_key is not None and past_value is not None:
         before = type_of(past_key).shape[2]
-        key = ops.concatenate([_exchanged(past_key), key], 1)
-        value = ops.concatenate([_exchanged(past_value), value], 1)
+        key = ops.concatenate([exchanged(past_key), key], 1)
+        value = ops.concatenate([exchanged(past_value), value], 1)
     batch, sources = type_of(query).shape[0], type_of(key).shape[1]
     own = None if padding is None else _mask_bias(node, padding, batch, sources)
-    y = _joined(_attended(node, query, key, value, _biased(query, own, extra), before))
-    return (y, _exchanged(key), _exchanged(value)) if node.wants(1) or node.wants(2) else y
+    y = heads_joined(_attended(node, query, key, value, _biased(query, own, extra), before))
+    return (y, exchanged(key), exchanged(value)) if node.wants(1) or node.wants(2) else y
 
 
 def _parts(node: Node, query: Any, key: Any, value: Any, bias: Any) -> tuple[Any, Any, Any]:
@@ -166,13 +168,13 @@ def _parts(node: Node, query: Any, key: Any, value: Any, bias: Any) -> tuple[Any
         return node.fail("queries without keys")
     elif rank(key) == 5:  # (batch, time, heads, 2, size)
         both = [ops.get_item(key, (slice(None), slice(None), slice(None), i)) for i in range(2)]
-        parts = [_heads(node, query, count), *both]
+        parts = [heads_apart(node, query, count), *both]
     elif rank(key) == 4:  # (batch, heads, time, size)
         if bias is not None:
             node.fail("a bias of keys that are projected already")
-        parts = [_heads(node, query, count), _exchanged(key), _exchanged(value)]
+        parts = [heads_apart(node, query, count), exchanged(key), exchanged(value)]
     else:
-        parts = [_heads(node, one, count) for one in (query, key, value)]
+        parts = [heads_apart(node, one, count) for one in (query, key, value)]
     if bias is not None:
         sizes = [math.prod(type_of(part).shape[2:]) for part in parts]
         own = ops.split(node.weight(bias), (sizes[0], sizes[0] + sizes[1]), 0)
@@ -215,11 +217,11 @@ def _rotary(node: Node, x: Any, places: Any, cosine: Any, sine: Any) -> Any:
     pairs = whole(node, type_of(cosine).shape[-1], "the number of angles")
     shape = type_of(x).shape
     if rank(x) == 4:
-        heads = _exchanged(x)
+        heads = exchanged(x)
     else:
         width = whole(node, shape[-1], "the number of features")
         count = node["num_heads"] if node["rotary_embedding_dim"] else width // (2 * pairs)
-        heads = _heads(node, x, count)
+        heads = heads_apart(node, x, count)
     if type_of(places).shape == (1,):
         places = ops.add(
             ops.cast(places, "int32"), ops.iota((1, type_of(heads).shape[1]), 1, "int32", like=heads)
@@ -228,7 +230,7 @@ def _rotary(node: Node, x: Any, places: Any, cosine: Any, sine: Any) -> Any:
     y = rotated(heads, *angles, interleaved=bool(node["interleaved"]))
     if node["scale"] != 1:
         y = ops.multiply(y, node["scale"])
-    return _exchanged(y) if rank(x) == 4 else ops.reshape(y, shape)
+    return exchanged(y) if rank(x) == 4 else ops.reshape(y, shape)
 
 
 # ---------------------------------------------------------------- GroupQueryAttention
@@ -252,11 +254,11 @@ def _grouped(
     if past_key is not None:
         sources = maximum(type_of(past_key).shape[2], total[0])
         key, value = (
-            _cached(_exchanged(past), new, before, sources)
+            _cached(exchanged(past), new, before, sources)
             for past, new in ((past_key, key), (past_value, value))
         )
-    y = _joined(_grouped_attended(node, query, key, value, before, ends, extra, sink))
-    return (y, _exchanged(key), _exchanged(value)) if node.wants(1) or node.wants(2) else y
+    y = heads_joined(_grouped_attended(node, query, key, value, before, ends, extra, sink))
+    return (y, exchanged(key), exchanged(value)) if node.wants(1) or node.wants(2) else y
 
 
 def _refused(node: Node, others: tuple[Any, ...]) -> None:
@@ -281,7 +283,7 @@ def _grouped_parts(node: Node, query: Any, key: Any, value: Any) -> tuple[Any, A
     if key is None:  # side by side
         size = type_of(query).shape[-1] // (many + 2 * few)
         query, key, value = ops.split(query, (many * size, (many + few) * size), -1)
-    return _heads(node, query, many), _heads(node, key, few), _heads(node, value, few)
+    return heads_apart(node, query, many), heads_apart(node, key, few), heads_apart(node, value, few)
 
 
 def _placed(

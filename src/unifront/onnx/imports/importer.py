@@ -258,18 +258,20 @@ class Importer:
             )
         schema = schemas.schema_of(proto.op_type, frame.versions[domain], domain)
         row = self.rows.get((domain, proto.op_type))
-        if row is None:
-            body = (
-                None
-                if schema is None
-                else schemas.body_of(schema, proto, frame.versions[domain], operands, frame.given)
-            )
-            if schema is None or body is None:
-                raise UnsupportedOp(self._no_row(domain, proto.op_type, label))
-            return self._call(body, proto, operands, frame, _imports(body), schemas.defaults_of(schema))
-        attributes = self._attributes(proto, frame, schema, row, label)
-        version = frame.versions[domain] if schema is None else schema.since_version
-        return self._apply(row, Node(self, frame, proto, version, attributes, label), operands)
+        if row is not None:
+            attributes = self._attributes(proto, frame, schema, row, label)
+            version = frame.versions[domain] if schema is None else schema.since_version
+            found = self._apply(row, Node(self, frame, proto, version, attributes, label), operands)
+            if found is not None:
+                return found
+        body = (
+            None
+            if schema is None
+            else schemas.body_of(schema, proto, frame.versions[domain], operands, frame.given)
+        )
+        if schema is None or body is None:
+            raise UnsupportedOp(self._no_row(domain, proto.op_type, label))
+        return self._call(body, proto, operands, frame, _imports(body), schemas.defaults_of(schema))
 
     def _no_row(self, domain: str, op_type: str, label: str) -> str:
         reason = self.reasons.get((domain, op_type))
@@ -306,7 +308,8 @@ class Importer:
             next(results) if name in made else None for name in function.output
         )  # some may be left out
 
-    def _apply(self, row: Row, node: Node, operands: list[Value]) -> tuple[Value, ...]:
+    def _apply(self, row: Row, node: Node, operands: list[Value]) -> tuple[Value, ...] | None:
+        """What a row gives; None where it leaves the node to the operator's body."""
         from unifront.onnx.imports import hosts
 
         if any(isinstance(operand, Sizes) for operand in operands):
@@ -321,6 +324,8 @@ class Importer:
             if asked is None:
                 raise
             raise asked from error
+        if result is NotImplemented:
+            return None
         results = (result,) if isinstance(result, Parts) or not isinstance(result, tuple) else result
         narrow = next((one.element for one in operands[:1] if isinstance(one, Narrow)), None)
         if row.narrow == "moves" and narrow is not None:

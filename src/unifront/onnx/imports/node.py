@@ -32,7 +32,8 @@ class Row:
     """How an operator becomes operations of unifront; the module `unifront.onnx.imports` says how one is written.
 
     Args:
-        function: ``(node, *operands) -> value``, or a tuple of values where the operator has several results.
+        function: ``(node, *operands) -> value``, or a tuple of values where the operator has several results;
+            `NotImplemented` for a form that the body of the operator's definition is to say.
         known: the operands that have to be known arrays: axes, say.
         sizes: the operands that are sizes: they come as tuples of dimensions, free ones too.
         weights: the operands that come as a `Weight` where they are one, for `Node.weight` to lay out.

@@ -40,7 +40,12 @@ def _attention(
         added = w.expand(
             replace(added, known_type=query.type.with_shape(broadcast(*shapes))), (*outer, targets, sources)
         )
-    attributes = {"q_num_heads": heads, "kv_num_heads": kept, "scale": scale, "is_causal": int(causal)}
+    attributes: dict[str, Any] = {
+        "q_num_heads": heads,
+        "kv_num_heads": kept,
+        "scale": scale,
+        "is_causal": int(causal),
+    }
     y: Ref = w.op("Attention", *given, added, **attributes)
     size = value.type.shape[3]
     flat = Ref(y.name, query.type.with_shape((batch, targets, heads * size)))

@@ -84,7 +84,7 @@ class Served:
 
     def checked(self, given: Mapping[str, np.ndarray]) -> Arrays:
         """``given`` as the model takes it. Raises `DataError` naming the input, `ShapeError` for too small sizes."""
-        arrays = data.fitted(self.model.name, self.inputs, dict(given))
+        arrays = data.fitted(self.name, self.inputs, dict(given))
         if isinstance(self.batch, int):
             data.check_whole_batches(self.model, len(arrays[0]))
         check_indices(self._graph, self._bounds, arrays)

@@ -89,7 +89,7 @@ def test_digits(here: Path) -> None:
 def test_a_folder_of_images_is_fine_tuned(place: str, here: Path) -> None:
     images(here / "pictures", {"dark": 8, "light": 8}, ((20, 30), (40, 16), (32, 32)))
     found = told(
-        "train", "image-folder", "model=lenet5", "data.images=pictures", "data.image_size=16", "data.augment=[]", "epochs=4", "optimizer.learning_rate=0.01",
+        "train", "fine-tuning", "model=lenet5", "data.images=pictures", "data.image_size=16", "data.augment=[]", "epochs=4", "optimizer.learning_rate=0.01",
         "data.color=rgb", "data.batch_size=4", "--backend", place, "--out", "out",
     )  # fmt: skip
     assert found["epochs"] == 5  # one of them of the head alone
@@ -334,3 +334,17 @@ def test_metadata_go_along(here: Path) -> None:
         model.metadata = odd  # type: ignore[assignment]
         with pytest.raises(ArgumentError, match="The metadata of the model"):
             model.save("m.uf")
+
+
+def test_a_folder_of_images_is_told_apart_from_scratch(here: Path) -> None:
+    """Three colors, in a few epochs; the recipe is as it comes but for its sizes."""
+    rng = np.random.default_rng(0)
+    for name, color in (("red", (1, 0, 0)), ("green", (0, 1, 0)), ("blue", (0, 0, 1))):
+        (here / "pictures" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = rng.integers(0, 120, (20, 24, 3)) + 120 * np.array(color)
+            Image.fromarray(pixels.astype(np.uint8)).save(here / "pictures" / name / f"{i}.png")
+    options = ("data.images=pictures", "data.image_size=16", "data.batch_size=4", "epochs=12")
+    found = told("train", "image-folder", *options, "--backend", QUICK)
+    assert found["last"]["val_accuracy"] == 1.0
+    assert told("evaluate", "image-folder", "pictures", "--backend", QUICK)["accuracy"] > 0.9

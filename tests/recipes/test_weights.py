@@ -78,6 +78,36 @@ def test_a_head_that_is_no_dense_layer(here: Path) -> None:
         np.testing.assert_array_equal(found[path], value)
 
 
+def test_files_of_torch_and_of_keras(here: Path) -> None:
+    """With a new head for the classes of the data, and the rest as it is in the file."""
+    torch = pytest.importorskip("torch")
+    keras = pytest.importorskip("keras")
+    from tests.zoo.torch_classic import SqueezeNet
+
+    images(here / "pictures", {"a": 2, "b": 2})
+    net = SqueezeNet(7)
+    torch.save(net.state_dict(), "squeezenet.pth")
+    judge = keras.applications.MobileNet(weights=None, alpha=0.25, input_shape=(32, 32, 3), classes=7)
+    judge.save_weights("mobilenet.weights.h5")
+    for name, options, layer, kernel in (
+        ("squeezenet1_1", "weights: squeezenet.pth", "conv1", net.features[0].weight.detach().numpy().T),
+        (
+            "mobilenet",
+            "alpha: 0.25, weights: mobilenet.weights.h5",
+            "conv1",
+            judge.get_layer("conv1").get_weights()[0],
+        ),
+    ):
+        model = build(
+            f"model: {{zoo: {name}, classes: 7, {options}}}\ndata: {{images: pictures, image_size: 32}}"
+        )
+        assert model.output_shape == (None, 2)
+        found = model.get_layer(layer).get_weights()[0]
+        np.testing.assert_array_equal(
+            found, kernel.transpose(1, 0, 2, 3) if name == "squeezenet1_1" else kernel
+        )
+
+
 def test_what_the_data_decide_of_a_model_of_the_zoo(here: Path) -> None:
     images(here / "pictures", {"a": 2, "b": 2})
     text = "model: {zoo: char_lstm, units: 8}\ndata: {text: sonnets}"

@@ -41,7 +41,7 @@ Trained = Annotated[
 
 
 @commands.command(
-    epilog="Example: unifront train image-folder data.images=flowers epochs=10 --out flowers-model"
+    epilog="Example: unifront train image-folder data.images=flowers epochs=30 --out flowers-model"
 )
 def train(
     recipe: Annotated[

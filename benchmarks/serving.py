@@ -82,7 +82,7 @@ async def ask(url: str, request: bytes, until: float, seconds: list[float]) -> N
         head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
         if " 200 " not in head.partition("\r\n")[0]:
             raise SystemExit(f"The server answered: {head}")
-        await reader.readexactly(int(head.partition("content-length:")[2].split()[0]))
+        await reader.readexactly(int(head.partition("\r\ncontent-length:")[2].split()[0]))
         seconds.append(time.perf_counter() - began)
     writer.close()
 

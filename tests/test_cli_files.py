@@ -103,6 +103,17 @@ def test_files_of_keras_are_read_and_written(model: uf.Model, tmp_path: Path) ->
     assert_close(model.predict(X, backend="numpy"), before)
 
 
+def test_a_model_goes_out_with_integers_and_functions(model: uf.Model, tmp_path: Path) -> None:
+    target = tmp_path / "few.onnx"
+    output("export", str(tmp_path / "small.uf"), str(target), "--quantize", "weight_int8", "--functions")
+    proto = onnx.load(target)
+    assert {node.op_type for one in proto.functions for node in one.node} == {
+        "DequantizeLinear",
+        "Gemm",
+        "Relu",
+    }
+
+
 def test_what_keras_2_saved_is_read(tmp_path: Path) -> None:
     keras = pytest.importorskip("keras")
     theirs = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
@@ -170,7 +181,7 @@ def test_names_in_a_file_do_not_steer_the_terminal(tmp_path: Path) -> None:
         (("convert", "lenet5", "a.h5"), "Error: a.h5 is of no format that models are written in: .onnx, .uf, .keras"),
         (("convert", "[red].onnx", "./[red].onnx"), "would be written over itself"),
         (("convert", "lenet5", "a.uf", "--opset", "17"), "Error: --opset is for .onnx files, not for a.uf."),
-        (("convert", "lenet5", "a.onnx", "--opset", "99"), "Error: opset is an int from 13 to 26, not 99."),
+        (("convert", "lenet5", "a.onnx", "--opset", "99"), "Error: opset is an int from 13 to 28, not 99."),
         (("convert", "lenet5", "nowhere/a.uf"), "nowhere"),
         (("convert", "lenet5", "."), "is not empty; a SavedModel is written to a new one."),
         (("convert", "lenet5", "a.uf", "--weights", "b.safetensors"), "Error: b.safetensors: there is no such file."),

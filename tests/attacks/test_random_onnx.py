@@ -8,10 +8,10 @@ import pytest
 import unifront as uf
 from tests.attacks.random_layers import LAYERS, MERGES, random_inputs, random_model
 from tests.layers.cases import FIRST, layer_of
-from tests.onnx.runtimes import check, runtime
+from tests.onnx.runtimes import RUNTIME_OPSETS, check, runtime
 from unifront import tree
 from unifront.dtypes import float32, float64
-from unifront.onnx.export import OPSETS, convert
+from unifront.onnx.export import convert
 from unifront.onnx.lowering import retyped
 from unifront.reference import BACKEND, difference
 
@@ -48,7 +48,7 @@ def _judge(seed: int) -> None:
     """Assert that ONNX Runtime is as near to float64 as NumPy in float32 is, to a small factor."""
     model = random_model(seed)
     r = np.random.default_rng(seed)
-    options = {"optimize": bool(r.random() < 0.7), "opset": int(r.choice(OPSETS))}
+    options = {"optimize": bool(r.random() < 0.7), "opset": int(r.choice(RUNTIME_OPSETS))}
     exported, _ = convert(model.trace(False), **options)  # type: ignore[arg-type]
     check(exported)
     for batch in (1, 3):

@@ -10,6 +10,9 @@ import onnx
 import onnxruntime
 from onnx.reference import ReferenceEvaluator
 
+RUNTIME_OPSETS = range(13, 27)
+"""The operator sets that ONNX Runtime, 1.31, knows."""
+
 
 def check(model: Any) -> None:
     """Assert that the model is valid and that its types can be inferred and are consistent."""

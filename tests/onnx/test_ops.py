@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.onnx.runtimes import check, reference, runtime
+from tests.onnx.runtimes import RUNTIME_OPSETS, check, reference, runtime
 from unifront.errors import UnsupportedOp
 from unifront.onnx.export import DEFAULT_OPSET, OPSETS, convert
 from unifront.onnx.recurrent import TIME_MAJOR
@@ -85,7 +85,10 @@ def _judge(case: Case, dtype: str, opset: int = DEFAULT_OPSET, *, optimize: bool
     expected = _reference(spec, sample, [_as(operand, "float64") for operand in operands])
     inputs = [np.asarray(operand) for operand in operands if operand is not None]
     judges = [
-        judge for judge, excused in JUDGES if not excused.get(spec.name, lambda *_: False)(sample, dtype)
+        judge
+        for judge, excused in JUDGES
+        if not excused.get(spec.name, lambda *_: False)(sample, dtype)
+        and (judge is reference or opset in RUNTIME_OPSETS)
     ]
     for judge in judges:
         for result, wanted, value in zip(judge(model, inputs), expected, graph.outputs, strict=True):
@@ -101,14 +104,15 @@ def test_operation(case: Case, dtype: str) -> None:
     assert _judge(case, dtype) or dtype == "float64"
 
 
-@pytest.mark.parametrize("opset", [OPSETS[0], OPSETS[-1]])
+@pytest.mark.parametrize("opset", [OPSETS[0], RUNTIME_OPSETS[-1], OPSETS[-1]])
 @pytest.mark.parametrize("case", [case for case in CASES if case.index == 0], ids=str)
 def test_oldest_and_newest_opset(case: Case, opset: int) -> None:
     if opset < NEWER.get(case.spec.name, 0):
         with pytest.raises(UnsupportedOp, match=rf"Try opset={NEWER[case.spec.name]}\."):
             _judge(case, "float32", opset, optimize=False)
     else:
-        assert _judge(case, "float32", opset, optimize=False)
+        judged = _judge(case, "float32", opset, optimize=False)
+        assert judged or opset not in RUNTIME_OPSETS  # of those there is one judge, which may be excused
 
 
 @pytest.mark.parametrize(("mode", "least"), [("set", 13), ("add", 16), ("mul", 16), ("max", 18), ("min", 18)])
@@ -125,7 +129,7 @@ def test_forms_for_the_oldest_opset(case: Case) -> None:
     assert _judge(case, "float32", OPSETS[0], optimize=False)
 
 
-@pytest.mark.parametrize("opset", [23, 24, OPSETS[-1]])
+@pytest.mark.parametrize("opset", [23, 24, RUNTIME_OPSETS[-1]])
 @pytest.mark.parametrize("case", [case for case in CASES if case.spec.name == "attention"], ids=str)
 def test_attention_is_an_operator_where_there_is_one(case: Case, opset: int) -> None:
     assert _judge(case, "float32", opset)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -34,9 +35,29 @@ class _Worst:
     size: float
 
 
-def can_check() -> bool:
-    """Whether ONNX Runtime is installed."""
-    return find_spec("onnxruntime") is not None
+def can_check(opset: int) -> bool:
+    """Whether ONNX Runtime is installed, and takes models of the operator set ``opset``."""
+    return find_spec("onnxruntime") is not None and _takes(opset)
+
+
+@cache
+def _takes(opset: int) -> bool:
+    """Whether it takes a model of one node."""
+    import onnx
+    import onnxruntime
+
+    sets = [onnx.helper.make_opsetid("", opset)]
+    x, y = (onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, (1,)) for name in "xy")
+    graph = onnx.helper.make_graph([onnx.helper.make_node("Relu", ["x"], ["y"])], "one", [x], [y])
+    version = onnx.helper.find_min_ir_version_for(sets)
+    model = onnx.helper.make_model(graph, opset_imports=sets, ir_version=version)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception:  # noqa: BLE001  # its errors have no class of their own for it
+        return False
+    return True
 
 
 def check(model: bytes | str, graph: Graph, values: Mapping[str, np.ndarray]) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from unifront.ir.graph import Graph
     from unifront.trace import Tracing
 
-OPSETS = range(13, 27)
+OPSETS = range(13, 29)
 DEFAULT_OPSET = 20
 INLINE_LIMIT = 2**31 - 2**20
 """The most bytes of weights inside the file itself: Protocol Buffers end at 2 GiB."""
@@ -50,7 +50,7 @@ def export(
     Args:
         tracing: the graph and its live variables; ``Model.trace(False)``.
         path: the file (``.onnx``); it appears whole or not at all.
-        opset: the version of the ONNX operator set, 13 to 26; None: 20, or 22 where there is bfloat16, which
+        opset: the version of the ONNX operator set, 13 to 28; None: 20, or 22 where there is bfloat16, which
             many operators do not take before. Reshaping to free sizes, none may be 0 in 13.
         dtype: a float dtype that takes the place of float32 in weights, inputs and outputs; None keeps it.
         optimize: fold batch normalizations into convolutions, fold padding and constants, compute equal
@@ -59,7 +59,8 @@ def export(
             large for one.
         verify: where the package ``onnxruntime`` is installed, run what was written once on small random inputs
             (negative ones too; free sizes are small) and compare with the NumPy reference, before the file
-            appears. It is not done without that package, nor for operations that ONNX Runtime has no kernel
+            appears. It is not done without that package, nor for an operator set that it does not know yet (1.31 knows
+            up to 26), nor for operations that ONNX Runtime has no kernel
             for, as many in float64 and bfloat16, nor for more than 2 GiB of weights. NumPy takes a second for a
             ResNet-50, and ONNX Runtime memory of its own for the weights; leave it out for models with very large
             inputs or weights. Of a model that is quantized only shapes are compared, and whether numbers are finite.
@@ -118,7 +119,7 @@ def _verify(model: Any, arrays: Mapping[str, np.ndarray], tracing: Tracing, form
     """Run what is about to be written; see `unifront.onnx.check`."""
     from unifront.onnx import check
 
-    if check.can_check():
+    if check.can_check(next(one.version for one in model.opset_import if not one.domain)):
         content = io.BytesIO()
         write_inside(model, arrays, content)
         judge = check.check if form.quantize is None else check.run_once

@@ -26,6 +26,7 @@ from unifront_torch.dtypes import TORCH, UNIFRONT
 from unifront_torch.lower import IN_PLACE, OVERLAYS, STORAGE, TABLE, UNSUPPORTED
 from unifront_torch.lower.gradient import check_recording
 from unifront_torch.lower.lists import LISTS
+from unifront_torch.lower.over import OVER
 from unifront_torch.lower.random import on as drawn_on
 from unifront_torch.lower.threefry import on as words_on
 
@@ -123,16 +124,20 @@ class TorchBackend:
         elif kind == "mps":
             torch.mps.synchronize()
 
-    def program(self, graph: Graph, device: str | None = None) -> Program:
-        """``graph`` as a Python function over PyTorch calls; operations without a row are written out."""
+    def program(self, graph: Graph, device: str | None = None, *, records: bool = True) -> Program:
+        """``graph`` as a Python function over PyTorch calls; operations without a row are written out.
+
+        Args:
+            records: whether autograd may record them.
+        """
         rows = self.rows(device)
         # Layouts are those of the graph as given, which is where the caller looks them up.
         layouts = storage_of(graph, rows.storage)
         stored = {variable.name: layout for variable, layout in zip(graph.variables, layouts, strict=True)}
-        return emit(expand(graph, rows.table), rows, stored=stored)
+        return emit(expand(graph, rows.table), rows, stored=stored, records=records)
 
     def compile(self, graph: Graph, device: str | None = None) -> Inference:
-        return Inference(self.program(graph, device))
+        return Inference(self.program(graph, device, records=False))
 
     def recordable(self, graph: Graph, device: str | None = None) -> Recordable:
         rows = self.rows(device)
@@ -202,6 +207,7 @@ def _rows(backend: TorchBackend, device: str) -> Rows:
         _smallest,
         in_place=IN_PLACE,
         batched={op: row for op, row in LISTS.items() if table.get(op) is TABLE.get(op)},
+        over={op: row for op, row in OVER.items() if table.get(op) is TABLE.get(op)},
     )
 
 

@@ -209,3 +209,66 @@ def test_other_values_are_converted_too():
 def test_rows_are_looked_up_by_the_operation_itself():
     assert isinstance(rows(), Rows)
     assert set(ALL_OPS.values()) == set(rows().table)
+
+
+def overwriting():
+    """Rows that write over their first operand, beside NumPy's."""
+    base = rows()
+    over = {
+        OPS["relu"]: lambda x: np.maximum(x, 0, out=x),
+        OPS["tanh"]: lambda x: np.tanh(x, out=x),
+        OPS["add"]: lambda x, y: np.add(x, y, out=x),
+        OPS["subtract"]: lambda x, y: np.subtract(x, y, out=x),
+        OPS["multiply"]: lambda x, y: np.multiply(x, y, out=x),
+    }
+    return replace(base, over=over)
+
+
+def overwritten(graph, **options):
+    """How many lines of ``graph`` write over an operand."""
+    program = emit(graph, overwriting(), **options).function
+    chosen = (getattr(one, "func", one) for one in program.__globals__.values())
+    return sum(
+        one.__code__.co_filename == __file__
+        for one in chosen
+        if hasattr(one, "__code__") and one is not program
+    )
+
+
+@given(random_graphs())
+@settings(deadline=None, max_examples=100)
+def test_operands_that_nobody_needs_are_written_over(graph):
+    given_arrays = arrays_for(graph)
+    kept = [array.copy() for array in given_arrays]
+    wanted = run(graph, arrays_for(graph))
+    with np.errstate(all="ignore"):
+        found = emit(graph, overwriting(), records=False).function(tuple(given_arrays), ())
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(given_arrays, kept, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_written_over():
+    assert overwritten(chain("tanh", "relu", "tanh"), records=False) == 2  # not the input
+    assert overwritten(chain("tanh", "relu", "tanh")) == 0
+    both = chain("tanh", "relu")
+    assert overwritten(replace(both, outputs=(both.nodes[0].outputs[0], *both.outputs)), records=False) == 0
+    a, b, wide = Value(0, MATRIX), Value(1, TensorType(float32, (3,))), Value(2, TensorType(float32, (3,)))
+    total, flat = Value(3, MATRIX), Value(4, MATRIX)
+    nodes = (
+        Node(OPS["tanh"], (b,), (wide,), name="one"),
+        Node(OPS["tanh"], (a,), (flat,), name="other"),
+        Node(OPS["add"], (wide, flat), (total,), name="sum"),
+    )
+    graph = Graph("g", (a, b), (), nodes, (total,))
+    assert overwritten(graph, records=False) == 1  # the second: the sum does not fit into the first
+    assert (
+        overwritten(replace(graph, nodes=(*nodes[:2], replace(nodes[2], op=OPS["subtract"]))), records=False)
+        == 0
+    )
+    cast = Value(5, MATRIX)
+    aliased = (Node(OPS["cast"], (a,), (cast,), {"dtype": "float32"}), Node(OPS["relu"], (cast,), (flat,)))
+    assert (
+        overwritten(Graph("g", (a,), (), aliased, (flat,)), records=False) == 0
+    )  # a cast may be its operand

@@ -14,8 +14,9 @@ beforehand, sizes read once from the inputs, and every value dropped after its l
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -54,6 +55,8 @@ class Rows:
             the cells of what they replace, and give nothing.
         batched: operations that are quicker on lists of arrays in a step, and their rows on lists
             (`unifront.ir.passes.batch_elementwise`).
+        over: operations that can write over their first operand, and their rows that do. They run where nothing is
+            recorded for gradients, and where that operand is memory which nobody else sees or needs again.
         read: cell → its value.
         minimum: the smallest of several sizes, as ``size`` gives them, and ints.
         typed: ``(operation, operand types, attributes)`` → a row for these alone, quicker than that of ``table``.
@@ -71,6 +74,7 @@ class Rows:
     in_place: Mapping[Op, Callable[..., None]] = field(default_factory=dict)
     read: Callable[[Any], Any] | None = None
     batched: Mapping[Op, Callable[..., Any]] = field(default_factory=dict)
+    over: Mapping[Op, Callable[..., Any]] = field(default_factory=dict)
     typed: Callable[[Op, Sequence[TensorType | None], Mapping[str, Any]], Callable[..., Any]] | None = None
 
 
@@ -97,6 +101,7 @@ def emit(
     *,
     stored: Mapping[str, Storage | None] | None = None,
     carry: Sequence[int] = (),
+    records: bool = True,
 ) -> Program:
     """Write, compile and return the function of ``graph``.
 
@@ -104,6 +109,7 @@ def emit(
         stored: the layout of variables by name, where it is decided already; else `storage_of`.
         carry: the positions of the variables whose new values are the last outputs, which come in the variable's
             layout.
+        records: whether somebody may record the calls for gradients; else rows of `Rows.over` are used.
 
     Raises `UnsupportedOp` naming the layer and the reason if an operation has no row.
     """
@@ -113,7 +119,11 @@ def emit(
     known = {v.value: s for v, s in zip(graph.variables, layouts, strict=True)}
     results = len(graph.outputs) - len(carry)
     writer = _Writer(
-        graph, rows, known, [*[None] * results, *(layouts[position] for position in carry)], results
+        graph,
+        rows if not records else replace(rows, over={}),
+        known,
+        [*[None] * results, *(layouts[position] for position in carry)],
+        results,
     )
     if writer.free:
         missing = ", ".join(writer.free)
@@ -156,6 +166,9 @@ class _Writer:
                     self.last_use[value] = number
         for value in (*graph.outputs, *(v.value for v in graph.variables)):
             self.last_use.pop(value, None)
+        self.uses = Counter(value for node in graph.nodes for value in node.operands)
+        # Of several results one may be a view of another.
+        self.new = {n.outputs[0] for n in graph.nodes if n.op.facts.fresh and len(n.outputs) == 1}
         self.regions = {
             number: [_Writer(region, rows, _inside(node, region, layouts)) for region in node.regions]
             for number, node in enumerate(graph.nodes)
@@ -232,10 +245,13 @@ class _Writer:
         elif regions:
             fixed["regions"] = tuple(region.program()[0] for region in regions)
         callee = f"{node.op.name}_{number}"
-        row = self.rows.table[node.op]
-        self.names[callee] = partial(row, **fixed) if fixed else row
         wanted = self.wanted(node)
         operands = [self.operand(value, wanted[i]) for i, value in enumerate(node.operands)]
+        row, place = self.rows.table[node.op], self.spent(node, wanted)
+        if place is not None:
+            row = self.rows.over[node.op]
+            operands.insert(0, operands.pop(place))
+        self.names[callee] = partial(row, **fixed) if fixed else row
         if node.op.facts.elementwise or node.op.facts.follows is JOINED:
             self.lines += [f"same({node.where()!r}, {', '.join(sizes)})" for sizes in _unknown(node)]
         outputs = ", ".join(f"v{value.id}" for value in node.outputs)
@@ -250,6 +266,22 @@ class _Writer:
         dead = [name for name in dead if name not in self.names]
         if dead:
             self.lines.append(f"del {', '.join(dead)}")
+
+    def spent(self, node: Node, wanted: Sequence[Storage | None]) -> int | None:
+        """The place of the operand that ``node`` may write over: nothing else uses it, so no view of it is about."""
+        if node.op not in self.rows.over:
+            return None
+        for place, value in enumerate(node.operands[: 1 + node.op.facts.commutes]):
+            if (
+                value in self.new
+                and self.uses[value] == 1
+                and value in self.last_use
+                and value.type == node.outputs[0].type
+                and value.type.dtype.is_float
+                and self.layouts.get(value) is wanted[place]
+            ):
+                return place
+        return None
 
     def wanted(self, node: Node) -> list[Storage | None]:
         """The layouts in which ``node`` takes its operands."""

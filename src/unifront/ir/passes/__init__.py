@@ -118,7 +118,9 @@ def registry(ops: Mapping[str, Op], evaluate: Evaluate) -> dict[str, Pass]:
 def standard(ops: Mapping[str, Op], evaluate: Evaluate) -> tuple[Pass, ...]:
     """The passes that do any graph good, in order."""
     table = registry(ops, evaluate)
-    order = ("mixed_precision", "simplify_layout", "fold_constants", "common_subexpressions", "dead_code")
+    order = (
+        "mixed_precision", "fold_padding", "simplify_layout", "fold_constants", "common_subexpressions", "dead_code",
+    )  # fmt: skip
     return tuple(table[name] for name in order)
 
 

@@ -42,8 +42,13 @@ from rows import GROUPS, ROWS
 
 HERE = Path(__file__).resolve().parent
 USUAL = [row.name for row in ROWS.values() if not row.optional]
-# Scripts of their own, each with a function `table(backends)`.
-TABLES = {"eager": "eager", "first_step": "first_step", "onnxruntime": "onnxruntime_predict"}
+# Functions of scripts of their own, which take the backends.
+TABLES = {
+    "eager": "eager:table",
+    "first_step": "first_step:table",
+    "first_step_small": "first_step:small_table",
+    "onnxruntime": "onnxruntime_predict:table",
+}
 QUICK = Plan(repeats=3, seconds=0.1, trials=2)
 
 ENVIRONMENT = {
@@ -162,7 +167,8 @@ def main() -> int:
     tables = []
     for name in options.tables:
         print(f"{name} …", flush=True)
-        tables.append(importlib.import_module(TABLES[name]).table(options.backends))
+        module, _, function = TABLES[name].partition(":")
+        tables.append(getattr(importlib.import_module(module), function)(options.backends))
 
     if options.verify:
         report.show_verification(results)

@@ -20,7 +20,12 @@ from unifront.model import Model
 from unifront.opset.spec import OPS, OpSpec
 from unifront.opset.tensor import Call, Symbolic, bind
 from unifront.sequential import Sequential
-from unifront.serialization import CustomObjectScope, deserialize_keras_object, serialize_keras_object
+from unifront.serialization import (
+    CustomObjectScope,
+    deserialize_keras_object,
+    making,
+    serialize_keras_object,
+)
 
 OPERATION = "unifront.opset"
 FUNCTION = "unifront.ops"
@@ -153,13 +158,14 @@ def sequential_config(model: Sequential) -> dict[str, Any]:
 
 def sequential_from(cls: type[Sequential], config: Mapping[str, Any]) -> Sequential:
     """The model that `sequential_config` described, here or in Keras."""
-    made = cls(name=config.get("name"), trainable=config.get("trainable", True))
-    for one in _list_of(config, "layers"):
-        made.add(layer_from(one))
-    shape = config.get("build_input_shape")
-    if shape is not None and made._source is None:
-        made.build(tuple(shape))
-    return made
+    with making(Sequential, config):
+        made = cls(name=config.get("name"), trainable=config.get("trainable", True))
+        for one in _list_of(config, "layers"):
+            made.add(layer_from(one))
+        shape = config.get("build_input_shape")
+        if shape is not None and made._source is None:
+            made.build(tuple(shape))
+        return made
 
 
 def functional_from(cls: type[Model], config: Mapping[str, Any]) -> Model:
@@ -167,11 +173,14 @@ def functional_from(cls: type[Model], config: Mapping[str, Any]) -> Model:
 
     Raises `ArgumentError` where the calls do not lead from the inputs to the outputs, or go round in circles.
     """
-    made = _Made([_entry(one) for one in _list_of(config, "layers")])
-    made.call_all()
-    inputs, outputs = (made.tensors(config.get(what)) for what in ("input_layers", "output_layers"))
-    more = {k: v for k, v in config.items() if k not in ("layers", "input_layers", "output_layers", "dtype")}
-    return cls(inputs=inputs, outputs=outputs, **{"name": None, "trainable": True, **more})
+    with making(Model, config):
+        made = _Made([_entry(one) for one in _list_of(config, "layers")])
+        made.call_all()
+        inputs, outputs = (made.tensors(config.get(what)) for what in ("input_layers", "output_layers"))
+        more = {
+            k: v for k, v in config.items() if k not in ("layers", "input_layers", "output_layers", "dtype")
+        }
+        return cls(inputs=inputs, outputs=outputs, **{"name": None, "trainable": True, **more})
 
 
 def _list_of(config: Mapping[str, Any], what: str) -> Sequence[Any]:

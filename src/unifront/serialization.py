@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from functools import cache
 from types import BuiltinFunctionType, EllipsisType, FunctionType
@@ -21,6 +22,7 @@ from unifront.arguments import shown
 from unifront.backends import backend_of
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
+from unifront.files import BROKEN
 
 T = TypeVar("T")
 
@@ -254,6 +256,51 @@ def _home(name: str) -> Any:
 
 # ---------------------------------------------------------------- reading
 
+_trusts: ContextVar[bool | None] = ContextVar("unifront_trusted_descriptions", default=None)
+"""Whether the description that is read is trusted; None while none is."""
+
+
+@contextmanager
+def trusting(trusted: bool) -> Iterator[None]:
+    """A block in which descriptions are read; what is read inside of another is trusted as that is."""
+    outer = _trusts.get()
+    token = _trusts.set(trusted if outer is None else outer)
+    try:
+        yield
+    finally:
+        _trusts.reset(token)
+
+
+def check_outside(what: str, path: Any) -> None:
+    """Raise `ArgumentError` if a description that nobody trusts is what names ``path``, ``what`` an object reads."""
+    if _trusts.get() is False:
+        raise ArgumentError(
+            f"The description names {what} outside of it, {shown(str(path))}, and whoever wrote it may not say which "
+            "files are read here. If you trust it, give safe_mode=False to uf.load_model or deserialize_keras_object."
+        )
+
+
+@contextmanager
+def making(cls: Any, config: Any) -> Iterator[None]:
+    """A block that makes a ``cls`` of a description, whose faults become an `ArgumentError`; those of a user's own
+    class do if they are such as wrong arguments give."""
+    ours = str(getattr(cls, "__module__", "")).startswith("unifront.")
+    faults: tuple[type[BaseException], ...] = BROKEN if ours else (TypeError, KeyError, ValueError)
+    try:
+        yield
+    except UnifrontError:
+        raise
+    except RecursionError:
+        raise ArgumentError(
+            f"The description of a {cls.__name__} nests deeper than any that is made."
+        ) from None
+    except faults as error:
+        raise ArgumentError(
+            f"{cls.__name__} cannot be made from the config {shown(config)}: {error}. Its from_config() makes "
+            "objects of the parts that get_config() described."
+        ) from error
+
+
 _DATA: dict[str, Callable[[Any], Any]] = {
     "__numpy__": lambda c: np.array(c["value"], dtype_of(c["dtype"]).numpy),
     "__tensor__": lambda c: np.array(c["value"], dtype_of(c["dtype"]).numpy),
@@ -273,7 +320,8 @@ def deserialize_keras_object(
     Args:
         config: the description, or a structure of descriptions and plain data.
         custom_objects: classes and functions by name, beside those registered.
-        safe_mode: taken as Keras takes it; code in a description is refused either way.
+        safe_mode: whether to refuse a description that names files to read, as a vocabulary may be; code in it is
+            refused either way.
         options: ``module_objects``, a further table of names.
 
     Raises `UnknownName` for a class that is not known, `ArgumentError` for a description that is none, or that
@@ -282,10 +330,14 @@ def deserialize_keras_object(
     module_objects = options.pop("module_objects", None)
     if options:
         raise UnknownName("argument of deserialize_keras_object", next(iter(options)), ["module_objects"])
-    with CustomObjectScope({**(module_objects or {}), **(custom_objects or {})}):
+    known = CustomObjectScope({**(module_objects or {}), **(custom_objects or {})})
+    with known, trusting(not safe_mode):
         if isinstance(config, str) and module_objects and config in module_objects:
             return _made(module_objects[config], {})
-        return _read(config)
+        try:
+            return _read(config)
+        except RecursionError:
+            raise ArgumentError("The description nests deeper than any that is made.") from None
 
 
 def _read(config: Any) -> Any:
@@ -310,7 +362,9 @@ def _object(name: str, inner: Any, config: Mapping[str, Any]) -> Any:
     if name in _DATA:
         try:
             return _DATA[name](inner)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except UnifrontError:
+            raise
+        except (AttributeError, LookupError, MemoryError, OverflowError, TypeError, ValueError) as error:
             raise ArgumentError(f"The description of a {name} is broken: {error}.") from error
     module, called = config.get("module"), config.get("registered_name")
     if name == "function":
@@ -326,7 +380,8 @@ def _object(name: str, inner: Any, config: Mapping[str, Any]) -> Any:
     for what in ("build", "compile"):
         more, take = config.get(f"{what}_config"), getattr(made, f"{what}_from_config", None)
         if more is not None and take is not None:
-            take(more)
+            with making(cls, more):
+                take(more)
     return made
 
 
@@ -337,15 +392,8 @@ def _made(cls: Any, config: Mapping[str, Any]) -> Any:
                 f"The class {cls.__name__} has no from_config(), so it cannot be made from data."
             )
         return cls
-    try:
+    with making(cls, config):
         return cls.from_config(dict(config))
-    except UnifrontError:
-        raise
-    except (TypeError, KeyError, ValueError) as error:
-        raise ArgumentError(
-            f"{cls.__name__} cannot be made from the config {shown(dict(config))}: {error}. Its from_config() makes "
-            "objects of the parts that get_config() described."
-        ) from error
 
 
 def _found(name: str, registered: Any, module: Any, what: str) -> Any:
@@ -358,8 +406,8 @@ def _found(name: str, registered: Any, module: Any, what: str) -> Any:
             _homes_of(module) if module else ("keras.layers", "keras")
         ):  # older descriptions name no module
             found = getattr(_home(home), _CALLED.get(name, name), None)
-            if found is not None and _is_public(found):
-                return found
+            if found is not None and _is_public(found) and (home != "keras" or isinstance(found, type)):
+                return found  # what unifront itself does (load, set_floatx …) is no part of a model
     known = sorted({**_REGISTERED, **_scopes.get()})
     raise UnknownName(
         f"{what} (it is not registered by uf.saving.register_keras_serializable, nor in custom_objects)",

@@ -60,6 +60,18 @@ def test_mutated_onnx_models(first: int, count: int) -> None:
     assert count * 0.05 < counts["loaded"] < count * 0.5  # else the mutations are too wild or too tame
 
 
+@pytest.mark.parametrize(
+    ("first", "count"),
+    [(0, 300), pytest.param(10_000, 20_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+)
+def test_mutated_descriptions(first: int, count: int) -> None:
+    """Of models, layers, losses … as JSON, in archives, and vocabularies."""
+    counts = loads("json", first, count, 2)["counts"]
+    assert sum(counts.values()) == count
+    assert "foreign" not in counts
+    assert count * 0.05 < counts["loaded"] < count * 0.5  # else the mutations are too wild or too tame
+
+
 def test_giants_are_refused_with_little_memory() -> None:
     found = loads("giants", 60, *SOME_GIANTS)
     assert found["counts"] == {"FileFormatError": len(SOME_GIANTS)}

@@ -13,8 +13,9 @@ import pytest
 
 import unifront as uf
 from tests.attacks import keras_models
-from tests.attacks.keras_models import DTYPES, Verdict
+from tests.attacks.keras_models import Verdict
 from tests.attacks.random_models import Program, draw
+from tests.layers.cases import FIRST, layer_of
 from tests.layers.judge import BACKENDS, OURS, floatx
 from unifront.backends import installed
 from unifront.testing import difference
@@ -25,8 +26,10 @@ JUDGES = (
     "jax",
 )  # on torch Keras's AveragePooling2D(padding="same") is wrong where sizes are uneven
 RATE = 0.01
-EXACT, SINGLE, ROUNDED = 1e-9, 2e-4, 2e-2
-"""Relative bounds for a whole model: where Keras computes in float64; in float32 or with such constants; and in float32 where float64 agrees with us."""
+EXACT, SINGLE = 1e-9, 2e-4
+"""Relative bounds for a whole model in float64: of its outputs and weights; and where Keras keeps constants in float32."""
+ROUNDING, MARGIN = 2e-5, 10
+"""In float32 we are as far from float64 as so much, and so many times what Keras in float32 is."""
 
 
 @cache
@@ -34,69 +37,80 @@ def _keras(backend: str) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(1, get_context("spawn"), keras_models.initialize, (backend,))
 
 
-@lru_cache(1)
+@lru_cache(2)
 def keras_verdict(program: Program, backend: str) -> Verdict:
     """What Keras says on one of its backends."""
     found: Verdict = _keras(backend).submit(keras_models.verdict, program, RATE).result()
     return found
 
 
-def check_against_keras(seed: int) -> str:
-    """Outputs of one backend, and its weights after a step of SGD, against Keras on one of its backends; which it was.
+def check_against_keras(seed: int) -> tuple[float, float]:
+    """Outputs of NumPy and one backend, and its weights after a step of SGD, against Keras.
 
-    Where Keras computes in float32 and we do not agree, Keras in float64 is asked too: it decides whether that is
-    rounding.
+    In float64 Keras on TensorFlow judges; for every other three models our float32 is held to the error that Keras on
+    JAX has in float32. Gives these two errors, or zeros.
     """
-    program, judge = draw(seed), JUDGES[seed // 3 % len(JUDGES)]
+    program, backend, judge = draw(seed), BACKENDS[seed % len(BACKENDS)], JUDGES[seed // 3 % len(JUDGES)]
+    exact = keras_verdict(program, "tensorflow")
+    _check_exactly(program, backend, exact)
+    if judge == "tensorflow":
+        return 0.0, 0.0
     try:
-        keras_verdict(program, judge)
-    except Exception:  # Keras's own on JAX: at a masked BatchNormalization over one feature, say
-        if judge == "tensorflow":
-            raise
-        judge = "tensorflow"
-    try:
-        _check(program, BACKENDS[seed % len(BACKENDS)], judge, SINGLE)
-    except AssertionError:
-        if DTYPES[judge] == "float64":
-            raise
-        _check(program, BACKENDS[seed % len(BACKENDS)], "tensorflow", SINGLE)
-        _check(program, BACKENDS[seed % len(BACKENDS)], judge, ROUNDED)
-        return f"{judge} and tensorflow"
-    return judge
+        theirs = keras_verdict(program, judge)
+    except Exception:  # noqa: BLE001  # Keras's own on JAX: at a masked BatchNormalization over one feature, say
+        return 0.0, 0.0
+    ours = _run(program, backend, "float32", exact)
+    off, allowed = _distance(ours, exact), _distance(theirs, exact)
+    what = f"in float32 {backend} is off by {off:.3g}, Keras on {judge} by {allowed:.3g}: {program}"
+    assert off <= ROUNDING + MARGIN * allowed, what
+    return off, allowed
 
 
-def _check(program: Program, backend: str, judge: str, single: float) -> None:
-    expected = keras_verdict(program, judge)
-    with floatx("float64"), warnings.catch_warnings():
+def _run(program: Program, backend: str, dtype: str, begin: Verdict, train: bool = True) -> Verdict:
+    """What our model gives, of the weights that Keras's had."""
+    with floatx(dtype), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not support masking")
         model, layers = program.build(OURS)
-        for layer, weights in zip(layers, expected.before, strict=True):
+        for layer, weights in zip(layers, begin.before, strict=True):
             layer.set_weights(weights)
-        arrays = program.arrays()
+        arrays = [array.astype(dtype) if array.dtype.kind == "f" else array for array in program.arrays()]
         given = arrays if len(arrays) > 1 else arrays[0]
-        what = f"{backend} and Keras on {judge}, {program}"
-        exact = DTYPES[judge] == "float64" and not program.is_single
-        bound = EXACT if exact else single
-        for name in ("numpy", backend):
-            output = model.predict(given, backend=name)
-            assert output.shape == expected.output.shape, what
-            off = difference(output, expected.output)
-            assert off <= bound, f"{name} is off by {off:.3g}: {what}"
-        if program.draws:
-            return
-        model.compile(uf.optimizers.SGD(RATE), loss="mse")
-        model.fit(given, np.zeros(output.shape), batch_size=len(output), verbose=0, backend=backend)
-        for number, layer in enumerate(layers):
-            for ours, theirs, old in zip(
-                layer.get_weights(), expected.after[number], expected.before[number], strict=True
-            ):
-                off = difference(ours, theirs)
-                assert off <= bound, f"the weights of {number} are off by {off:.3g}: {what}"
-                if exact:  # the step is a small part of the weight
-                    step = difference(ours - old, theirs - old)
-                    assert step <= 1e3 * bound or np.allclose(ours, theirs, 0, 1e-13), (
-                        f"the step of {number} is off by {step:.3g}: {what}"
-                    )
+        before = [layer.get_weights() for layer in layers]
+        output = model.predict(given, backend=backend)
+        if train and not program.draws:
+            model.compile(uf.optimizers.SGD(RATE), loss="mse")
+            target = np.zeros(output.shape)
+            model.fit(given, target, batch_size=len(output), verbose=0, backend=backend)
+        return Verdict(before, output, [layer.get_weights() for layer in layers])
+
+
+def _distance(found: Verdict, exact: Verdict) -> float:
+    """The largest relative difference of outputs, and of weights after the step."""
+    ours = [found.output, *(w for weights in found.after for w in weights)]
+    theirs = [exact.output, *(w for weights in exact.after for w in weights)]
+    count = len(ours) if any(map(len, exact.after)) else 1
+    return max(difference(a, e) for a, e in zip(ours[:count], theirs[:count], strict=True))
+
+
+def _check_exactly(program: Program, backend: str, exact: Verdict) -> None:
+    what = f"{backend} and Keras, {program}"
+    bound = SINGLE if program.is_single else EXACT
+    for name in ("numpy", backend):
+        found = _run(program, name, "float64", exact, train=name == backend)
+        assert found.output.shape == exact.output.shape, what
+        off = difference(found.output, exact.output)
+        assert off <= bound, f"{name} is off by {off:.3g}: {what}"
+    if program.draws:
+        return
+    for number, weights in enumerate(found.after):
+        for ours, theirs, old in zip(weights, exact.after[number], exact.before[number], strict=True):
+            off = difference(ours, theirs)
+            assert off <= bound, f"the weights of {number} are off by {off:.3g}: {what}"
+            if bound == EXACT:  # the step is a small part of the weight
+                step = difference(ours - old, theirs - old)
+                assert step <= 1e3 * bound or np.allclose(ours, theirs, 0, 1e-13), (
+                    f"the step of {number} is off by {step:.3g}: {what}"
+                )
 
 
 HALF = {"float64": 1e-10, "bfloat16": 0.2, "float16": 0.03}
@@ -136,8 +150,18 @@ def check_between_backends(seed: int) -> None:
             assert off <= HALF[dtype], f"{name} in {dtype} is off by {off:.3g}: {program}"
 
 
-FOUND = (1142,)
-"""Seeds of the long run that found something: one filter in float64, strided, on PyTorch."""
+FOUND = ()
+"""Seeds of the long run that found something."""
+
+
+NOT_DRAWN = {"Pipeline", "STFTSpectrogram"}
+"""Layers that are no part of a model that is trained, or need longer sequences than those drawn."""
+
+
+def test_every_layer_may_be_drawn() -> None:
+    there = {layer_of(case) for case in FIRST} - {"Sequential", "(lambda a, b: Model", ""}
+    drawn = set().union(*(draw(seed).kinds for seed in range(1500)))
+    assert there - drawn == NOT_DRAWN
 
 
 @pytest.mark.parametrize("seed", [*range(3), *FOUND])

@@ -1,12 +1,13 @@
 """Load broken files, each of them watched.
 
-    python -m tests.attacks.watched_loads mutations|onnx FIRST COUNT WORKERS
+    python -m tests.attacks.watched_loads mutations|onnx|json FIRST COUNT WORKERS
     python -m tests.attacks.watched_loads giants SECONDS [NAME …]
     python -m tests.attacks.watched_loads files FOLDER COUNT    (FOLDER/0.onnx, FOLDER/1.onnx …)
 
 The imports are done once, and no framework's is; then workers are forked, which load one file after the other. A
-load may end in a model or in an error of ours, within two seconds of processor time and 200 MB of memory. Anything
-else is a fault, a line of JSON with the number of the file: another error, a crash, more time or more memory.
+load may end in a model or in an error of ours, within two seconds of processor time and 200 MB of memory, without
+writing, starting, or opening what nobody asked for. Anything else is a fault, a line of JSON with the number of the
+file: another error, a crash, more time or more memory.
 """
 
 from __future__ import annotations
@@ -24,22 +25,73 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import unifront as uf
+from tests.attacks import json_mutations
 from tests.attacks.giants import giants
 from tests.attacks.mutations import Mutations, good_files
 from tests.attacks.onnx_mutations import OnnxMutations, good_models
 
 Load, Make = Callable[[Path], object], Callable[[int], bytes]
-KINDS: dict[str, tuple[Load, Callable[[Path], Make]]] = {
-    "mutations": (uf.load, lambda folder: Mutations(good_files(folder))),
-    "onnx": (uf.from_onnx, lambda folder: OnnxMutations(good_models(folder))),
+
+
+class Kind(NamedTuple):
+    """What loads a broken file, what makes them, and whether errors name the file."""
+
+    load: Load
+    maker: Callable[[Path], Make]
+    names_file: bool = True
+
+
+KINDS = {
+    "mutations": Kind(uf.load, lambda folder: Mutations(good_files(folder))),
+    "onnx": Kind(uf.from_onnx, lambda folder: OnnxMutations(good_models(folder))),
+    "json": Kind(
+        json_mutations.read,
+        lambda folder: json_mutations.JsonMutations(json_mutations.good_descriptions(folder)),
+        names_file=False,
+    ),
 }
-"""What loads a broken file, and what makes them."""
 SECONDS, MEGABYTES = 2.0, 200
 FRAMEWORKS = ("torch", "tensorflow", "jax", "keras")
+
+
+STARTS = (
+    "os.system", "os.exec", "os.fork", "os.posix_spawn", "subprocess.Popen", "pickle.find_class", "socket.connect",
+    "os.remove", "os.rename", "os.mkdir", "shutil.rmtree",
+)  # fmt: skip
+"""What no load does, of what Python tells its auditors."""
+
+
+class Auditor:
+    """Hears what a process does, and keeps what a load must not do while ``listening``."""
+
+    def __init__(self) -> None:
+        self.listening, self.heard = False, list[str]()
+        sys.addaudithook(self.hear)
+
+    def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if not self.listening:
+            return
+        forbidden = event in STARTS
+        if event == "open":
+            file, mode, flags = arguments
+            writes = any(letter in (mode or "") for letter in "wax+") or (flags or 0) & (
+                os.O_WRONLY | os.O_RDWR
+            )
+            forbidden = bool(writes) or str(file).endswith(json_mutations.BAIT.name)
+        elif event == "import":
+            forbidden = arguments[0] == json_mutations.CODE
+        if forbidden:
+            self.heard.append(f"{event} {arguments!r}"[:300])
+
+
+@cache
+def auditor() -> Auditor:
+    return Auditor()
 
 
 def memory(what: str) -> float:
@@ -48,33 +100,39 @@ def memory(what: str) -> float:
     return int(re.search(rf"{what}:\s+(\d+) kB", status)[1]) / 1024  # type: ignore[index]
 
 
-def watched(load: Callable[[Path], object], path: Path, seconds: float = SECONDS) -> dict[str, Any]:
+def watched(load: Load, path: Path, seconds: float = SECONDS, names_file: bool = True) -> dict[str, Any]:
     """What comes of a load: ``outcome``, and ``fault`` if it is none that may be."""
+    heard = auditor()
+    heard.heard.clear()
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before = memory("VmRSS")
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # it ends the process, even inside of a regular expression
     signal.setitimer(signal.ITIMER_PROF, seconds)
     found: dict[str, Any] = {}
     try:
+        heard.listening = True
         load(path)
         found["outcome"] = "loaded"
     except uf.errors.UnifrontError as error:
         found["outcome"] = type(error).__name__
         text = found["text"] = str(error)
-        told = isinstance(error, uf.errors.ArgumentError)  # it says what the call is to add
+        told = not names_file or isinstance(error, uf.errors.ArgumentError)  # it says what the call is to add
         if (str(path) not in text and not told) or len(text) > 2000 or "does not fit into the memory" in text:
             found["fault"] = f"{type(error).__name__}: {text[:3000]}"
     except BaseException:  # noqa: BLE001  # whatever it is, it is a fault
         found.update(outcome="foreign", fault=traceback.format_exc()[-3000:])
     finally:
+        heard.listening = False
         signal.setitimer(signal.ITIMER_PROF, 0)
+    if heard.heard:
+        found["fault"] = f"it did what no load does: {heard.heard}"
     found["megabytes"] = memory("VmHWM") - before
     if found["megabytes"] > MEGABYTES:
         found["fault"] = f"it took {found['megabytes']:.0f} MB"
     return found
 
 
-def work(numbers: Iterable[int], load: Load, made: Make, folder: Path, at: mmap.mmap, results: int) -> None:
+def work(numbers: Iterable[int], kind: Kind, made: Make, folder: Path, at: mmap.mmap, results: int) -> None:
     path = folder / f"{os.getpid()}.uf"
     counts: collections.Counter[str] = collections.Counter()
     most = 0.0
@@ -88,7 +146,7 @@ def work(numbers: Iterable[int], load: Load, made: Make, folder: Path, at: mmap.
             )
             continue
         path.write_bytes(content)
-        found = watched(load, path)
+        found = watched(kind.load, path, names_file=kind.names_file)
         counts[found["outcome"]] += 1
         most = max(most, found["megabytes"])
         if "fault" in found:
@@ -163,11 +221,11 @@ def temporary_folder() -> Iterator[Path]:
         yield Path(folder)
 
 
-def load_mutations(kind: str, first: int, count: int, workers: int) -> dict[str, Any]:
+def load_mutations(what: str, first: int, count: int, workers: int) -> dict[str, Any]:
     faults, counts, most = [], collections.Counter[str](), 0.0
-    load, maker = KINDS[kind]
+    kind = KINDS[what]
     with temporary_folder() as folder:
-        made = maker(folder)
+        made = kind.maker(folder)
         gc.collect()
         gc.freeze()
         collected = os.open(folder / "results", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -178,7 +236,7 @@ def load_mutations(kind: str, first: int, count: int, workers: int) -> dict[str,
             states[lane][:16] = struct.pack("<qq", begin, 0)
             if (child := os.fork()) == 0:
                 try:
-                    work(range(begin, first + count, workers), load, made, folder, states[lane], collected)
+                    work(range(begin, first + count, workers), kind, made, folder, states[lane], collected)
                 finally:
                     os._exit(0)
             running[child] = lane

@@ -414,6 +414,27 @@ def test_a_loss_that_is_no_number(where: str, backend: str) -> None:
     model.get_weights()  # readable all the same
 
 
+class Guarded(uf.Layer):
+    """Its values are finite where ``x`` is 0, their gradient is not: 0 times infinity."""
+
+    def build(self, shape: Any) -> None:
+        self.factor = self.add_weight((), "ones", name="factor")
+
+    def call(self, x: Any) -> Any:
+        return uf.ops.where(x > 0, uf.ops.log(x * self.factor), 0.0)
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_weights_that_are_no_numbers_beside_a_loss_that_is_one(backend: str) -> None:
+    model = uf.Sequential([uf.Input((1,)), Guarded(name="guarded")], name="line")
+    model.compile(uf.optimizers.SGD(0.1), "mse")
+    with pytest.raises(
+        errors.NonFiniteLoss,
+        match=r"The weight 'guarded/factor' of 'line' holds numbers that are not finite after epoch 1, .* though the loss",
+    ):
+        model.fit(np.array([[1.0], [0.0]]), np.ones((2, 1)), batch_size=2, verbose=0, backend=backend)
+
+
 def test_floats_for_an_integer_input() -> None:
     words = uf.Input((2,), name="words", dtype="int32")
     model = uf.Model(words, layers.Embedding(5, 2)(words), name="texts")

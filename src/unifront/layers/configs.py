@@ -12,7 +12,7 @@ from unifront.arguments import arguments_of
 from unifront.dtype_policies import DTypePolicy
 from unifront.errors import ArgumentError
 from unifront.ir.dims import DimExpr
-from unifront.serialization import deserialize_keras_object, serialize_keras_object
+from unifront.serialization import deserialize_keras_object, making, serialize_keras_object
 
 
 class Noted:
@@ -107,7 +107,8 @@ class Described:
 
         Raises `UnknownName` for a class in it that is not known (see `uf.saving.register_keras_serializable`).
         """
-        return cls(**{name: revived(value) for name, value in config.items()})
+        with making(cls, config):
+            return cls(**{name: revived(value) for name, value in config.items()})
 
     def get_build_config(self) -> dict[str, Any] | None:
         """The shapes that `build` was given, free sizes as None; None before that."""

@@ -26,6 +26,7 @@ from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer
 from unifront.opset.spec import OpSpec
 from unifront.opset.tensor import bind, type_of, update
+from unifront.serialization import check_outside
 from unifront.weights import Variable
 
 PROBES = (3, 5)
@@ -318,6 +319,7 @@ class TFSMLayer(_Foreign):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
+        check_outside("a SavedModel", filepath)
         self.filepath, self.call_endpoint = filepath, call_endpoint
         self.call_training_endpoint = call_training_endpoint
         self._host(str(filepath), call_endpoint, call_training_endpoint or call_endpoint)

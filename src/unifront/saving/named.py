@@ -9,7 +9,7 @@ from unifront.arguments import Location, checked
 from unifront.errors import ArgumentError
 from unifront.saving.read import load_any
 from unifront.saving.write import save
-from unifront.serialization import CustomObjectScope
+from unifront.serialization import CustomObjectScope, trusting
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -41,9 +41,10 @@ def load_model(
             layers that unifront has or that are given.
         custom_objects: layers, losses, metrics and the like by name.
         compile: whether the model trains on as it was saved.
-        safe_mode: Keras's; no code is run either way.
+        safe_mode: whether to refuse a file that names others to read, as a vocabulary may be; no code is run either
+            way.
     """
-    with CustomObjectScope(custom_objects):
+    with CustomObjectScope(custom_objects), trusting(not safe_mode):
         model = load_any(filepath, custom_objects, compile)
     if not compile:
         model._training = None

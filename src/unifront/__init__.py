@@ -154,9 +154,9 @@ if not TYPE_CHECKING:  # to a type checker, a name that is not above is an error
 
     def __getattr__(name: str) -> Any:
         if name not in _HOMES:
-            is_module = name.startswith("_") or importlib.util.find_spec(
-                f"unifront.{name}"
-            )  # `from unifront import`
+            is_module = name.startswith("_") or (  # `from unifront import`
+                name.isidentifier() and importlib.util.find_spec(f"unifront.{name}")
+            )
             places = [] if is_module else _elsewhere(name)
             hint = f"it is uf.{places[0]}" if places else f"it has {', '.join(_HOMES)}"
             raise AttributeError(f"module 'unifront' has no attribute {name!r}; {hint}.")

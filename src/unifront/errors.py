@@ -35,7 +35,7 @@ class ArgumentError(UnifrontError, ValueError):
     """An argument is outside what the function takes."""
 
 
-_LONGEST_NAME = 200
+_LONGEST_NAME, _LONGEST_LIST = 200, 1200
 
 
 class UnknownName(UnifrontError, LookupError, ValueError):
@@ -49,7 +49,10 @@ class UnknownName(UnifrontError, LookupError, ValueError):
         name = name if len(str(name)) <= _LONGEST_NAME else f"{str(name)[:_LONGEST_NAME]} …"
         close = difflib.get_close_matches(str(name), names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        listing = f" Known: {', '.join(names)}." if names else ""
+        listing = ", ".join(names)
+        if len(listing) > _LONGEST_LIST:
+            listing = f"{listing[:_LONGEST_LIST].rpartition(', ')[0]} … ({len(names)} in all)"
+        listing = f" Known: {listing}." if names else ""
         super().__init__(f"Unknown {kind} {name!r}.{hint}{listing}")
 
 

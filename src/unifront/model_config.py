@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from unifront import ops, tree
-from unifront.arguments import checked
+from unifront.arguments import checked, shown
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
 from unifront.functional import replay
 from unifront.ir.dims import DimExpr
@@ -186,13 +186,13 @@ def functional_from(cls: type[Model], config: Mapping[str, Any]) -> Model:
 def _list_of(config: Mapping[str, Any], what: str) -> Sequence[Any]:
     found = config.get(what)
     if not isinstance(found, list | tuple):
-        raise ArgumentError(f"The config of a model has a list of {what}, not {found!r}.")
+        raise ArgumentError(f"The config of a model has a list of {what}, not {shown(found)}.")
     return found
 
 
 def _entry(one: Any) -> Mapping[str, Any]:
     if not isinstance(one, dict) or not isinstance(one.get("name"), str):
-        raise ArgumentError(f"A layer of a model is described by a dict with its name, not by {one!r}.")
+        raise ArgumentError(f"A layer of a model is described by a dict with its name, not by {shown(one)}.")
     return one
 
 
@@ -234,7 +234,7 @@ class _Made:
             options: Any = next((one[3] for one in node if len(one) > 3), {})
             node = {"args": [tensors if len(tensors) > 1 else tensors[0]], "kwargs": options}
         if not isinstance(node, dict):
-            raise ArgumentError(f"A call is described by its args and kwargs, not by {node!r}.")
+            raise ArgumentError(f"A call is described by its args and kwargs, not by {shown(node)}.")
         args, kwargs = _kept_tensors(node.get("args", [])), _kept_tensors(node.get("kwargs", {}))
         kwargs = {
             name: one for name, one in kwargs.items() if one is not None or name not in ("mask", "training")
@@ -256,7 +256,7 @@ class _Made:
             number, index = operator.index(number), operator.index(index)
         except (TypeError, ValueError, KeyError):
             raise ArgumentError(
-                f"A tensor is named by a layer of the model and two numbers, not by {history!r}."
+                f"A tensor is named by a layer of the model and two numbers, not by {shown(history)}."
             ) from None
         return made[number][index] if 0 <= number < len(made) and 0 <= index < len(made[number]) else None
 
@@ -266,13 +266,13 @@ class _Made:
             name, number, index = structure
             found = self._tensor([name, number - is_functional(self.makers.get(name)), index])
             if found is None:
-                raise ArgumentError(f"No layer of the model gives the tensor {structure!r}.")
+                raise ArgumentError(f"No layer of the model gives the tensor {shown(structure)}.")
             return found
         if isinstance(structure, dict):
             return {key: self.tensors(one) for key, one in structure.items()}
         if isinstance(structure, list | tuple):
             return type(structure)(self.tensors(one) for one in structure)
-        raise ArgumentError(f"Inputs and outputs of a model are named by layers, not by {structure!r}.")
+        raise ArgumentError(f"Inputs and outputs of a model are named by layers, not by {shown(structure)}.")
 
 
 class _History:

@@ -271,12 +271,12 @@ def trusting(trusted: bool) -> Iterator[None]:
         _trusts.reset(token)
 
 
-def check_outside(what: str, path: Any) -> None:
-    """Raise `ArgumentError` if a description that nobody trusts is what names ``path``, ``what`` an object reads."""
+def check_trusted(what: str) -> None:
+    """Raise `ArgumentError` if it is a description that nobody trusts that asks for ``what``."""
     if _trusts.get() is False:
         raise ArgumentError(
-            f"The description names {what} outside of it, {shown(str(path))}, and whoever wrote it may not say which "
-            "files are read here. If you trust it, give safe_mode=False to uf.load_model or deserialize_keras_object."
+            f"The description names {what}, and whoever wrote it may not say what is read or run here. If you trust "
+            "it, give safe_mode=False to uf.saving.load_model or deserialize_keras_object."
         )
 
 
@@ -350,7 +350,7 @@ def _read(config: Any) -> Any:
             return _object(name, inner, config)
         case dict():
             return {key: _read(value) for key, value in config.items()}
-    raise ArgumentError(f"A description is plain data, not {config!r}.")
+    raise ArgumentError(f"A description is plain data, not {shown(config)}.")
 
 
 def _object(name: str, inner: Any, config: Mapping[str, Any]) -> Any:
@@ -369,13 +369,13 @@ def _object(name: str, inner: Any, config: Mapping[str, Any]) -> Any:
     module, called = config.get("module"), config.get("registered_name")
     if name == "function":
         if not isinstance(inner, str):
-            raise ArgumentError(f"A function is described by its name, not by {inner!r}.")
+            raise ArgumentError(f"A function is described by its name, not by {shown(inner)}.")
         return _found(inner, called, module, "function")
     cls = _found(name, called, module, "class")
     if not isinstance(cls, type) and not hasattr(cls, "from_config"):
         return cls
     if not isinstance(inner, dict | None):
-        raise ArgumentError(f"The config of a {name} is a dict, not {inner!r}.")
+        raise ArgumentError(f"The config of a {name} is a dict, not {shown(inner)}.")
     made = _made(cls, inner or {})
     for what in ("build", "compile"):
         more, take = config.get(f"{what}_config"), getattr(made, f"{what}_from_config", None)
@@ -405,7 +405,10 @@ def _found(name: str, registered: Any, module: Any, what: str) -> Any:
         for home in (
             _homes_of(module) if module else ("keras.layers", "keras")
         ):  # older descriptions name no module
-            found = getattr(_home(home), _CALLED.get(name, name), None)
+            space, public = _home(home), _CALLED.get(name, name)
+            if home == "keras" and public not in space.__all__:
+                continue  # it would look for a module of this name
+            found = getattr(space, public, None)
             if found is not None and _is_public(found) and (home != "keras" or isinstance(found, type)):
                 return found  # what unifront itself does (load, set_floatx …) is no part of a model
     known = sorted({**_REGISTERED, **_scopes.get()})
@@ -460,5 +463,5 @@ def identified(
         identifier = identifier()
     if identifier is not None and (not callable(identifier) or isinstance(identifier, type)):
         article = "An" if kind[0] in "aeiou" else "A"
-        raise ArgumentError(f"{article} {kind} is {what}, not {identifier!r}.")
+        raise ArgumentError(f"{article} {kind} is {what}, not {shown(identifier)}.")
     return identifier

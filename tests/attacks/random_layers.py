@@ -109,6 +109,60 @@ def _over_time(r: Random, shape: Any) -> Any:
     return layers.TimeDistributed(LAYERS[kind][1](r, shape[1:]))
 
 
+def _adaptive(kind: str) -> Maker:
+    return lambda r, shape: getattr(layers, kind)(one_of(r, (1, 2, 3)), data_format=_format(r))
+
+
+def _attending(kind: str) -> Maker:
+    """Attention of a sequence to itself."""
+
+    def make(r: Random, shape: Any) -> Any:
+        causal, bias = bool(r.integers(2)), bool(r.integers(2))
+        if kind == "MultiHeadAttention":
+            layer = layers.MultiHeadAttention(one_of(r, (1, 2, 3)), one_of(r, UNITS), use_bias=bias)
+        elif kind == "GroupQueryAttention":
+            layer = layers.GroupQueryAttention(one_of(r, UNITS), 4, one_of(r, (1, 2, 4)), use_bias=bias)
+        else:
+            options = {"score_mode": one_of(r, ("dot", "concat"))} if kind == "Attention" else {}
+            layer = getattr(layers, kind)(use_scale=bias, **options)
+            return lambda x: layer([x, x], use_causal_mask=causal)
+        return lambda x: layer(x, x, use_causal_mask=causal)
+
+    return make
+
+
+CELLS = ("LSTMCell", "GRUCell", "SimpleRNNCell")
+
+
+def _over_cells(r: Random, shape: Any) -> Any:
+    cells = [getattr(layers, one_of(r, CELLS))(one_of(r, UNITS)) for _ in range(one_of(r, (1, 2)))]
+    cell = layers.StackedRNNCells(cells) if len(cells) > 1 else cells[0]
+    return layers.RNN(cell, return_sequences=bool(r.integers(2)), go_backwards=bool(r.random() < 0.3))
+
+
+def _conv_lstm(rank: int) -> Maker:
+    return lambda r, shape: getattr(layers, f"ConvLSTM{rank}D")(
+        one_of(r, (1, 2)), _axes(r, rank, (1, 2, 3)), padding=one_of(r, ("valid", "same")),
+        return_sequences=bool(r.integers(2)),
+    )  # fmt: skip
+
+
+def _einsum(r: Random, shape: Any) -> Any:
+    axes, units = "abcd"[: len(shape)], one_of(r, UNITS)
+    equation = f"...{axes},{axes[-1]}y->...{axes[:-1]}y"
+    return layers.EinsumDense(
+        equation, (*shape[:-1], units), bias_axes="y", activation=one_of(r, (None, "tanh"))
+    )
+
+
+def _spectral(r: Random, shape: Any) -> Any:
+    return layers.SpectralNormalization(layers.Dense(one_of(r, UNITS)))
+
+
+def _normalization(r: Random, shape: Any) -> Any:
+    return layers.Normalization(mean=0.25, variance=one_of(r, (0.5, 4.0)), invert=bool(r.integers(2)))
+
+
 def _prelu(r: Random, shape: Any) -> Any:
     free = [i + 1 for i, size in enumerate(shape) if size is None]
     return layers.PReLU(alpha_initializer="uniform", shared_axes=free or None)
@@ -189,9 +243,25 @@ LAYERS: dict[str, tuple[Sequence[int], Maker]] = {
     "UnitNormalization": (ANY, lambda r, shape: layers.UnitNormalization()),
     "SeparableConv1D": ((2,), _conv("SeparableConv1D", 1)),
     **{f"Conv{n}DTranspose": ((n + 1,), _transposed(n)) for n in (1, 2, 3)},
+    **{
+        f"Adaptive{kind}Pooling{n}D": ((n + 1,), _adaptive(f"Adaptive{kind}Pooling{n}D"))
+        for kind in ("Max", "Average") for n in (1, 2, 3)
+    },
+    **{
+        kind: ((2,), _attending(kind))
+        for kind in ("MultiHeadAttention", "GroupQueryAttention", "Attention", "AdditiveAttention")
+    },
+    "RNN": ((2,), _over_cells),
+    **{f"ConvLSTM{n}D": ((n + 2,), _conv_lstm(n)) for n in (1, 2)},
+    "EinsumDense": (ANY, _einsum),
+    "SpectralNormalization": (ANY, _spectral),
+    "Normalization": (ANY, _normalization),
 }  # fmt: skip
 """Name → the ranks (without the batch) it takes, and how to draw one."""
 
+WORDS = ("Embedding", "ReversibleEmbedding", "CategoryEncoding")
+INSIDE = (*CELLS, "StackedRNNCells")
+"""Layers of words, and inside of others."""
 MERGES = ("Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "Concatenate", "Dot")
 INPUTS = {1: (6,), 2: (7, 4), 3: (8, 7, 3), 4: (4, 5, 4, 2)}
 """A shape of each rank."""
@@ -209,10 +279,7 @@ def random_model(seed: int) -> uf.Model:
 
 def _drawn(r: Random, name: str) -> uf.Model:
     inputs = [_input(r, i) for i in range(one_of(r, (1, 1, 2)))]
-    tensors = [
-        layers.Embedding(9, 4, mask_zero=bool(r.integers(2)))(x) if x.dtype.name == "int32" else x
-        for x in inputs
-    ]
+    tensors = [_embedded(r, x) if x.dtype.name == "int32" else x for x in inputs]
     for _ in range(int(r.integers(2, 10))):
         x = tensors[-1] if r.random() < 0.8 else one_of(r, tensors)
         try:
@@ -231,6 +298,13 @@ def _input(r: Random, number: int) -> Any:
     if r.random() < 0.3 and len(shape) > 1:
         shape[:-1] = [None if r.random() < 0.6 else size for size in shape[:-1]]  # type: ignore[misc]
     return uf.Input(tuple(shape), name=f"x_{number}")
+
+
+def _embedded(r: Random, x: Any) -> Any:
+    if r.random() < 0.15:
+        return layers.CategoryEncoding(9, output_mode="multi_hot")(x)
+    kind = one_of(r, ("Embedding", "Embedding", "ReversibleEmbedding"))
+    return getattr(layers, kind)(9, 4, mask_zero=bool(r.integers(2)))(x)
 
 
 def _sizes(x: Any) -> tuple[int | None, ...]:

@@ -21,10 +21,6 @@ from unifront.backends import installed
 from unifront.testing import difference
 
 pytest.importorskip("keras")
-JUDGES = (
-    "tensorflow",
-    "jax",
-)  # on torch Keras's AveragePooling2D(padding="same") is wrong where sizes are uneven
 RATE = 0.01
 EXACT, SINGLE = 1e-9, 2e-4
 """Relative bounds for a whole model in float64: of its outputs and weights; and where Keras keeps constants in float32."""
@@ -47,21 +43,22 @@ def keras_verdict(program: Program, backend: str) -> Verdict:
 def check_against_keras(seed: int) -> tuple[float, float]:
     """Outputs of NumPy and one backend, and its weights after a step of SGD, against Keras.
 
-    In float64 Keras on TensorFlow judges; for every other three models our float32 is held to the error that Keras on
-    JAX has in float32. Gives these two errors, or zeros.
+    In float64 Keras on TensorFlow judges; of every fourth model our float32 is held to the error that Keras on JAX has
+    in float32. (On torch Keras's AveragePooling2D(padding="same") is wrong where sizes are uneven.) Gives these two
+    errors, or zeros.
     """
-    program, backend, judge = draw(seed), BACKENDS[seed % len(BACKENDS)], JUDGES[seed // 3 % len(JUDGES)]
+    program, backend = draw(seed), BACKENDS[seed % len(BACKENDS)]
     exact = keras_verdict(program, "tensorflow")
     _check_exactly(program, backend, exact)
-    if judge == "tensorflow":
+    if seed % 4:
         return 0.0, 0.0
     try:
-        theirs = keras_verdict(program, judge)
+        theirs = keras_verdict(program, "jax")
     except Exception:  # noqa: BLE001  # Keras's own on JAX: at a masked BatchNormalization over one feature, say
         return 0.0, 0.0
     ours = _run(program, backend, "float32", exact)
     off, allowed = _distance(ours, exact), _distance(theirs, exact)
-    what = f"in float32 {backend} is off by {off:.3g}, Keras on {judge} by {allowed:.3g}: {program}"
+    what = f"in float32 {backend} is off by {off:.3g}, Keras on JAX by {allowed:.3g}: {program}"
     assert off <= ROUNDING + MARGIN * allowed, what
     return off, allowed
 
@@ -154,13 +151,13 @@ FOUND = ()
 """Seeds of the long run that found something."""
 
 
-NOT_DRAWN = {"Pipeline", "STFTSpectrogram"}
-"""Layers that are no part of a model that is trained, or need longer sequences than those drawn."""
+NOT_DRAWN = {"ConvLSTM3D", "Pipeline", "STFTSpectrogram"}
+"""Layers of more axes or longer sequences than those drawn, what Keras has in float32 alone, and what does not train."""
 
 
 def test_every_layer_may_be_drawn() -> None:
     there = {layer_of(case) for case in FIRST} - {"Sequential", "(lambda a, b: Model", ""}
-    drawn = set().union(*(draw(seed).kinds for seed in range(1500)))
+    drawn = set().union(*(draw(seed, free=free).kinds for seed in range(1000) for free in (False, True)))
     assert there - drawn == NOT_DRAWN
 
 

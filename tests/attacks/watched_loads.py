@@ -84,7 +84,7 @@ class Auditor:
             )
             forbidden = bool(writes) or str(file).endswith(json_mutations.BAIT.name)
         elif event == "import":
-            forbidden = arguments[0] == json_mutations.CODE
+            forbidden = arguments[0] in (json_mutations.CODE, *FRAMEWORKS)
         if forbidden:
             self.heard.append(f"{event} {arguments!r}"[:300])
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Unpack
 
 from unifront import ops, tree
-from unifront.arguments import checked
+from unifront.arguments import checked, shown
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer, parameters
@@ -56,7 +56,7 @@ class Bidirectional(Layer):
         super().__init__(**options)
         for one in (layer,) if backward_layer is None else (layer, backward_layer):
             if not isinstance(one, Layer) or not hasattr(one, "go_backwards"):
-                raise ArgumentError(f"Bidirectional takes a layer such as LSTM or RNN, not {one!r}.")
+                raise ArgumentError(f"Bidirectional takes a layer such as LSTM or RNN, not {shown(one)}.")
         self.merge_mode = merge_mode
         self._given_weights = weights
         forward = like(layer, f"forward_{layer.name.removeprefix('forward_')}")

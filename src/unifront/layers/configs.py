@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from unifront import tree
 from unifront.activations import name_of
-from unifront.arguments import arguments_of
+from unifront.arguments import arguments_of, shown
 from unifront.dtype_policies import DTypePolicy
 from unifront.errors import ArgumentError
 from unifront.ir.dims import DimExpr
@@ -165,7 +165,7 @@ def layer_from(config: Any, custom_objects: Mapping[str, Any] | None = None) -> 
 
     made = deserialize_keras_object(config, custom_objects)
     if not isinstance(made, Layer):
-        raise ArgumentError(f"A layer is described by a class and its config; {made!r} came of it.")
+        raise ArgumentError(f"A layer is described by a class and its config; {shown(made)} came of it.")
     return made
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Unpack
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import LARGEST, Real, Size, checked, whole
+from unifront.arguments import LARGEST, Real, Size, checked, shown, whole
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, divide_exactly
 from unifront.layers.activations import ActivationLike
@@ -142,7 +142,7 @@ class Permute(Layer):
     def __init__(self, dims: Sequence[Size], **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         if sorted(dims) != list(range(1, len(dims) + 1)):
-            raise ArgumentError(f"Permute: dims is an order of 1, 2 …, such as (2, 1), not {dims!r}.")
+            raise ArgumentError(f"Permute: dims is an order of 1, 2 …, such as (2, 1), not {shown(dims)}.")
         self.dims = tuple(dims)
 
     def call(self, x: Any) -> Any:

@@ -26,7 +26,7 @@ from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer
 from unifront.opset.spec import OpSpec
 from unifront.opset.tensor import bind, type_of, update
-from unifront.serialization import check_outside
+from unifront.serialization import check_trusted
 from unifront.weights import Variable
 
 PROBES = (3, 5)
@@ -42,6 +42,7 @@ class _Foreign(Layer):
     draws = False
 
     def _host(self, *held: Any) -> None:
+        check_trusted(f"a {type(self).__name__}, which holds a program of {self.home}")
         get_backend(self.home)  # says what to install
         self._hosted = importlib.import_module(f"unifront_{self.home}.hosting").Hosted(*held)
         self._values: list[Variable] = []
@@ -319,7 +320,6 @@ class TFSMLayer(_Foreign):
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
-        check_outside("a SavedModel", filepath)
         self.filepath, self.call_endpoint = filepath, call_endpoint
         self.call_training_endpoint = call_training_endpoint
         self._host(str(filepath), call_endpoint, call_training_endpoint or call_endpoint)

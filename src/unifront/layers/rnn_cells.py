@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Unpack
 import numpy as np
 
 from unifront import activations, ops, tree
-from unifront.arguments import Size, checked, in_order
+from unifront.arguments import Size, checked, in_order, shown
 from unifront.dtype_policies import DTypePolicy
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, ShapeError
@@ -464,7 +464,7 @@ def check_cell(cell: Any) -> None:
     for name in ("call", "state_size"):
         if name not in dir(cell):
             what = f"{name}(inputs, states)" if name == "call" else "state_size, the size of each state"
-            raise ArgumentError(f"A cell has {what}; {cell!r} has no {name}.")
+            raise ArgumentError(f"A cell has {what}; {shown(cell)} has no {name}.")
 
 
 def sizes_of(cell: Any) -> list[Any]:
@@ -474,7 +474,7 @@ def sizes_of(cell: Any) -> list[Any]:
         return [int(sizes)]
     if not isinstance(sizes, list | tuple):
         raise ArgumentError(
-            f"The state_size of a cell is an int or a list of them; that of {cell!r} is {sizes!r}."
+            f"The state_size of a cell is an int or a list of them; that of {shown(cell)} is {shown(sizes)}."
         )
     return list(sizes)
 
@@ -507,7 +507,7 @@ def run_cell(cell: Any, inputs: Any, states: Any, **options: Any) -> tuple[Any, 
     """The output and the new states of one step."""
     found = cell(inputs, states, **options) if callable(cell) else cell.call(inputs, states, **options)
     if not isinstance(found, list | tuple) or len(found) != 2:
-        raise ArgumentError(f"A cell gives (output, new states); {type(cell).__name__} gave {found!r}.")
+        raise ArgumentError(f"A cell gives (output, new states); {type(cell).__name__} gave {shown(found)}.")
     return found[0], found[1]
 
 
@@ -528,7 +528,7 @@ class StackedRNNCells(KnownCell):
     def __init__(self, cells: Any, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         if not isinstance(cells, list | tuple) or not cells:
-            raise ArgumentError(f"StackedRNNCells takes a list of cells, not {cells!r}.")
+            raise ArgumentError(f"StackedRNNCells takes a list of cells, not {shown(cells)}.")
         for cell in cells:
             check_cell(cell)
         self.cells = list(cells)

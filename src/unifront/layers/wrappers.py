@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from unifront import ops, tree
-from unifront.arguments import Size, checked
+from unifront.arguments import Size, checked, shown
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.initializers import TruncatedNormal
@@ -26,7 +26,7 @@ class TimeDistributed(Layer):
     def __init__(self, layer: Any, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         if not isinstance(layer, Layer):
-            raise ArgumentError(f"TimeDistributed takes a layer, not {layer!r}.")
+            raise ArgumentError(f"TimeDistributed takes a layer, not {shown(layer)}.")
         self.layer = layer
 
     def call(self, x: Any, mask: Any = None) -> Any:
@@ -70,7 +70,7 @@ class SpectralNormalization(Layer):
     def __init__(self, layer: Any, power_iterations: Size = 1, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         if not isinstance(layer, Layer):
-            raise ArgumentError(f"SpectralNormalization takes a layer, not {layer!r}.")
+            raise ArgumentError(f"SpectralNormalization takes a layer, not {shown(layer)}.")
         self.layer, self.power_iterations = layer, power_iterations
 
     def build(self, shape: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from unifront import ops, tree
@@ -48,7 +49,7 @@ class TracedStep:
     structure: Any
     optimizers: tuple[tuple[Any, int], ...]
 
-    @property
+    @cached_property
     def metric_variables(self) -> list[int]:
         """The positions of the variables that metrics keep."""
         return [i for i, variable in enumerate(self.variables) if isinstance(variable, MetricVariable)]

@@ -52,7 +52,15 @@ def array_of(value: Any) -> np.ndarray:
         array = np.asarray(value)
     except ValueError:
         raise DTypeError("Lists of unequal lengths are no array; pad them to one length.") from None
-    return array.astype(np.float32) if array.dtype == np.float64 and not hasattr(value, "dtype") else array
+    if array.dtype != np.float64 or hasattr(value, "dtype"):
+        return array
+    try:
+        with np.errstate(over="raise"):
+            return array.astype(np.float32)
+    except FloatingPointError:
+        raise DTypeError(
+            "Lists of numbers are float32, which does not hold all of these; give an array of float64."
+        ) from None
 
 
 def is_array(data: Any) -> bool:

@@ -21,7 +21,7 @@ from unifront.layers.preprocessing.hashes import farmhash64, siphash24
 from unifront.layers.preprocessing.strings import HostLayer, lines_of, strings_of, text_of
 from unifront.opset.rules import is_whole
 from unifront.opset.tensor import Tensor, type_of
-from unifront.serialization import check_outside
+from unifront.serialization import check_trusted
 
 Count = Annotated[int, whole(0, LARGEST)]
 Long = Annotated[int, whole(-(2**63), 2**63 - 1)]
@@ -114,7 +114,7 @@ class IndexLookup(Layer):
 
     def _terms(self, vocabulary: Any) -> list[Any]:
         if isinstance(vocabulary, str | Path):
-            check_outside("a vocabulary file", vocabulary)
+            check_trusted(f"the vocabulary file {shown(str(vocabulary))}")
             if self.output_mode == "tf_idf":
                 raise ArgumentError("output_mode `'tf_idf'` does not support loading a vocabulary from file.")
             return [self._line(vocabulary, i, line) for i, line in enumerate(lines_of(vocabulary), 1)]

@@ -10,9 +10,9 @@ Shape = tuple[int, ...]
 SMOOTH = (
     "tanh", "sigmoid", "softplus", "softsign", "elu", "selu", "silu", "linear", "exponential", "hard_sigmoid",
 )  # fmt: skip
-SINGLE = ("leaky_relu", "gelu")
-"""Keras on TensorFlow keeps constants of these in float32."""
-ACTIVATIONS = (*SMOOTH, "relu", "relu6", "softmax", *SINGLE)
+ACTIVATIONS = (*SMOOTH, "relu", "relu6", "softmax", "leaky_relu", "gelu")
+SINGLE = ("leaky_relu", "gelu", "LeakyReLU", "MultiHeadAttention", "GroupQueryAttention")
+"""Keras on TensorFlow keeps constants of these in float32: slopes, roots of sizes."""
 DRAWING = ("Dropout(0.3", "GaussianNoise(0.3")
 """How layers begin that draw random numbers while training."""
 ONE, SEVERAL = "layer(x[0])", "layer(x)"
@@ -157,8 +157,8 @@ class _Choices:
         heads, size, bias = rng.randint(1, 3), rng.randint(1, 3), rng.random() < 0.7
         yield of(f"MultiHeadAttention({heads}, {size}, use_bias={bias}, {{name}})", any_size, "x[0], {}")
         yield of(
-            f"GroupQueryAttention({size}, {2 * heads}, {heads}, use_bias={bias}, {{name}})",
-            any_size,
+            f"GroupQueryAttention({size + 1}, {2 * heads}, {heads}, use_bias={bias}, {{name}})",
+            same_size,
             "x[0], {}",
         )
         scale, mode = rng.random() < 0.5, rng.choice(("dot", "concat"))
@@ -199,13 +199,13 @@ class _Choices:
         filters, act = rng.randint(1, 4), rng.choice(ACTIVATIONS[:8])
         yield Choice(f"Conv{rank}D({filters}, {kernel}, activation={act!r}, {options})", moved(filters))
         for kind in ("Max", "Average"):
-            if kind == "Max" and rank == 3 and not self.free:
+            if rank == 3 and not self.free:
                 continue  # TensorFlow, by which Keras judges, has none in float64
             yield Choice(f"{kind}Pooling{rank}D({kernel}, {options})", moved(None))
-            if not self.free:
+            if not self.free and kind == "Average":  # the gradient of Keras's other one is what lay in memory
                 size = rng.randint(1, min(space))
                 yield Choice(
-                    f"Adaptive{kind}Pooling{rank}D({size}, {{name}})", _spread(lambda n, size=size: size)
+                    f"AdaptiveAveragePooling{rank}D({size}, {{name}})", _spread(lambda n, size=size: size)
                 )
         yield Choice(f"SpatialDropout{rank}D(0.0, {{name}})", lambda s: s)
         yield Choice(f"ZeroPadding{rank}D(1, {{name}})", _spread(lambda n: n + 2))

@@ -49,7 +49,7 @@ class Program:
     @property
     def is_single(self) -> bool:
         """Whether Keras has constants of it in float32."""
-        return any(name in step.layer for step in self.steps for name in ("LeakyReLU", *SINGLE))
+        return any(name in step.layer for step in self.steps for name in SINGLE)
 
     @property
     def draws(self) -> bool:

@@ -92,6 +92,7 @@ CONVOLUTIONS = [
     case("Conv1D(4, 3, padding='same', strides=2)", (2, 8, 3)),
     case("Conv1D(4, 2, padding='causal', activation='relu')", (2, 6, 3)),
     case("Conv1D(4, 3, padding='causal', dilation_rate=2, use_bias=False)", (2, 6, 3)),
+    case("Conv1D(1, 2, strides=2)", (2, 7, 2)),
     case("Conv1D(4, 3, padding='causal', strides=2)", (2, 7, 3)),
     case("Conv1D(4, 3, groups=2)", (2, 6, 6)),
     case(
@@ -146,6 +147,7 @@ CONVOLUTIONS = [
     case("Conv2DTranspose(4, 3, strides=2, padding='same')", (1, 4, 3, 2)),
     case("Conv2DTranspose(3, (4, 2), strides=(2, 3), padding='same', output_padding=(1, 2))", (1, 3, 3, 2)),
     case("Conv2DTranspose(3, (2, 3), strides=3, output_padding=1, use_bias=False)", (1, 3, 2, 2)),
+    case("Conv1DTranspose(2, 2)", (2, 4, 1)),
     case("Conv2DTranspose(2, 1)", (1, 1, 1, 1)),
     case(
         "Conv2DTranspose(4, 3, data_format='channels_first', padding='same', strides=2)",

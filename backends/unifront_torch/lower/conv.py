@@ -61,10 +61,15 @@ def _run(
     around = [before for before, _ in pairs]
     if any(before != after for before, after in pairs):
         x, around = pad_spatial(x, pairs, 0.0), [0] * len(pairs)
+    return _CONV[len(pairs)](x, usual(kernel), bias, strides, around, dilation, groups)
+
+
+def usual(kernel: torch.Tensor) -> torch.Tensor:
+    """``kernel``, or a copy: torch's gradient in float64 fails where the stride of a first axis of size 1 is not the one
+    that torch gives it."""
     if kernel.shape[0] == 1 and kernel.stride(0) != kernel.numel():
-        # torch's gradient in float64 fails where the stride of an axis of size 1 is not what it would have given it.
-        kernel = kernel.clone(memory_format=FORMATS[kernel.ndim])
-    return _CONV[len(pairs)](x, kernel, bias, strides, around, dilation, groups)
+        return kernel.clone(memory_format=FORMATS[kernel.ndim])
+    return kernel
 
 
 def _depthwise_conv(

@@ -12,7 +12,7 @@ from unifront.ir.layouts import Storage
 from unifront.opset.conv_transpose import CONV_TRANSPOSE
 from unifront.opset.spec import OpSpec
 from unifront.opset.windows import Pairs
-from unifront_torch.lower.conv import OIHW, channels_first, channels_last, pad_spatial
+from unifront_torch.lower.conv import OIHW, channels_first, channels_last, pad_spatial, usual
 
 Axes = tuple[int, ...]
 _NATIVE: dict[int, Callable[..., torch.Tensor]] = {2: F.conv_transpose2d, 3: F.conv_transpose3d}
@@ -42,7 +42,9 @@ def _run(
     rest = tuple((0, n - o) for n, o in zip(longer, own, strict=True))
     wider = any(n > 0 for _, n in rest)  # what is added has the bias too
     around = [before for before, _ in crops]
-    y = _NATIVE[len(strides)](x, kernel, None if wider else bias, strides, around, own, dilation=dilation)
+    y = _NATIVE[len(strides)](
+        x, usual(kernel), None if wider else bias, strides, around, own, dilation=dilation
+    )
     if any(n for _, n in rest):
         y = pad_spatial(y, rest, 0.0)  # or less than nothing
     return y + bias.view(-1, *(1,) * len(strides)) if wider and bias is not None else y

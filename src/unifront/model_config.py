@@ -240,6 +240,10 @@ class _Made:
             name: one for name, one in kwargs.items() if one is not None or name not in ("mask", "training")
         }
         found = [self._tensor(leaf.history) for leaf in _histories([args, kwargs])]
+        if not found:  # it would run at once, on whatever backend is the default
+            raise ArgumentError(
+                f"A call in a model takes a tensor of the model; that of {shown(node)} takes none."
+            )
         if any(one is None for one in found):
             return None
         fill = iter(found)

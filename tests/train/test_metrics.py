@@ -175,3 +175,11 @@ def test_a_metric_of_the_users_keeps_a_matrix(backend: str) -> None:
     expected = np.zeros((CLASSES, CLASSES), int)
     np.add.at(expected, (labels, predicted), 1)
     assert np.array_equal(metric.matrix.numpy(), expected)  # of the last pass alone: each starts anew
+
+
+@pytest.mark.parametrize("name", ["MeanIoU", "OneHotMeanIoU"])
+def test_more_classes_than_a_matrix_of_counts_has(name: str) -> None:
+    with pytest.raises(
+        errors.ArgumentError, match=f"{name}: num_classes is a positive int up to 46340, not 2147483647"
+    ):
+        getattr(uf.metrics, name)(2**31 - 1)

@@ -65,8 +65,8 @@ def _run(
 
 
 def usual(kernel: torch.Tensor) -> torch.Tensor:
-    """``kernel``, or a copy: torch's gradient in float64 fails where the stride of a first axis of size 1 is not the one
-    that torch gives it."""
+    """``kernel``, or a copy: torch's gradient in float64 fails where the stride of a first axis of size 1 is not what
+    torch takes it to be."""
     if kernel.shape[0] == 1 and kernel.stride(0) != kernel.numel():
         return kernel.clone(memory_format=FORMATS[kernel.ndim])
     return kernel

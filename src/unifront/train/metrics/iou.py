@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import Name, Real, Size, checked, whole
+from unifront.arguments import Name, Real, checked, whole
 from unifront.dtypes import DType, int32
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import Axis, DTypeName
@@ -20,6 +20,8 @@ from unifront.train.metrics.inputs import factor, masked, tensors
 EPSILON = 1e-7
 """Keras's: what keeps denominators from being 0."""
 ClassIds = Sequence[Annotated[int, whole(0)]]
+Classes = Annotated[int, whole(1, 46_340)]
+"""As many as have a matrix of counts whose places are int32."""
 Ignored = Annotated[int, whole()] | None
 
 
@@ -69,7 +71,7 @@ class IoU(Metric):
     @checked
     def __init__(
         self,
-        num_classes: Size,
+        num_classes: Classes,
         target_class_ids: ClassIds,
         name: Name | None = None,
         dtype: DTypeName = None,
@@ -166,7 +168,7 @@ class MeanIoU(IoU):
     @checked
     def __init__(
         self,
-        num_classes: Size,
+        num_classes: Classes,
         name: Name | None = None,
         dtype: DTypeName = None,
         ignore_class: Ignored = None,
@@ -188,7 +190,7 @@ class OneHotIoU(IoU):
     @checked
     def __init__(
         self,
-        num_classes: Size,
+        num_classes: Classes,
         target_class_ids: ClassIds,
         name: Name | None = None,
         dtype: DTypeName = None,
@@ -208,7 +210,7 @@ class OneHotMeanIoU(MeanIoU):
     @checked
     def __init__(
         self,
-        num_classes: Size,
+        num_classes: Classes,
         name: Name | None = None,
         dtype: DTypeName = None,
         ignore_class: Ignored = None,

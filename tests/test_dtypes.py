@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import unifront as uf
 from unifront import dtypes, ops
 from unifront.backends import installed, placement
 from unifront.dtypes import BY_NAME, DType, dtype_of, float16, float32, int32, key, promote
@@ -141,3 +142,7 @@ def test_a_dtype_is_equal_to_its_name(dtype):
     assert dtype not in [other for other in dtypes.ALL if other is not dtype]
     assert dtype != "float"
     assert dtype != 1
+
+
+def test_numpy_takes_one_for_a_dtype() -> None:
+    assert np.ones(2, dtype=uf.layers.Dense(1, dtype="bfloat16").compute_dtype).dtype.name == "bfloat16"

@@ -490,6 +490,8 @@ _ALIASES = {"jaxlib": "jax"}
 def _owner(kind: type) -> str | None:
     """The backend whose arrays are of the class ``kind``, or of one that it derives from: the class is of its
     framework's package, or of its own."""
+    if issubclass(kind, tuple):  # torch.Size, and what functions with several results return
+        return None
     packages = {point.module.partition(".")[0]: name for name, point in entry_points().items()}
     del packages["unifront"]  # NumPy's backend is built in
     for module in (base.__module__.partition(".")[0] for base in kind.__mro__):

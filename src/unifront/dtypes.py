@@ -39,6 +39,11 @@ class DType:
         return np.dtype(getattr(ml_dtypes, self.name) if self.name in _FROM_ML_DTYPES else self.name)
 
     @property
+    def dtype(self) -> np.dtype:
+        """The NumPy dtype; NumPy asks for it where it is given one of these for a dtype."""
+        return self.numpy
+
+    @property
     def is_float(self) -> bool:
         return self.kind == "f"
 

@@ -10,7 +10,7 @@ import pytest
 
 import unifront as uf
 from unifront import layers
-from unifront.backends import get_backend, installed, placement, use_backend
+from unifront.backends import backend_of, get_backend, installed, placement, use_backend
 from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError
 from unifront.testing import assert_close
@@ -256,3 +256,9 @@ def test_a_native_array_is_a_copy(shape, dtype, backend):
     found = place.backend.numpy(native)
     assert found.dtype == expected.dtype
     np.testing.assert_array_equal(found, expected)
+
+
+def test_what_torch_returns_as_a_tuple_is_no_array() -> None:
+    torch = pytest.importorskip("torch")
+    assert backend_of(torch.ones(2).shape) is None
+    assert backend_of(torch.max(torch.ones(2, 2), 0)) is None

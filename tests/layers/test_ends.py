@@ -126,3 +126,25 @@ def test_a_layer_called_as_an_input_is_found_first() -> None:
     model = uf.Model(x, layers.Dense(2, name="same")(x))
     assert isinstance(model.get_layer("same"), layers.Dense)
     assert isinstance(model.get_layer(index=0), layers.InputLayer)
+
+
+def test_the_shape_of_an_output_without_an_argument_that_may_be_left_out() -> None:
+    layer = layers.MultiHeadAttention(2, 3)
+    assert layer.compute_output_shape((None, 4, 8), (None, 2, 8), None) == (None, 4, 8)
+
+
+@pytest.mark.parametrize(
+    ("layer", "supports"),
+    [
+        (layers.Masking(), True),
+        (layers.Embedding(3, 2), False),
+        (layers.Embedding(3, 2, mask_zero=True), True),
+    ],
+)
+def test_which_layers_say_that_masks_pass(layer: uf.Layer, supports: bool) -> None:
+    assert layer.supports_masking is supports
+
+
+def test_a_layer_without_a_computation_is_not_implemented() -> None:
+    with pytest.raises(NotImplementedError, match="Layer does not define call"):
+        uf.Layer()(np.ones((1, 2), np.float32))

@@ -294,3 +294,12 @@ def test_a_hybridized_layer_sees_what_was_adapted_since() -> None:
     model(x)
     layer.adapt(x * 10)
     np.testing.assert_array_equal(model(x), layer(x))
+
+
+def test_normalization_takes_inputs_of_a_higher_rank_than_it_adapted_to() -> None:
+    pictures = np.random.default_rng(0).random((3, 4, 5, 2)).astype("float32")
+    layer = layers.Normalization()
+    layer.adapt(list(pictures))  # each of the shape (4, 5, 2)
+    found = uf.ops.convert_to_numpy(layer(pictures))
+    wanted = (pictures - pictures.mean((0, 1, 2))) / pictures.std((0, 1, 2))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)

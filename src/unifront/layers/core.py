@@ -201,6 +201,7 @@ class Embedding(Quantized, LowRank, Layer):
     ) -> None:
         super().__init__(**options)
         self.input_dim, self.output_dim, self.mask_zero = input_dim, output_dim, mask_zero
+        self.supports_masking = mask_zero
         if weights is not None:
             embeddings_initializer = self._given(weights)
         self.declare("embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
@@ -260,7 +261,7 @@ class Embedding(Quantized, LowRank, Layer):
 class Masking(Layer):
     """Steps whose features all equal ``mask_value`` are left out by later layers (and set to zero here)."""
 
-    built_at_once = True
+    built_at_once = supports_masking = True
 
     @checked
     def __init__(self, mask_value: Real = 0.0, **options: Unpack[LayerOptions]) -> None:

@@ -36,7 +36,8 @@ class Ended:
         """The shape of what `call` gives for inputs of such shapes, None for free sizes; no weights are made.
 
         Args:
-            input_shape: a shape, or a list or dict of shapes; ``more`` for further arguments of `call`.
+            input_shape: a shape, or a list or dict of shapes; ``more`` for further arguments of `call`, None for
+                one that is left out.
 
         Example::
 
@@ -45,6 +46,8 @@ class Ended:
         from unifront.layers.input import Input
 
         def like(shape: Any) -> Any:
+            if shape is None:  # an argument that is left out
+                return None
             if isinstance(shape, dict):
                 return {name: like(one) for name, one in shape.items()}
             if any(isinstance(one, list | tuple | dict) for one in shape):

@@ -52,6 +52,10 @@ from unifront.trace import (
 from unifront.weights import Overlay, Variable, overlaid
 
 
+class _NoCall(ArgumentError, NotImplementedError):
+    """A layer without a computation of its own; as in Keras, what is not implemented."""
+
+
 class Layer(Weighted, Ended, Described):
     """A layer: weights made once by `build`, a computation written in `call`.
 
@@ -320,7 +324,7 @@ class Layer(Weighted, Ended, Described):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation. Overridden by every layer."""
-        raise ArgumentError(f"{type(self).__name__} does not define call().")
+        raise _NoCall(f"{type(self).__name__} does not define call().")
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         """The mask of the output, given the mask of the input, which passes if ``supports_masking``."""

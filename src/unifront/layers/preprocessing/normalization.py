@@ -179,12 +179,15 @@ class Normalization(DataLayer):
     def _statistic(self, given: Any, weight: Any) -> Any:
         if not self.built:
             return None
-        rank = len(vars(self)["_built_for"][0])
-        return self._spread(self._constant(given) if given is not None else weight.numpy(), rank)
+        return self._spread(self._constant(given) if given is not None else weight.numpy(), self._rank())
+
+    def _rank(self) -> int:
+        return len(vars(self)["_built_for"][0])
 
     def _spread(self, value: Any, rank: int) -> Any:
-        sizes = dict(zip(self._kept, self._sizes, strict=True))
-        return ops.reshape(value, tuple(sizes.get(axis, 1) for axis in range(rank)))
+        """``value`` for inputs of ``rank``. Axes count from the last, whatever the rank was that it was built for."""
+        sizes = {axis - self._rank(): size for axis, size in zip(self._kept, self._sizes, strict=True)}
+        return ops.reshape(value, tuple(sizes.get(axis, 1) for axis in range(-rank, 0)))
 
     def call(self, inputs: Any) -> Any:
         x, rank = ops.cast(inputs, self.compute_dtype), type_of(inputs).rank

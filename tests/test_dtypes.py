@@ -146,3 +146,7 @@ def test_a_dtype_is_equal_to_its_name(dtype):
 
 def test_numpy_takes_one_for_a_dtype() -> None:
     assert np.ones(2, dtype=uf.layers.Dense(1, dtype="bfloat16").compute_dtype).dtype.name == "bfloat16"
+
+
+def test_int_is_the_default_integer_as_in_keras() -> None:
+    assert dtype_of("int") is int32

@@ -142,6 +142,8 @@ def dtype_of(value: DTypeLike) -> DType:
     if isinstance(value, DType):
         return value
     if isinstance(value, str):
+        if value == "int":  # as Keras calls its default
+            return int32
         if value not in BY_NAME:
             raise UnknownName("dtype", value, BY_NAME)
         return BY_NAME[value]

@@ -121,7 +121,7 @@ def get(identifier: Any) -> Any:
     """
     return (
         _both()
-        if isinstance(identifier, str) and identifier == "l1_l2"
+        if isinstance(identifier, str) and identifier in ("l1_l2", "l1l2")
         else identified("regularizer", identifier, NAMES)
     )
 

@@ -165,7 +165,7 @@ class State:
             aggregation, layout: taken as Keras takes them; the graph says how steps on many devices join.
             name: beside the optimizer's own.
         """
-        kind = dtype_of("int32" if dtype == "int" else dtype or "float32")
+        kind = dtype_of(dtype or "float32")
         size = tuple(int(n) for n in shape)
         draws = initializers.get(initializer)
         called = name or f"variable_{len(self._variables)}"

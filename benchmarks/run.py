@@ -48,6 +48,7 @@ TABLES = {
     "first_step": "first_step:table",
     "first_step_small": "first_step:small_table",
     "onnxruntime": "onnxruntime_predict:table",
+    "sources": "sources:table",
 }
 QUICK = Plan(repeats=3, seconds=0.1, trials=2)
 

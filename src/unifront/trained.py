@@ -399,7 +399,8 @@ class Trained:
         Args:
             x, y: as for `fit`.
             batch_size: examples a step, 32 unless given.
-            verbose: taken as Keras takes it; nothing is printed.
+            verbose: 1 a progress bar, 2 a line with the numbers, 0 silence; "auto" a bar where somebody looks at it, in
+                a terminal or a notebook.
             sample_weight: a factor for each example, ``[examples]``.
             steps: batches to look at; None for all.
             callbacks: a `uf.callbacks.Callback` or several.
@@ -435,7 +436,7 @@ class Trained:
         Args:
             x: as for `fit`; an iterable gives batches of inputs.
             batch_size: examples a step, 32 unless given.
-            verbose: taken as Keras takes it; nothing is printed.
+            verbose: 1 a progress bar, 0 silence; "auto" a bar where somebody looks at it, in a terminal or a notebook.
             steps: batches to predict; None for all.
             callbacks: a `uf.callbacks.Callback` or several.
             backend: as for `fit`; ``"numpy"`` and ``"onnxruntime"`` serve too. ``"auto"``: ONNX Runtime where it is

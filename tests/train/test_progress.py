@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
+import unifront as uf
+from tests.models import TRAINABLE
 from unifront.train.progress import EpochProgress, show_logs
 
 
@@ -77,3 +82,25 @@ def test_eighty_columns() -> None:
     last = re.sub(r"\s+", " ", text.getvalue()[len(live) :])
     assert "val_accuracy 0.1235" in last
     assert "/s" in last
+
+
+def test_evaluate_and_predict_show_what_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """A bar or a line when told to; of its own accord nothing, where nobody looks at it."""
+    x = uf.Input((2,))
+    model = uf.Model(x, uf.layers.Dense(1)(x))
+    model.compile("sgd", "mse", backend=TRAINABLE[0])
+    data, target = np.ones((6, 2)), np.ones((6, 1))
+
+    def shown(call: Callable[..., Any], *args: Any, **options: Any) -> str:
+        call(*args, batch_size=2, **options)
+        return " ".join(capsys.readouterr().out.split())
+
+    loss = model.evaluate(data, target, verbose=0)
+    assert shown(model.evaluate, data, target) == shown(model.predict, data) == ""
+    assert shown(model.evaluate, data, target, verbose=0) == shown(model.predict, data, verbose=0) == ""
+    line = shown(model.evaluate, data, target, verbose=2)
+    assert re.fullmatch(rf"\w+(:\w+)? evaluate: {re.escape(show_logs({'loss': loss}))}", line)
+    assert re.search(r"evaluate 3/3 .* loss \d", shown(model.evaluate, data, target, verbose=1))
+    assert re.search(r"predict 3/3 ", shown(model.predict, data, verbose=1))
+    assert re.search(r"evaluate 2/2 ", shown(model.evaluate, data, target, verbose=1, steps=2))
+    assert re.search(r"predict 1/1 ", shown(model.predict, iter([data]), verbose=1))

@@ -138,7 +138,8 @@ def test_resumed_on_another_backend(tmp_path: Path) -> None:
         y = layers.Flatten()(layers.BatchNormalization()(layers.Conv2D(3, 3, use_bias=False)(x)))
         made = uf.Model(x, layers.Dense(3)(y))
         made.compile(
-            uf.optimizers.SGD(0.1, momentum=0.9), uf.losses.SparseCategoricalCrossentropy(from_logits=True)
+            uf.optimizers.SGD(0.1, momentum=0.9, gradient_accumulation_steps=2, use_ema=True),
+            uf.losses.SparseCategoricalCrossentropy(from_logits=True),
         )
         return made
 
@@ -240,6 +241,75 @@ def test_what_stopped_training_stops_it_after_all(tmp_path: Path) -> None:
     again = model_of()
     assert fit(again, ANY, Stop(), resume=tmp_path).epoch == [0, 1]
     assert_same(state_of(again), state_of(model))
+
+
+opt, CosineDecay = uf.optimizers, uf.optimizers.schedules.CosineDecay
+KEPT: dict[str, Callable[[], Any]] = {
+    "the scale of the loss": lambda: opt.LossScaleOptimizer(opt.Adam(0.02), 64.0, dynamic_growth_steps=3),
+    "gathered gradients": lambda: opt.Adam(0.02, gradient_accumulation_steps=4),
+    "gathered examples": lambda: opt.SGD(0.1, gradient_accumulation_steps=4, accumulate_examples=True),
+    "a schedule": lambda: opt.SGD(CosineDecay(0.1, 20), momentum=0.5),
+    "a schedule on the device": lambda: opt.LossScaleOptimizer(
+        opt.SGD(CosineDecay(0.1, 20), gradient_accumulation_steps=3), 64.0, 2
+    ),
+    "averages": lambda: opt.Adam(0.02, use_ema=True, ema_overwrite_frequency=3),
+    "several": lambda: opt.MultiOptimizer(opt.OptimizerMap(opt.SGD(0.1), {".*/bias": opt.Adam(0.02)})),
+}
+
+
+CONSTANT = ("the scale of the loss", "gathered gradients", "averages")
+
+
+@pytest.mark.parametrize("what", KEPT)
+def test_what_optimizers_keep_goes_on(what: str, tmp_path: Path) -> None:
+    """Killed in the middle of what is gathered, between two changes of the scale, before weights are overwritten."""
+
+    def train(*more: uf.callbacks.Callback, **options: Any) -> list[np.ndarray]:
+        model = model_of(KEPT[what]())
+        own = [uf.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.75)] * (what in CONSTANT)
+        model.fit(X, Y, batch_size=8, epochs=3, verbose=0, backend=ANY, callbacks=[*own, *more], **options)
+        return state_of(model)
+
+    whole = train()
+    for number in (1, 4, 6):
+        with pytest.raises(Killed):
+            train(KillAt("on_train_batch_end", number), resume=tmp_path, save_every=1)
+    assert_same(train(resume=tmp_path), whole)
+
+
+def test_several_inputs_outputs_and_metrics_with_states(tmp_path: Path) -> None:
+    """Draws by a layer's own seed, a state that stays from batch to batch, a metric's counts."""
+
+    def train(*more: uf.callbacks.Callback, **options: Any) -> tuple[list[np.ndarray], Any]:
+        uf.set_seed(3)
+        image, word = (
+            uf.Input((6, 6, 1), batch_size=4, name="image"),
+            uf.Input((3,), batch_size=4, name="word"),
+        )
+        steps = layers.LSTM(3, stateful=True)(layers.Reshape((6, 6))(image))
+        joined = layers.Concatenate()(
+            [layers.GaussianNoise(0.5, seed=5)(steps), layers.Dropout(0.5, seed=6)(word)]
+        )
+        outputs = {
+            "class": layers.Dense(3, activation="softmax", name="class")(joined),
+            "size": layers.Dense(1, name="size")(joined),
+        }
+        model = uf.Model({"image": image, "word": word}, outputs)
+        loss = {"class": "sparse_categorical_crossentropy", "size": "mse"}
+        model.compile("adam", loss, metrics={"size": [uf.metrics.RootMeanSquaredError()]})
+        data = {"image": X, "word": X[:, 0, :3, 0]}, {"class": Y, "size": Y.astype(np.float32)}
+        history = model.fit(
+            *data, batch_size=4, epochs=2, verbose=0, backend=ANY, callbacks=list(more), **options
+        )
+        return state_of(model), history.history
+
+    whole, history = train()
+    for number in (2, 5, 9):
+        with pytest.raises(Killed):
+            train(KillAt("on_train_batch_end", number), resume=tmp_path, save_every=1)
+    found, resumed = train(resume=tmp_path)
+    assert_same(found, whole)
+    assert resumed == history
 
 
 class Counts(uf.callbacks.Callback):

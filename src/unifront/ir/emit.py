@@ -15,7 +15,7 @@ beforehand, sizes read once from the inputs, and every value dropped after its l
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -26,7 +26,18 @@ from unifront.errors import GraphError, ShapeError, UnsupportedOp
 from unifront.ir.dims import DimExpr, minimum, symbol
 from unifront.ir.facts import JOINED
 from unifront.ir.graph import Graph, Literal, Node, Op, Value, bound_symbol, symbols_in
-from unifront.ir.layouts import RUN_ONCE, Layouts, Storage, lane_layout, lanes, spread, storage_of
+from unifront.ir.in_place import Update, updates_in, updates_of
+from unifront.ir.layouts import (
+    AS_THEY_LIE,
+    Layouts,
+    Storage,
+    bodies,
+    inside,
+    lane_layout,
+    lanes,
+    spread,
+    storage_of,
+)
 from unifront.ir.types import TensorType
 
 
@@ -144,22 +155,26 @@ class _Writer:
         layouts: Layouts,
         outputs: Sequence[Storage | None] = (),
         results: int | None = None,
+        replaced: Container[int] = (),
     ) -> None:
-        self.graph, self.rows = graph, rows
+        self.graph, self.rows, self.replaced = graph, rows, replaced
         self.layouts = layouts = spread(graph, layouts)
         self.output_layouts = list(outputs) or [None] * len(graph.outputs)
         self.results = len(graph.outputs) if results is None else results
-        self.cells = {variable.value: f"c{variable.value.id}" for variable in graph.variables}
-        self.written: set[Value] = set()
+        updates = updates_in(graph, rows.in_place)
+        overwritten = {value for update in updates for value, _ in update}
+        held = [v.value for v in graph.variables] + [value for value in graph.inputs if value in overwritten]
+        self.cells = {value: f"c{value.id}" for value in held}
+        self.written = {new for update in updates for _, new in update}
         self.seen: set[Value] = set()
-        self.is_in_place = any(node.op in rows.in_place for node in graph.nodes)
+        self.is_in_place = bool(updates)
         self.names: dict[str, Any] = {
             "size": rows.size, "min": rows.minimum, "same": rows.same, "partial": partial
         }  # fmt: skip
         self.lines: list[str] = []
         self.last_use: dict[Value, int] = {}
         self.read = {value for node in graph.nodes for value in node.operands if value is not None}
-        self.read.update(graph.outputs[: self.results])
+        self.read.update(v for i, v in enumerate(graph.outputs[: self.results]) if i not in replaced)
         for number, node in enumerate(graph.nodes):
             for value in node.operands:
                 if value is not None:
@@ -169,10 +184,7 @@ class _Writer:
         self.uses = Counter(value for node in graph.nodes for value in node.operands)
         # Of several results one may be a view of another.
         self.new = {n.outputs[0] for n in graph.nodes if n.op.facts.fresh and len(n.outputs) == 1}
-        self.regions = {
-            number: [_Writer(region, rows, _inside(node, region, layouts)) for region in node.regions]
-            for number, node in enumerate(graph.nodes)
-        }
+        self.regions = {number: list(self.writers(node)) for number, node in enumerate(graph.nodes)}
         used = self.used_symbols()
         self.known: dict[str, tuple[Value, int]] = {}
         for value in graph.inputs:
@@ -181,6 +193,20 @@ class _Writer:
                     self.known.setdefault(str(dim), (value, axis))
         self.free = sorted(used - self.known.keys() - {bound_symbol(node) for node in graph.nodes})
         """The symbols that no input has alone: those of a region are parameters of its function."""
+
+    def writers(self, node: Node) -> Iterator[_Writer]:
+        """What writes the regions of ``node``."""
+        if node.op.name not in AS_THEY_LIE:
+            for region in node.regions:
+                yield _Writer(region, self.rows, {})
+            return
+        outputs, replaced = [], []
+        if node.op.name == "cond":  # both branches give their results in one layout
+            outputs = [self.layouts.get(value) for value in node.outputs]
+            replaced = [i for i, value in enumerate(node.outputs) if value in self.written]
+        for region, operands in bodies(node):
+            layouts = inside(region, operands, self.layouts)
+            yield _Writer(region, self.rows, layouts, outputs, replaced=replaced)
 
     def program(self) -> tuple[Callable[..., Any], str]:
         """The function and its source text."""
@@ -202,6 +228,7 @@ class _Writer:
         outputs = [
             "None" if i >= self.results and value in self.written else self.operand(value, wanted)
             for i, (value, wanted) in enumerate(zip(graph.outputs, self.output_layouts, strict=True))
+            if i not in self.replaced
         ]
         self.lines.append(f"return ({', '.join(outputs)},)" if outputs else "return ()")
         body = "\n".join(f"    {line}" for line in self.lines)
@@ -229,8 +256,9 @@ class _Writer:
             assert isinstance(literal, Literal)
             self.names[f"v{node.outputs[0].id}"] = self.rows.constant(literal.numpy())
             return
+        updates = updates_of(node, self.rows.in_place)
         if node.op in self.rows.in_place:
-            self.in_place(number, node)
+            self.in_place(number, node, updates)
             return
         if node.op not in self.rows.table:
             reason = self.rows.reasons.get(node.op, "it has no row for it")
@@ -240,13 +268,17 @@ class _Writer:
         fixed = {k: v for k, v in node.attributes.items() if bound or not _has_symbols(v)}
         live = [f"{k}={_expression(v)}" for k, v in node.attributes.items() if k not in fixed]
         regions = self.regions[number]
-        if any(region.free for region in regions):
+        if any(region.free or region.is_in_place for region in regions):
             live.append(f"regions=({''.join(self.region(number, i, r) for i, r in enumerate(regions))})")
         elif regions:
             fixed["regions"] = tuple(region.program()[0] for region in regions)
         callee = f"{node.op.name}_{number}"
         wanted = self.wanted(node)
-        operands = [self.operand(value, wanted[i]) for i, value in enumerate(node.operands)]
+        unread = self.unread(node, regions) if updates else set()
+        operands = [
+            "None" if value in unread else self.operand(value, wanted[i])
+            for i, value in enumerate(node.operands)
+        ]
         row, place = self.rows.table[node.op], self.spent(node, wanted)
         if place is not None:
             row = self.rows.over[node.op]
@@ -254,15 +286,16 @@ class _Writer:
         self.names[callee] = partial(row, **fixed) if fixed else row
         if node.op.facts.elementwise or node.op.facts.follows is JOINED:
             self.lines += [f"same({node.where()!r}, {', '.join(sizes)})" for sizes in _unknown(node)]
-        outputs = ", ".join(f"v{value.id}" for value in node.outputs)
-        if len(node.outputs) > 1:
-            outputs += ","
+        given = [value for value in node.outputs if not updates or value not in self.written]
+        outputs = ", ".join(f"v{value.id}" for value in given) + "," * (len(given) > 1)
         comment = f"  # {node.name}" if node.name and node.name.isprintable() else ""
-        self.lines.append(f"{outputs} = {callee}({', '.join([*operands, *live])}){comment}")
+        call = f"{callee}({', '.join([*operands, *live])}){comment}"
+        self.lines.append(f"{outputs} = {call}" if given else call)
+        self.read_again(updates)
         if bound is not None:
             self.lines.append(f"{_SYMBOL}{bound} = size(v{node.outputs[0].id}, 0)")
         dead = sorted({f"v{v.id}" for v in node.operands if v is not None and self.last_use.get(v) == number})
-        dead += [f"v{v.id}" for v in node.outputs if v not in self.last_use and v not in self.graph.outputs]
+        dead += [f"v{v.id}" for v in given if v not in self.last_use and v not in self.graph.outputs]
         dead = [name for name in dead if name not in self.names]
         if dead:
             self.lines.append(f"del {', '.join(dead)}")
@@ -287,7 +320,7 @@ class _Writer:
         """The layouts in which ``node`` takes its operands."""
         found = [self.rows.storage.get((node.op, i)) for i in range(len(node.operands))]
         if self.layouts:
-            if node.op.name in RUN_ONCE:
+            if node.op.name in AS_THEY_LIE:
                 return [None if value is None else self.layouts.get(value) for value in node.operands]
             own: Layouts = {}
             for operands, _ in lanes(node):
@@ -297,32 +330,43 @@ class _Writer:
                     found[i] = own.get(value)
         return found
 
-    def in_place(self, number: int, node: Node) -> None:
+    def in_place(self, number: int, node: Node, updates: Sequence[Update]) -> None:
         """A call that overwrites what the node replaces: the first and the later operands of each lane."""
-        wanted, cells = self.wanted(node), {}
-        replaced = [
-            pair
-            for operands, results in lanes(node)
-            for pair in zip((operands[0], *operands[2:]), results, strict=True)
-        ]
-        for value, result in replaced:
-            cells[value] = self.cells[value]
-            self.written.add(result)
+        cells = {value: self.cells[value] for update in updates for value, _ in update}
         callee = f"{node.op.name}_{number}"
         self.names[callee] = partial(self.rows.in_place[node.op], **node.attributes)
-        pairs = zip(node.operands, wanted, strict=True)
+        pairs = zip(node.operands, self.wanted(node), strict=True)
         given = [cells[v] if v in cells else self.operand(v, storage) for v, storage in pairs]
         self.lines.append(f"{callee}({', '.join(given)})")
-        for value, result in replaced:
+        self.read_again(updates)
+
+    def read_again(self, updates: Sequence[Update]) -> None:
+        """Read what was overwritten where the new values are used."""
+        for value, result in (pair for update in updates for pair in update):
             if result in self.read:
                 self.names["read"] = self.rows.read
-                self.lines.append(f"v{result.id} = {'read' if self.rows.read else ''}({cells[value]})")
+                self.lines.append(f"v{result.id} = {'read' if self.rows.read else ''}({self.cells[value]})")
+
+    def unread(self, node: Node, regions: Sequence[_Writer]) -> set[Value | None]:
+        """The operands that its branches overwrite, and do not look at."""
+        return {
+            value
+            for i, value in enumerate(node.operands[1:])
+            if any(region.graph.inputs[i] in region.cells for region in regions)
+            and not any(region.graph.inputs[i] in region.seen for region in regions)
+        }
 
     def region(self, number: int, i: int, region: _Writer) -> str:
-        """The expression of the function of a region, which is given its free symbols."""
+        """The expression of the function of a region, which is given its free symbols and what it overwrites."""
         name = f"region_{number}_{i}"
         self.names[name] = region.program()[0]
-        return f"partial({name}, {', '.join(f'{_SYMBOL}{s}={_SYMBOL}{s}' for s in region.free)}), "
+        given = [f"{_SYMBOL}{s}={_SYMBOL}{s}" for s in region.free]
+        if region.is_in_place:
+            pairs = zip(region.graph.inputs, self.graph.nodes[number].operands[1:], strict=True)
+            held = [value for own, value in pairs if own in region.cells and value is not None]
+            cells = "".join(f"{self.cells[value]}, " for value in held)
+            given.append(f"cells=({cells})")
+        return f"partial({', '.join([name, *given])}), "
 
     def operand(self, value: Value | None, wanted: Storage | None) -> str:
         """The expression of ``value`` in the layout ``wanted`` (None: the canonical one)."""
@@ -343,16 +387,6 @@ class _Writer:
         while self.names.setdefault(f"{direction}_{name}_{count}", function) is not function:
             count += 1  # another layout of the same name
         return f"{direction}_{name}_{count}"
-
-
-def _inside(node: Node, region: Graph, layouts: Layouts) -> Layouts:
-    """The layouts of the inputs of a body, where they are those of the operands."""
-    if node.op.name not in RUN_ONCE:
-        return {}
-    pairs = zip(region.inputs, node.operands, strict=True)
-    return {
-        inside: layouts[outside] for inside, outside in pairs if outside is not None and outside in layouts
-    }
 
 
 def _unknown(node: Node) -> list[list[str]]:

@@ -2,13 +2,13 @@
 
 A row that wants an operand in a layout of its own (`Storage`) decides how the variable behind it is stored. The
 layout spreads from there: through operations that work element by element, and into and out of the bodies of
-``gradient`` and ``remat``, so that gradients, optimizer slots and averages lie as their weights do, and nothing is
-turned in a step.
+``gradient``, ``remat`` and ``cond``, so that gradients, optimizer slots and averages lie as their weights do, and
+nothing is turned in a step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,8 @@ class Storage:
 
 RUN_ONCE = ("gradient", "remat")
 """Operations whose body takes just their operands, and runs on them as they lie."""
+AS_THEY_LIE = (*RUN_ONCE, "cond")
+"""Operations whose bodies run on operands as they lie."""
 Wanted = Mapping[tuple[Op, int], Storage]
 Layouts = dict[Value, Storage | None]
 
@@ -48,17 +50,27 @@ def lanes(node: Node) -> Iterable[tuple[list[Value], list[Value]]]:
             yield given, [result]
 
 
-def same_layout(node: Node) -> Iterator[tuple[Value, Value]]:
-    """Pairs of a value outside and a value inside ``node``'s body, or two outside, that lie in memory alike."""
-    if node.op.name not in RUN_ONCE:
-        return
-    (region,), count = node.regions, node.attributes.get("wrt", 0)
-    for outside, inside in zip(node.operands, region.inputs, strict=True):
-        if outside is not None:
-            yield outside, inside
-    for operand, result in zip(node.operands, node.outputs[len(node.outputs) - count :], strict=False):
-        if operand is not None:
-            yield operand, result
+def bodies(node: Node) -> Iterator[tuple[Graph, Sequence[Value | None]]]:
+    """The bodies of ``node`` that run on operands as they lie, and those operands."""
+    if node.op.name in AS_THEY_LIE:
+        operands = node.operands[1:] if node.op.name == "cond" else node.operands
+        for region in node.regions:
+            yield region, operands
+
+
+def inside(region: Graph, operands: Sequence[Value | None], layouts: Layouts) -> Layouts:
+    """The layouts of the inputs of a body that runs on ``operands`` as they lie."""
+    pairs = zip(region.inputs, operands, strict=True)
+    return {own: layouts[outside] for own, outside in pairs if outside is not None and outside in layouts}
+
+
+def _gradients(node: Node) -> Iterator[tuple[Value, Value]]:
+    """What ``node`` takes gradients by, and these, which lie in memory alike."""
+    if node.op.name == "gradient":
+        count = node.attributes["wrt"]
+        for operand, result in zip(node.operands, node.outputs[len(node.outputs) - count :], strict=False):
+            if operand is not None:
+                yield operand, result
 
 
 class _Sets:
@@ -94,12 +106,17 @@ def storage_of(graph: Graph, wanted: Wanted) -> tuple[Storage | None, ...]:
                 for value in (*operands[1:], *results):
                     if operands:
                         sets.join((level, operands[0]), (level, value))
-            if node.op.name in RUN_ONCE:
-                inside = id(node.regions[0])
-                body = set(node.regions[0].inputs)
-                for outside, other in same_layout(node):
-                    sets.join((level, outside), (inside if other in body else level, other))
-                look(node.regions[0], inside)
+            for operand, gradient in _gradients(node):
+                sets.join((level, operand), (level, gradient))
+            for region, given in bodies(node):
+                for outside, own in zip(given, region.inputs, strict=True):
+                    if outside is not None:
+                        sets.join((level, outside), (id(region), own))
+                for result, own in zip(
+                    node.outputs, region.outputs if node.op.name == "cond" else (), strict=False
+                ):
+                    sets.join((level, result), (id(region), own))
+                look(region, id(region))
 
     look(graph, 0)
     found: dict[tuple[int, Value], Storage] = {}
@@ -118,12 +135,15 @@ def spread(graph: Graph, known: Layouts) -> Layouts:
             layout = lane_layout(operands, found)
             if layout is not None:
                 found.update(dict.fromkeys(results, layout))
-        if node.op.name == "gradient":
-            count = node.attributes["wrt"]
-            gradients = node.outputs[len(node.outputs) - count :]
-            for operand, result in zip(node.operands, gradients, strict=False):
-                if operand is not None and operand in found:
-                    found[result] = found[operand]
+        for operand, gradient in _gradients(node):
+            if operand in found:
+                found[gradient] = found[operand]
+        if node.op.name == "cond":
+            for region, given in bodies(node):
+                own = spread(region, inside(region, given, found))
+                for result, value in zip(node.outputs, region.outputs, strict=True):
+                    if own.get(value) is not None:
+                        found.setdefault(result, own[value])
     return found
 
 

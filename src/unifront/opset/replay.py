@@ -11,7 +11,7 @@ from unifront.dtypes import DType
 from unifront.ir.dims import Dim, substitute
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph, Node, Op, Value, bound_symbol, map_dims
-from unifront.ir.layouts import lanes
+from unifront.ir.in_place import updates_in
 from unifront.ir.passes.batch_elementwise import Each, batch_elementwise
 from unifront.ir.passes.common_subexpressions import common_subexpressions
 from unifront.ir.passes.group_updates import group_updates
@@ -127,12 +127,7 @@ def step_program(plan: StepPlan, rows: Rows) -> StepProgram:
     graph = group_updates(plan.graph, plan.carry, grouped, SLOTS)
     graph = expand(graph, rows.table.keys() | rows.in_place.keys())
     places = {variable.value: i for i, variable in enumerate(graph.variables)}
-    own = tuple(
-        tuple(places[value] for value in (operands[0], *operands[2:]))
-        for node in graph.nodes
-        if node.op in rows.in_place
-        for operands, _ in lanes(node)
-    )
+    own = tuple(tuple(places[value] for value, _ in update) for update in updates_in(graph, rows.in_place))
     written = {position for positions in own for position in positions}
     if rows.batched:
         each = {op: Each(op) for op in rows.batched}

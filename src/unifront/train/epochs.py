@@ -17,15 +17,13 @@ from unifront.train.callbacks.base import Logs
 from unifront.train.data import Ahead, Arrays, Stream, gathered, like_the_first, mapped_by, no_batch
 from unifront.train.interrupts import Interrupts
 from unifront.train.order import Order, after
-from unifront.train.progress import EpochProgress
+from unifront.train.progress import READ_EVERY, EpochProgress
 from unifront.train.resume import Place, Resume
 from unifront.train.session import Session
 
 if TYPE_CHECKING:
     from unifront.model import Model
 
-READ_EVERY = 0.25
-"""Seconds between two looks at the running sums."""
 BLOCK = 32
 """Steps given to the device at a time, when a step is so short that the loop itself would count."""
 SHORT_STEP = 0.01

@@ -1,4 +1,4 @@
-"""`fit` and `evaluate`: one loop for every backend.
+"""`fit`: one loop for every backend.
 
 The loop gives the device its work in blocks and reads the running sums a few times a second; it never waits
 for a number to print it. Arrays are moved to the device once.
@@ -6,11 +6,11 @@ for a number to print it. Arrays are moved to the device once.
 
 from __future__ import annotations
 
-import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unifront import tree
@@ -18,20 +18,23 @@ from unifront.backends import Placement, placement
 from unifront.config import is_interactive_logging_enabled
 from unifront.errors import ArgumentError
 from unifront.trace import current_seed
-from unifront.train import data, limits, losses, optimizers
-from unifront.train.arguments import number, optional, whole
+from unifront.train import limits, losses, optimizers
+from unifront.train.arguments import number, whole
 from unifront.train.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
 from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays, Stream
 from unifront.train.epochs import Run
+from unifront.train.evaluating import evaluated
+from unifront.train.given import Asked, Given
 from unifront.train.interrupts import Interrupts
-from unifront.train.making import call_seed, listeners_of, open_session, step_for
+from unifront.train.making import open_session, step_for
 from unifront.train.metrics.registry import for_output
 from unifront.train.order import Order
 from unifront.train.outputs import CROSSENTROPIES
 from unifront.train.progress import EpochProgress
 from unifront.train.resume import Place, Resume
-from unifront.train.sources import Source, close, count_of, each, first_of, held_out_of, source_of
+from unifront.train.sources import close, first_of
+from unifront.train.step import TracedStep
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -117,144 +120,154 @@ def fit(
     """
     training = model._compiled()
     place = placement(backend or training.backend)
-    size = data.size_of_batches(model, optional("batch_size", batch_size))
-    validation_size = optional("validation_batch_size", validation_batch_size) or size
-    limit = optional("steps_per_epoch", steps_per_epoch)
-    validation_limit = optional("validation_steps", validation_steps)
+    trial = limits.trial_batches(fast_dev_run)
+    asked = Asked(
+        batch_size, validation_split, validation_batch_size, steps_per_epoch, validation_steps, trial, overfit_batches,
+        limit_train_batches, limit_val_batches,
+    )  # fmt: skip
     epochs, initial_epoch = whole("epochs", epochs, 0), whole("initial_epoch", initial_epoch, 0)
     whole("validation_freq", validation_freq)
-    number("validation_split", validation_split, "[0, 1)")
     if verbose not in VERBOSE:
         raise ArgumentError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}.")
     if shuffle not in (True, False):
         raise ArgumentError(f"shuffle is True or False, not {shuffle!r}.")
+    allowed = limits.seconds(max_time)
     listeners = CallbackList(callbacks, add_history=True)
-    trial, allowed = limits.trial_batches(fast_dev_run), limits.seconds(max_time)
     if trial is not None:
         listeners.callbacks = [one for one in listeners.callbacks if not one.sends]
         resume, epochs = None, min(epochs, initial_epoch + 1)
     shuffle = bool(shuffle) and overfit_batches is None
     keeper, backup = _keeper(listeners, resume, save_every)
-    source = source_of(model, training, x, y, sample_weight, class_weight, size, shuffle)
-    held_out = held_out_of(model, training, validation_data, validation_size)
-    if validation_split:
-        if not isinstance(source, Arrays) or held_out is not None:
-            raise ArgumentError("validation_split needs arrays, and no validation_data beside it.")
-        source, held_out = data.split(source, validation_split)
-        data.check_whole_batches(model, len(source))
-    few = limits.batches("overfit_batches", overfit_batches, count_of(source, size))
-    if few is not None:
-        if not isinstance(source, Arrays):
-            raise ArgumentError("overfit_batches needs arrays; of other data take limit_train_batches.")
-        source = source.take(slice(0, few * size))
-        held_out = None if held_out is None else source
-    total = count_of(source, size)
-    most = limits.least(trial, limits.batches("limit_train_batches", limit_train_batches, total))
-    if limit is not None:
-        limit, most = limits.least(limit, most), None
-    if held_out is not None:
-        of_all = limits.batches("limit_val_batches", limit_val_batches, count_of(held_out, validation_size))
-        validation_limit = limits.least(validation_limit, trial, of_all)
-    if limit is None and most is None and isinstance(source, Stream) and source.is_endless:
-        raise ArgumentError(f"x is {source.kind.name} without an end: give steps_per_epoch.")
-    if limit is not None and isinstance(source, Stream):
-        source.left = 0  # until an epoch begins
+    given = asked.of(model, training, x, y, sample_weight, class_weight, validation_data, shuffle)
     if keeper is not None:
-        keeper.start(source)
-    first, batches = first_of(source, "train on")
-    optimizer = training.optimizer
-    if optimizer is None:
+        keeper.start(given.source)
+    first, batches = first_of(given.source, "train on")
+    if training.optimizer is None:
         raise ArgumentError("The model was compiled without an optimizer; call compile(optimizer=...).")
-    runs = [optimizer.calls]
     step = step_for(model, training, first, train=True)
     resumed = None if keeper is None else keeper.take_up(model, step)
-    if keeper is not None and resumed is not None:
-        runs[0] = keeper.runs
-    begun = runs[0]
-    history = next(one for one in listeners.callbacks if isinstance(one, History))
-    goals = {name: getattr(log, "goal", None) for name, log in step.logs.items()}
-    if held_out is not None:
-        goals |= {f"val_{name}": goal for name, goal in goals.items()}
+    span = range(initial_epoch, epochs)
+    fitting = _Fit(
+        model, training, place, given, step, listeners, keeper, resumed, span, validation_freq, _loudness(verbose),
+        allowed,
+    )  # fmt: skip
     listeners.set_model(model)
-    told = {"epochs": epochs, "steps": limit or limits.least(total, most), "verbose": _loudness(verbose)}
-    listeners.set_params({**told, "metrics": goals, "backend": place.name})
+    listeners.set_params(fitting.told())
     model.stop_training = False
     with Interrupts() as interrupts, alone(model):
         listeners.around = interrupts.users
-        session = open_session(model, training, step, place, current_seed(), runs, train=True)
-        if isinstance(source, Stream):
-            source.put = session.put
-        length = len(source) if isinstance(source, Arrays) else 0
-        order = Order(length, size, shuffle, current_seed(), limit, most)
-        watchers = listeners.those_that_want("on_train_batch_begin", "on_train_batch_end")
-        run = Run(session, model, source, batches, order, watchers, interrupts, keeper)
-        run.bears_nan = any(isinstance(one, TerminateOnNaN) for one in listeners.callbacks)
-        run.detects = detect_anomaly
-
-        def validate() -> Logs:
-            if held_out is None:
-                return {}
-            return _evaluate(
-                model, training, held_out, validation_size, place, validation_limit, interrupts, listeners
-            )
-
-        try:
-            session.reset_metrics()  # a backend that cannot train says so before a bar is drawn
-            with EpochProgress(_loudness(verbose), epochs, place.name) as progress:
-                listeners.on_train_begin()
-                if keeper is not None:
-                    keeper.tell(listeners.callbacks)
-                    keeper.begin(session, listeners.callbacks)
-                if resumed is not None:
-                    run.go_to(resumed)
-                if allowed is not None:
-                    run.until = time.monotonic() + allowed - (0.0 if keeper is None else keeper.seconds)
-                logs = _epochs(
-                    run, range(initial_epoch, epochs), listeners, progress, validate, validation_freq, resumed
-                )
-                listeners.on_train_end(logs)
-        finally:
-            close(source)
-            session.close()
-            model._steps += runs[0] - begun
-            if keeper is not None:
-                keeper.close()
+        fitting.train(batches, interrupts, shuffle, detect_anomaly)
         if keeper is not None:
             keeper.check()
             if backup is not None and backup.delete_checkpoint:
                 keeper.remove()
-        if epochs > initial_epoch:
-            optimizer.finalize_variable_values(model.trainable_weights)
-    model.history = history
-    return history
+        if span:
+            training.optimizer.finalize_variable_values(model.trainable_weights)
+    model.history = next(one for one in listeners.callbacks if isinstance(one, History))
+    return model.history
 
 
-def _epochs(
-    run: Run, span: range, listeners: CallbackList, progress: EpochProgress, validate: Callable[[], Logs],
-    frequency: int, resumed: Place | None,
-) -> Logs:  # fmt: skip
-    """The epochs of one `fit`, from the place ``resumed`` on; the logs of the last one."""
-    model, keeper = run.model, run.resume
-    logs: Logs = {}
-    first = span.start if resumed is None else max(span.start, resumed.epoch)
-    for epoch in range(first, span.stop):
-        under_way = resumed if resumed is not None and resumed.done else None
-        if run.is_over() or (under_way is None and resumed is not None and model.stop_training):
-            break
-        resumed = None
-        if under_way is None:
-            listeners.on_epoch_begin(epoch)
-        logs = run.epoch(epoch, progress, under_way)
-        if (epoch + 1) % frequency == 0:
-            logs |= {f"val_{name}": value for name, value in validate().items()}
-        progress.end(epoch, logs)
-        listeners.on_epoch_end(epoch, logs)
-        last = model.stop_training or epoch + 1 == span.stop
-        if keeper is not None and not keeper.out_of_time and (keeper.every.epoch or last):
-            keeper.save(run.place(epoch + 1, 0))
-        if last:
-            break
-    return logs
+@dataclass(frozen=True)
+class _Fit:
+    """One call of `fit`: all is checked, the step is traced, nothing has begun.
+
+    Args:
+        keeper, resumed: what keeps checkpoints, and the place found in one.
+        frequency: epochs from one validation to the next.
+        allowed: seconds it may take.
+    """
+
+    model: Model
+    training: Compiled
+    place: Placement
+    given: Given
+    step: TracedStep
+    listeners: CallbackList
+    keeper: Resume | None
+    resumed: Place | None
+    epochs: range
+    frequency: int
+    verbose: int
+    allowed: float | None
+
+    def told(self) -> dict[str, Any]:
+        """What callbacks are told of it."""
+        goals = {name: getattr(log, "goal", None) for name, log in self.step.logs.items()}
+        if self.given.held_out is not None:
+            goals |= {f"val_{name}": goal for name, goal in goals.items()}
+        counts = {"epochs": self.epochs.stop, "steps": self.given.batches}
+        return {**counts, "verbose": self.verbose, "metrics": goals, "backend": self.place.name}
+
+    def train(self, batches: Iterator[Arrays], interrupts: Interrupts, shuffle: bool, detects: bool) -> None:
+        """Train; ``batches`` are those of the first pass over data that give batches."""
+        keeper, resumed, given = self.keeper, self.resumed, self.given
+        optimizer = self.training.optimizer
+        assert optimizer is not None
+        runs = [optimizer.calls if keeper is None or resumed is None else keeper.runs]
+        begun = runs[0]
+        session = open_session(
+            self.model, self.training, self.step, self.place, current_seed(), runs, train=True
+        )
+        if isinstance(given.source, Stream):
+            given.source.put = session.put
+        length = len(given.source) if isinstance(given.source, Arrays) else 0
+        order = Order(length, given.size, shuffle, current_seed(), given.steps, given.most)
+        watchers = self.listeners.those_that_want("on_train_batch_begin", "on_train_batch_end")
+        run = Run(session, self.model, given.source, batches, order, watchers, interrupts, keeper)
+        run.bears_nan = any(isinstance(one, TerminateOnNaN) for one in self.listeners.callbacks)
+        run.detects = detects
+        try:
+            session.reset_metrics()  # a backend that cannot train says so before a bar is drawn
+            with EpochProgress(self.verbose, self.epochs.stop, self.place.name) as progress:
+                self.listeners.on_train_begin()
+                if keeper is not None:
+                    keeper.tell(self.listeners.callbacks)
+                    keeper.begin(session, self.listeners.callbacks)
+                if resumed is not None:
+                    run.go_to(resumed)
+                if self.allowed is not None:
+                    run.until = time.monotonic() + self.allowed - (0.0 if keeper is None else keeper.seconds)
+                self.listeners.on_train_end(self._epochs(run, progress))
+        finally:
+            close(given.source)
+            session.close()
+            self.model._steps += runs[0] - begun
+            if keeper is not None:
+                keeper.close()
+
+    def _epochs(self, run: Run, progress: EpochProgress) -> Logs:
+        """The epochs, from the place that was resumed on; the logs of the last one."""
+        model, keeper, resumed, listeners = self.model, self.keeper, self.resumed, self.listeners
+        logs: Logs = {}
+        first = self.epochs.start if resumed is None else max(self.epochs.start, resumed.epoch)
+        for epoch in range(first, self.epochs.stop):
+            under_way = resumed if resumed is not None and resumed.done else None
+            if run.is_over() or (under_way is None and resumed is not None and model.stop_training):
+                break
+            resumed = None
+            if under_way is None:
+                listeners.on_epoch_begin(epoch)
+            logs = run.epoch(epoch, progress, under_way)
+            if (epoch + 1) % self.frequency == 0:
+                logs |= self._validated(run.interrupts)
+            progress.end(epoch, logs)
+            listeners.on_epoch_end(epoch, logs)
+            last = model.stop_training or epoch + 1 == self.epochs.stop
+            if keeper is not None and not keeper.out_of_time and (keeper.every.epoch or last):
+                keeper.save(run.place(epoch + 1, 0))
+            if last:
+                break
+        return logs
+
+    def _validated(self, interrupts: Interrupts) -> Logs:
+        given = self.given
+        if given.held_out is None:
+            return {}
+        found = evaluated(
+            self.model, self.training, given.held_out, given.held_out_size, self.place, given.held_out_steps,
+            interrupts, self.listeners,
+        )  # fmt: skip
+        return {f"val_{name}": value for name, value in found.items()}
 
 
 def _keeper(
@@ -284,73 +297,3 @@ def alone(model: Model) -> Iterator[None]:
         yield
     finally:
         _fitting.discard(id(model))
-
-
-def evaluate(
-    model: Model,
-    x: Any,
-    y: Any = None,
-    *,
-    batch_size: int | None = None,
-    verbose: int | str = "auto",
-    sample_weight: Any = None,
-    steps: int | None = None,
-    callbacks: Any = None,
-    return_dict: bool = False,
-    backend: str | None = None,
-) -> Any:
-    """Loss and metrics of ``model`` on data; arguments as in Keras, and ``backend``.
-
-    Args:
-        steps: batches to look at; None for all.
-        verbose: taken as Keras takes it; nothing is printed.
-
-    Returns:
-        The loss if there are no metrics; else ``[loss, *metrics]``, or a dict with ``return_dict=True``.
-    """
-    training = model._compiled()
-    place = placement(backend or training.backend)
-    size = data.size_of_batches(model, optional("batch_size", batch_size))
-    limit = optional("steps", steps)
-    source = source_of(model, training, x, y, sample_weight, None, size)
-    with Interrupts() as interrupts:
-        listeners = listeners_of(model, callbacks, interrupts)
-        logs = _evaluate(model, training, source, size, place, limit, interrupts, listeners)
-    if return_dict:
-        return logs
-    return list(logs.values()) if len(logs) > 1 else logs["loss"]
-
-
-def _evaluate(
-    model: Model, training: Compiled, source: Source, size: int, place: Placement, limit: int | None,
-    interrupts: Interrupts, listeners: CallbackList,
-) -> Logs:  # fmt: skip
-    if limit is None and isinstance(source, Stream) and source.is_endless:
-        raise ArgumentError(f"The data is {source.kind.name} without an end: give a number of steps.")
-    watchers = listeners.those_that_want("on_test_batch_begin", "on_test_batch_end")
-    listeners.on_test_begin()
-    with interrupts.users():
-        first, batches = first_of(source, "evaluate")
-    if isinstance(source, Arrays):
-        batches = (source.take(slice(i, i + size)) for i in range(0, len(source), size))
-    runs = [0]
-    step = step_for(model, training, first, train=False)
-    session = open_session(model, training, step, place, call_seed(step), runs, train=False)
-    if isinstance(source, Stream):
-        source.put = session.put
-    try:
-        session.reset_metrics()
-        for number, batch in enumerate(each(itertools.islice(batches, limit), interrupts)):
-            data.like_the_first(step, batch, number)
-            watchers.on_test_batch_begin(number)
-            session.run_on(batch.placed or [session.put(array) for array in batch.all])
-            if len(watchers):
-                watchers.on_test_batch_end(number, session.logs())
-            if model.stop_evaluating:
-                break
-        logs = session.logs()
-    finally:
-        close(source)
-        session.close()
-    listeners.on_test_end(logs)
-    return logs

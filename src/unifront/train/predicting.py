@@ -16,12 +16,13 @@ from unifront.errors import UnsupportedOp
 from unifront.ir.graph import Graph
 from unifront.opset.replay import taking
 from unifront.trace import eager_seed
-from unifront.train import data
+from unifront.train import data, limits
 from unifront.train.arguments import optional
 from unifront.train.data import Arrays
 from unifront.train.eager import EagerSession, eager_step
 from unifront.train.interrupts import Interrupts
 from unifront.train.making import build_weights, call_seed, defines, listeners_of, program_of
+from unifront.train.progress import CallProgress
 from unifront.train.session import Session, natives
 from unifront.train.sources import each, inputs_of
 from unifront.train.step import TracedStep, trace_step
@@ -48,7 +49,7 @@ def predict(
     Args:
         x: as for `fit`; an iterable gives batches of inputs, or ``(x, y[, weight])``, of which x counts.
         steps: batches to predict; None for all.
-        verbose: taken as Keras takes it; nothing is printed.
+        verbose: 1 a progress bar, 0 silence; "auto" a bar where somebody looks at it.
         backend: where to run; NumPy serves too; ``"auto"``: see `_by_the_first`.
     """
     auto = backend == AUTO
@@ -66,6 +67,7 @@ def predict(
         )
 
     stream = inputs_of(model, x, size, limit, check)
+    total = None if stream is None else stream.length
     if stream is not None:
         given: Iterator[Arrays] = stream()
     else:
@@ -73,21 +75,26 @@ def predict(
         if by_graph and not len(arrays):
             return data.no_outputs(model, arrays.inputs)
         given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
+        total = -(-len(arrays) // size)
     auto = auto and by_graph and place.device == "cpu" and is_installed(QUICK)
     way = _by_the_first if auto else _by_graph if by_graph else _eagerly if eagerly else _by_own_step
     outputs_of = way(model, place)
     found: list[Any] = []
-    with Interrupts() as interrupts, stream or nullcontext():
+    shown = CallProgress(verbose, f"{place.name} predict")
+    with Interrupts() as interrupts, stream or nullcontext(), shown as progress:
         listeners = listeners_of(model, callbacks, interrupts)
         watchers = listeners.those_that_want("on_predict_batch_begin", "on_predict_batch_end")
         listeners.on_predict_begin()
+        progress.begin(limits.least(limit, total))
         for number, batch in enumerate(each(itertools.islice(given, limit), interrupts)):
             watchers.on_predict_batch_begin(number)
             found.append(outputs_of(batch, number))
             if len(watchers):
                 watchers.on_predict_batch_end(number, {"outputs": found[-1]})
+            progress.advance()
             if model.stop_predicting:
                 break
+        progress.end({})
         listeners.on_predict_end()
     if not found:
         raise data.no_batch("predict")

@@ -1,8 +1,9 @@
-"""The progress bar of `fit`: one line an epoch, drawn a few times a second."""
+"""The progress bars of `fit`, one line an epoch, of `evaluate` and of `predict`; drawn a few times a second."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,11 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from unifront.config import is_interactive_logging_enabled
+
 Logs = dict[str, float]
+READ_EVERY = 0.25
+"""Seconds between two looks at the running sums."""
 
 
 def show_logs(logs: Logs) -> str:
@@ -67,6 +72,7 @@ class EpochProgress:
 
     def __init__(self, verbose: int, epochs: int, title: str) -> None:
         self.verbose, self.epochs, self.title = verbose, epochs, title
+        self.name: str | None = None
         self.console = Console()
         self._bar: Progress | None = None
         self._task: Any = None
@@ -94,7 +100,7 @@ class EpochProgress:
             self._bar.stop()
 
     def _name(self, epoch: int) -> str:
-        return f"{self.title} epoch {epoch + 1}/{self.epochs}".lstrip()
+        return self.name or f"{self.title} epoch {epoch + 1}/{self.epochs}".lstrip()
 
     def begin(self, epoch: int, steps: int | None) -> None:
         """A new epoch of ``steps`` steps (None: not known)."""
@@ -118,4 +124,43 @@ class EpochProgress:
             self._bar.remove_task(task.id)  # what is redrawn is one line; these stay above
             self._bar.print("\n".join(packed(parts, width)), highlight=False, markup=False, soft_wrap=True)
         elif self.verbose == 2:
-            self.console.print(f"{self._name(epoch)}: {show_logs(logs)}")
+            self.console.print(f"{self._name(epoch)}: {show_logs(logs)}".rstrip(": "))
+
+
+class CallProgress:
+    """What `evaluate` and `predict` show: a bar (1), a line at the end (2), silence (0).
+
+    "auto" is a bar where somebody looks at it, in a terminal or a notebook, and else silence.
+    """
+
+    def __init__(self, verbose: int | str, name: str) -> None:
+        self._of_epoch = EpochProgress(0, 1, "")
+        self._of_epoch.name = name
+        console = self._of_epoch.console
+        if verbose == "auto":
+            verbose = int(is_interactive_logging_enabled() and (console.is_terminal or console.is_jupyter))
+        self._of_epoch.verbose = int(verbose)
+        self._read = time.monotonic()
+
+    def __enter__(self) -> CallProgress:
+        self._of_epoch.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._of_epoch.__exit__(*error)
+
+    def begin(self, steps: int | None) -> None:
+        """A call of ``steps`` batches (None: not known)."""
+        self._of_epoch.begin(0, steps)
+
+    def advance(self, logs: Callable[[], Logs] | None = None) -> None:
+        """One more batch; ``logs`` gives the newest numbers, which are asked for a few times a second."""
+        if self._of_epoch.verbose == 1:
+            now = time.monotonic()
+            due = logs is not None and now - self._read > READ_EVERY
+            self._of_epoch.advance(1, logs() if logs is not None and due else None)
+            self._read = now if due else self._read
+
+    def end(self, logs: Logs) -> None:
+        """All is done."""
+        self._of_epoch.end(0, logs)

@@ -225,7 +225,8 @@ class Resume:
         Raises `FileFormatError` naming what does not fit for a checkpoint of another model, and changes nothing then.
         """
         self._model, self._step = model, step
-        self._rates = [constant_rate(optimizer) for optimizer, _ in step.optimizers]
+        self._rated = [*(optimizer for optimizer, _ in step.optimizers), *step.on_device]
+        self._rates = [constant_rate(optimizer) for optimizer in self._rated]
         self._names = names_of(model, step)
         self._writer = Writer(self.folder / FILE, self.double)
         if self.found is None:
@@ -233,10 +234,12 @@ class Resume:
         state, values, place = self.found.state, self.found.values, self.where
         assert place is not None
         try:
-            optimizers = [(_count(one["calls"]), one["rate"]) for one in state["optimizers"]]
+            calls = [_count(one["calls"]) for one in state["optimizers"]]
+            found = [*(one["rate"] for one in state["optimizers"]), *state.get("rates", ())]
+            rates = [None if rate is None else float(rate) for rate in found]
             self.runs = _count(state["runs"])
             self.seconds = float(state["seconds"])
-            self._check(values, place, len(optimizers))
+            self._check(values, place, len(calls))
         except BROKEN as error:
             raise FileFormatError(
                 f"{self.folder / FILE} does not fit: {reason(error)}. Resume with the model and data it is of, or "
@@ -244,12 +247,15 @@ class Resume:
             ) from error
         for name, variable in self._names.items():
             variable.assign(values[name])
-        for (optimizer, _), (calls, rate) in zip(step.optimizers, optimizers, strict=True):
-            optimizer.calls = calls
+        for (optimizer, _), count in zip(step.optimizers, calls, strict=True):
+            optimizer.calls = count
+        for optimizer, rate in zip(
+            self._rated, rates, strict=False
+        ):  # a checkpoint of 0.1 has not all of them
             if rate is not None:
                 optimizer.learning_rate = float(rate)
-        count = len(step.metric_variables) if place.done else 0
-        self.metrics = [values[f"{_METRIC}{i}"] for i in range(count)]
+        kept = len(step.metric_variables) if place.done else 0
+        self.metrics = [values[f"{_METRIC}{i}"] for i in range(kept)]
         return place
 
     def _check(self, values: Mapping[str, np.ndarray], place: Place, optimizers: int) -> None:
@@ -320,13 +326,15 @@ class Resume:
             kept |= {f"{_METRIC}{i}": value for i, value in enumerate(metrics)}
         aside: dict[str, np.ndarray] = {}
         told = [[name, packed(_noted(one), aside, _CALLBACK)] for name, one in _numbered(self._callbacks)]
+        now = [constant_rate(optimizer) for optimizer in self._rated]
+        rates = [None if one == was else one for one, was in zip(now, self._rates, strict=True)]
+        applied = self._step.optimizers
         optimizers = [
-            {"calls": optimizer.calls, "rate": None if (now := constant_rate(optimizer)) == was else now}
-            for (optimizer, _), was in zip(self._step.optimizers, self._rates, strict=True)
+            {"calls": one.calls, "rate": rate} for (one, _), rate in zip(applied, rates, strict=False)
         ]
         state = {
             "place": vars(place), "runs": self._session.runs[0], "random": list(rng_state()),
-            "optimizers": optimizers, "callbacks": told, "seconds": self.elapsed(),
+            "optimizers": optimizers, "rates": rates[len(applied) :], "callbacks": told, "seconds": self.elapsed(),
             "stopped": bool(self._model.stop_training) and not self.out_of_time,
         }  # fmt: skip
         self._writer.write(Checkpoint({**kept, **aside}, state))

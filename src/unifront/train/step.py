@@ -40,6 +40,7 @@ class TracedStep:
         names: what the logs are called.
         structure: what the traced function gave, with numbers of results as leaves.
         optimizers: those that it applies, and how often.
+        on_device: those that count by themselves what they are applied.
     """
 
     plan: StepPlan
@@ -48,6 +49,7 @@ class TracedStep:
     logs: Mapping[str, Metric | int]
     structure: Any
     optimizers: tuple[tuple[Any, int], ...]
+    on_device: tuple[Any, ...] = ()
 
     @cached_property
     def metric_variables(self) -> list[int]:
@@ -113,7 +115,8 @@ def trace_step(
     plan = StepPlan(graph, carry, len(counters))
     calls = builder.notes.get("optimizer calls", {})
     applied = tuple((one, calls[key]) for key, one in builder.notes.get("optimizers", {}).items())
-    return TracedStep(plan, tracing.variables, tuple(counters), {}, numbered, applied)
+    on_device = tuple(builder.notes.get("counted on the device", {}).values())
+    return TracedStep(plan, tracing.variables, tuple(counters), {}, numbered, applied, on_device)
 
 
 def _as_wanted(tensor: Traced, type_: TensorType | None) -> Any:

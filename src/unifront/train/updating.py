@@ -223,6 +223,7 @@ def clock_of(optimizer: Optimizer, call: bool = False) -> Clock:
     if not call and id(optimizer) in current:
         return current[id(optimizer)]
     if optimizer._counter is not None or id(optimizer._iterations) in builder.root.bound:
+        builder.root.notes.setdefault("counted on the device", {})[id(optimizer)] = optimizer
         return DeviceClock(optimizer)
     return HostClock(optimizer, builder, call)
 
@@ -281,12 +282,10 @@ class Update:
             share = ops.cast(examples, float32)
             pairs = [(ops.multiply(g, ops.cast(share, v.dtype)), v) for g, v in pairs]
 
-        def added() -> tuple[list[Any], Any]:
-            total = [ops.add(one, gradient) for one, (gradient, _) in zip(sums, pairs, strict=True)]
-            return total, self.clock.steps if counted is None else ops.add(counted, share)
+        total = [ops.add(one, gradient) for one, (gradient, _) in zip(sums, pairs, strict=True)]
+        count = self.clock.steps if counted is None else ops.add(counted, share)
 
         def last() -> None:
-            total, count = added()
             self._update(
                 [(ops.divide(g, _like(count, v)), v) for g, (_, v) in zip(total, pairs, strict=True)]
             )
@@ -294,7 +293,6 @@ class Update:
                 update(one, ops.zeros_like(one))
 
         def other() -> None:
-            total, count = added()
             for one, value in zip(sums, total, strict=True):
                 update(one, value)
             if counted is not None:

@@ -2,6 +2,8 @@
 
 Such an operation may overwrite what it updates, so only those updates are joined whose variables nobody reads
 afterwards, not even by a view of them: each is carried (its new value takes its place), by the update's result itself.
+That holds in a branch of ``cond`` too, where the other branch leaves the variable as it was: a step that is left out
+because its gradients are not finite, or one that only adds gradients up.
 """
 
 from __future__ import annotations
@@ -11,6 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from unifront.ir.graph import Graph, Node, Op, Value
+from unifront.ir.in_place import updates_of
+from unifront.ir.passes.common_subexpressions import common_subexpressions
+from unifront.ir.passes.rewrite import in_regions
 
 
 def group_updates(
@@ -25,36 +30,65 @@ def group_updates(
     """
     new_value = dict(zip(carry, graph.outputs[len(graph.outputs) - len(carry) :], strict=True))
     replaced = {graph.variables[position].value: value for position, value in new_value.items()}
-    if not any(node.op in grouped for node in graph.nodes):
+    return _grouped(graph, replaced, grouped, slots)
+
+
+def _grouped(
+    graph: Graph, replaced: Mapping[Value, Value], grouped: Mapping[Any, Op], slots: Mapping[Any, int]
+) -> Graph:
+    """``graph``, in which each key of ``replaced`` may be overwritten by its value, with its updates joined."""
+    if not _has(graph, grouped):
         return graph
-    shares = shared_memory(graph, {v.value: frozenset([v.value]) for v in graph.variables}, grouped)
+    # In branches what all updates take, such as the learning rate, may be computed for each of them.
+    branches = [
+        node.op.name == "cond" and any(_has(region, grouped) for region in node.regions)
+        for node in graph.nodes
+    ]
+    nodes = [
+        in_regions(lambda region: common_subexpressions(region, {})[0], node) if branch else node
+        for node, branch in zip(graph.nodes, branches, strict=True)
+    ]
+    graph = replace(graph, nodes=tuple(nodes))
+    renewed = {n: _renewed(node, replaced) for n, node in enumerate(nodes) if branches[n]}
+    new_values = frozenset(new for pairs in renewed.values() for new in pairs.values())
+    shares = shared_memory(graph, {value: frozenset([value]) for value in replaced}, grouped, new_values)
     readers: dict[Value, list[int]] = {}
-    for number, node in enumerate(graph.nodes):
+    for number, node in enumerate(nodes):
         for value in node.operands:
             for variable in shares.get(value, ()) if value is not None else ():
                 readers.setdefault(variable, []).append(number)
     given = {variable for value in graph.outputs for variable in shares.get(value, ())}
-    groups: dict[Any, list[int]] = {}
-    own_of: dict[int, tuple[Value | None, ...]] = {}
-    for number, node in enumerate(graph.nodes):
-        if node.op not in grouped:
-            continue
-        own = (node.operands[0], *node.operands[2 : 2 + slots[node.op]])
-        kept = all(
+
+    def is_free(value: Value | None, result: Value, number: int) -> bool:
+        """Whether ``value`` may be overwritten by ``result`` of the node of this number."""
+        return (
             value is not None
             and replaced.get(value) is result
             and value not in given
             and max(readers[value]) == number
             and readers[value].count(number) == 1
-            for value, result in zip(own, node.outputs, strict=True)
         )
-        if kept:
+
+    groups: dict[Any, list[int]] = {}
+    own_of: dict[int, tuple[Value | None, ...]] = {}
+    for number, node in enumerate(nodes):
+        if number in renewed:
+            free = {v: new for v, new in renewed[number].items() if is_free(v, new, number)}
+            nodes[number] = _in_branches(node, free, grouped, slots)
+            own_of[number] = tuple(
+                v for update in updates_of(nodes[number], {*grouped.values()}) for v, _ in update
+            )
+        if node.op not in grouped:
+            continue
+        own = (node.operands[0], *node.operands[2 : 2 + slots[node.op]])
+        if all(is_free(value, result, number) for value, result in zip(own, node.outputs, strict=True)):
             assert node.operands[0] is not None
             key = (
                 node.op, tuple(sorted(node.attributes.items())), node.operands[-2:], node.operands[0].type.dtype
             )  # fmt: skip
             groups.setdefault(key, []).append(number)
             own_of[number] = own
+    graph = replace(graph, nodes=tuple(nodes))
     parts = list(groups.values())
     before = {  # what reads a value stands before what overwrites it
         number: {reader for value in own if value is not None for reader in readers[value]} - {number}
@@ -68,6 +102,45 @@ def group_updates(
     joined = {part[-1]: part for part in parts}
     nodes = [_joined(graph, joined[n], grouped) if n in joined else graph.nodes[n] for n in order]
     return replace(graph, nodes=tuple(nodes))
+
+
+def _has(graph: Graph, rules: Container[Op]) -> bool:
+    return any(
+        node.op in rules or any(_has(region, rules) for region in node.regions) for node in graph.nodes
+    )
+
+
+def _renewed(node: Node, replaced: Mapping[Value, Value]) -> dict[Value, Value]:
+    """What a ``cond`` leaves as it was in one branch, and gives a new value in the other; and that value."""
+    places = {value: place for place, value in enumerate(node.outputs)}
+    found = {}
+    for i, value in enumerate(node.operands[1:]):
+        result = None if value is None else replaced.get(value)
+        if value is None or result is None or result not in places:
+            continue
+        ways = [(region.inputs[i], region.outputs[places[result]], region) for region in node.regions]
+        stays = [old is new for old, new, _ in ways]
+        if sum(stays) == 1 and all(region.outputs.count(new) == 1 for _, new, region in ways):
+            found[value] = result
+    return found
+
+
+def _in_branches(
+    node: Node, free: Mapping[Value, Value], grouped: Mapping[Any, Op], slots: Mapping[Any, int]
+) -> Node:
+    """A ``cond`` with the updates in its branches joined, which may overwrite ``free`` outside."""
+    places = {value: place for place, value in enumerate(node.outputs)}
+    operands = node.operands[1:]
+
+    def joined(region: Graph) -> Graph:
+        own = {
+            inner: region.outputs[places[free[outer]]]
+            for inner, outer in zip(region.inputs, operands, strict=True)
+            if outer is not None and outer in free
+        }
+        return _grouped(region, own, grouped, slots)
+
+    return in_regions(joined, node)
 
 
 def _joined(graph: Graph, members: list[int], grouped: Mapping[Any, Op]) -> Node:
@@ -85,12 +158,16 @@ def _joined(graph: Graph, members: list[int], grouped: Mapping[Any, Op]) -> Node
 
 
 def shared_memory(
-    graph: Graph, known: Mapping[Value, frozenset[Value]], fresh: Container[Op]
+    graph: Graph,
+    known: Mapping[Value, frozenset[Value]],
+    fresh: Container[Op],
+    renewed: Container[Value] = (),
 ) -> dict[Value, frozenset[Value]]:
     """For each value those of ``known`` whose memory it may be a view of.
 
     Args:
         fresh: operations besides those of such facts whose results have memory of their own.
+        renewed: values that may be left out.
     """
     found = dict(known)
     for node in graph.nodes:
@@ -104,6 +181,12 @@ def shared_memory(
                 (result, inside.get(value, frozenset()))
                 for result, value in zip(node.outputs, region.outputs, strict=False)
             )
+        elif node.op.name == "cond":
+            for region in node.regions:
+                inside = shared_memory(region, dict(zip(region.inputs, operands[1:], strict=True)), fresh)
+                for result, value in zip(node.outputs, region.outputs, strict=True):
+                    if result not in renewed:
+                        found[result] = found.get(result, frozenset()) | inside.get(value, frozenset())
         elif any(operands):
             found.update(dict.fromkeys(node.outputs, frozenset().union(*operands)))
     return found

@@ -305,8 +305,9 @@ def rated(optimizer: Any) -> dict[str, Any]:
 
 
 def constant_rate(optimizer: Any) -> float | None:
-    """The learning rate of ``optimizer``; None if a schedule gives it."""
-    return None if optimizer.schedule is not None else float(optimizer.learning_rate)
+    """The learning rate of ``optimizer``; None if a schedule gives it, or several optimizers have theirs."""
+    rate = None if optimizer.schedule is not None else getattr(optimizer, "learning_rate", None)
+    return None if rate is None else float(rate)
 
 
 def say(text: str) -> None:

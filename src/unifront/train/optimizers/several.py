@@ -9,6 +9,7 @@ from typing import Any, Self
 from unifront.errors import ArgumentError
 from unifront.serialization import deserialize_keras_object, serialize_keras_object
 from unifront.train.optimizers.loss_scale import LossScaleOptimizer
+from unifront.train.optimizers.numbers import HostNumber
 from unifront.train.optimizers.optimizer import Optimizer
 from unifront.weights import Variable
 
@@ -147,6 +148,10 @@ class MultiOptimizer(Optimizer):
 
     def _start(self) -> None:
         super()._start()
+        self.outer_rate = 0.0  # in Keras's list of variables stands a rate that nothing reads
+        self._numbers["learning_rate"] = HostNumber(
+            f"{self.name}/learning_rate", "float32", self, "outer_rate"
+        )
         self._chosen: dict[int, Optimizer] = {}
         for optimizer in self.optimizers:
             self._chosen |= {id(variable): optimizer for variable in optimizer._trainable_variables}

@@ -25,7 +25,7 @@ from unifront.backends import (
     refuse_after_fork,
 )
 from unifront.dtypes import DType, dtype_of, key
-from unifront.errors import ArgumentError, UnknownName
+from unifront.errors import ArgumentError, UnknownName, UnsupportedOp
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
 from unifront.ir.layouts import Storage
@@ -288,6 +288,12 @@ class JaxBackend:
 
     def drawn_key(self, key: HostKey) -> HostKey:
         return key
+
+    def awaited(self, array: Array) -> None:
+        return None
+
+    def later(self, function: Callable[..., Any], arrays: Sequence[Array], results: Any) -> Sequence[Array]:
+        raise UnsupportedOp(f"{self.name} has no arrays that have no value yet.")
 
     def device_of(self, array: Array) -> str | None:
         if isinstance(array, jax.core.Tracer):

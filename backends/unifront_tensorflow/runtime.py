@@ -263,6 +263,20 @@ class TensorFlowBackend:
         seed = int(key) & 0x7FFFFFFF
         return Key(tf.random.uniform((2,), -(2**31), 2**31 - 1, tf.int32, seed=seed))
 
+    def awaited(self, array: Array) -> tuple[str, tuple[int | None, ...]] | None:
+        if tf.executing_eagerly() or not isinstance(array, tf.Tensor) or hasattr(array, "numpy"):
+            return None
+        return array.dtype.name, (None,) if array.shape.rank is None else tuple(array.shape)
+
+    def later(
+        self, function: Callable[..., Sequence[np.ndarray]], arrays: Sequence[Array],
+        results: Sequence[tuple[str, tuple[int | None, ...]]],
+    ) -> Sequence[Array]:  # fmt: skip
+        found = tf.numpy_function(function, list(arrays), [tf.as_dtype(dtype) for dtype, _ in results])
+        for one, (_, shape) in zip(found, results, strict=True):
+            one.set_shape(shape)
+        return list(found)
+
     def device_of(self, array: Array) -> str | None:
         return _short_name((array.seed if type(array) is Key else array).device)
 

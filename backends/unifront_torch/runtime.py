@@ -15,7 +15,7 @@ import torch
 
 from unifront.backends import HostKey, Step, StepPlan, StepState, host_free_bytes, live_table
 from unifront.dtypes import key as key_dtype
-from unifront.errors import ArgumentError, DTypeError, UnknownName
+from unifront.errors import ArgumentError, DTypeError, UnknownName, UnsupportedOp
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
 from unifront.ir.layouts import storage_of
@@ -85,6 +85,12 @@ class TorchBackend:
 
     def drawn_key(self, key: HostKey) -> HostKey:
         return key
+
+    def awaited(self, array: Array) -> None:
+        return None
+
+    def later(self, function: Callable[..., Any], arrays: Sequence[Array], results: Any) -> Sequence[Array]:
+        raise UnsupportedOp(f"{self.name} has no arrays that have no value yet.")
 
     def device_of(self, array: Array) -> str:
         return _name_of(array.device)

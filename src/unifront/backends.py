@@ -136,6 +136,18 @@ class Backend(Protocol):
         """The key of one call: ``key``, or what each run of the framework's own graph around the call draws."""
         return key
 
+    def awaited(self, array: Array) -> tuple[str, tuple[int | None, ...]] | None:
+        """Of an array without a value, in a function or dataset that the framework traces, the name of its dtype (or
+        ``"string"``) and its sizes, None for those not known. None of one that has a value."""
+        return None
+
+    def later(
+        self, function: Callable[..., Sequence[np.ndarray]], arrays: Sequence[Array],
+        results: Sequence[tuple[str, tuple[int | None, ...]]],
+    ) -> Sequence[Array]:  # fmt: skip
+        """What a function of NumPy arrays gives, run once `awaited` arrays have values; the dtype and sizes of each."""
+        raise UnsupportedOp(f"{self.name} has no arrays that have no value yet.")
+
     def device_of(self, array: Array) -> str | None:
         """The device of a native array, or several that hold it, with commas; None where it has none with a name here
         (it is traced, or a part of it is in another process)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -13,9 +13,15 @@ from unifront import ops, tree
 from unifront.errors import ArgumentError, DataError, ShapeError, UnknownName
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import Shape, TensorType
-from unifront.layers.input import InputTensor
+from unifront.layers.input import BATCH, Input, InputTensor
 from unifront.layers.layer import Layer, snake_case
+from unifront.opset.regions import refilled
 from unifront.opset.tensor import Call, Symbolic, type_of
+
+
+def _origin(tensor: Symbolic) -> tuple[int, int]:
+    """What a symbolic tensor is known by: an input by itself, another by the call that gave it and its place there."""
+    return (id(tensor), 0) if tensor.call is None else (id(tensor.call), tensor.index)
 
 
 def numbered(structure: Any) -> Any:
@@ -27,17 +33,17 @@ def numbered(structure: Any) -> Any:
 def calls_below(outputs: Sequence[Symbolic], inputs: Sequence[Symbolic]) -> Iterator[Call]:
     """The calls that lead from the inputs to the outputs, each after those it needs; no recursion."""
     done: set[int] = set()
-    allowed = {id(leaf) for leaf in inputs}
+    given = set(map(_origin, inputs))
     stack: list[tuple[Call, bool]] = []
 
     def push(tensor: Symbolic) -> None:
+        if _origin(tensor) in given:
+            return
         if tensor.call is None:
-            if id(tensor) not in allowed:
-                raise ArgumentError(
-                    f"An output depends on the Input {tensor.name or tensor!r}, "
-                    "which is not among the model's inputs."
-                )
-        elif id(tensor.call) not in done:
+            raise ArgumentError(
+                f"An output depends on the Input {tensor.name or tensor!r}, which is not among the model's inputs."
+            )
+        if id(tensor.call) not in done:
             stack.append((tensor.call, False))
 
     for output in outputs:
@@ -110,8 +116,10 @@ def check_ends(model: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Non
     if not inputs or not outputs:
         raise ArgumentError(f"The model {model!r} needs inputs and outputs, at least one of each.")
     for leaf in inputs:
-        if not isinstance(leaf, InputTensor):
-            raise ArgumentError(f"The inputs of a Model are uf.Input tensors, not {leaf!r}.")
+        if not isinstance(leaf, Symbolic):
+            raise ArgumentError(
+                f"The inputs of a Model are uf.Input tensors, or outputs of layers; not {leaf!r}."
+            )
     if len({id(leaf) for leaf in inputs}) < len(inputs):
         raise ArgumentError(f"An Input is twice among the inputs of the model {model!r}.")
     for leaf in outputs:
@@ -196,7 +204,7 @@ def standardized(tensor: Any, type_: TensorType) -> Any:
 
 
 def replay(
-    calls: Sequence[Call], wanted: Sequence[InputTensor], given: Sequence[Any],
+    calls: Sequence[Call], wanted: Sequence[Symbolic], given: Sequence[Any],
     input_types: Mapping[str, TensorType], outputs: Any, instead: Callable[[Any], Any] = lambda function: function,
 ) -> Any:  # fmt: skip
     """Make ``calls`` again with ``given`` in the place of the inputs ``wanted``; gives what ``outputs`` are then.
@@ -207,22 +215,23 @@ def replay(
     """
     if len(given) != len(wanted):
         raise ArgumentError(f"The model takes {len(wanted)} inputs; {len(given)} were given.")
-    known: dict[tuple[int, int], Any] = {
-        (id(leaf), 0): value for leaf, value in zip(wanted, given, strict=True)
-    }
-
-    for (name, type_), array in zip(input_types.items(), given, strict=True):
-        if not fits(type_.shape, type_of(array).shape):
+    pairs = list(zip(wanted, given, strict=True))
+    known: dict[tuple[int, int], Any] = {_origin(leaf): value for leaf, value in pairs}
+    for (name, type_), (leaf, array) in zip(input_types.items(), pairs, strict=True):
+        if array is None:
+            if not getattr(leaf, "optional", False):
+                raise ArgumentError(
+                    f"The input {name!r} is not optional, but None was given. Give a tensor, or make the input with "
+                    "uf.Input(..., optional=True)."
+                )
+        elif not fits(type_.shape, type_of(array).shape):
             raise ShapeError(f"The input {name!r} is {type_}; {type_of(array)} was given.")
-    pairs = zip(wanted, given, strict=True)
-    sizes = dict(pair for leaf, value in pairs for pair in _sizes(leaf.shape, type_of(value).shape))
+    size_of = _sizes(pairs)
 
     def value(leaf: Any) -> Any:
         if isinstance(leaf, DimExpr):  # an argument made of an input's shape
-            return leaf.substitute(sizes)
-        if not isinstance(leaf, Symbolic):
-            return leaf
-        return known[(id(leaf), 0) if leaf.call is None else (id(leaf.call), leaf.index)]
+            return size_of(leaf)
+        return known[_origin(leaf)] if isinstance(leaf, Symbolic) else leaf
 
     for call in calls:
         result = instead(call.function)(
@@ -241,13 +250,53 @@ def fits(wanted: Shape, given: Shape) -> bool:
     )
 
 
-def _sizes(wanted: Shape, given: Shape) -> Iterator[tuple[str, Dim]]:
-    """What each symbol of the shape ``wanted`` is in the shape ``given``."""
-    for dim, size in zip(wanted, given, strict=False):
-        if isinstance(dim, DimExpr):
-            for name in dim.symbols():
-                if dim == symbol(name):
-                    yield name, size
+def _sizes(pairs: Iterable[tuple[Symbolic, Any]]) -> Callable[[DimExpr], Dim]:
+    """How a size in a graph is counted where others stand for some of its tensors."""
+    whole: dict[DimExpr, Dim] = {}
+    for leaf, value in pairs:
+        if value is not None:
+            both = zip(leaf.shape, type_of(value).shape, strict=False)
+            whole.update((dim, size) for dim, size in both if isinstance(dim, DimExpr))
+    atoms = {dim.atom: size for dim, size in whole.items() if dim.atom is not None}
+    return lambda dim: whole[dim] if dim in whole else dim.substitute(atoms)
+
+
+def begun(inputs: Any, outputs: Any) -> tuple[Any, Any]:
+    """The inputs and outputs of a model, where tensors that calls gave are inputs of its own: the calls between are
+    made again, of the same layers, from new `Input` tensors on.
+
+    Raises `ArgumentError` where a size between them is counted from other inputs.
+    """
+    given = tree.leaves(inputs)
+    if all(isinstance(leaf, InputTensor) for leaf in given):
+        return inputs, outputs
+    sizes: dict[Dim, Dim] = {}
+    made = [leaf if isinstance(leaf, InputTensor) else _input_like(leaf, sizes) for leaf in given]
+    calls = list(calls_below(tree.leaves(outputs), given))
+    size_of = _sizes(zip(given, made, strict=True))
+    known = {
+        name for leaf in made for dim in leaf.shape if isinstance(dim, DimExpr) for name in dim.symbols()
+    }
+    for call in calls:
+        for leaf in tree.leaves([call.args, dict(call.kwargs)]):
+            size = size_of(leaf) if isinstance(leaf, DimExpr) else 0
+            if not isinstance(size, int) and not size.symbols() <= known:
+                raise ArgumentError(
+                    f"The size {leaf} between these inputs and outputs is counted from another input of the graph. "
+                    "Begin the model there, or take the size from a tensor in between."
+                )
+    types = {str(i): leaf.type for i, leaf in enumerate(given)}
+    return refilled(inputs, made), replay(calls, given, made, types, outputs)
+
+
+def _input_like(tensor: Symbolic, sizes: dict[Dim, Dim]) -> InputTensor:
+    """An input of the type of ``tensor``, its free sizes named anew where they are counted from others (``sizes``)."""
+    shape = [
+        dim if isinstance(dim, int) or (len(dim.symbols()) == 1 and dim == symbol(*dim.symbols()))
+        else BATCH if not axis else sizes.setdefault(dim, symbol(f"size_{len(sizes)}"))
+        for axis, dim in enumerate(tensor.shape)
+    ]  # fmt: skip
+    return Input(batch_shape=shape, dtype=tensor.dtype)
 
 
 def in_order(inputs: Sequence[InputTensor], outputs: Sequence[Symbolic]) -> list[Any]:

@@ -13,6 +13,7 @@ from unifront import tree
 from unifront.arguments import Size, checked, only, whole
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError
 from unifront.functional import (
+    begun,
     calls_below,
     check_ends,
     find_layer,
@@ -58,7 +59,8 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
     """A model: ``Model(inputs, outputs)`` from the functional API, or a subclass with ``call``.
 
     Args:
-        inputs: `Input` tensors: one, a list or a dict.
+        inputs: `Input` tensors: one, a list or a dict. What layers gave may be among them: the part of the graph
+            behind it is a model then, of the same layers.
         outputs: tensors computed from them by layers and ``uf.ops``: one, a list or a dict.
         name: the model's name.
 
@@ -96,9 +98,9 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
     # ------------------------------------------------------------ the functional API
 
     def _connect(self, inputs: Any, outputs: Any) -> None:
-        self._inputs, self._outputs = inputs, outputs
+        check_ends(self.name, tree.leaves(inputs), tree.leaves(outputs))
+        inputs, outputs = self._inputs, self._outputs = begun(inputs, outputs)
         leaves = tree.leaves(inputs)
-        check_ends(self.name, leaves, tree.leaves(outputs))
         self._calls = list(calls_below(tree.leaves(outputs), leaves))
         layers = {
             id(call.function): call.function for call in self._calls if isinstance(call.function, Layer)
@@ -131,10 +133,27 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
         if len(given) == len(self.input_types):
             types = self.input_types.values()
             given = [
-                self._keep_mask(leaf, standardized(leaf, type_))
+                None if leaf is None else self._keep_mask(leaf, standardized(leaf, type_))
                 for leaf, type_ in zip(given, types, strict=True)
             ]
         return replay(self._calls, self.inputs, given, self.input_types, self._outputs)
+
+    def present(self, x: Any) -> tuple[Model, Any]:
+        """The part of the model that takes what there is of ``x``, where that is None for optional inputs, and that.
+        The model itself and ``x`` if nothing is None."""
+        if not isinstance(x, list | tuple | dict) or not any(leaf.optional for leaf in self.inputs):
+            return self, x
+        given = flatten_like(x, self._inputs, list(self.input_types))
+        there = [part for part in given if part is not None]
+        if len(there) == len(given) or len(given) != len(self.inputs):
+            return self, x
+        key = ("present", tuple(part is None for part in given))
+        if key not in self.programs:
+            pairs = zip(given, self.inputs, strict=True)
+            instead = [None if part is None else leaf for part, leaf in pairs]
+            outputs = replay(self._calls, self.inputs, instead, self.input_types, self._outputs)
+            self.programs[key] = Model([leaf for leaf in instead if leaf is not None], outputs)
+        return self.programs[key], there[0] if len(there) == 1 else there
 
     @property
     def _model(self) -> Model:
@@ -366,14 +385,6 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
         """
         quantize_model(self, mode, config, filters, type_check)
         self.programs.clear()
-
-    def variable_paths(self) -> dict[int, str]:
-        """The path of each variable (by its id) inside this model."""
-        found: dict[int, str] = {}
-        for path, layer in self.walk():
-            for name, weight in layer.named_weights():
-                found.setdefault(id(weight), f"{path}/{name}" if path else name)
-        return found
 
     def graph(self, training: bool = False) -> Graph:
         """The model as a typed graph; ``print`` it to read it."""

@@ -11,17 +11,15 @@ from typing import Any
 from unifront import ops, tree
 from unifront.arguments import checked, shown
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
-from unifront.functional import replay
 from unifront.ir.dims import DimExpr
 from unifront.layers.configs import layer_from
-from unifront.layers.input import Input, InputLayer, InputTensor
+from unifront.layers.input import InputLayer, InputTensor
 from unifront.layers.layer import Layer
 from unifront.model import Model
 from unifront.opset.spec import OPS, OpSpec
 from unifront.opset.tensor import Call, Symbolic, bind
 from unifront.sequential import Sequential
 from unifront.serialization import (
-    CustomObjectScope,
     deserialize_keras_object,
     making,
     serialize_keras_object,
@@ -409,103 +407,3 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
     if not isinstance(made, Model):
         raise ArgumentError(f"The text describes a {type(made).__name__}, not a model.")
     return made
-
-
-# ---------------------------------------------------------------- cloning
-
-
-@checked
-def clone_model(
-    model: Model,
-    input_tensors: Any = None,
-    clone_function: Callable[..., Any] | None = None,
-    call_function: Callable[..., Any] | None = None,
-    recursive: bool = False,
-) -> Model:
-    """A model of new layers, with fresh weights, connected as those of ``model``.
-
-    Args:
-        model: a functional model or a `Sequential`; of another class, one that `from_config` makes again.
-        input_tensors: `Input` tensors to begin with, in the structure of the model's; new ones unless given.
-        clone_function: ``(layer) -> layer``, what stands in for each layer but inputs.
-        call_function: ``(layer, *args, **kwargs) -> tensors``, how each is called; of functional models only.
-        recursive: whether models inside are cloned layer by layer too.
-
-    Raises `ArgumentError` for arguments that such a model does not take. Source: ``keras.models.clone_model``.
-
-    Example::
-
-        again = uf.models.clone_model(model)
-    """
-    return _Cloning(clone_function, call_function, recursive).model(model, input_tensors)
-
-
-class _Cloning:
-    def __init__(self, clone: Any, call: Any, recursive: bool) -> None:
-        self.clone, self.call, self.recursive = clone, call, recursive
-        self.done: dict[int, Any] = {}
-
-    def model(self, model: Model, input_tensors: Any = None) -> Model:
-        if isinstance(model, Sequential):
-            if self.call is not None:
-                raise ArgumentError(
-                    "clone_model: call_function is for functional models; Sequential only lists layers."
-                )
-            return self._sequential(model, input_tensors)
-        if is_functional(model):
-            return self._functional(model, input_tensors)
-        if self.clone is not None or self.call is not None or input_tensors is not None:
-            raise ArgumentError(
-                "clone_model: clone_function, call_function and input_tensors are for functional models and "
-                f"Sequential; {model.name!r} is a {type(model).__name__}."
-            )
-        with CustomObjectScope({type(model).__name__: type(model)}):
-            return type(model).from_config(model.get_config())
-
-    def layer(self, layer: Layer) -> Any:
-        if id(layer) not in self.done:
-            if self.recursive and isinstance(layer, Model):
-                self.done[id(layer)] = _Cloning(
-                    self.clone, None if isinstance(layer, Sequential) else self.call, True
-                ).model(layer)
-            else:
-                made = (
-                    self.clone(layer)
-                    if self.clone is not None
-                    else type(layer).from_config(layer.get_config())
-                )
-                self.done[id(layer)] = made
-        return self.done[id(layer)]
-
-    def _sequential(self, model: Sequential, input_tensors: Any) -> Sequential:
-        given = tree.leaves(input_tensors) if input_tensors is not None else []
-        if len(given) > 1 or not all(isinstance(one, InputTensor) for one in given):
-            raise ArgumentError("clone_model: input_tensors of a Sequential is one uf.Input tensor.")
-        source = given or ([_again(model._source)] if model._source is not None else [])
-        layers = [*source, *map(self.layer, model.layers)]
-        return Sequential(layers, name=model.name, trainable=model.trainable)
-
-    def _functional(self, model: Model, input_tensors: Any) -> Model:
-        if input_tensors is None:
-            input_tensors = tree.map_leaves(_again, model._inputs)
-        given = tree.leaves(input_tensors)
-        if len(given) != len(model.inputs) or not all(isinstance(one, Symbolic) for one in given):
-            raise ArgumentError(
-                f"clone_model: input_tensors are {len(model.inputs)} symbolic tensors, in the structure of the model's "
-                f"inputs; not {input_tensors!r}."
-            )
-
-        def called(function: Any) -> Any:
-            if not isinstance(function, Layer):
-                return function
-            new = self.layer(function)
-            return new if self.call is None else lambda *args, **kwargs: self.call(new, *args, **kwargs)
-
-        outputs = replay(model._calls, model.inputs, given, model.input_types, model._outputs, called)
-        cls = type(model) if type(model).__init__ is Model.__init__ else Model
-        return cls(input_tensors, outputs, name=model.name, trainable=model.trainable)
-
-
-def _again(tensor: Any) -> InputTensor:
-    """A new `Input` like ``tensor``."""
-    return Input(batch_shape=tensor.layer.batch_shape, dtype=tensor.dtype, name=tensor.name or None)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from unifront.cloning import clone_model
 from unifront.data_format import with_data_format
 from unifront.model import Model
-from unifront.model_config import clone_model, model_from_json
+from unifront.model_config import model_from_json
 from unifront.saving import load_model, save_model
 from unifront.sequential import Sequential
 

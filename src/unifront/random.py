@@ -25,7 +25,7 @@ from unifront.opset.quantiles import normal_quantile, normal_share
 from unifront.opset.rules import axis_in, dims_in, show
 from unifront.opset.seeds import SeedGenerator as SeedGenerator
 from unifront.opset.seeds import drawn_key
-from unifront.opset.tensor import is_building, replayed, type_of
+from unifront.opset.tensor import active_builder, is_building, lift, replayed, type_of
 
 __all__ = [
     "SeedGenerator", "beta", "binomial", "categorical", "dropout", "gamma", "normal", "randint", "shuffle",
@@ -33,6 +33,15 @@ __all__ = [
 ]  # fmt: skip
 
 Shape = Dim | Sequence[Dim]
+
+
+def _key(seed: Any) -> Any:
+    """The key of a draw that no tensor says the place of: on the default backend."""
+    key = drawn_key(seed)
+    if is_building() or not isinstance(key, np.ndarray):
+        return key
+    place = placement()
+    return place.backend.array(key, place.device)
 
 
 def _float(name: str, dtype: DTypeLike | None) -> str:
@@ -55,7 +64,7 @@ def normal(
         dtype: a float dtype, `floatx` unless given.
         seed: see `unifront.random`.
     """
-    drawn = ops.random_normal(drawn_key(seed), shape, dtype=_float("normal", dtype))
+    drawn = ops.random_normal(_key(seed), shape, dtype=_float("normal", dtype))
     return _moved(drawn, stddev, mean)
 
 
@@ -85,7 +94,7 @@ def uniform(
 
     ``like``, any tensor, says on which backend and device they shall be.
     """
-    key, chosen = drawn_key(seed), _float("uniform", dtype)
+    key, chosen = _key(seed) if like is None else drawn_key(seed), _float("uniform", dtype)
     if isinstance(minval, int | float) and isinstance(maxval, int | float) and minval <= maxval:
         return ops.random_uniform(key, shape, float(minval), float(maxval), chosen, like=like)
     return _moved(
@@ -112,7 +121,7 @@ def randint(shape: Shape, minval: Any, maxval: Any, dtype: DTypeLike = "int32", 
         raise ArgumentError(
             f"randint draws from [minval, maxval), which has 1 to 2**52 integers; given were {minval} and {maxval}."
         )
-    share = ops.random_uniform(drawn_key(seed), shape, dtype="float64")
+    share = ops.random_uniform(_key(seed), shape, dtype="float64")
     low, span = minval, maxval - minval
     if not known:
         low, span = ops.cast(minval, "float64"), ops.cast(span, "float64")
@@ -126,7 +135,7 @@ def truncated_normal(
     arguments as of `normal`. They are quantiles of evenly drawn numbers."""
     chosen = _float("truncated_normal", dtype)
     own = "float64" if chosen == "float64" else "float32"
-    share = ops.random_uniform(drawn_key(seed), shape, normal_share(-2.0), normal_share(2.0), own)
+    share = ops.random_uniform(_key(seed), shape, normal_share(-2.0), normal_share(2.0), own)
     drawn = ops.cast(ops.clip(normal_quantile(share), -2.0, 2.0), chosen)
     return _moved(drawn, stddev, mean)
 
@@ -193,7 +202,9 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
 def _spread(name: str, value: Any, shape: Shape, dtype: str) -> Any:
     """A parameter of a distribution as a tensor of the shape of the result."""
     value = np.asarray(value, dtype_of(dtype).numpy) if not hasattr(value, "dtype") else value
-    wanted = dims_in(shape)
+    wanted, builder = dims_in(shape), active_builder()
+    if builder is not None:
+        value = lift(value, builder)  # an array alone knows no free sizes
     try:
         spread = ops.broadcast_to(ops.cast(value, dtype), wanted)
     except ShapeError:
@@ -216,7 +227,7 @@ def gamma(shape: Shape, alpha: Any, dtype: DTypeLike | None = None, seed: Any = 
     Args:
         alpha: the shape parameter, above 0; a number, or a tensor that broadcasts to ``shape``.
     """
-    return _gamma(shape, alpha, _float("gamma", dtype), drawn_key(seed))
+    return _gamma(shape, alpha, _float("gamma", dtype), _key(seed))
 
 
 def binomial(
@@ -227,7 +238,7 @@ def binomial(
     chosen = _float("binomial", dtype)
     own = "float64" if chosen == "float64" else "float32"  # a half holds no large counts
     pair = (_spread(*one, shape, own) for one in (("counts", counts), ("probabilities", probabilities)))
-    return ops.cast(ops.random_binomial(drawn_key(seed), *pair), chosen)
+    return ops.cast(ops.random_binomial(_key(seed), *pair), chosen)
 
 
 def beta(shape: Shape, alpha: Any, beta: Any, dtype: DTypeLike | None = None, seed: Any = None) -> Any:
@@ -238,7 +249,7 @@ def beta(shape: Shape, alpha: Any, beta: Any, dtype: DTypeLike | None = None, se
     """
     chosen = _float("beta", dtype)
     own = "float64" if chosen == "float64" else "float32"
-    key = drawn_key(seed)
+    key = _key(seed)
     a = _gamma(shape, alpha, own, ops.fold_in(key, 1))
     b = _gamma(shape, beta, own, ops.fold_in(key, 2))
     total = ops.add(a, b)

@@ -40,6 +40,8 @@ HOMES: dict[str, str] = {
     "keras.quantizers": "unifront.quantizers",
     "keras.random": "unifront.random",
     "keras.ops": "unifront.ops",
+    "keras.utils": "unifront.utils.feature_space",
+    "keras.src.layers.preprocessing.feature_space": "unifront.utils.feature_space",
     "keras": "unifront",
 }
 """Keras's public namespaces, by which descriptions name ours."""
@@ -47,7 +49,11 @@ HOMES: dict[str, str] = {
 _CALLED = {"Functional": "Model"}
 """Classes of Keras's that are called otherwise here."""
 
-_TOLD_OF = {"DTypePolicy": "keras", "FloatDTypePolicy": "keras"}
+_TOLD_OF = {
+    "DTypePolicy": "keras",
+    "FloatDTypePolicy": "keras",
+    **dict.fromkeys(("Cross", "Feature", "TFDIdentity"), "keras.src.layers.preprocessing.feature_space"),
+}
 """Classes that descriptions name in another of the namespaces that have them."""
 
 _REGISTERED: dict[str, Any] = {}

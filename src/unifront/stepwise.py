@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from unifront.train.compiled import Compiled
 
 
-_COMPILED = (
+COMPILED = (
     "optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly", "steps_per_execution",
     "jit_compile",
 )  # fmt: skip
@@ -227,7 +227,7 @@ class Stepwise:
         training = self._training
         if training is None:
             return {}
-        return {name: serialize_keras_object(getattr(training, name)) for name in _COMPILED}
+        return {name: serialize_keras_object(getattr(training, name)) for name in COMPILED}
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """Compile as `get_compile_config`, here or in Keras, told."""

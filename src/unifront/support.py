@@ -103,11 +103,9 @@ ABSENT: dict[str, str] = {
     "keras.distribution.*": "one device, but on JAX, where a backend's name may list several",
     "keras.export.ExportArchive": "not built; `export` and `lower` write one model each",
     "keras.legacy.*": "what files before Keras 3 want",
-    "keras.ops.*": NOT_BUILT,
     "keras.quantizers.*Config": "calibration (AWQ, GPTQ) is not built",
     "keras.saving.KerasFileEditor": "the editor of Keras's own files is not built",
     "keras.utils.Config": NOT_BUILT,
-    "keras.utils.FeatureSpace": "not built; the preprocessing layers say the same",
     "keras.version": "`uf.__version__`",
     "keras.visualization.*": NOT_BUILT,
 }

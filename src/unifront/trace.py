@@ -20,11 +20,14 @@ import numpy as np
 
 from unifront import ops, tree
 from unifront.backends import HostKey, backend_of, placement
-from unifront.errors import ArgumentError, UnknownName
+from unifront.errors import ArgumentError
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
+from unifront.opset.seeds import current_rng as current_rng
+from unifront.opset.seeds import first_key as first_key
 from unifront.opset.seeds import set_fresh_key
+from unifront.opset.seeds import set_rng as set_rng
 from unifront.opset.tensor import (
     Builder,
     Traced,
@@ -143,40 +146,6 @@ def seeded(seed: int | None) -> Iterator[None]:
         yield
     finally:
         _seed[:], _eager_draws[:] = before
-
-
-RNGS = ("native", "portable")
-_rng: list[str] = ["native"]
-
-
-def set_rng(rng: str) -> None:
-    """Choose what draws random numbers from now on, in models traced and layers called.
-
-    Args:
-        rng: ``"native"`` for each backend's own fast generators, whose numbers differ; or ``"portable"`` for one
-            generator (Threefry-2x32), whose bits are the same on every backend, so that dropout and augmentation
-            agree. Normal numbers agree to the last digits, as logarithms do. It is slower, most of all in PyTorch.
-            Gamma, beta and binomial numbers have no portable form, and raise `DTypeError`.
-
-    Raises `UnknownName` for anything else.
-
-    Example::
-
-        uf.set_rng("portable")
-    """
-    if rng not in RNGS:
-        raise UnknownName("rng", rng, RNGS)
-    _rng[:] = [rng]
-
-
-def current_rng() -> str:
-    """What `set_rng` has chosen."""
-    return _rng[-1]
-
-
-def first_key(key: Any) -> Any:
-    """The key of a call as its draws take it: native, or two words for the portable generator."""
-    return ops.key_words(key) if current_rng() == "portable" else key
 
 
 def current_seed() -> int:

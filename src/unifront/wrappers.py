@@ -9,9 +9,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from unifront.cloning import clone_model, compiled_as
 from unifront.errors import ArgumentError, BackendMissing, NotBuiltError
 from unifront.model import Model
-from unifront.models import clone_model
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
@@ -29,15 +29,7 @@ __all__ = ["SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"]
 def fresh(model: Model) -> Model:
     """A model like this one, with new weights, compiled in the same way."""
     made = clone_model(model)
-    training = model._training
-    if training is not None:
-        optimizer = training.optimizer
-        made.compile(
-            None if optimizer is None else type(optimizer).from_config(optimizer.get_config()),
-            training.loss, training.loss_weights, training.metrics, training.weighted_metrics,
-            backend=training.backend,
-        )  # fmt: skip
-    return made
+    return made if made.compiled else compiled_as(made, model)
 
 
 class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is taken as Any

@@ -154,6 +154,32 @@ def test_models_are_cloned(name: str) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_clone_is_compiled_as_the_model_with_an_optimizer_of_its_own() -> None:
+    def squared(y_true: Any, y_pred: Any) -> Any:
+        return uf.ops.mean(uf.ops.square(y_true - y_pred), axis=-1)
+
+    schedule = uf.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5)
+    x, y = np.ones((4, 3), np.float32), np.zeros((4, 2), np.float32)
+    given = uf.Input((3,))
+    for model in (
+        uf.Sequential([uf.Input((3,)), layers.Dense(2)]),
+        uf.Model(given, layers.Dense(2)(given)),
+    ):
+        assert not clone_model(model).compiled
+        model.compile(
+            uf.optimizers.Adam(schedule), squared, metrics=["mae", uf.metrics.MeanSquaredError(name="own")]
+        )
+        model.fit(x, y, epochs=3, verbose=0)
+        again = clone_model(model)
+        assert again.optimizer is not model.optimizer
+        assert again.optimizer.iterations.numpy() == 0
+        again.set_weights(model.get_weights())
+        assert again.evaluate(x, y, return_dict=True) == model.evaluate(x, y, return_dict=True)
+        before = model.get_weights()
+        again.fit(x, y, verbose=0)
+        assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
 def test_clone_and_call_functions_stand_in() -> None:
     x = uf.Input((4,))
     model = uf.Model(x, layers.Dense(2)(layers.Dense(3)(x)))

@@ -391,3 +391,58 @@ def test_ragged_tensors_are_refused():
 
     with pytest.raises(DTypeError, match="RaggedTensor is no array"):
         layers.StringLookup(vocabulary=WORDS)(tf.ragged.constant([["a"], ["b", "c"]]))
+
+
+PIPED = {
+    "StringLookup": lambda: layers.StringLookup(vocabulary=WORDS),
+    "StringLookup, nothing unknown": lambda: layers.StringLookup(vocabulary=[*WORDS, "über", "moon", ""], num_oov_indices=0),
+    "StringLookup, vectors": lambda: layers.StringLookup(vocabulary=WORDS, output_mode="multi_hot"),
+    "TextVectorization": lambda: layers.TextVectorization(vocabulary=WORDS, split=None),
+    "Hashing": lambda: layers.Hashing(7),
+    "HashedCrossing": lambda: (lambda x: layers.HashedCrossing(9)([x[..., 0], x[..., 1]])),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PIPED)
+def test_strings_in_the_map_of_a_dataset(name):
+    import tensorflow as tf
+
+    layer = PIPED[name]()
+    expected = np.asarray(layer(np.array(DATA, object)))
+    rows = tf.data.Dataset.from_tensor_slices(DATA)
+    batches = rows.batch(1).map(layer)
+    assert batches.element_spec.shape.as_list() == [None, *expected.shape[1:]]
+    assert batches.element_spec.dtype == expected.dtype
+    assert np.array_equal(np.concatenate(list(batches.as_numpy_iterator())), expected)
+    if name != "StringLookup, vectors":  # of which a row alone is one example
+        single = rows.map(layer)
+        assert single.element_spec.shape.as_list() == list(expected.shape[1:])
+        assert np.array_equal(np.stack(list(single.as_numpy_iterator())), expected)
+
+
+def test_texts_of_any_length_in_the_map_of_a_dataset():
+    import tensorflow as tf
+
+    layer = layers.TextVectorization(vocabulary=WORDS)
+    mapped = tf.data.Dataset.from_tensor_slices(["sea wind", "fire", "wind wind sea"]).batch(2).map(layer)
+    assert mapped.element_spec.shape.as_list() == [None, None]
+    assert [one.shape for one in mapped.as_numpy_iterator()] == [(2, 2), (1, 3)]
+    back = layers.StringLookup(vocabulary=WORDS, invert=True)
+    words = tf.data.Dataset.from_tensor_slices([1, 2, 0]).map(back)
+    assert [one.decode() for one in words.as_numpy_iterator()] == [*back([1, 2]), "[UNK]"]
+
+
+def test_strings_in_a_dataset_of_torch():
+    import torch
+
+    layer = layers.TextVectorization(vocabulary=WORDS, output_sequence_length=2)
+
+    class Texts(torch.utils.data.Dataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, i):
+            return layer(["sea wind", "fire", "wind wind sea"][i])
+
+    (batch,) = torch.utils.data.DataLoader(Texts(), batch_size=3)
+    assert np.array_equal(batch.numpy(), layer(["sea wind", "fire", "wind wind sea"]))

@@ -13,6 +13,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from typing import Any
 
 from unifront.errors import ParseError, ShapeError
 
@@ -165,14 +166,22 @@ class DimExpr:
             total += n
         return total
 
-    def substitute(self, sizes: Mapping[str, Dim]) -> Dim:
-        """This expression with symbols replaced by other dimensions; symbols not named stay."""
+    @property
+    def atom(self) -> Atom | None:
+        """The symbol, quotient or minimum that this is alone; None for a sum or a product."""
+        ((monomial, n), *more) = self.terms
+        return monomial[0] if not more and n == 1 and len(monomial) == 1 else None
+
+    def substitute(self, sizes: Mapping[Any, Dim]) -> Dim:
+        """This expression with symbols (or other atoms) replaced by other dimensions; those not named stay."""
         total: Dim = 0
         for monomial, n in self.terms:
             product: Dim = n
             for atom in monomial:
-                if isinstance(atom, str):
-                    product = product * sizes.get(atom, symbol(atom))
+                if atom in sizes:
+                    product = product * sizes[atom]
+                elif isinstance(atom, str):
+                    product = product * symbol(atom)
                 else:
                     product = product * atom.substitute(sizes)
             total = total + product

@@ -27,6 +27,9 @@ _anonymous = itertools.count(1)
 class InputTensor(Symbolic):
     """What `Input` gives. ``anonymous`` maps the symbols of free sizes without a name to their axes."""
 
+    optional = False
+    """Whether a call of the model may give None for it."""
+
     def __init__(self, type_: TensorType, name: str = "", anonymous: Mapping[str, int] | None = None) -> None:
         super().__init__(type_, name)
         self.anonymous = anonymous or {}
@@ -49,8 +52,8 @@ class InputLayer(Layer):
     """The layer that stands for an input: ``Input(...)`` makes one, and ``InputLayer(...).output`` is the tensor.
 
     Args:
-        shape, batch_size, dtype, batch_shape, name: as for `Input`.
-        sparse, ragged, input_tensor, optional: Keras's, at its defaults only.
+        shape, batch_size, dtype, batch_shape, name, optional: as for `Input`.
+        sparse, ragged, input_tensor: Keras's, at its defaults only.
 
     Raises what `Input` raises.
 
@@ -73,12 +76,15 @@ class InputLayer(Layer):
         ragged: Annotated[bool | None, only(None)] = None,
         batch_shape: Any = None,
         input_tensor: Annotated[Any, only(None)] = None,
-        optional: Annotated[bool, only(False)] = False,
+        optional: bool = False,
         name: Annotated[str | None, anything] = None,
     ) -> None:
         super().__init__()
         own = isinstance(shape, InputTensor)
-        self._tensor = shape if own else Input(shape, batch_size, dtype, batch_shape=batch_shape, name=name)
+        self._tensor = (
+            shape if own
+            else Input(shape, batch_size, dtype, batch_shape=batch_shape, name=name, optional=optional)
+        )  # fmt: skip
         self._tensor._layer = self
         self._name = (
             self._tensor.name or None
@@ -87,7 +93,8 @@ class InputLayer(Layer):
         self.built = self.placed = True
 
     def get_config(self) -> dict[str, Any]:
-        return {"batch_shape": list(self.batch_shape), "dtype": self.dtype.name, "name": self.name}
+        told = {"batch_shape": list(self.batch_shape), "dtype": self.dtype.name, "name": self.name}
+        return {**told, "optional": True} if self.optional else told
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> InputLayer:
@@ -100,6 +107,11 @@ class InputLayer(Layer):
     def batch_shape(self) -> tuple[int | None, ...]:
         """The shape, free sizes as None."""
         return tuple(dim if isinstance(dim, int) else None for dim in self._tensor.shape)
+
+    @property
+    def optional(self) -> bool:
+        """Whether a call of the model may give None for this input."""
+        return self._tensor.optional
 
     @property
     def input(self) -> list[Any]:
@@ -123,6 +135,7 @@ def Input(
     *,
     batch_shape: Annotated[Sequence[int | str | DimExpr | None] | None, anything] = None,
     name: Annotated[str | None, anything] = None,
+    optional: bool = False,
 ) -> InputTensor:
     """A symbolic tensor to build a model from.
 
@@ -133,6 +146,8 @@ def Input(
         dtype: `floatx` unless given.
         batch_shape: the batch size and the shape in one, in place of both.
         name: how data and errors call it; ``input``, ``input_1`` … unless given.
+        optional: whether calls of the model and `Model.predict` may give None for it, which the layers then get.
+            Graphs, training and files are those of the whole model.
 
     Raises `ShapeError` for what is no size (an int from 0), name or None, `ArgumentError` for a name that is
     no string.
@@ -163,7 +178,9 @@ def Input(
         for axis, size in enumerate(sizes)
     ]
     anonymous = {} if name else {symbol: axis for axis, symbol in free.items()}
-    return InputTensor(TensorType(dtype or floatx(), tuple(dims)), name or "", anonymous)
+    tensor = InputTensor(TensorType(dtype or floatx(), tuple(dims)), name or "", anonymous)
+    tensor.optional = optional
+    return tensor
 
 
 class _AnySymbolic(type):

@@ -379,7 +379,7 @@ class Layer(Weighted, Ended, Described):
 
         Args:
             trainable: a native array for each of `trainable_weights`, in their order.
-            non_trainable: likewise for `non_trainable_weights`.
+            non_trainable: likewise for `non_trainable_variables`.
             args: what the layer is called on, native arrays.
             training: whether dropout drops and batch norm learns.
             key: of this call's randomness: a ``jax.random.key``, or an int. Unless given one is drawn, which
@@ -402,7 +402,7 @@ class Layer(Weighted, Ended, Described):
         values: dict[int, Any] = {}
         for what, weights, given in (
             ("trainable", self.trainable_weights, trainable),
-            ("non-trainable", self.non_trainable_weights, non_trainable),
+            ("non-trainable", self.non_trainable_variables, non_trainable),
         ):
             if len(weights) != len(given):
                 raise ArgumentError(
@@ -413,11 +413,11 @@ class Layer(Weighted, Ended, Described):
         context = CallContext(training=bool(training), key=own)
         with overlaid(Overlay(values)), call_context(context), backend_of_arrays([args, kwargs, trainable]):
             outputs = self._run(context, args, kwargs)
-        if len(self.weights) != len(values):
+        if len(self.variables) != len(values):
             raise NotBuiltError(
                 f"{self.name} had no weights before this call, which made them; call it again."
             )
-        state = [values[id(weight)] for weight in self.non_trainable_weights]
+        state = [values[id(weight)] for weight in self.non_trainable_variables]
         return (outputs, state, context.losses) if return_losses else (outputs, state)
 
     def trains_untold(self) -> bool:

@@ -13,6 +13,7 @@ from unifront.dtypes import DType, dtype_of
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError, UnifrontError, locate
 from unifront.layers import initializers, regularizers
 from unifront.layers.arguments import Constraint, DTypeName
+from unifront.opset.seeds import SeedGenerator
 from unifront.opset.tensor import current_path
 from unifront.trace import current_seed, is_trainable
 from unifront.weights import Variable, together
@@ -35,6 +36,8 @@ class Weighted:
         def variable_dtype(self) -> DType: ...
 
         def layers_below(self) -> Iterator[Any]: ...
+
+        def walk(self) -> Iterator[tuple[str, Any]]: ...
 
     @checked
     def add_weight(
@@ -155,13 +158,33 @@ class Weighted:
         """The weights that optimizers leave alone: frozen ones and running statistics."""
         return [weight for weight in self.weights if not (self.trainable and is_trainable(weight))]
 
-    variables, trainable_variables, non_trainable_variables = (
-        weights, trainable_weights, non_trainable_weights
-    )  # fmt: skip
+    trainable_variables = trainable_weights
+
+    @property
+    def variables(self) -> list[Variable]:
+        """`weights`, and what the `SeedGenerator` objects that layers are given as attributes count in."""
+        return [*self.weights, *self._seed_states()]
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """`non_trainable_weights`, and the states of seed generators."""
+        return [*self.non_trainable_weights, *self._seed_states()]
+
+    def _seed_states(self) -> list[Variable]:
+        held = (value for layer in self.layers_below() for value in vars(layer).values())
+        return list({id(one.state): one.state for one in held if isinstance(one, SeedGenerator)}.values())
 
     def named_weights(self) -> list[tuple[str, Variable]]:
         """The weights of this layer without its children's, each with its path inside the layer."""
         return [(weight.name, weight) for weight in self._weights]
+
+    def variable_paths(self) -> dict[int, str]:
+        """The path below this layer of each variable, by its id."""
+        found: dict[int, str] = {}
+        for path, layer in self.walk():
+            for name, weight in layer.named_weights():
+                found.setdefault(id(weight), f"{path}/{name}" if path else name)
+        return found
 
     def _made_weights(self) -> list[Variable]:
         """`weights`; `NotBuiltError` before they are made."""

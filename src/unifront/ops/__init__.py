@@ -127,8 +127,8 @@ from unifront.opset.creation import ones as ones
 from unifront.opset.creation import ones_like as ones_like
 from unifront.opset.creation import zeros as zeros
 from unifront.opset.creation import zeros_like as zeros_like
-from unifront.opset.ctc import ctc_decode as ctc_decode
 from unifront.opset.ctc import ctc_loss as ctc_loss
+from unifront.opset.ctc_decoding import ctc_decode as ctc_decode
 from unifront.opset.cumulative import cumprod as cumprod
 from unifront.opset.cumulative import cumsum as cumsum
 from unifront.opset.cumulative import diff as diff
@@ -191,6 +191,7 @@ from unifront.opset.fft import irfft as irfft
 from unifront.opset.fft import istft as istft
 from unifront.opset.fft import rfft as rfft
 from unifront.opset.fft import stft as stft
+from unifront.opset.forward import jvp as jvp
 from unifront.opset.gradient import all_reduce as all_reduce
 from unifront.opset.index import argsort as argsort
 from unifront.opset.index import embedding as embedding
@@ -572,6 +573,7 @@ __all__ = [
     "isposinf",
     "isreal",
     "istft",
+    "jvp",
     "kaiser",
     "key_words",
     "kron",

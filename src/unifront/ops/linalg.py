@@ -8,6 +8,7 @@ from unifront.opset.factorizations import eigh as eigh
 from unifront.opset.factorizations import lu_factor as lu_factor
 from unifront.opset.factorizations import qr as qr
 from unifront.opset.factorizations import svd as svd
+from unifront.opset.forward import jvp as jvp
 from unifront.opset.norms import norm as norm
 from unifront.opset.solving import cholesky_inverse as cholesky_inverse
 from unifront.opset.solving import det as det
@@ -25,6 +26,7 @@ __all__ = [
     "eig",
     "eigh",
     "inv",
+    "jvp",
     "lstsq",
     "lu_factor",
     "matrix_rank",

@@ -32,8 +32,8 @@ from unifront.opset.conv import conv as conv
 from unifront.opset.conv import depthwise_conv as depthwise_conv
 from unifront.opset.conv import separable_conv as separable_conv
 from unifront.opset.conv_transpose import conv_transpose as conv_transpose
-from unifront.opset.ctc import ctc_decode as ctc_decode
 from unifront.opset.ctc import ctc_loss as ctc_loss
+from unifront.opset.ctc_decoding import ctc_decode as ctc_decode
 from unifront.opset.elementwise import sigmoid as sigmoid
 from unifront.opset.elementwise import softplus as softplus
 from unifront.opset.index import one_hot as one_hot

@@ -16,13 +16,13 @@ from unifront.opset import reduce
 from unifront.opset.control import scan
 from unifront.opset.creation import full_like, iota
 from unifront.opset.elementwise import TensorLike, floating
-from unifront.opset.index import argsort, take_along_axis
+from unifront.opset.index import take_along_axis
 from unifront.opset.nn import log_softmax
 from unifront.opset.rules import need_float, need_rank, show
 from unifront.opset.shape import concatenate, expand_dims, reshape, squeeze, stack, transpose
 from unifront.opset.slicing import get_item
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind, replayed, type_of
+from unifront.opset.tensor import bind, type_of
 
 NEVER = -1e30
 """The logarithm of the probability of what cannot be."""
@@ -162,52 +162,3 @@ def ctc_loss(
     if type_of(output).dtype.bits == 16:
         output = e.cast(output, "float32")
     return bind(CTC_LOSS, output, target, target_length, output_length, blank=int(mask_index))
-
-
-@replayed
-def ctc_decode(
-    inputs: TensorLike,
-    sequence_lengths: TensorLike,
-    strategy: str = "greedy",
-    beam_width: int = 100,
-    top_paths: int = 1,
-    merge_repeated: bool = True,
-    mask_index: int = 0,
-) -> tuple[Any, Any]:
-    """The labels of the likeliest class of each step, without blanks and repetitions (Graves et al. 2006).
-
-    Args:
-        inputs: logits ``(batch, steps, classes)``.
-        sequence_lengths: how many steps of each row count, ``(batch,)``.
-        strategy: "greedy"; there is no beam search.
-        beam_width, top_paths: of a beam search.
-        merge_repeated: whether a class that stands in several steps one after the other is one label.
-        mask_index: the class of the blank.
-
-    Returns:
-        The labels ``(1, batch, steps)``, -1 behind the last one, and the negative sum of the logits that were chosen,
-        ``(batch, 1)``.
-    """
-    if strategy != "greedy":
-        raise ArgumentError(f"ctc_decode decodes by strategy='greedy', not {strategy!r}.")
-    x = floating(inputs)
-    if type_of(x).rank != 3:
-        raise ShapeError(f"inputs are (batch, steps, classes); {show(type_of(x).shape)} was given.")
-    if type_of(x).dtype.bits == 16:
-        x = e.cast(x, "float32")
-    batch, steps, _ = type_of(x).shape
-    if type_of(sequence_lengths).rank != 1:
-        raise ShapeError(f"sequence_lengths are (batch,); {show(type_of(sequence_lengths).shape)} was given.")
-    place = iota((batch, steps), 1, like=x)
-    over = e.greater_equal(place, expand_dims(e.cast(sequence_lengths, "int32"), 1))
-    labels = e.where(over, mask_index, e.cast(reduce.argmax(x, -1), "int32"))
-    scores = e.where(over, 0.0, reduce.max(x, -1))
-    found = labels
-    if merge_repeated:
-        nothing = full_like(get_item(labels, (slice(None), slice(0, 1))), -1)
-        before = concatenate([nothing, get_item(labels, (slice(None), slice(0, -1)))], 1)
-        found = e.where(e.equal(labels, before), mask_index, labels)
-    blank = e.equal(found, mask_index)
-    order = argsort(e.where(blank, steps, place), -1)
-    result = take_along_axis(e.where(blank, -1, found), order, 1)
-    return expand_dims(result, 0), e.negative(reduce.sum(scores, 1, True))

@@ -11,11 +11,45 @@ import numpy as np
 from unifront.backends import HostKey
 from unifront.errors import ArgumentError, UnknownName
 from unifront.opset.elementwise import add, cast
+from unifront.opset.random import fold_in
+from unifront.opset.shape import unstack
 from unifront.opset.tensor import update
-from unifront.opset.threefry import random_key
+from unifront.opset.threefry import key_words, random_key
 from unifront.weights import Variable
 
+RNGS = ("native", "portable")
+_rng: list[str] = ["native"]
 _fresh: list[Callable[[], Any]] = []
+
+
+def set_rng(rng: str) -> None:
+    """Choose what draws random numbers from now on, in models traced, layers called, and by `unifront.random`.
+
+    Args:
+        rng: ``"native"`` for each backend's own fast generators, whose numbers differ; or ``"portable"`` for one
+            generator (Threefry-2x32), whose bits are the same on every backend, so that dropout and augmentation
+            agree. Normal, gamma and beta numbers agree to the last digits, as logarithms do. It is slower, most of all
+            in PyTorch.
+
+    Raises `UnknownName` for anything else.
+
+    Example::
+
+        uf.set_rng("portable")
+    """
+    if rng not in RNGS:
+        raise UnknownName("rng", rng, RNGS)
+    _rng[:] = [rng]
+
+
+def current_rng() -> str:
+    """What `set_rng` has chosen."""
+    return _rng[-1]
+
+
+def first_key(key: Any) -> Any:
+    """The key of a call as its draws take it: native, or two words for the portable generator."""
+    return key_words(key) if current_rng() == "portable" else key
 
 
 def set_fresh_key(function: Callable[[], Any]) -> None:
@@ -88,9 +122,13 @@ def drawn_key(seed: Any) -> Any:
     if isinstance(seed, HostKey):
         return seed
     if isinstance(seed, SeedGenerator):
-        return random_key(cast(seed.next(), "int32"))
+        state = cast(seed.next(), "int32")
+        if current_rng() == "native":
+            return random_key(state)
+        first, count = unstack(state)
+        return fold_in(fold_in(np.zeros(2, np.uint32), first), count)
     if isinstance(seed, int | np.integer) and not isinstance(seed, bool):
-        return HostKey(int(seed) & 0xFFFFFFFFFFFFFFFF)
+        return first_key(HostKey(int(seed) & 0xFFFFFFFFFFFFFFFF))
     if getattr(seed, "dtype", None) is not None or hasattr(seed, "seed"):
         return seed
     raise ArgumentError(

@@ -24,7 +24,7 @@ from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.rules import dims_in, show
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind
+from unifront.opset.tensor import active_builder, bind, lift
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -232,4 +232,7 @@ def random_bits(key: TensorLike, shape: Dim | Sequence[Dim], dtype: DTypeLike = 
 
         uf.ops.random_bits(uf.ops.key_words(uf.random_key(0)), (2, 3), "float32")
     """
-    return bind(RANDOM_BITS, key, shape=dims_in(shape), dtype=dtype_of(dtype).name)
+    sizes, builder = dims_in(shape), active_builder()
+    if builder is not None and not all(isinstance(size, int) for size in sizes):
+        key = lift(key, builder)  # an array alone knows no free sizes
+    return bind(RANDOM_BITS, key, shape=sizes, dtype=dtype_of(dtype).name)

@@ -1,4 +1,4 @@
-"""Numbers drawn from the gamma and the binomial distribution, by the backends' own generators."""
+"""Numbers drawn from the gamma and the binomial distribution, by the backends' own generators or the portable one."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from unifront.errors import DTypeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
 from unifront.opset.elementwise import TensorLike, floating, promoted
+from unifront.opset.portable_variates import portable_binomial, portable_gamma
 from unifront.opset.random import generator
 from unifront.opset.rules import broadcast, need_float, same_dtype
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind
+from unifront.opset.tensor import bind, type_of
+from unifront.opset.threefry import is_portable
 
 _KEY = HostKey(20)
 
@@ -24,7 +26,7 @@ _KEY = HostKey(20)
 def _need_native(name: str, key_: TensorType) -> None:
     if key_.dtype != key_dtype or key_.shape:
         raise DTypeError(
-            f"{name}: the key is {key_}; it is one of uf.random_key(seed): there is no portable {name}."
+            f"{name}: the key is {key_}; it is one of uf.random_key(seed), or of uf.ops.key_words(key)."
         )
 
 
@@ -60,7 +62,8 @@ RANDOM_GAMMA = register(
 def random_gamma(key: TensorLike, alpha: TensorLike) -> Any:
     """A number of the gamma distribution with the shape parameter ``alpha`` and the scale 1, for each of ``alpha``
     (NumPy Generator.gamma); nan where it is below 0."""
-    return bind(RANDOM_GAMMA, key, floating(alpha))
+    alpha = floating(alpha)
+    return portable_gamma(key, alpha) if is_portable(type_of(key)) else bind(RANDOM_GAMMA, key, alpha)
 
 
 def _binomial_rule(key_: TensorType, counts: TensorType, probabilities: TensorType) -> TensorType:
@@ -99,5 +102,7 @@ RANDOM_BINOMIAL = register(
 def random_binomial(key: TensorLike, counts: TensorLike, probabilities: TensorLike) -> Any:
     """How many of ``counts`` trials succeed that each succeed with ``probabilities``, as floats; the two broadcast
     (NumPy Generator.binomial). It is nan where there is no such distribution."""
-    counts, probabilities = promoted(counts, probabilities)
-    return bind(RANDOM_BINOMIAL, key, floating(counts), floating(probabilities))
+    counts, probabilities = map(floating, promoted(counts, probabilities))
+    if is_portable(type_of(key)):
+        return portable_binomial(key, counts, probabilities)
+    return bind(RANDOM_BINOMIAL, key, counts, probabilities)

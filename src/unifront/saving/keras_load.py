@@ -9,6 +9,7 @@ from typing import Any
 
 from unifront.errors import FileFormatError
 from unifront.files import BROKEN, reason
+from unifront.layers.layer import Layer
 from unifront.model import Model
 from unifront.saving.archives import check_stored, opened
 from unifront.saving.foreign import keras_reader, model_paths
@@ -21,8 +22,8 @@ _CONFIG_LIMIT, _VALUES = 64 * 2**20, 1_000_000
 """The most bytes of a description, and the most values in it."""
 
 
-def load_keras(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Model:
-    """The model in a ``.keras`` file, compiled as it was, with its optimizer's slots.
+def load_keras(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Any:
+    """The model in a ``.keras`` file, compiled as it was, with its optimizer's slots; or the layer.
 
     Raises `FileFormatError` for a file that is broken or whose description names what unifront does not have.
     """
@@ -44,7 +45,7 @@ def load_keras(path: Path, custom_objects: Mapping[str, Any] | None = None, comp
     with weights_file(path, is_zip=True) as file:
         given, extra = keras_reader(file)(model)
         take(path, model.name, model_paths(model), given, extra)
-        if compile:
+        if compile and isinstance(model, Model):
             _take_slots(path, model, file)
     return model
 
@@ -77,7 +78,7 @@ def config_of(text: bytes) -> dict[str, Any]:
     return config
 
 
-def made(config: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> Model:
+def made(config: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> Any:
     """The model that a description tells of."""
     try:
         with CustomObjectScope(custom_objects):
@@ -86,9 +87,9 @@ def made(config: dict[str, Any], custom_objects: Mapping[str, Any] | None) -> Mo
                 model.trace()
     except BROKEN as error:
         raise FileFormatError(f"the model in it cannot be made: {reason(error)}") from error
-    if not isinstance(model, Model):
+    if not isinstance(model, Layer):
         raise FileFormatError(f"it describes a {type(model).__name__}, no model")
-    if model.has_free_inputs:
+    if isinstance(model, Model) and model.has_free_inputs:
         raise FileFormatError("it does not say the shape of the model's input")
     return model
 

@@ -15,6 +15,7 @@ from unifront.layers.layer import Layer
 from unifront.model import Model
 from unifront.model_config import is_functional
 from unifront.sequential import Sequential
+from unifront.serialization import Configured
 from unifront.weights import Variable
 
 _CLASSES = {"GroupQueryAttention": "GroupedQueryAttention"}
@@ -37,8 +38,12 @@ def _walk(layer: Layer, path: str, seen: set[int]) -> Iterator[tuple[str, Layer]
     yield path, layer
     if isinstance(layer, Model) and (isinstance(layer, Sequential) or is_functional(layer)):
         yield from _walk_list(layer.layers, _joined(path, "layers"), seen)
-    private = _PRIVATE.get(type(layer).__name__, ())
-    attributes = {f"_{key}" if key in private else key: value for key, value in vars(layer).items()}
+    yield from _walk_attributes(layer, path, seen)
+
+
+def _walk_attributes(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Layer]]:
+    private = _PRIVATE.get(type(thing).__name__, ())
+    attributes = {f"_{key}" if key in private else key: value for key, value in vars(thing).items()}
     for key in sorted(attributes, key=lambda key: f"~{key}" if key.startswith("_") else key):
         if key in ("_children", "_calls", "_order"):
             continue
@@ -52,16 +57,16 @@ def _walk(layer: Layer, path: str, seen: set[int]) -> Iterator[tuple[str, Layer]
 def _walk_list(container: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Layer]]:
     used: dict[str, int] = {}
     for one in container.values() if isinstance(container, dict) else container:
-        is_layer = isinstance(one, Layer)
-        if is_layer or isinstance(one, list | tuple | dict):
-            name = class_name(one) if is_layer else "container"
+        is_layer, is_told = isinstance(one, Layer), isinstance(one, Configured)
+        if is_layer or is_told or isinstance(one, list | tuple | dict):
+            name = class_name(one) if is_layer or is_told else "container"
             used[name] = used.get(name, -1) + 1
             place = _joined(path, f"{name}_{used[name]}" if used[name] else name)
-            yield from (_walk if is_layer else _walk_list)(one, place, seen)
+            yield from (_walk if is_layer else _walk_attributes if is_told else _walk_list)(one, place, seen)
 
 
-def class_name(layer: Layer) -> str:
-    """What Keras calls the group of a layer of this class."""
+def class_name(layer: Any) -> str:
+    """What Keras calls the group of a layer of this class, or of what holds some."""
     name = type(layer).__name__
     if isinstance(layer, Model) and name == "Model":
         name = "Functional"

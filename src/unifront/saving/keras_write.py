@@ -40,13 +40,16 @@ def save_keras_weights(model: Model, filepath: str | Path) -> None:
 
 
 def save_keras(model: Model, filepath: str | Path) -> None:
-    """Write ``model`` as Keras's ``save`` does: how it is made and compiled, its weights, its optimizer's slots.
+    """Write ``model`` as Keras's ``save`` does: how it is made and compiled, its weights, its optimizer's slots. A
+    layer that is no model may be written too.
 
     Raises `ArgumentError` for a model with a layer or an operation that Keras would not find, naming it.
     """
     h5py()
-    model.trace()
-    if not isinstance(model, Sequential) and not is_functional(model):
+    is_model = hasattr(model, "trace")
+    if is_model:
+        model.trace()
+    if is_model and not isinstance(model, Sequential) and not is_functional(model):
         raise ArgumentError(
             f"{type(model).__name__} {model.name!r} is told by its graph or its code, not by layers and their "
             "connections, so Keras cannot make it again. model.save('….uf') keeps any model."
@@ -57,7 +60,7 @@ def save_keras(model: Model, filepath: str | Path) -> None:
         raise ArgumentError(
             f"The model {model.name!r} has {strange}, which Keras does not have. model.save('….uf') keeps any model."
         )
-    slots = dict(enumerate(optimizer_variables(model)))
+    slots = dict(enumerate(optimizer_variables(model))) if is_model else {}
     contents = io.BytesIO()
     with together([*model.weights, *slots.values()]):
         _write(contents, model, slots)

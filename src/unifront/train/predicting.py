@@ -58,12 +58,11 @@ def predict(
     limit = optional("steps", steps)
     eagerly = model._training is not None and model._training.run_eagerly
     by_graph = not eagerly and not defines(model, "predict_step")
+    part, x = model.present(x) if by_graph else (model, x)
 
     def check(x: Any, y: Any = None, weight: Any = None, several: bool = False) -> Arrays:
         return (
-            Arrays(data.check_inputs(model, x, several))
-            if by_graph
-            else data.own_arrays(model, x, None, None)
+            Arrays(data.check_inputs(part, x, several)) if by_graph else data.own_arrays(model, x, None, None)
         )
 
     stream = inputs_of(model, x, size, limit, check)
@@ -73,12 +72,12 @@ def predict(
     else:
         arrays = check(x, several=True)
         if by_graph and not len(arrays):
-            return data.no_outputs(model, arrays.inputs)
+            return data.no_outputs(part, arrays.inputs)
         given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
         total = -(-len(arrays) // size)
     auto = auto and by_graph and place.device == "cpu" and is_installed(QUICK)
     way = _by_the_first if auto else _by_graph if by_graph else _eagerly if eagerly else _by_own_step
-    outputs_of = way(model, place)
+    outputs_of = way(part, place)
     found: list[Any] = []
     shown = CallProgress(verbose, f"{place.name} predict")
     with Interrupts() as interrupts, stream or nullcontext(), shown as progress:

@@ -27,6 +27,7 @@ from unifront.utils.arrays import (
 )
 from unifront.utils.audio_folder import audio_dataset_from_directory
 from unifront.utils.downloads import get_file
+from unifront.utils.feature_space import FeatureSpace
 from unifront.utils.image_folder import image_dataset_from_directory
 from unifront.utils.images import array_to_img, img_to_array, load_img, save_img
 from unifront.utils.pictures import model_to_dot, plot_model
@@ -47,6 +48,7 @@ Sequence = PyDataset
 
 __all__ = [
     "CustomObjectScope",
+    "FeatureSpace",
     "Progbar",
     "PyDataset",
     "Sequence",

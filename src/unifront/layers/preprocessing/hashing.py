@@ -16,7 +16,7 @@ from unifront.layers.preprocessing.data import array_of, is_array
 from unifront.layers.preprocessing.encoding import Dense, encoded
 from unifront.layers.preprocessing.hashes import crossed, farmhash64
 from unifront.layers.preprocessing.lookup import Long, buckets, salt_of
-from unifront.layers.preprocessing.strings import strings_of
+from unifront.layers.preprocessing.strings import HostLayer, called_on_host, strings_of
 from unifront.opset.rules import is_whole
 from unifront.opset.tensor import Tensor
 
@@ -33,7 +33,9 @@ class _Hashed(Layer):
                 "cannot be part of a graph. Map it over the data first, and give the model what it returns."
             )
         self.built = True
-        return self.call(*args, **kwargs)
+        return called_on_host(self, args, kwargs)
+
+    example_texts = HostLayer.example_texts
 
 
 def values_of(data: Any) -> np.ndarray:

@@ -404,6 +404,10 @@ class StringLookup(HostLayer, IndexLookup):
             return self._strings_at(array_of(inputs))
         return self.encode(self.indices(strings_of(inputs, self.encoding)))
 
+    def example_texts(self) -> tuple[str, str]:
+        known = str(self._tokens[0]) if self._tokens else "a"
+        return known, known
+
     def _strings_at(self, indices: np.ndarray) -> np.ndarray:
         if indices.dtype.kind not in "iu":
             raise DTypeError(f"{self._class}: indices are integers, not {indices.dtype}.")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import numpy as np
 
 from unifront import tree
 from unifront.arguments import shown
+from unifront.backends import backend_of, use_backend
+from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError, DTypeError, FileFormatError
 from unifront.layers.layer import Layer
 from unifront.layers.preprocessing.data import array_of, is_array
@@ -21,7 +25,8 @@ LARGEST_FILE = 2**31
 class HostLayer(Layer):
     """A layer on strings: plain Python on NumPy arrays and lists, before the graph.
 
-    It is called on data: in a generator, a torch ``Dataset``, or on whole arrays. In a graph there are no strings.
+    It is called on data: in a generator, a torch ``Dataset``, the map of a ``tf.data.Dataset``, or on whole arrays. In
+    a graph there are no strings.
     """
 
     autocast = False
@@ -34,7 +39,11 @@ class HostLayer(Layer):
                 "model.fit(layer(texts), labels)."
             )
         self.built = True
-        return self.call(*args, **kwargs)
+        return called_on_host(self, args, kwargs)
+
+    def example_texts(self) -> tuple[str, str]:
+        """Two texts that the layer takes, which its results are found out by."""
+        return "a", "a b"
 
 
 def text_of(token: Any, encoding: str = "utf-8") -> str:
@@ -95,3 +104,100 @@ def lines_of(path: Any) -> list[str]:
         if seen.setdefault(term, number) != number and term != "[UNK]":
             raise FileFormatError(f"{path}, line {number}: {term!r} is there already, in line {seen[term]}.")
     return lines
+
+
+# ---------------------------------------------------------------- arrays that have no value yet
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """An array that has no value yet: the name of its dtype (or ``"string"``), and its sizes, None for free ones."""
+
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def example(self, size: int, text: str) -> np.ndarray:
+        """An array like it, free sizes being ``size``."""
+        shape = tuple(size if one is None else one for one in self.shape)
+        return (
+            np.full(shape, text, object)
+            if self.dtype == "string"
+            else np.zeros(shape, dtype_of(self.dtype).numpy)
+        )
+
+
+def told(function: Callable[..., Any], arguments: Any, texts: tuple[str, str] = ("a", "a b")) -> Any:
+    """What ``function`` gives for arguments that hold `Awaited` in the place of arrays, as such: by two calls on
+    examples. Sizes that differ between these are free."""
+
+    def called(size: int, text: str) -> Any:
+        given = tree.map_leaves(
+            lambda leaf: leaf.example(size, text) if isinstance(leaf, Awaited) else leaf, arguments
+        )
+        with use_backend("numpy"):
+            return function(*given)
+
+    first, second = called(2, texts[0]), called(3, texts[1])
+    others = iter(tree.leaves(second))
+
+    def both(one: Any) -> Awaited:
+        array, other = array_of(one), array_of(next(others))
+        sizes = (a if a == b else None for a, b in zip(array.shape, other.shape, strict=True))
+        return Awaited("string" if array.dtype.kind in "OSUT" else dtype_of(array.dtype).name, tuple(sizes))
+
+    return tree.map_leaves(both, first)
+
+
+def on_host(function: Callable[..., Any], arguments: Any, texts: tuple[str, str] = ("a", "a b")) -> Any:
+    """The results of ``function`` where arrays among ``arguments`` have no values yet, as in the map of a
+    ``tf.data.Dataset``: it runs on the host once they have. None where they have."""
+    leaves = tree.leaves(arguments)
+    backends = [backend_of(leaf) for leaf in leaves]
+    known = [
+        None if backend is None else backend.awaited(leaf)
+        for backend, leaf in zip(backends, leaves, strict=True)
+    ]
+    waiting = [i for i, one in enumerate(known) if one is not None]
+    if not waiting:
+        return None
+    kinds = refilled(
+        arguments, [leaf if one is None else Awaited(*one) for leaf, one in zip(leaves, known, strict=True)]
+    )
+    results = told(function, kinds, texts)
+
+    def run(*given: Any) -> list[np.ndarray]:
+        values = iter(given)
+        arguments = tree.map_leaves(lambda leaf: next(values) if isinstance(leaf, Awaited) else leaf, kinds)
+        with use_backend("numpy"):
+            found = function(*arguments)
+        return [_plain(array_of(one)) for one in tree.leaves(found)]
+
+    backend = backends[waiting[0]]
+    assert backend is not None
+    wanted = [(one.dtype, one.shape) for one in tree.leaves(results)]
+    return refilled(results, backend.later(run, [leaves[i] for i in waiting], wanted))
+
+
+def refilled(structure: Any, leaves: Iterable[Any]) -> Any:
+    """The same structure with other leaves, in their order."""
+    found = iter(leaves)
+    return tree.map_leaves(lambda _: next(found), structure)
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Strings as bytes, which frameworks take."""
+    if array.dtype.kind not in "OUT":
+        return np.asarray(array)
+    found = np.empty(array.shape, object)
+    found.reshape(-1)[:] = [text_of(one).encode() for one in array.astype(object).reshape(-1)]
+    return found
+
+
+def called_on_host(layer: Any, args: Any, kwargs: Any) -> Any:
+    """What the call of a layer that works on the host gives, at once or when there are values."""
+
+    def call(args: Any, kwargs: Any) -> Any:
+        return layer.call(*args, **kwargs)
+
+    found = on_host(call, [args, kwargs], layer.example_texts())
+    return call(args, kwargs) if found is None else found

@@ -83,6 +83,11 @@ def fitted(
     found = []
     for name, part in zip(names, named_leaves(x, names, "The input"), strict=True):
         what = f"The input {name!r} of the model {model!r}"
+        if part is None or (isinstance(part, list) and len(part) == 1 and part[0] is None):
+            raise DataError(
+                f"{what} is None, and it is not optional here: only calls of a model and predict go without an input "
+                "that was made with optional=True."
+            )
         array, type_ = to_numpy(part, what), types[name]
         if array.ndim == type_.rank - 1 and type_.shape[-1] == 1:
             array = array[..., None]  # Keras takes a missing last axis of size one, and one too many

@@ -25,6 +25,7 @@ from unifront import (
     regularizers,
     schedules,
 )
+from unifront.backends import get_backend
 
 VALUES: dict[str, Any] = {
     "None": None, "'no'": "no", "''": "", "b'no'": b"no", "-1": -1, "0": 0, "1.5": 1.5, "nan": np.nan,
@@ -65,6 +66,7 @@ X = np.linspace(-1, 1, 30, dtype=np.float32).reshape(2, 5, 3)
 IMAGE = np.linspace(-1, 1, 150, dtype=np.float32).reshape(2, 5, 5, 3)
 VOLUME = np.linspace(-1, 1, 96, dtype=np.float32).reshape(2, 4, 2, 2, 3)
 FLAT = X[:, 0]
+NATIVE = get_backend("torch").array(X)  # what has gradients
 
 REQUIRED: dict[str, Any] = {
     "units": 2, "filters": 2, "kernel_size": 1, "num_heads": 2, "key_dim": 2, "head_dim": 2, "num_query_heads": 2,
@@ -415,7 +417,7 @@ WITH_FUNCTIONS: dict[str, dict[str, Any]] = {
         "lower": 0, "upper": 3, "body_fun": lambda i, x: ops.add(x, 1.0), "init_val": np.float32(0),
     },
     "map": {"f": ops.exp, "xs": X}, "vectorized_map": {"function": ops.exp, "elements": X},
-    "remat": {"f": ops.exp}, "switch": {"index": 0, "branches": [lambda: X]}, "custom_gradient": {"f": lambda x: (x, lambda g: g)},
+    "remat": {"f": ops.exp}, "jvp": {"fun": ops.sin, "primals": (NATIVE,), "tangents": (NATIVE,)}, "switch": {"index": 0, "branches": [lambda: X]}, "custom_gradient": {"f": lambda x: (x, lambda g: g)},
 }  # fmt: skip
 """Operations that run functions of the user's."""
 NO_TARGETS = ("with_mask", "define", "undefine", "promoted", "meshgrid", "einsum")

@@ -36,15 +36,16 @@ class ChildSum(uf.Layer):
         inner, outer, new = ops.split(self.gates(ops.concatenate([x, total], 1)), 3, 1)
         many = ops.add(ops.zeros_like(h), x)
         forget = ops.sigmoid(self.forget(ops.concatenate([many, h], 1)))
-        state = ops.sigmoid(inner) * ops.tanh(new) + ops.sum(forget * c, axis=0, keepdims=True)
-        return ops.sigmoid(outer) * ops.tanh(state), state
+        own = ops.multiply(ops.sigmoid(inner), ops.tanh(new))
+        state = ops.add(own, ops.sum(ops.multiply(forget, c), axis=0, keepdims=True))
+        return ops.multiply(ops.sigmoid(outer), ops.tanh(state)), state
 
     def by_recursion(self, tree: Any, native: Any) -> tuple[Any, Any]:
         below = [self.by_recursion(child, native) for child in tree[1:]]
         nothing = native(np.zeros((1, UNITS), np.float32))
         h, c = (ops.concatenate([nothing, *(pair[i] for pair in below)], 0) for i in (0, 1))
         there = native(np.arange(len(tree)) > 0)
-        return self.node(native(np.int32(tree[0])), h, c, there)
+        return self.node(native(np.array(tree[0], np.int32)), h, c, there)
 
     def call(self, words: Any, children: Any) -> Any:
         """The root's state by a scan over nodes, children before parents; ``children[node, place]`` counts from 1."""
@@ -93,14 +94,14 @@ def test_a_tree_lstm_in_both_styles() -> None:
     for name in TRAINABLE:
         native = get_backend(name)
 
-        def by_run(native: Any = native) -> Any:
+        def by_run(*_: Any, native: Any = native) -> Any:
             return ops.sum(ops.square(layer.by_recursion(TREE, native.array)[0]))
 
         def by_graph(words: Any, children: Any) -> Any:
             return ops.sum(ops.square(layer(words, children)))
 
         given = [native.array(array) for array in arrays]
-        for function, arguments in ((by_run, ()), (uf.jit(by_graph), given), (by_graph, given)):
+        for function, arguments in ((by_run, given), (uf.jit(by_graph), given), (by_graph, given)):
             with uf.backend(name):
                 loss, gradients = uf.value_and_grad(function, wrt=layer)(*arguments)
             found = [native.numpy(one) for one in (loss, *gradients)]
@@ -135,11 +136,11 @@ class Decoder(uf.Layer):
         ended = ops.logical_and(ops.equal(before, END), ops.greater(time, 0))
         stay = ops.where(ops.equal(ops.expand_dims(ops.arange(WORDS), 0), END), 0.0, -1e9)
         gain = ops.where(ops.expand_dims(ended, 1), stay, ops.log_softmax(self.out(y)))
-        best, chosen = ops.top_k(ops.reshape(ops.expand_dims(scores, 1) + gain, (-1,)), BEAM)
+        best, chosen = ops.top_k(ops.reshape(ops.add(ops.expand_dims(scores, 1), gain), (-1,)), BEAM)
         row = ops.floor_divide(chosen, WORDS)
-        token = ops.expand_dims(chosen - row * WORDS, 1)
-        kept = ops.where(ops.equal(place, time + 1), token, ops.take(tokens, row, 0))
-        return time + 1, kept, best, ops.take(after, row, 0)
+        token = ops.expand_dims(ops.subtract(chosen, ops.multiply(row, WORDS)), 1)
+        kept = ops.where(ops.equal(place, ops.add(time, 1)), token, ops.take(tokens, row, 0))
+        return ops.add(time, 1), kept, best, ops.take(after, row, 0)
 
     def goes_on(self, time: Any, tokens: Any, scores: Any, state: Any) -> Any:
         here = ops.sum(

@@ -353,10 +353,10 @@ REFUSED = {
         errors.ArgumentError,
         "computed from its inputs",
     ),
-    "a layer's result as input": (
+    "a layer's result that does not lead there": (
         lambda: uf.Model(layers.Dense(2)(uf.Input((5,))), layers.Dense(2)(uf.Input((5,)))),
         errors.ArgumentError,
-        "inputs of a Model are uf.Input tensors",
+        "which is not among the model's inputs",
     ),
     "no call": (
         lambda: uf.Model()(X),

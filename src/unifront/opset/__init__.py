@@ -93,6 +93,7 @@ BODIES = (
     "associative_scan",
     "cond",
     "fori_loop",
+    "jvp",
     "map",
     "remat",
     "scan",

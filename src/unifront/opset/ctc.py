@@ -59,7 +59,7 @@ def _one_loss(logits: np.ndarray, labels: np.ndarray, blank: int) -> Any:
         before, alpha = alpha, np.full(len(path), -np.inf)
         for s, label in enumerate(path):
             ways = [before[s], before[s - 1] if s else -np.inf]
-            if s > 1 and label not in (blank, path[s - 2]):
+            if s > 1 and s % 2 and label != path[s - 2]:  # odd places are labels, one of which may be the blank
                 ways.append(before[s - 2])
             alpha[s] = np.logaddexp.reduce(ways) + step[label]
     return -np.logaddexp.reduce(alpha[-2:])
@@ -96,7 +96,7 @@ def _decomposed(logits: Any, target: Any, target_length: Any, output_length: Any
         return get_item(concatenate([*[none] * by, x], 1), (slice(None), slice(0, width)))
 
     before = get_item(concatenate([blanks, blanks, path], 1), (slice(None), slice(0, width)))
-    skips = e.logical_and(e.not_equal(path, blank), e.not_equal(path, before))
+    skips = e.logical_and(e.equal(e.remainder(place, 2), 1), e.not_equal(path, before))
 
     def step(alpha: Any, given: Any) -> tuple[Any, Any]:
         emission, time = given
@@ -123,6 +123,7 @@ def _samples(rng: np.random.Generator) -> Iterator[Sample]:
     yield sample([[1, 2, 3], [2, 2, 0], [3, 0, 0]], [3, 2, 1], [5, 4, 1], 5)
     yield sample([[0, 0], [1, 2]], [2, 1], [4, 3], 4, blank=3)
     yield sample([[2]], [1], [1], 1)
+    yield sample([[1, 0, 2]], [3], [5], 5)  # the blank among the labels
     yield sample([[1, 1]], [0], [3], 3)
 
 

@@ -319,7 +319,7 @@ class Solarization(ColorLayer):
 
     Args:
         addition_factor: how much of the range of values is added, in [0, 1]: two bounds, or the upper one.
-        threshold_factor: where the threshold is, likewise.
+        threshold_factor: where the threshold is, likewise; at 0, which it is unless given, all values are turned around.
     """
 
     @checked
@@ -347,7 +347,7 @@ class Solarization(ColorLayer):
 
         return {
             "additions": drawn(self.addition_factor),
-            "thresholds": ops.subtract(255.0, drawn(self.threshold_factor)),
+            "thresholds": drawn(self.threshold_factor),
         }
 
     def changed(self, images: Any, drawn: Any) -> Any:

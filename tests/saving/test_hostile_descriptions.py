@@ -40,7 +40,7 @@ READERS: dict[str, Callable[[dict[str, Any]], Any]] = {
 def test_a_description_names_no_vocabulary_file(name: str, reader: str, tmp_path: Path) -> None:
     secret = tmp_path / "secret.txt"
     secret.write_text("5\n6\n")
-    with pytest.raises(ArgumentError, match=r"names the vocabulary file .*secret\.txt.*safe_mode=False"):
+    with pytest.raises(ArgumentError, match=r"names the vocabulary file .*safe_mode=False"):
         READERS[reader](of(name, vocabulary=str(secret)))
 
 

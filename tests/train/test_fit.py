@@ -89,6 +89,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "no_class_weight": {"class_weight": {0: 0.0, 1: 0.0, 2: 0.0}},
     "one_class_weight_zero": {"class_weight": {0: 0.0}},
     "sample_weight_split": {"sample_weight": WEIGHTS, "validation_split": 0.25},
+    "class_weight_split": {"class_weight": {0: 2.0, 1: 0.5, 2: 1.5}, "validation_split": 0.25},
     "validation_data": {"validation_data": HELD_OUT, "validation_batch_size": 5},
     "validation_weights": {"validation_data": (*HELD_OUT, WEIGHTS[:13])},
     "validation_steps": {"validation_data": HELD_OUT, "validation_steps": 1},

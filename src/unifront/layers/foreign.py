@@ -41,8 +41,11 @@ class _Foreign(Layer):
     autocast = False
     draws = False
 
-    def _host(self, *held: Any) -> None:
+    def __init__(self, **options: Unpack[LayerOptions]) -> None:
         check_trusted(f"a {type(self).__name__}, which holds a program of {self.home}")
+        super().__init__(**options)
+
+    def _host(self, *held: Any) -> None:
         get_backend(self.home)  # says what to install
         self._hosted = importlib.import_module(f"unifront_{self.home}.hosting").Hosted(*held)
         self._values: list[Variable] = []

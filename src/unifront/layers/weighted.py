@@ -85,7 +85,9 @@ class Weighted:
         seed = current_seed()
         chosen = dtype_of(dtype) if dtype is not None else self.variable_dtype
         draws = initializer or initializers.get("glorot_uniform" if chosen.is_float else "zeros")
-        path = _joined(current_path(), called)
+        path = _joined(
+            current_path() or self.name, called
+        )  # outside of a call its place in a model is not known yet
 
         def initial() -> np.ndarray:
             rng = np.random.default_rng([seed, crc32(variable.path.encode())])

@@ -59,7 +59,9 @@ def _one_loss(logits: np.ndarray, labels: np.ndarray, blank: int) -> Any:
         before, alpha = alpha, np.full(len(path), -np.inf)
         for s, label in enumerate(path):
             ways = [before[s], before[s - 1] if s else -np.inf]
-            if s > 1 and s % 2 and label != path[s - 2]:  # odd places are labels, one of which may be the blank
+            if (
+                s > 1 and s % 2 and label != path[s - 2]
+            ):  # odd places are labels, one of which may be the blank
                 ways.append(before[s - 2])
             alpha[s] = np.logaddexp.reduce(ways) + step[label]
     return -np.logaddexp.reduce(alpha[-2:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ _TRAINED, _FIXED, _SLOTS = _PARTS = ("trainable_variables", "non_trainable_varia
 
 def is_orbax(path: Path) -> bool:
     """Whether there is a folder of Orbax at ``path``: one checkpoint, or numbered ones."""
-    return path.is_dir() and (_is_one(path) or any(_steps(path)))
+    return os.path.isdir(path) and (_is_one(path) or any(_steps(path)))
 
 
 def load_orbax(path: Path, custom_objects: Mapping[str, Any] | None = None, compile: bool = True) -> Model:

@@ -10,7 +10,7 @@ from unifront.train import data, limits
 from unifront.train.arguments import number, optional
 from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays, Stream
-from unifront.train.sources import Source, count_of, held_out_of, source_of
+from unifront.train.sources import Source, by_class, count_of, held_out_of, source_of
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -73,12 +73,15 @@ class Asked:
         """
         size = data.size_of_batches(model, self.batch_size)
         held_out_size = self.validation_batch_size or size
-        source = source_of(model, training, x, y, sample_weight, class_weight, size, shuffle)
+        # What is split off is validated as `evaluate` would, without weights of classes.
+        of_all = None if self.validation_split else class_weight
+        source = source_of(model, training, x, y, sample_weight, of_all, size, shuffle)
         held = held_out_of(model, training, held_out, held_out_size)
         if self.validation_split:
             if not isinstance(source, Arrays) or held is not None:
                 raise ArgumentError("validation_split needs arrays, and no validation_data beside it.")
             source, held = data.split(source, self.validation_split)
+            source = by_class(model, source, class_weight)
             data.check_whole_batches(model, len(source))
         few = limits.batches("overfit_batches", self.overfit_batches, count_of(source, size))
         if few is not None:

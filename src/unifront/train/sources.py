@@ -62,15 +62,35 @@ def checked(
     model: Model, training: Compiled, x: Any, y: Any, weight: Any, class_weight: Any, several: bool = False
 ) -> Arrays:
     """Data as arrays that fit the model and its loss; ``several`` batches of it, or one."""
+    return by_class(model, _unweighted(model, training, x, y, weight, several), class_weight)
+
+
+def by_class(model: Model, arrays: Arrays, class_weight: Any) -> Arrays:
+    """``arrays`` weighted by their classes too; `ArgumentError` or `DataError` where they have none."""
+    if class_weight is None:
+        return arrays
     if defines(model, "train_step", "test_step"):
-        if class_weight is not None:
-            raise ArgumentError("class_weight is for the train_step of Model, not one of your own.")
+        raise ArgumentError("class_weight is for the train_step of Model, not one of your own.")
+    if len(arrays.weights) > 1:
+        raise ArgumentError("class_weight is for models of one output.")
+    dtype, classes = floatx(), None
+    if arrays.structures is None:
+        output = model.trace().graph.outputs[0].type
+        dtype, classes = output.dtype, output.shape[-1] if output.rank else None
+    weight = arrays.weights[0] if arrays.weights else None
+    weights = data.check_weights(weight, class_weight, arrays.targets, dtype, len(arrays), classes)
+    structures = arrays.structures and (*arrays.structures[:2], 0)
+    return replace(arrays, weights=weights, structures=structures)
+
+
+def _unweighted(model: Model, training: Compiled, x: Any, y: Any, weight: Any, several: bool) -> Arrays:
+    if defines(model, "train_step", "test_step"):
         return data.own_arrays(model, x, y, weight)
     if training.run_eagerly and model.has_free_inputs:  # what looks at values cannot be traced for its inputs
         arrays = data.own_arrays(model, x, y, weight)
-        if class_weight is None and len(arrays.weights) != 1:
+        if len(arrays.weights) != 1:
             return arrays
-        weights = data.check_weights(weight, class_weight, arrays.targets, floatx(), len(arrays))
+        weights = data.check_weights(weight, None, arrays.targets, floatx(), len(arrays))
         return replace(arrays, weights=weights, structures=(*(arrays.structures or (0, 0))[:2], 0))
     inputs = data.check_inputs(model, x, several)
     if not len(inputs[0]):
@@ -80,10 +100,9 @@ def checked(
         () if untold else data.check_targets(model, y, training, len(inputs[0]), data.sizes_of(model, inputs))
     )
     traced = model.trace()
-    output = traced.graph.outputs[0].type
-    classes = output.shape[-1] if output.rank else None
     names = traced.graph.output_names[: traced.output_count]
-    weights = data.check_weights(weight, class_weight, targets, output.dtype, len(inputs[0]), classes, names)
+    dtype = traced.graph.outputs[0].type.dtype
+    weights = data.check_weights(weight, None, targets, dtype, len(inputs[0]), names=names)
     return Arrays(inputs, targets, weights)
 
 

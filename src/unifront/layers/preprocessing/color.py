@@ -319,7 +319,7 @@ class Solarization(ColorLayer):
 
     Args:
         addition_factor: how much of the range of values is added, in [0, 1]: two bounds, or the upper one.
-        threshold_factor: where the threshold is, likewise; at 0, which it is unless given, all values are turned around.
+        threshold_factor: where the threshold is, likewise; at 0, its default, all values are turned around.
     """
 
     @checked

@@ -345,6 +345,30 @@ def checked(function: T, positional: Sequence[str] = ()) -> T:
     return wrapped  # type: ignore[return-value]
 
 
+def with_defaults(**defaults: Any) -> Callable[[Mixin], Mixin]:
+    """A class decorator: the constructor that the class inherits takes, and shows, other ``defaults``.
+
+    For classes that share a constructor and differ in how many sizes they have, as ``Conv1D`` and ``Conv2D``.
+    """
+
+    def rewrite(cls: Mixin) -> Mixin:
+        inherited: Callable[..., None] = cls.__init__  # type: ignore[misc]  # the one that is called
+        parameters = inspect.signature(inherited).parameters.values()
+        order = [one.name for one in parameters]
+
+        @wraps(inherited)
+        def constructor(*args: Any, **kwargs: Any) -> None:
+            left = {name: value for name, value in defaults.items() if name not in order[: len(args)]}
+            inherited(*args, **{**left, **kwargs})
+
+        shown_ones = [one.replace(default=defaults.get(one.name, one.default)) for one in parameters]
+        constructor.__signature__ = inspect.Signature(shown_ones)  # type: ignore[attr-defined]
+        cls.__init__ = constructor  # type: ignore[misc]
+        return cls
+
+    return rewrite
+
+
 def part_of(name: str) -> Callable[[Mixin], Mixin]:
     """A class decorator: methods are called ``NAME.method`` in errors and documentation, for a mixin that users meet
     as a part of the class ``name`` only."""

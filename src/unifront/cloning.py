@@ -96,6 +96,11 @@ class _Cloning:
         if input_tensors is None:
             input_tensors = tree.map_leaves(_again, model._inputs)
         given = tree.leaves(input_tensors)
+        if _shape_of(input_tensors) != _shape_of(model._inputs):
+            raise ArgumentError(
+                "clone_model: `input_tensors` must have the same structure as model.input, which is "
+                f"{model._inputs!r}; given was {input_tensors!r}."
+            )
         if len(given) != len(model.inputs) or not all(isinstance(one, Symbolic) for one in given):
             raise ArgumentError(
                 f"clone_model: input_tensors are {len(model.inputs)} symbolic tensors, in the structure of the model's "
@@ -111,6 +116,15 @@ class _Cloning:
         outputs = replay(model._calls, model.inputs, given, model.input_types, model._outputs, called)
         cls = type(model) if type(model).__init__ is Model.__init__ else Model
         return cls(input_tensors, outputs, name=model.name, trainable=model.trainable)
+
+
+def _shape_of(structure: Any) -> Any:
+    """A structure without its leaves; lists and tuples are alike, and so are one tensor and a list of it."""
+    if isinstance(structure, dict):
+        return {key: _shape_of(one) for key, one in structure.items()}
+    if isinstance(structure, list | tuple):
+        return [_shape_of(one) for one in structure] if len(structure) != 1 else _shape_of(structure[0])
+    return None
 
 
 def _again(tensor: Any) -> InputTensor:

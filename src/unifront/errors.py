@@ -17,7 +17,7 @@ class UnifrontError(Exception):
             self.operation = operation
 
     def __str__(self) -> str:
-        text = super().__str__()
+        text = Exception.__str__(self)  # not as `KeyError` has it, quoted
         if self.operation and not text.startswith((f"{self.operation}:", f"{self.operation} ")):
             text = f"{self.operation}: {text}"
         return f"{self.layer_path}: {text}" if self.layer_path else text
@@ -54,6 +54,10 @@ class UnknownName(UnifrontError, LookupError, ValueError):
             listing = f"{listing[:_LONGEST_LIST].rpartition(', ')[0]} … ({len(names)} in all)"
         listing = f" Known: {listing}." if names else ""
         super().__init__(f"Unknown {kind} {name!r}.{hint}{listing}")
+
+
+class UnknownKey(UnknownName, KeyError):
+    """A key of a dict of losses or weights is no output of the model."""
 
 
 class NotBuiltError(UnifrontError, RuntimeError, ValueError):

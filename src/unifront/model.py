@@ -33,7 +33,7 @@ from unifront.functional import (
 from unifront.ir.dims import Dim
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.layers.arguments import LayerName
+from unifront.layers.arguments import LayerName, PolicyLike
 from unifront.layers.ends import end_of
 from unifront.layers.input import BATCH, InputTensor, inputs_of
 from unifront.layers.layer import Layer
@@ -42,6 +42,7 @@ from unifront.opset.tensor import Call, Symbolic
 from unifront.portable import Portable
 from unifront.reference import simplified
 from unifront.restoring import Restoring
+from unifront.serialization import CustomObjectScope
 from unifront.stepwise import Stepwise
 from unifront.trace import MAKING, CallContext, Tracing, current_rng, renamed, trace
 from unifront.trained import Trained
@@ -63,6 +64,7 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
             behind it is a model then, of the same layers.
         outputs: tensors computed from them by layers and ``uf.ops``: one, a list or a dict.
         name: the model's name.
+        dtype: of a class of your own, as for `Layer`; layers have theirs.
 
     Its ``metadata`` is a dict of plain data, as JSON has them, that goes along in ``.uf`` files: names of classes and
     the like.
@@ -80,9 +82,15 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
 
     @checked
     def __init__(
-        self, inputs: Any = None, outputs: Any = None, *, name: LayerName = None, trainable: bool = True
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        *,
+        name: LayerName = None,
+        trainable: bool = True,
+        dtype: PolicyLike = None,
     ) -> None:
-        super().__init__(name=name, trainable=trainable)
+        super().__init__(name=name, trainable=trainable, dtype=dtype)
         self._input_types: dict[str, TensorType] | None = None
         self._tracings: dict[Any, Tracing] = {}
         self.input_structure: Any = None
@@ -138,22 +146,33 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
             ]
         return replay(self._calls, self.inputs, given, self.input_types, self._outputs)
 
-    def present(self, x: Any) -> tuple[Model, Any]:
-        """The part of the model that takes what there is of ``x``, where that is None for optional inputs, and that.
-        The model itself and ``x`` if nothing is None."""
-        if not isinstance(x, list | tuple | dict) or not any(leaf.optional for leaf in self.inputs):
-            return self, x
+    def present(self, x: Any) -> tuple[tuple[int, ...], Any]:
+        """The numbers of the optional inputs for which ``x`` has None, and what there is of ``x``."""
+        if self._inputs is None or not isinstance(x, list | tuple | dict):
+            return (), x
+        if not any(leaf.optional for leaf in self.inputs):
+            return (), x
         given = flatten_like(x, self._inputs, list(self.input_types))
+        absent = tuple(i for i, part in enumerate(given) if part is None)
+        if not absent or len(given) != len(self.inputs):
+            return (), x
         there = [part for part in given if part is not None]
-        if len(there) == len(given) or len(given) != len(self.inputs):
-            return self, x
-        key = ("present", tuple(part is None for part in given))
+        return absent, there[0] if len(there) == 1 else there
+
+    def without(self, absent: tuple[int, ...]) -> Model:
+        """The part of the model that takes what there is, where its inputs of these numbers are None.
+
+        Raises `ArgumentError` where one of them is not optional.
+        """
+        if not absent:
+            return self
+        key = ("without", absent)
         if key not in self.programs:
-            pairs = zip(given, self.inputs, strict=True)
-            instead = [None if part is None else leaf for part, leaf in pairs]
+            instead = [None if i in absent else leaf for i, leaf in enumerate(self.inputs)]
             outputs = replay(self._calls, self.inputs, instead, self.input_types, self._outputs)
             self.programs[key] = Model([leaf for leaf in instead if leaf is not None], outputs)
-        return self.programs[key], there[0] if len(there) == 1 else there
+        part: Model = self.programs[key]
+        return part
 
     @property
     def _model(self) -> Model:
@@ -175,16 +194,20 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
         return super().get_config()
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """A new model from what `get_config` gave, here or in Keras; its weights are fresh.
+
+        Args:
+            custom_objects: classes and functions by name, beside those registered.
 
         Raises `ArgumentError` where the config describes no model, `UnknownName` for a class that is not known.
         """
         from unifront.model_config import functional_from
 
-        if {"layers", "input_layers", "output_layers"} <= set(config):
-            return functional_from(cls, config)
-        return super().from_config(config)
+        with CustomObjectScope(custom_objects):
+            if {"layers", "input_layers", "output_layers"} <= set(config):
+                return functional_from(cls, config)
+            return super().from_config(config)
 
     def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
         return None
@@ -329,7 +352,9 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
         return result
 
     def _take(self, inputs: Any) -> None:
-        keys = list(inputs) if isinstance(inputs, dict) else ()
+        keys = (
+            [str(path[-1]) for path, _ in tree.flatten_with_path(inputs)] if isinstance(inputs, dict) else ()
+        )
         self.input_structure = numbered(inputs)
         self._input_types = named_types(tree.leaves(inputs), keys)  # last: by it others see that all is known
 

@@ -13,6 +13,7 @@ from unifront.layers.layer import Layer
 from unifront.model import Model
 from unifront.opset.tensor import Symbolic
 from unifront.restoring import State
+from unifront.serialization import CustomObjectScope
 
 
 class Sequential(Model):
@@ -32,7 +33,7 @@ class Sequential(Model):
     notes_arguments = False
 
     @checked
-    def __init__(self, layers: Any = (), *, name: LayerName = None, trainable: bool = True) -> None:
+    def __init__(self, layers: Any = None, trainable: bool = True, name: LayerName = None) -> None:
         super().__init__(name=name, trainable=trainable)
         self._source: InputTensor | None = None
         self._tensors: list[Symbolic] = []  # what each layer gives, once the input is known
@@ -50,11 +51,14 @@ class Sequential(Model):
         return sequential_config(self) if self._told_class() is None else super().get_config()
 
     @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Any:
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """A new model from what `get_config` gave, here or in Keras; its weights are fresh."""
         from unifront.model_config import sequential_from
 
-        return sequential_from(cls, config) if "layers" in config else super().from_config(config)
+        if "layers" not in config:
+            return super().from_config(config, custom_objects)
+        with CustomObjectScope(custom_objects):
+            return sequential_from(cls, config)
 
     @property
     def layers(self) -> list[Layer]:
@@ -82,6 +86,11 @@ class Sequential(Model):
         """Append a layer."""
         if isinstance(layer, InputLayer):
             layer = layer.output
+        if isinstance(layer, InputTensor) and self._source is not None:
+            raise ArgumentError(
+                f"Sequential model {self.name!r} has already been configured to use the input {self._source}; another "
+                f"one, {layer}, cannot be added."
+            )
         if isinstance(layer, InputTensor) and not self._children:
             self._source = layer
             return
@@ -92,8 +101,8 @@ class Sequential(Model):
         before = State([self, *layer.layers_below()])
         try:
             given = vars(layer).get("input_shape_given")
-            if given is not None and not self._children and self._source is None:
-                self._source = Input(given)
+            if not self._children and self._source is None:
+                self._source = Input(given) if given is not None else _begun_with(layer)
             self._adopt([layer])
             if self._source is not None:
                 self._put(layer)
@@ -153,3 +162,11 @@ class Sequential(Model):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+def _begun_with(layer: Layer) -> InputTensor | None:
+    """An input like that of a model of one, which it then begins with."""
+    if not isinstance(layer, Model) or layer._inputs is None or len(layer.inputs) != 1:
+        return None
+    first = layer.inputs[0]
+    return Input(batch_shape=first.layer.batch_shape, dtype=first.dtype)

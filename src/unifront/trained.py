@@ -461,3 +461,13 @@ class Trained:
     def optimizer(self) -> Any:
         """The optimizer given to `compile`."""
         return self._compiled().optimizer
+
+    @optimizer.setter
+    def optimizer(self, value: Any) -> None:
+        from unifront.train import configure, optimizers
+
+        if self._training is None:
+            self._training = configure(self._model, value, None, None, None, None, None)
+        else:
+            self._training.optimizer = optimizers.get(value)
+            self._model.programs.clear()

@@ -126,12 +126,41 @@ def test_an_optional_input_may_be_left_out(structure: str) -> None:
         assert_close(model.predict(given(X, X), backend=backend), full)
     around = uf.Input((3,))
     assert_close(uf.Model(around, model(given(around, None)))(X), without)
-    model.compile("sgd", "mse")
-    with pytest.raises(
-        DataError, match="The input 'other' of the model 'model' is None, and it is not optional here"
-    ):
-        model.fit(given(X, None), X[:, :2], verbose=0)
-    model.fit(given(X, X), X[:, :2], verbose=0)
+
+
+class OwnStep(uf.Model):
+    def train_step(self, data: Any) -> Any:
+        return super().train_step(data)
+
+
+@pytest.mark.parametrize(
+    ("backend", "kind"),
+    [
+        *((name, "arrays") for name in installed() if name != "numpy"),
+        *(("torch", kind) for kind in ("generator", "eager", "own step")),
+    ],
+)
+def test_training_goes_without_an_optional_input(backend: str, kind: str) -> None:
+    y = X[:, :2]
+    model, given = _optional("dict")
+    if kind == "own step":
+        model = OwnStep(dict(zip(("x", "other"), model.inputs, strict=True)), model.outputs[0])
+    inner = model.get_layer("plus").inner
+    alone = uf.Sequential([uf.Input((3,)), layers.Dense(2)])
+    alone.set_weights(inner.get_weights())
+    for one in (model, alone):
+        one.compile("sgd", "mse", run_eagerly=kind == "eager", backend=backend)
+    data = (given(X, None), y) if kind != "generator" else (((given(X, None), y) for _ in range(1)),)
+    held = (given(X, None), y)
+    history = model.fit(*data, epochs=1, batch_size=len(X), verbose=0, validation_data=held).history
+    wanted = alone.fit(X, y, epochs=1, batch_size=len(X), verbose=0, validation_data=(X, y)).history
+    for name in wanted:
+        assert_close(np.array(history[name]), np.array(wanted[name]))
+    assert_close(inner.kernel.numpy(), alone.layers[0].kernel.numpy())
+    assert_close(np.array(model.evaluate(*held, verbose=0)), np.array(alone.evaluate(X, y, verbose=0)))
+    if kind == "generator":
+        batches = [given(X, None), given(X, X)]
+        assert_close(model.predict(iter(batches), verbose=0)[: len(X)], alone.predict(X, verbose=0))
 
 
 def test_an_input_that_is_not_optional_may_not() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import pytest
 
+from tests.signatures import differences
 from unifront import ops
 from unifront.opset.namespaces import NAMES, NOT_FLAT
 
@@ -45,35 +46,6 @@ def public(module: Any) -> set[str]:
 KERAS: dict[str, Callable[..., Any]] = {
     name: getattr(module, name) for module in SPACES.values() for name in public(module)
 }
-
-
-def differences(ours: Callable[..., Any], keras: Callable[..., Any]) -> list[str]:
-    """In words, one for each parameter of Keras's that ours does not take as Keras's does.
-
-    Ours may take more by keyword, and need not name what Keras's takes as ``**kwargs``.
-    """
-    own = [*inspect.signature(ours).parameters.values()]
-    theirs = [*inspect.signature(keras).parameters.values()]
-    found = []
-    placed = [p for p in own if p.kind is p.POSITIONAL_OR_KEYWORD]
-    for i, parameter in enumerate(p for p in theirs if p.kind is p.POSITIONAL_OR_KEYWORD):
-        if i >= len(placed) or placed[i].name != parameter.name:
-            found.append(f"parameter {i} is {parameter.name}")
-        elif placed[i].default != parameter.default:
-            found.append(f"{parameter.name} is {parameter.default!r} by default")
-    more = [p.name for p in placed[sum(p.kind is p.POSITIONAL_OR_KEYWORD for p in theirs) :]]
-    found += [f"{name} is no parameter by position" for name in more]
-    by_name = {p.name: p for p in own}
-    for parameter in theirs:
-        if parameter.kind is parameter.KEYWORD_ONLY:
-            same = by_name.get(parameter.name)
-            if same is None or same.default != parameter.default:
-                found.append(f"{parameter.name} is a keyword, {parameter.default!r} by default")
-    stars = [p.name for p in own if p.kind is p.VAR_POSITIONAL]
-    wanted = [p.name for p in theirs if p.kind is p.VAR_POSITIONAL]
-    if stars != wanted:
-        found.append(f"the rest by position is {wanted}")
-    return found
 
 
 def ours(name: str) -> Callable[..., Any] | None:

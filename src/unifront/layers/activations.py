@@ -90,7 +90,7 @@ class PReLU(Layer):
     @checked
     def __init__(
         self,
-        alpha_initializer: InitializerLike = "zeros",
+        alpha_initializer: InitializerLike = "Zeros",
         alpha_regularizer: RegularizerLike = None,
         alpha_constraint: Constraint = None,
         shared_axes: Axes | None = None,

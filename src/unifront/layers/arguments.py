@@ -103,10 +103,7 @@ def check_mask(mask: Any, x: Any, axis: int = 1) -> None:
         )
 
 
-AT_DEFAULT: dict[str, Any] = {
-    "autocast": True, "gptq_unpacked_column_size": None, "lora_alpha": None, "lora_rank": None,
-    "quantization_config": None, "rms_scaling": False,
-}  # fmt: skip
+AT_DEFAULT: dict[str, Any] = {"autocast": True, "rms_scaling": False}
 """Keras's arguments that layers take at Keras's default only, beside the constraints; not in signatures."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Real, Size, checked
+from unifront.arguments import Real, Size, checked, with_defaults
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, DataFormat, Options, Padding, PerAxis
@@ -94,6 +94,7 @@ class _FullConv(LowRank, _Conv):
         activity_regularizer: RegularizerLike = None,
         kernel_constraint: Constraint = None,
         bias_constraint: Constraint = None,
+        *,
         lora_rank: Size | None = None,
         lora_alpha: Real | None = None,
         **options: Unpack[Options],
@@ -152,6 +153,7 @@ class Conv1D(_FullConv):
     paddings = ("valid", "same", "causal")
 
 
+@with_defaults(strides=(1, 1), dilation_rate=(1, 1))
 class Conv2D(_FullConv):
     """Convolution over two axes: ``[batch, height, width, in]`` → ``[batch, …, …, filters]``.
 
@@ -177,6 +179,7 @@ class Conv2D(_FullConv):
     rank = 2
 
 
+@with_defaults(strides=(1, 1, 1), dilation_rate=(1, 1, 1))
 class Conv3D(_FullConv):
     """Convolution over three axes: ``[batch, depth, height, width, in]`` → ``[batch, …, filters]``.
 
@@ -239,6 +242,7 @@ class DepthwiseConv1D(_DepthwiseConv):
     rank = 1
 
 
+@with_defaults(strides=(1, 1), dilation_rate=(1, 1))
 class DepthwiseConv2D(_DepthwiseConv):
     """Each channel by itself: ``[batch, height, width, in]`` → ``[batch, …, in * depth_multiplier]``.
 
@@ -320,6 +324,7 @@ class SeparableConv1D(_SeparableConv):
     rank = 1
 
 
+@with_defaults(strides=(1, 1), dilation_rate=(1, 1))
 class SeparableConv2D(_SeparableConv):
     """Each channel convolved by itself, then the channels mixed by a 1×1 convolution (Chollet 2017).
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Unpack, cast
 
 from unifront import ops
-from unifront.arguments import Check, Size, Wrong, checked
+from unifront.arguments import Check, Size, Wrong, checked, with_defaults
 from unifront.errors import ArgumentError
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, DataFormat, Options, Padding, PerAxis
@@ -101,6 +101,7 @@ class Conv1DTranspose(_ConvTranspose):
     rank = 1
 
 
+@with_defaults(strides=(1, 1), dilation_rate=(1, 1))
 class Conv2DTranspose(_ConvTranspose):
     """The transposed convolution over two axes: ``[batch, height, width, in]`` → ``[batch, …, …, filters]``.
 
@@ -111,6 +112,7 @@ class Conv2DTranspose(_ConvTranspose):
     rank = 2
 
 
+@with_defaults(strides=(1, 1, 1), dilation_rate=(1, 1, 1))
 class Conv3DTranspose(_ConvTranspose):
     """The transposed convolution over three axes: ``[batch, depth, height, width, in]`` → ``[batch, …, filters]``.
 

@@ -33,6 +33,7 @@ class Dense(Quantized, LowRank, Layer):
         kernel_initializer, bias_initializer: see `unifront.layers.initializers`.
         kernel_regularizer, bias_regularizer, activity_regularizer: see `unifront.layers.regularizers`.
         lora_rank, lora_alpha: as for `enable_lora`, which is then called when the layer is built.
+        quantization_config: how the weight is quantized where the dtype policy says that it is; see `quantize`.
 
     Raises `NotBuiltError` if the size of the input's last axis is free.
 
@@ -58,6 +59,7 @@ class Dense(Quantized, LowRank, Layer):
         bias_constraint: Constraint = None,
         lora_rank: Size | None = None,
         lora_alpha: Real | None = None,
+        quantization_config: Any = None,
         **options: Unpack[Options],
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **options)
@@ -65,6 +67,7 @@ class Dense(Quantized, LowRank, Layer):
         self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.ask_lora(lora_rank, lora_alpha)
+        self.ask_quantized(quantization_config)
 
     def build(self, shape: Any) -> None:
         size = feature_size(shape)
@@ -175,6 +178,7 @@ class Embedding(Quantized, LowRank, Layer):
         mask_zero: whether index 0 is padding, which later layers leave out.
         weights: the vectors to begin with, ``[input_dim, output_dim]``, or a list of that one array.
         lora_rank, lora_alpha: as for `enable_lora`, which is then called when the layer is built.
+        quantization_config: how the weight is quantized where the dtype policy says that it is; see `quantize`.
 
     Float indices are cut to integers, as in Keras. Raises `ShapeError` for ``weights`` of another shape.
     """
@@ -197,6 +201,7 @@ class Embedding(Quantized, LowRank, Layer):
         weights: Any = None,
         lora_rank: Size | None = None,
         lora_alpha: Real | None = None,
+        quantization_config: Any = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -206,6 +211,7 @@ class Embedding(Quantized, LowRank, Layer):
             embeddings_initializer = self._given(weights)
         self.declare("embeddings", embeddings_initializer, embeddings_regularizer, embeddings_constraint)
         self.ask_lora(lora_rank, lora_alpha)
+        self.ask_quantized(quantization_config)
 
     def _given(self, weights: Any) -> Given:
         vectors = weights[0] if isinstance(weights, list) and len(weights) == 1 else weights

@@ -6,12 +6,12 @@ import math
 import re
 from collections.abc import Sequence
 from string import ascii_letters
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import Name, Real, Size, checked
+from unifront.arguments import Name, Real, Size, checked, only
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, LayerOptions
@@ -39,6 +39,8 @@ class EinsumDense(Quantized, LowRank, Layer):
         kernel_initializer, bias_initializer: see `unifront.layers.initializers`.
         kernel_regularizer, bias_regularizer, activity_regularizer: see `unifront.layers.regularizers`.
         lora_rank, lora_alpha: as for `enable_lora`, which is then called when the layer is built.
+        gptq_unpacked_column_size: taken at None only.
+        quantization_config: how the kernel is quantized where the dtype policy says that it is; see `quantize`.
 
     Raises `ArgumentError` for another equation, `ShapeError` for an input that does not fit it.
 
@@ -62,6 +64,8 @@ class EinsumDense(Quantized, LowRank, Layer):
         bias_constraint: Constraint = None,
         lora_rank: Size | None = None,
         lora_alpha: Real | None = None,
+        gptq_unpacked_column_size: Annotated[Any, only(None)] = None,
+        quantization_config: Any = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -70,6 +74,7 @@ class EinsumDense(Quantized, LowRank, Layer):
         self.declare("kernel", kernel_initializer, kernel_regularizer, kernel_constraint)
         self.declare("bias", bias_initializer, bias_regularizer, bias_constraint)
         self.ask_lora(lora_rank, lora_alpha)
+        self.ask_quantized(quantization_config)
         self.bias: Any = None
 
     def told_argument(self, name: str, given: Any) -> Any:

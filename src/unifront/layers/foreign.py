@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Unpack
 import numpy as np
 
 from unifront import tree
-from unifront.arguments import Location, Name, checked, only, shown
+from unifront.arguments import Location, Name, checked, in_order, only, shown
 from unifront.backends import added_rows, get_backend
 from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError, ShapeError, UnknownName, UnsupportedOp
@@ -156,6 +156,12 @@ def _probed(inputs: Any) -> Any:
     return tree.map_leaves(zeros, list(inputs))
 
 
+class ModuleOptions(LayerOptions, total=False):
+    """The keywords of `TorchModuleWrapper`."""
+
+    output_shape: Any
+
+
 class TorchModuleWrapper(_Foreign):
     """A ``torch.nn.Module`` as a layer of the backend ``"torch"``.
 
@@ -178,14 +184,15 @@ class TorchModuleWrapper(_Foreign):
 
     home = "torch"
 
-    @checked
+    @in_order("name", "output_shape")
     def __init__(
         self,
         module: Any,
-        output_shape: Any = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[ModuleOptions],
     ) -> None:
-        super().__init__(**options)
+        own: Any = options
+        own.pop("output_shape")  # found by trying
+        super().__init__(**own)
         self._host(module)
 
     @property
@@ -273,7 +280,7 @@ class FlaxLayer(JaxLayer):
 
     @checked
     def __init__(
-        self, module: Any, method: Any = None, variables: Any = None, seed: int | None = None,
+        self, module: Any, method: Any = None, variables: Any = None, *, seed: int | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:  # fmt: skip
         if not all(callable(getattr(module, name, None)) for name in ("init", "apply", "__call__")):
@@ -314,7 +321,7 @@ class TFSMLayer(_Foreign):
 
     home = "tensorflow"
 
-    @checked
+    @in_order("trainable", "name", "dtype")
     def __init__(
         self,
         filepath: Location,

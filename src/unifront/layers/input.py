@@ -72,8 +72,8 @@ class InputLayer(Layer):
         shape: Any = None,
         batch_size: Annotated[int | None, anything] = None,
         dtype: Annotated[DTypeLike | None, anything] = None,
-        sparse: Annotated[bool | None, only(None)] = None,
-        ragged: Annotated[bool | None, only(None)] = None,
+        sparse: Annotated[bool | None, only(False)] = None,
+        ragged: Annotated[bool | None, only(False)] = None,
         batch_shape: Any = None,
         input_tensor: Annotated[Any, only(None)] = None,
         optional: bool = False,
@@ -132,9 +132,11 @@ def Input(
     shape: Annotated[Sequence[int | str | DimExpr | None] | None, anything] = None,
     batch_size: Annotated[int | None, anything] = None,
     dtype: Annotated[DTypeLike | None, anything] = None,
-    *,
+    sparse: Annotated[bool | None, only(False)] = None,
+    ragged: Annotated[bool | None, only(False)] = None,
     batch_shape: Annotated[Sequence[int | str | DimExpr | None] | None, anything] = None,
     name: Annotated[str | None, anything] = None,
+    tensor: Annotated[Any, only(None)] = None,
     optional: bool = False,
 ) -> InputTensor:
     """A symbolic tensor to build a model from.
@@ -144,8 +146,10 @@ def Input(
             ``("time", 64)``; a name that several inputs share is the same size in all of them.
         batch_size: a fixed batch size; free unless given.
         dtype: `floatx` unless given.
+        sparse, ragged: taken at None or False only: tensors are dense.
         batch_shape: the batch size and the shape in one, in place of both.
         name: how data and errors call it; ``input``, ``input_1`` … unless given.
+        tensor: taken at None only; a model begins at any symbolic tensor, `uf.Model(tensor, ...)`.
         optional: whether calls of the model and `Model.predict` may give None for it, which the layers then get.
             Graphs, training and files are those of the whole model.
 

@@ -110,7 +110,10 @@ class Layer(Weighted, Ended, Described):
         dtype: PolicyLike = None,
         trainable: bool = True,
         activity_regularizer: regularizers.RegularizerLike = None,
+        autocast: bool = True,
     ) -> None:
+        if not autocast:
+            self.autocast = False
         self._name = name
         self._policy: DTypePolicy | None = chosen_policy() if dtype is None else dtype  # type: ignore[assignment]
         if get_current_remat_mode() is not None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Unpack
 
 from unifront import ops
-from unifront.arguments import checked
+from unifront.arguments import checked, in_order, with_defaults
 from unifront.layers.arguments import DataFormat, LayerOptions, Padding, PerAxis, check_mask, check_rank
 from unifront.layers.layer import Layer
 from unifront.opset.tensor import type_of
@@ -18,7 +18,7 @@ class _Pooling(Layer):
     paddings = ("valid", "same")
     pool: Callable[..., Any]
 
-    @checked
+    @in_order("name")
     def __init__(
         self,
         pool_size: PerAxis = 2,
@@ -54,7 +54,7 @@ def _define(kind: str, rank: int, pool: Callable[..., Any]) -> type[_Pooling]:
         '        data_format: "channels_last" (default) or "channels_first".\n    '
     )
     members = {"rank": rank, "pool": staticmethod(pool), "__doc__": doc, "__module__": __name__}
-    return type(name, (_Pooling,), members)
+    return with_defaults(pool_size=2 if rank == 1 else (2,) * rank)(type(name, (_Pooling,), members))
 
 
 MaxPooling1D = _define("Max", 1, ops.max_pool)

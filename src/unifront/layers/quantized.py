@@ -78,6 +78,11 @@ class Quantized:
         """What `as_matrix` gave (or scales, or zero points, of its columns), as the layer keeps it."""
         return values
 
+    def ask_quantized(self, config: Any) -> None:
+        """Keep what a constructor was given; `begin_quantized` at the end of `build` heeds it."""
+        if config is not None:
+            self.quantization_config = get(config)
+
     # ------------------------------------------------------------ quantizing
 
     def quantize(self, mode: str | None = None, type_check: bool = True, config: Any = None) -> None:
@@ -278,12 +283,6 @@ class Quantized:
         return ops.expand_dims(scale, -1) if self._is_turned() else scale
 
     # ------------------------------------------------------------ telling
-
-    def take_options(self, options: dict[str, Any]) -> None:
-        config = options.pop("quantization_config", None)
-        if config is not None:
-            self.quantization_config = get(config)
-        super().take_options(options)  # type: ignore[misc]  # of the layer
 
     def get_config(self) -> dict[str, Any]:  # of the layer, which tells the rest
         told: dict[str, Any] = super().get_config()  # type: ignore[misc]  # of the layer

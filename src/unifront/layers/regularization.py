@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Amount, Fraction, Share, Size, checked
+from unifront.arguments import Amount, Fraction, Share, Size, checked, in_order
 from unifront.errors import ShapeError
 from unifront.ir.dims import DimExpr
 from unifront.layers.arguments import DataFormat, LayerOptions, Options, Seed
@@ -63,7 +63,7 @@ class Dropout(Layer):
 class SpatialDropout1D(Dropout):
     """`Dropout` of whole channels of ``[batch, steps, channels]``."""
 
-    @checked
+    @in_order("name", "dtype")
     def __init__(self, rate: Share, seed: Seed = None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(rate, noise_shape=(None, 1, None), seed=seed, **options)
 
@@ -71,7 +71,7 @@ class SpatialDropout1D(Dropout):
 class SpatialDropout2D(Dropout):
     """`Dropout` of whole channels of ``[batch, height, width, channels]``."""
 
-    @checked
+    @in_order("name", "dtype")
     def __init__(
         self, rate: Share, data_format: DataFormat = None, seed: Seed = None, **options: Unpack[LayerOptions]
     ) -> None:
@@ -84,7 +84,7 @@ class SpatialDropout2D(Dropout):
 class SpatialDropout3D(Dropout):
     """`Dropout` of whole channels of ``[batch, depth, height, width, channels]``."""
 
-    @checked
+    @in_order("name", "dtype")
     def __init__(
         self, rate: Share, data_format: DataFormat = None, seed: Seed = None, **options: Unpack[LayerOptions]
     ) -> None:

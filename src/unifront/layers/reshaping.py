@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, Unpack
 
 from unifront import ops
-from unifront.arguments import LARGEST, Check, Wrong, checked
+from unifront.arguments import LARGEST, Check, Wrong, checked, with_defaults
 from unifront.errors import ShapeError
 from unifront.layers.arguments import DataFormat, LayerOptions, PerAxis, check_rank
 from unifront.layers.layer import Layer, feature_size
@@ -60,6 +60,7 @@ class _ZeroPadding(_Border):
         return ops.pad(x, self.everywhere(self.padding))
 
 
+@with_defaults(padding=1)
 class ZeroPadding1D(_ZeroPadding):
     """Zeros before and after the steps of ``[batch, steps, channels]``.
 
@@ -71,6 +72,7 @@ class ZeroPadding1D(_ZeroPadding):
     rank = 1
 
 
+@with_defaults(padding=(1, 1))
 class ZeroPadding2D(_ZeroPadding):
     """Zeros around an image: ``[batch, height, width, channels]``, with the two sizes in the middle grown.
 
@@ -82,6 +84,7 @@ class ZeroPadding2D(_ZeroPadding):
     rank = 2
 
 
+@with_defaults(padding=((1, 1), (1, 1), (1, 1)))
 class ZeroPadding3D(_ZeroPadding):
     """Zeros around a volume.
 
@@ -134,11 +137,12 @@ class Cropping1D(_Cropping):
 
     @checked
     def __init__(
-        self, cropping: Border = (1, 1), data_format: DataFormat = None, **options: Unpack[LayerOptions]
+        self, cropping: Border = (1, 1), *, data_format: DataFormat = None, **options: Unpack[LayerOptions]
     ) -> None:
         super().__init__(cropping, data_format, **options)
 
 
+@with_defaults(cropping=((0, 0), (0, 0)))
 class Cropping2D(_Cropping):
     """The borders of an image ``[batch, height, width, channels]`` left out.
 
@@ -150,6 +154,7 @@ class Cropping2D(_Cropping):
     rank = 2
 
 
+@with_defaults(cropping=((1, 1), (1, 1), (1, 1)))
 class Cropping3D(_Cropping):
     """The borders of a volume left out.
 
@@ -159,15 +164,6 @@ class Cropping3D(_Cropping):
     """
 
     rank = 3
-
-    @checked
-    def __init__(
-        self,
-        cropping: Border = ((1, 1), (1, 1), (1, 1)),
-        data_format: DataFormat = None,
-        **options: Unpack[LayerOptions],
-    ) -> None:
-        super().__init__(cropping, data_format, **options)
 
 
 class _UpSampling(Layer):

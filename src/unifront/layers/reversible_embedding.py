@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Size, checked, within
+from unifront.arguments import Real, Size, checked, within
 from unifront.layers.arguments import Constraint, DTypeName, LayerOptions
 from unifront.layers.core import Embedding
 from unifront.layers.initializers import InitializerLike
@@ -56,12 +56,16 @@ class ReversibleEmbedding(Embedding):
         mask_zero: bool = False,
         reverse_dtype: DTypeName = None,
         logit_soft_cap: Cap | None = None,
+        *,
         weights: Any = None,
+        lora_rank: Size | None = None,
+        lora_alpha: Real | None = None,
+        quantization_config: Any = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             input_dim, output_dim, embeddings_initializer, embeddings_regularizer, embeddings_constraint,
-            mask_zero, weights, **options,
+            mask_zero, weights, lora_rank, lora_alpha, quantization_config, **options,
         )  # fmt: skip
         self.tie_weights, self.reverse_dtype, self.logit_soft_cap = tie_weights, reverse_dtype, logit_soft_cap
 

@@ -48,7 +48,8 @@ def train_step(model: Model, data: Any) -> dict[str, Any]:
         optimizer.ready_for(weights)
         pairs = list(zip(gradients, weights, strict=True))
         known = [pair for pair in pairs if pair[0] is not None] or pairs
-        optimizer.apply(*zip(*known, strict=True), examples=examples_in(tree.leaves(x)[0]))
+        some = next(one for one in tree.leaves(x) if one is not None)
+        optimizer.apply(*zip(*known, strict=True), examples=examples_in(some))
     return model.get_metrics_result()
 
 

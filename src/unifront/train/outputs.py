@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from unifront import tree
-from unifront.errors import ArgumentError, UnknownName
+from unifront.errors import ArgumentError, UnknownKey, UnknownName
 
 Path = tuple[Any, ...]
 
@@ -97,7 +97,7 @@ def _spread(loss: Any, weights: Any, where: Any, path: Path, names: Sequence[str
             raise ArgumentError(f"loss has a dict at {_place(path)}, where the model's output is none.")
         for key, one in loss.items():
             if key not in where:
-                raise UnknownName("output in loss", key, where)
+                raise UnknownKey("output in loss", key, where)
             factor = (
                 weights.get(key) if isinstance(weights, Mapping) else _entry(weights, list(loss).index(key))
             )
@@ -133,7 +133,7 @@ def _entry(weights: Any, i: int) -> Any:
 def _factors(weights: Any, where: Any, names: Sequence[str | None]) -> list[Any]:
     if isinstance(weights, Mapping) and isinstance(where, Mapping) and not set(weights) <= set(where):
         unknown = next(key for key in weights if key not in where)
-        raise UnknownName("output in loss_weights", unknown, where)
+        raise UnknownKey("output in loss_weights", unknown, where)
     if isinstance(weights, Mapping) and isinstance(where, Mapping) and len(where) == len(names):
         return [weights.get(path[0]) for path, _ in _leaves(where, ())]
     return per_output(tree.leaves(weights) if tree.is_nested(weights) else weights, names, "loss_weights")

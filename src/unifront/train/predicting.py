@@ -58,12 +58,9 @@ def predict(
     limit = optional("steps", steps)
     eagerly = model._training is not None and model._training.run_eagerly
     by_graph = not eagerly and not defines(model, "predict_step")
-    part, x = model.present(x) if by_graph else (model, x)
 
     def check(x: Any, y: Any = None, weight: Any = None, several: bool = False) -> Arrays:
-        return (
-            Arrays(data.check_inputs(part, x, several)) if by_graph else data.own_arrays(model, x, None, None)
-        )
+        return data.inputs_in(model, x, several) if by_graph else data.own_arrays(model, x, None, None)
 
     stream = inputs_of(model, x, size, limit, check)
     total = None if stream is None else stream.length
@@ -72,12 +69,12 @@ def predict(
     else:
         arrays = check(x, several=True)
         if by_graph and not len(arrays):
-            return data.no_outputs(part, arrays.inputs)
+            return data.no_outputs(model.without(arrays.absent), arrays.inputs)
         given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
         total = -(-len(arrays) // size)
     auto = auto and by_graph and place.device == "cpu" and is_installed(QUICK)
     way = _by_the_first if auto else _by_graph if by_graph else _eagerly if eagerly else _by_own_step
-    outputs_of = way(part, place)
+    ways: dict[tuple[int, ...], Predict] = {}  # by which optional inputs are None
     found: list[Any] = []
     shown = CallProgress(verbose, f"{place.name} predict")
     with Interrupts() as interrupts, stream or nullcontext(), shown as progress:
@@ -87,7 +84,9 @@ def predict(
         progress.begin(limits.least(limit, total))
         for number, batch in enumerate(each(itertools.islice(given, limit), interrupts)):
             watchers.on_predict_batch_begin(number)
-            found.append(outputs_of(batch, number))
+            if batch.absent not in ways:
+                ways[batch.absent] = way(model.without(batch.absent), place)
+            found.append(ways[batch.absent](batch, number))
             if len(watchers):
                 watchers.on_predict_batch_end(number, {"outputs": found[-1]})
             progress.advance()

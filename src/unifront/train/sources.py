@@ -92,18 +92,18 @@ def _unweighted(model: Model, training: Compiled, x: Any, y: Any, weight: Any, s
             return arrays
         weights = data.check_weights(weight, None, arrays.targets, floatx(), len(arrays))
         return replace(arrays, weights=weights, structures=(*(arrays.structures or (0, 0))[:2], 0))
-    inputs = data.check_inputs(model, x, several)
+    given = data.inputs_in(model, x, several)
+    inputs = given.inputs
     if not len(inputs[0]):
         raise DataError("The data is empty: the input has 0 examples.")
     untold = y is None and training.loss is None and not (training.metrics or training.weighted_metrics)
-    targets = (
-        () if untold else data.check_targets(model, y, training, len(inputs[0]), data.sizes_of(model, inputs))
-    )
+    sizes = data.sizes_of(model.without(given.absent), inputs)
+    targets = () if untold else data.check_targets(model, y, training, len(inputs[0]), sizes)
     traced = model.trace()
     names = traced.graph.output_names[: traced.output_count]
     dtype = traced.graph.outputs[0].type.dtype
     weights = data.check_weights(weight, None, targets, dtype, len(inputs[0]), names=names)
-    return Arrays(inputs, targets, weights)
+    return replace(given, targets=targets, weights=weights)
 
 
 def inputs_of(

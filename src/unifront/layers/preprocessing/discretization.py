@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self, Unpack
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import checked, shown, within
+from unifront.arguments import in_order, shown, within
 from unifront.errors import ArgumentError, DTypeError, NotBuiltError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.preprocessing.data import DataLayer, array_of, batches, is_array
@@ -37,7 +37,7 @@ class Discretization(DataLayer):
         layers.Discretization(bin_boundaries=[0.0, 1.0, 2.0])(np.array([[-1.5, 1.0, 3.4]]))  # [[0 2 3]]
     """
 
-    @checked
+    @in_order("dtype", "name")
     def __init__(
         self,
         bin_boundaries: Any = None,

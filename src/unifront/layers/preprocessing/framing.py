@@ -8,7 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import Size, checked
+from unifront.arguments import Size, checked, in_order
 from unifront.errors import ShapeError
 from unifront.ir.dims import maximum, minimum
 from unifront.layers.arguments import Seed
@@ -189,7 +189,7 @@ class RandomCrop(_Sized):
     Smaller images are cut in these proportions, in the middle, and resized.
     """
 
-    @checked
+    @in_order("name")
     def __init__(
         self,
         height: Size,

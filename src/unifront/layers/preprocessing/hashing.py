@@ -7,7 +7,7 @@ from typing import Any, Literal, Unpack
 import numpy as np
 
 from unifront import tree
-from unifront.arguments import checked
+from unifront.arguments import checked, in_order
 from unifront.dtypes import floatx
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.layers.arguments import LayerOptions
@@ -139,7 +139,7 @@ class HashedCrossing(_Hashed):
         layer([np.array(["A", "B", "A"]), np.array([101, 101, 102])])  # [1 4 1]
     """
 
-    @checked
+    @in_order("name", "dtype")
     def __init__(
         self,
         num_bins: Any,

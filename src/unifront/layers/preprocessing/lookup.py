@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Unpack
 import numpy as np
 
 from unifront import ops
-from unifront.arguments import LARGEST, checked, only, shown, whole
+from unifront.arguments import LARGEST, Default, in_order, only, shown, whole
 from unifront.dtypes import floatx
 from unifront.errors import ArgumentError, DTypeError, FileFormatError, NotBuiltError
 from unifront.layers.arguments import LayerOptions
@@ -48,6 +48,20 @@ def buckets(strings: Sequence[bytes], count: int, salt: tuple[int, int] | None) 
     """Which of ``count`` buckets the hash of each string says: FarmHash64, or SipHash-2-4 under a salt."""
     hashes = farmhash64(strings) if salt is None else siphash24(strings, salt)
     return (hashes % np.uint64(count)).astype(np.int64)
+
+
+class LookupOptions(LayerOptions, total=False):
+    """What `get_config` tells beside the arguments of Keras's constructors, by name only."""
+
+    has_input_vocabulary: bool | None
+    vocabulary_size: Count | None
+
+
+class StringLookupOptions(LookupOptions, total=False):
+    """Those of `StringLookup`."""
+
+    salt: Any
+    oov_method: Annotated[Literal["floormod", "farmhash"], Default("floormod")]
 
 
 class IndexLookup(Layer):
@@ -358,7 +372,7 @@ class StringLookup(HostLayer, IndexLookup):
         layer(["b", "z", "a"])  # [2 0 1]
     """
 
-    @checked
+    @in_order("name", "salt")
     def __init__(
         self,
         max_tokens: Tokens | None = None,
@@ -372,13 +386,11 @@ class StringLookup(HostLayer, IndexLookup):
         pad_to_max_tokens: bool = False,
         sparse: Dense = False,
         encoding: str = "utf-8",
-        salt: Any = None,
-        *,
-        oov_method: Literal["floormod", "farmhash"] = "floormod",
-        has_input_vocabulary: bool | None = None,
-        vocabulary_size: Count | None = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[StringLookupOptions],
     ) -> None:
+        own: Any = options
+        own.pop("oov_method")  # Keras's StringLookup takes it, and hashes strings as ever
+        salt = own.pop("salt")
         self.encoding = encoding
         try:
             "".encode(encoding)
@@ -386,7 +398,7 @@ class StringLookup(HostLayer, IndexLookup):
             raise ArgumentError(f"StringLookup: encoding {encoding!r} is none that Python knows.") from None
         super().__init__(
             max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode,
-            pad_to_max_tokens, sparse, salt, has_input_vocabulary, vocabulary_size, **options,
+            pad_to_max_tokens, sparse, salt, **own,
         )  # fmt: skip
 
     def get_config(self) -> dict[str, Any]:
@@ -456,7 +468,7 @@ class IntegerLookup(IndexLookup):
         layers.IntegerLookup(vocabulary=[12, 36])(np.array([36, 7, 12]))  # [2 0 1]
     """
 
-    @checked
+    @in_order("name")
     def __init__(
         self,
         max_tokens: Tokens | None = None,
@@ -472,10 +484,7 @@ class IntegerLookup(IndexLookup):
         pad_to_max_tokens: bool = False,
         oov_method: Literal["floormod", "farmhash"] = "floormod",
         salt: Any = None,
-        *,
-        has_input_vocabulary: bool | None = None,
-        vocabulary_size: Count | None = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[LookupOptions],
     ) -> None:
         self.oov_method, self.vocabulary_dtype = oov_method, "int64"
         if salt is not None and oov_method != "farmhash":
@@ -484,7 +493,7 @@ class IntegerLookup(IndexLookup):
             )
         super().__init__(
             max_tokens, num_oov_indices, mask_token, oov_token, vocabulary, idf_weights, invert, output_mode,
-            pad_to_max_tokens, sparse, salt, has_input_vocabulary, vocabulary_size, **options,
+            pad_to_max_tokens, sparse, salt, **options,
         )  # fmt: skip
 
     def get_config(self) -> dict[str, Any]:

@@ -8,13 +8,12 @@ from typing import Any, Literal, Self, Unpack
 
 import numpy as np
 
-from unifront.arguments import Size, checked, shown
+from unifront.arguments import Size, in_order, shown
 from unifront.errors import ArgumentError, ShapeError, UnknownName
-from unifront.layers.arguments import LayerOptions
 from unifront.layers.configs import plain, revived
 from unifront.layers.preprocessing.data import batches, is_array
 from unifront.layers.preprocessing.encoding import Dense
-from unifront.layers.preprocessing.lookup import OLDER, Count, StringLookup, Tokens
+from unifront.layers.preprocessing.lookup import OLDER, LookupOptions, StringLookup, Tokens
 from unifront.layers.preprocessing.strings import HostLayer, strings_of
 from unifront.opset.rules import is_whole
 
@@ -55,7 +54,7 @@ class TextVectorization(HostLayer):
         layer(["A good movie!", "Movie?"])  # [[1 2 3], [3 0 0]]
     """
 
-    @checked
+    @in_order("name")
     def __init__(
         self,
         max_tokens: Tokens | None = None,
@@ -70,12 +69,12 @@ class TextVectorization(HostLayer):
         sparse: Dense = False,
         ragged: Dense = False,
         encoding: str = "utf-8",
-        *,
-        has_input_vocabulary: bool | None = None,
-        vocabulary_size: Count | None = None,
-        **options: Unpack[LayerOptions],
+        **options: Unpack[LookupOptions],
     ) -> None:
-        super().__init__(**options)
+        own: Any = options
+        has_input_vocabulary = own.pop("has_input_vocabulary")
+        own.pop("vocabulary_size")  # what a config tells of the vocabulary that it has
+        super().__init__(**own)
         for name, value, known in (("standardize", standardize, STANDARDS), ("split", split, SPLITS)):
             if (
                 value is not None

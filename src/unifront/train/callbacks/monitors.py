@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 
+from unifront import ops
 from unifront.arguments import Amount, Count, Real, checked, within
 from unifront.errors import ArgumentError, UnknownName
 from unifront.train.callbacks.base import Callback, Logs, rated, say
@@ -83,6 +84,11 @@ class Monitor(Callback):
                 "mode='min' or mode='max'."
             )
         return bool(mode == "max")
+
+    @property
+    def monitor_op(self) -> Any:
+        """`uf.ops.greater` or `uf.ops.less`: how a better value compares with the best one."""
+        return ops.greater if self._more_is_better() else ops.less
 
     def say(self, text: str) -> None:
         """Print, if ``verbose``; above the progress bar."""

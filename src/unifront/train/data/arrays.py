@@ -23,7 +23,8 @@ class Arrays:
     Targets are one for each output, None where nothing judges it; sample weights are none, one array for all
     outputs, or one or None for each. ``structures`` says what inputs, targets and weights look like to a
     `Model.train_step` of the user's, with numbers as leaves; None: as the model's inputs and outputs. ``placed``:
-    ``all`` as native arrays, where they have been brought to the device already.
+    ``all`` as native arrays, where they have been brought to the device already. ``absent``: the numbers of the
+    optional inputs that are None.
     """
 
     inputs: tuple[np.ndarray, ...]
@@ -31,6 +32,7 @@ class Arrays:
     weights: tuple[np.ndarray | None, ...] = ()
     structures: tuple[Any, Any, Any] | None = None
     placed: tuple[Array, ...] | None = None
+    absent: tuple[int, ...] = ()
 
     @property
     def all(self) -> tuple[np.ndarray, ...]:
@@ -46,11 +48,12 @@ class Arrays:
 
     def take(self, selection: Any) -> Arrays:
         """The examples that ``selection`` (a slice or indices) names."""
-        return Arrays(
-            tuple(array[selection] for array in self.inputs),
-            tuple(None if array is None else array[selection] for array in self.targets),
-            tuple(None if array is None else array[selection] for array in self.weights),
-            self.structures,
+        return replace(
+            self,
+            inputs=tuple(array[selection] for array in self.inputs),
+            targets=tuple(None if array is None else array[selection] for array in self.targets),
+            weights=tuple(None if array is None else array[selection] for array in self.weights),
+            placed=None,
         )
 
 

@@ -74,6 +74,12 @@ def check_inputs(model: Model, x: Any, several: bool = False) -> tuple[np.ndarra
     return found
 
 
+def inputs_in(model: Model, x: Any, several: bool = False) -> Arrays:
+    """``x`` as for `check_inputs`, where None may stand for optional inputs."""
+    absent, x = model.present(x)
+    return Arrays(check_inputs(model.without(absent), x, several), absent=absent)
+
+
 def fitted(
     model: str, types: Mapping[str, TensorType], x: Any, several: bool = True
 ) -> tuple[np.ndarray, ...]:
@@ -84,10 +90,7 @@ def fitted(
     for name, part in zip(names, named_leaves(x, names, "The input"), strict=True):
         what = f"The input {name!r} of the model {model!r}"
         if part is None or (isinstance(part, list) and len(part) == 1 and part[0] is None):
-            raise DataError(
-                f"{what} is None, and it is not optional here: only calls of a model and predict go without an input "
-                "that was made with optional=True."
-            )
+            raise DataError(f"{what} is None, and it is not optional; uf.Input(..., optional=True) is.")
         array, type_ = to_numpy(part, what), types[name]
         if array.ndim == type_.rank - 1 and type_.shape[-1] == 1:
             array = array[..., None]  # Keras takes a missing last axis of size one, and one too many
@@ -165,10 +168,12 @@ def own_arrays(model: Model, x: Any, y: Any, weight: Any) -> Arrays:
         dtype = int32 if found.dtype.kind in "iu" and found.dtype.itemsize > 2 else dtype_of(found.dtype)
         return cast(found, wide if dtype.is_float else dtype, "The data")
 
+    absent: tuple[int, ...] = ()
     if model.has_free_inputs:
         structure, inputs = _numbered_arrays(x, array)
     else:
-        structure, inputs = model.input_structure, list(check_inputs(model, x, several=True))
+        given = inputs_in(model, x, several=True)
+        structure, inputs, absent = model.input_structure, list(given.inputs), given.absent
     targets_structure, targets = (None, []) if y is None else _numbered_arrays(y, array)
     weights_structure, weights = (None, []) if weight is None else _numbered_arrays(weight, array)
     every = [*inputs, *targets, *weights]
@@ -176,7 +181,7 @@ def own_arrays(model: Model, x: Any, y: Any, weight: Any) -> Arrays:
         raise DataError("No data was given: pass x.")
     same_length(every, [f"array {i}" for i in range(len(every))])
     structures = structure, targets_structure, weights_structure
-    return Arrays(tuple(inputs), tuple(targets), tuple(weights), structures)
+    return Arrays(tuple(inputs), tuple(targets), tuple(weights), structures, absent=absent)
 
 
 def _numbered_arrays(given: Any, array: Callable[[Any], np.ndarray]) -> tuple[Any, list[np.ndarray]]:

@@ -31,21 +31,22 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
         traced = model.trace(False)
         pairs = zip(traced.graph.output_names, traced.graph.outputs, strict=True)
         outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
-        types = _arriving(model.input_types, example.inputs)
+        taken = _given_types(model, example)
+        types = _arriving(taken, example.inputs)
         batch = next(iter(types.values())).shape[0]
         sizes: dict[str, int] = {}
-        for type_, given in zip(model.input_types.values(), example.inputs, strict=True):
+        for type_, given in zip(taken.values(), example.inputs, strict=True):
             for dim, size in zip(type_.shape[1:], given.shape[1:], strict=False):
                 solve(dim, size, sizes)
         for name, type_ in target_types(example.targets, outputs, batch, sizes).items():
             types[f"target {name}"] = type_
-        x, y = model.input_structure, _numbered(example.targets, count)
+        x, y = _with_gaps(model.input_structure, example.absent), _numbered(example.targets, count)
         weight = _numbered(example.weights, len(types))
     else:
         known = (
             None
             if model.has_free_inputs or example.structures[0] is not model.input_structure
-            else model.input_types
+            else _given_types(model, example)
         )
         batch = next(iter(known.values())).shape[0] if known else BATCH
         types = (
@@ -57,6 +58,7 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
             f"target {i}": _batch_type(a, batch) for i, a in enumerate(example.targets) if a is not None
         }
         x, y, weight = example.structures
+        x = _with_gaps(x, example.absent)
         first = len(types)
         y = None if y is None else tree.map_leaves(lambda number: number + count, y)
         weight = None if weight is None else tree.map_leaves(lambda number: number + first, weight)
@@ -66,6 +68,21 @@ def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]
                 array, batch
             )
     return types, pack(x, y, weight)
+
+
+def _given_types(model: Model, example: Arrays) -> dict[str, TensorType]:
+    """The types of the inputs that are not None."""
+    return {
+        name: type_ for i, (name, type_) in enumerate(model.input_types.items()) if i not in example.absent
+    }
+
+
+def _with_gaps(structure: Any, absent: Sequence[int]) -> Any:
+    """A numbered structure of inputs with None for those that are ``absent``, the others numbered through."""
+    if not absent:
+        return structure
+    count = itertools.count()
+    return tree.map_leaves(lambda number: None if number in absent else next(count), structure)
 
 
 def _numbered(arrays: Sequence[np.ndarray | None], first: int) -> Any:

@@ -112,9 +112,9 @@ def serialize(loss: Any) -> Any:
     return serialize_keras_object(loss)
 
 
-def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def deserialize(name: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """What `serialize`, here or in Keras, described. Raises `UnknownName` for a class that is not known."""
-    return deserialize_keras_object(config, custom_objects, module_objects=NAMES)
+    return deserialize_keras_object(name, custom_objects, module_objects=NAMES)
 
 
 __all__ = [

@@ -41,8 +41,9 @@ NAMES: dict[str, Callable[..., Any]] = {one.__name__.lower(): one for one in CLA
 }
 
 
-def get(optimizer: Any) -> Any:
+def get(identifier: Any) -> Any:
     """The optimizer meant by a name, a description or an `Optimizer`; None stays None, as in Keras."""
+    optimizer = identifier
     if isinstance(optimizer, Mapping) and "class_name" in optimizer:
         optimizer = deserialize(optimizer)
     if isinstance(optimizer, str):

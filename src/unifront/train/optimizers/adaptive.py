@@ -6,11 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Amount, Count, Share, checked, within
+from unifront.arguments import Amount, Count, Share, in_order, within
 from unifront.opset.optimize import ADAM_UPDATE
 from unifront.opset.powers import one_minus_power
 from unifront.opset.spec import OpSpec
-from unifront.train.optimizers.optimizer import DecayedOptions, LearningRate, Optimizer, OptimizerOptions
+from unifront.train.optimizers.optimizer import (
+    SHARED,
+    DecayedOptions,
+    LearningRate,
+    Optimizer,
+    OptimizerOptions,
+)
 from unifront.train.optimizers.state import COPY, Plan
 from unifront.weights import Variable
 
@@ -41,7 +47,7 @@ class Adam(Optimizer):
     slot_names: tuple[str, ...] = ("momentum", "velocity")
     arguments = ("beta_1", "beta_2", "epsilon", "amsgrad")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001, beta_1: Share = 0.9, beta_2: Share = 0.999,
         epsilon: Amount = 1e-7, amsgrad: bool = False, **options: Unpack[OptimizerOptions],
@@ -71,7 +77,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
 
-    @checked
+    @in_order(*SHARED[1:])
     def __init__(
         self, learning_rate: LearningRate = 0.001, weight_decay: Amount = 0.004, beta_1: Share = 0.9,
         beta_2: Share = 0.999, epsilon: Amount = 1e-7, amsgrad: bool = False,
@@ -88,7 +94,7 @@ class Adamax(Optimizer):
     slot_names = ("momentum", "norm")
     arguments = ("beta_1", "beta_2", "epsilon")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001, beta_1: Share = 0.9, beta_2: Share = 0.999,
         epsilon: Amount = 1e-7, **options: Unpack[OptimizerOptions],
@@ -114,7 +120,7 @@ class Nadam(Optimizer):
     DECAY = 0.96
     """Of the paper's schedule of momentum."""
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001, beta_1: Share = 0.9, beta_2: Share = 0.999,
         epsilon: Amount = 1e-7, **options: Unpack[OptimizerOptions],
@@ -157,7 +163,7 @@ class Lamb(Optimizer):
     slot_names = ("momentum", "velocity")
     arguments = ("beta_1", "beta_2", "epsilon")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001, beta_1: Share = 0.9, beta_2: Share = 0.999,
         epsilon: Amount = 1e-7, **options: Unpack[OptimizerOptions],
@@ -191,7 +197,7 @@ class ScheduleFreeAdamW(Optimizer):
     slot_names = ("momentum", "velocity")
     arguments = ("beta_1", "beta_2", "epsilon", "warmup_steps")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.0025, beta_1: Annotated[float, within("(0, 1)")] = 0.9,
         beta_2: Share = 0.999, epsilon: Amount = 1e-8, warmup_steps: Count = 0,

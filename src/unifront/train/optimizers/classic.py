@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Amount, Fraction, Share, checked, within
+from unifront.arguments import Amount, Fraction, Share, in_order, within
 from unifront.opset.optimize import (
     ADAGRAD_UPDATE,
     LION_UPDATE,
@@ -15,7 +15,7 @@ from unifront.opset.optimize import (
     SGD_UPDATE,
 )
 from unifront.opset.spec import OpSpec
-from unifront.train.optimizers.optimizer import LearningRate, Optimizer, OptimizerOptions
+from unifront.train.optimizers.optimizer import SHARED, LearningRate, Optimizer, OptimizerOptions
 
 Rule = tuple[OpSpec, Mapping[str, Any]]
 
@@ -25,7 +25,7 @@ class SGD(Optimizer):
 
     arguments = ("momentum", "nesterov")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.01, momentum: Fraction = 0.0, nesterov: bool = False,
         **options: Unpack[OptimizerOptions],
@@ -51,7 +51,7 @@ class RMSprop(Optimizer):
 
     arguments = ("rho", "momentum", "epsilon", "centered")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001, rho: Fraction = 0.9, momentum: Fraction = 0.0,
         epsilon: Amount = 1e-7, centered: bool = False, **options: Unpack[OptimizerOptions],
@@ -91,7 +91,7 @@ class Adagrad(Optimizer):
     slot_names = ("accumulator",)
     arguments = ("initial_accumulator_value", "epsilon")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001, initial_accumulator_value: Amount = 0.1,
         epsilon: Amount = 1e-7, **options: Unpack[OptimizerOptions],
@@ -112,7 +112,7 @@ class Adadelta(Optimizer):
     slot_names = ("accumulated_grad", "accumulated_delta_var")
     arguments = ("rho", "epsilon")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001, rho: Fraction = 0.95, epsilon: Amount = 1e-7,
         **options: Unpack[OptimizerOptions],
@@ -146,7 +146,7 @@ class Ftrl(Optimizer):
         "l2_regularization_strength", "l2_shrinkage_regularization_strength", "beta",
     )  # fmt: skip
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001,
         learning_rate_power: Annotated[float, within("(-inf, 0]")] = -0.5,
@@ -185,7 +185,7 @@ class Lion(Optimizer):
     slot_names = ("momentum",)
     arguments = ("beta_1", "beta_2")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001, beta_1: Annotated[float, within("(0, 1]")] = 0.9,
         beta_2: Share = 0.99, **options: Unpack[OptimizerOptions],

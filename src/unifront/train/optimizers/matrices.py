@@ -8,9 +8,15 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Unpack
 
 from unifront import ops
-from unifront.arguments import Amount, Count, Fraction, Positive, Real, Share, checked, within
+from unifront.arguments import Amount, Count, Fraction, Positive, Real, Share, checked, in_order, within
 from unifront.train.optimizers.adaptive import adam_change, moments
-from unifront.train.optimizers.optimizer import DecayedOptions, LearningRate, Optimizer, OptimizerOptions
+from unifront.train.optimizers.optimizer import (
+    SHARED,
+    DecayedOptions,
+    LearningRate,
+    Optimizer,
+    OptimizerOptions,
+)
 from unifront.train.optimizers.state import Plan
 from unifront.weights import Variable
 
@@ -33,7 +39,7 @@ class Adafactor(Optimizer):
     slot_names = ("rows", "columns", "velocity")
     arguments = ("beta_2_decay", "epsilon_1", "epsilon_2", "clip_threshold", "relative_step")
 
-    @checked
+    @in_order(*SHARED)
     def __init__(
         self, learning_rate: LearningRate = 0.001, beta_2_decay: Annotated[float, within("(-inf, 0]")] = -0.8,
         epsilon_1: Amount = 1e-30, epsilon_2: Amount = 1e-3, clip_threshold: Positive = 1.0,

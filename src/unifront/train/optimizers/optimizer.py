@@ -71,6 +71,11 @@ class DecayedOptions(TypedDict, total=False):
 
 CLIPPING = ("clipnorm", "clipvalue", "global_clipnorm")
 """Arguments of which one may be given."""
+SHARED = (
+    "weight_decay", *CLIPPING, "use_ema", "ema_momentum", "ema_overwrite_frequency", "loss_scale_factor",
+    "gradient_accumulation_steps", "name",
+)  # fmt: skip
+"""The keywords that may be given by position too, behind the arguments of a class, in Keras's order."""
 AT_DEFAULT: Mapping[str, Any] = MappingProxyType({"is_legacy_optimizer": False, "jit_compile": True})
 """What configs of Keras's hold beside our arguments, with the only values taken."""
 EXTRAS: Mapping[str, Any] = MappingProxyType(

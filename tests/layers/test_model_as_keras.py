@@ -1,0 +1,113 @@
+"""Models: what Keras's do beside the common way, and people rely on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from unifront import errors, layers
+from unifront.backends import installed
+from unifront.testing import assert_close
+
+X = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+
+
+class Twice(uf.Layer):
+    def call(self, x: Any) -> Any:
+        return x * 2.0
+
+
+@pytest.mark.parametrize("kind", [uf.Sequential, uf.Model])
+def test_classes_of_ones_own_are_given_to_from_config(kind: Any) -> None:
+    x = uf.Input((3,))
+    model = kind([x, Twice()]) if kind is uf.Sequential else kind(x, Twice()(x))
+    with pytest.raises(errors.UnknownName, match="'Twice'"):
+        kind.from_config(model.get_config())
+    again = kind.from_config(model.get_config(), custom_objects={"Twice": Twice})
+    assert_close(again(X), 2 * X)
+
+
+def test_a_sequential_that_begins_with_a_model_has_its_input() -> None:
+    x = uf.Input((3,))
+    for first in (uf.Model(x, layers.Dense(5)(x)), uf.Sequential([uf.Input((3,)), layers.Dense(5)])):
+        model = uf.Sequential([first, layers.Dense(2)])
+        assert model.built
+        assert model.input_shape == (None, 3)
+        assert model.output_shape == (None, 2)
+        assert_close(model(X), model.layers[1](first(X)))
+
+
+def test_a_sequential_has_one_input() -> None:
+    model = uf.Sequential([uf.Input((2,))])
+    for second in (uf.Input((2,)), layers.InputLayer((2,))):
+        with pytest.raises(errors.ArgumentError, match="has already been configured to use the input"):
+            model.add(second)
+
+
+def test_inputs_of_a_clone_have_the_structure_of_the_models() -> None:
+    a, b = uf.Input((3,), name="a"), uf.Input((3,), name="b")
+    model = uf.Model({"a": a, "b": b}, a - b)
+    with pytest.raises(
+        errors.ArgumentError, match="`input_tensors` must have the same structure as model.input"
+    ):
+        uf.models.clone_model(model, input_tensors=[a, b])
+    assert_close(uf.models.clone_model(model, input_tensors={"a": a, "b": b})({"a": X, "b": 2 * X}), -X)
+
+
+def test_inputs_and_outputs_may_be_dicts_in_dicts(tmp_path: Any) -> None:
+    a, b, c = (uf.Input((size,)) for size in (1, 2, 3))
+    outputs = {"1": layers.Dense(1)(a), "others": {"2": layers.Dense(2)(b), "3": layers.Dense(3)(c)}}
+    model = uf.Model({"1": a, "others": {"2": b, "3": c}}, outputs)
+    given = {"1": X[:, :1], "others": {"2": X[:, :2], "3": X}}
+    found = model(given)
+    assert found["others"]["3"].shape == (4, 3)
+    for name in ("model.keras", "model.uf"):
+        model.save(tmp_path / name)
+        again = uf.saving.load_model(tmp_path / name)
+        assert_close(again(given)["others"]["2"], found["others"]["2"])
+
+
+class Own(uf.Model):
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.dense = layers.Dense(2)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+def test_a_class_of_ones_own_takes_a_dtype_and_is_cloned() -> None:
+    model = Own(dtype="float64")
+    assert model.compute_dtype == "float64"
+    again = uf.models.clone_model(model)
+    assert again.dtype_policy.name == "float64"
+
+
+@pytest.mark.parametrize("backend", [name for name in installed() if name != "numpy"])
+def test_the_optimizer_is_set_and_changed(backend: str) -> None:
+    model = uf.Sequential([uf.Input((3,)), layers.Dense(1, kernel_initializer="zeros", use_bias=False)])
+    model.optimizer = uf.optimizers.SGD(0.0)
+    assert model.optimizer.learning_rate == 0
+    model.compile(model.optimizer, "mse", backend=backend)
+    model.fit(X, X[:, :1], verbose=0)
+    assert_close(model.layers[0].kernel.numpy(), np.zeros((3, 1)))
+    model.optimizer = "sgd"
+    model.fit(X, X[:, :1], verbose=0, batch_size=4)
+    assert_close(model.layers[0].kernel.numpy(), 0.01 * 2 * X.T @ X[:, :1] / 4)
+
+
+def test_a_loss_of_no_output_is_a_key_error_too() -> None:
+    a = uf.Input((3,))
+    model = uf.Model(a, {"p": layers.Dense(1, name="p")(a), "q": layers.Dense(1, name="q")(a)})
+    model.compile("sgd", {"p": "mse", "r": "mse"})
+    for kind in (KeyError, ValueError):
+        with pytest.raises(kind, match=r"^Unknown output in loss 'r'\. .*Known: p, q\.$"):
+            model.fit(X, {"p": X[:, :1], "q": X[:, :1]}, verbose=0)
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("val_loss", "less"), ("accuracy", "greater")])
+def test_monitors_tell_how_they_compare(monitor: str, best: str) -> None:
+    assert uf.callbacks.EarlyStopping(monitor).monitor_op is getattr(uf.ops, best)

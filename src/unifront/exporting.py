@@ -30,7 +30,12 @@ def export(model: Model, path: Any, format: str | None, options: Mapping[str, An
 def _onnx(model: Model, path: Path, options: Mapping[str, Any]) -> None:
     from unifront.onnx import export
 
-    export(model.trace(False), path, **options)
+    if options.get("training") is not None:
+        from unifront.train.exported import export_step
+
+        export_step(model, path, **options)
+        return
+    export(model.trace(False), path, **{name: one for name, one in options.items() if name != "training"})
 
 
 def _saved_model(model: Model, folder: Path, options: Mapping[str, Any]) -> None:

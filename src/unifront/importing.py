@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
 from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Annotated, Any
 
 from unifront.arguments import Name, anything, checked
-from unifront.errors import ArgumentError
+from unifront.errors import ArgumentError, BackendMissing, FileFormatError
+from unifront.files import existing
 from unifront.graph_model import GraphModel
 from unifront.ir import passes
 from unifront.onnx.load import load
@@ -55,3 +61,46 @@ def from_onnx(
     order = (*passes.standard(OPS, evaluate), patterns, table["unused_variables"])
     graph, values, _ = passes.run(imported.graph, imported.values, order)
     return GraphModel.of(graph, {seen.name: values[seen.name] for seen in graph.variables}, name=graph.name)
+
+
+SAVED_MODEL = "saved_model.pb"
+"""The file by which the folder of a SavedModel is known."""
+SAVED_OPSET = 18
+"""The operator set that a SavedModel is read through: the newest that tf2onnx 1.17 writes."""
+
+
+def from_saved_model(folder: str | Path, *, signature: str = "serving_default", name: str = "") -> GraphModel:
+    """A TensorFlow SavedModel as a model that runs, trains, exports and saves on every backend.
+
+    It is read by TensorFlow and tf2onnx, in a process of their own, as ONNX; the rest is `from_onnx`. TensorFlow runs
+    what is in a SavedModel while it loads: read none from people whose programs you would not run.
+
+    Args:
+        folder: of the SavedModel; ``saved_model.pb`` is in it.
+        signature: the function in it to read.
+        name: the model's; the folder's unless given.
+
+    Raises `FileFormatError` for a folder that is none, or that tf2onnx does not read, with its reason;
+    `BackendMissing` without the packages tensorflow and tf2onnx; and what `from_onnx` raises.
+    """
+    place = Path(folder)
+    existing(place / SAVED_MODEL)
+    for package in ("tf2onnx", "tensorflow"):
+        if find_spec(package) is None:
+            raise BackendMissing(
+                f"{folder} is a SavedModel, which takes TensorFlow and tf2onnx to read; {package} is not installed. "
+                "Install them with: pip install tensorflow tf2onnx"
+            )
+    with tempfile.TemporaryDirectory() as inner:
+        target = Path(inner) / "model.onnx"
+        arguments = ["--saved-model", str(place), "--signature_def", signature, "--opset", str(SAVED_OPSET)]
+        done = subprocess.run(
+            [sys.executable, "-m", "tf2onnx.convert", *arguments, "--output", str(target)],
+            capture_output=True, text=True, check=False, errors="replace",
+        )  # fmt: skip
+        if done.returncode or not target.is_file():
+            said = [line for line in done.stderr.splitlines() if line.strip()]
+            raise FileFormatError(
+                f"{folder}: tf2onnx cannot read this SavedModel: {said[-1] if said else 'no reason'}"
+            )
+        return from_onnx(target, name=name or place.resolve().name)

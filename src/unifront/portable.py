@@ -96,7 +96,9 @@ class Portable:
             verbose: taken as Keras takes it; nothing is printed.
             options: of ONNX: ``opset``, ``dtype``, ``optimize``, ``external_data``, ``verify`` (run the file once
                 beside NumPy, if ``onnxruntime`` is installed), ``functions`` (layers as functions), ``quantize`` with
-                ``calibration`` (integers of 8 or 4 bits); see `unifront.onnx.export`. Of a page beside these:
+                ``calibration`` (integers of 8 or 4 bits); see `unifront.onnx.export`. With ``training``, a batch
+                ``(x, y)`` or ``(x, y, sample_weight)`` such as ``fit`` takes, the step that trains the compiled
+                model, with gradients and updates spelt out; see `unifront.train.exported`. Of a page beside these:
                 ``runtime``, the folder of the npm package onnxruntime-web (found in ``node_modules`` unless given);
                 ``labels`` of classes (unless given, those in ``metadata``); and ``scale``, what the brightest pixel
                 of a drawing is to the model (1, or 255 where a recipe trained it on images).

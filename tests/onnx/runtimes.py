@@ -30,13 +30,18 @@ def reference(model: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
         return [np.asarray(result) for result in ReferenceEvaluator(model).run(None, _feed(model, inputs))]
 
 
-def runtime(model: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """What ONNX Runtime gives."""
+def session_of(model: Any) -> Any:
+    """A session of ONNX Runtime that says errors only."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     content = model if isinstance(model, bytes | str) else model.SerializeToString()
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def runtime(model: Any, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """What ONNX Runtime gives."""
+    session = session_of(model)
     names = [value.name for value in session.get_inputs()]
     results: list[np.ndarray] = session.run(None, dict(zip(names, inputs, strict=True)))
     return results

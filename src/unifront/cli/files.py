@@ -16,6 +16,7 @@ from unifront.cli.opened import KERAS
 from unifront.cli.shown import plain
 from unifront.errors import ArgumentError, FileFormatError, UnsupportedOp
 from unifront.files import existing, reason
+from unifront.importing import SAVED_MODEL
 from unifront.ir.graph import Graph, Node
 from unifront.support import unsupported
 
@@ -46,6 +47,11 @@ def converted(
         raise ArgumentError(
             f"{target} is of no format that models are written in: .onnx, .uf, .keras, .safetensors, .weights.h5, or a "
             "folder for a SavedModel."
+        )
+    if Path(source).suffix.lower() == ".safetensors":
+        raise ArgumentError(
+            f"{source} holds weights alone, and no model that they belong to. Name the model as IN, and the file as its "
+            f"weights: unifront convert MODEL {target} --weights {source}"
         )
     model = open_(source)
     if weights is not None:
@@ -99,13 +105,10 @@ def inspected(name: str, open_: Open, backends: Sequence[str]) -> Found:
         return _tensors(Path(name))
     found: Found = {
         "name": name,
-        "format": {".onnx": "ONNX", ".uf": "unifront", **dict.fromkeys(KERAS, "Keras")}.get(
-            ending,
-            "unifront" if Path(name).is_dir() else "recipe" if ending in RECIPES else "model of the zoo",
-        ),
+        "format": _format(name, ending),
     }
-    if Path(name).is_file():
-        found["bytes"] = Path(name).stat().st_size
+    if Path(name).exists():
+        found["bytes"] = sum(path.stat().st_size for path in written(Path(name)))
     if ending == ".onnx":
         found |= _proto(name)
     try:
@@ -133,6 +136,16 @@ def inspected(name: str, open_: Open, backends: Sequence[str]) -> Found:
         "operations": dict(sorted(operations.items())),
         "not_run": {place: _not_run(place, operations) for place in (*backends, "onnx")},
     }
+
+
+def _format(name: str, ending: str) -> str:
+    """What ``name`` is."""
+    known = {".onnx": "ONNX", ".uf": "unifront", **dict.fromkeys(KERAS, "Keras")}
+    if ending in known:
+        return known[ending]
+    if Path(name).is_dir():
+        return "SavedModel" if (Path(name) / SAVED_MODEL).is_file() else "unifront"
+    return "recipe" if ending in RECIPES else "model of the zoo"
 
 
 def _numbers(weight: Any) -> int:

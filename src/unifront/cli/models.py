@@ -165,7 +165,7 @@ def inspect_file(
     name: Annotated[
         str,
         typer.Argument(
-            help="A .onnx, .uf, .keras, .h5 or .safetensors file, or a model of the zoo.",
+            help="A .onnx, .uf, .keras, .h5 or .safetensors file, a folder (SavedModel), or a model of the zoo.",
             autocompletion=complete_model,
         ),
     ],
@@ -190,7 +190,7 @@ def convert(
         str,
         typer.Argument(
             metavar="IN",
-            help="A .onnx, .uf, .keras or .h5 file, or a model of the zoo.",
+            help="A .onnx, .uf, .keras or .h5 file, a folder (SavedModel), or a model of the zoo.",
             autocompletion=complete_model,
         ),
     ],

@@ -9,6 +9,7 @@ import typer
 
 import unifront as uf
 from unifront.backends import names
+from unifront.importing import SAVED_MODEL, from_saved_model
 from unifront.recipes.shipped import NAMES
 
 KERAS = (".keras", ".h5", ".hdf5")
@@ -16,7 +17,8 @@ KERAS = (".keras", ".h5", ".hdf5")
 
 
 def model_of(name: str) -> Any:
-    """The model in a file (``.uf``, ``.onnx``, ``KERAS``) or a folder of results, that of a recipe, or of the zoo."""
+    """The model in a file (``.uf``, ``.onnx``, ``KERAS``), in the folder of a SavedModel or of results, that of a
+    recipe, or of the zoo."""
     ending = Path(name).suffix.lower()
     if (Path(name) / "model.uf").is_file():
         return uf.load(Path(name) / "model.uf")
@@ -26,6 +28,8 @@ def model_of(name: str) -> Any:
         return of_recipe(name)
     if ending == ".onnx":
         return uf.from_onnx(name)
+    if (Path(name) / SAVED_MODEL).is_file():
+        return from_saved_model(name)
     is_file = ending in (".uf", ".safetensors", *KERAS) or Path(name).name != name
     return uf.load(name) if is_file else uf.zoo.create(name)
 

@@ -60,13 +60,16 @@ def _takes(opset: int) -> bool:
     return True
 
 
-def check(model: bytes | str, graph: Graph, values: Mapping[str, np.ndarray]) -> None:
+def check(
+    model: bytes | str, graph: Graph, values: Mapping[str, np.ndarray], given: Arrays | None = None
+) -> None:
     """Compare a model as ONNX Runtime runs it with its graph as NumPy does, on small random inputs.
 
     Args:
         model: the content of the file, or its path.
         graph: what was written, as it was before any pass; its outputs are the model's.
         values: those of its variables.
+        given: the inputs, in place of random ones.
 
     Raises `ExportError` where ONNX Runtime refuses the model, or computes something else. A model is left
     unchecked if ONNX Runtime has no kernel for one of its operations, as for many in float64 and bfloat16.
@@ -74,7 +77,9 @@ def check(model: bytes | str, graph: Graph, values: Mapping[str, np.ndarray]) ->
     session = _session(model, graph.name)
     if session is None:
         return
-    inputs, expected = _expected(graph, values)
+    inputs, expected = (
+        _expected(graph, values) if given is None else (given, _reference(graph, values, given))
+    )
     found = _run(session, graph, inputs)
     if found is None:
         return

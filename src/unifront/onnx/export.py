@@ -92,6 +92,14 @@ def export(
         size = sum(array.nbytes for array in arrays.values())
         if verify and size <= INLINE_LIMIT:
             _verify(model, arrays, tracing, form)
+    write_files(model, arrays, path, external_data)
+
+
+def write_files(
+    model: Any, arrays: Mapping[str, np.ndarray], path: Path, external_data: bool | None = None
+) -> None:
+    """Write a model and the data of its initializers, which may go to a second file; see `export`."""
+    size = sum(array.nbytes for array in arrays.values())
     with ExitStack() as both:
         file = both.enter_context(writing(path))
         if external_data or (external_data is None and size > INLINE_LIMIT):
@@ -119,11 +127,18 @@ def _verify(model: Any, arrays: Mapping[str, np.ndarray], tracing: Tracing, form
     """Run what is about to be written; see `unifront.onnx.check`."""
     from unifront.onnx import check
 
-    if check.can_check(next(one.version for one in model.opset_import if not one.domain)):
+    if can_verify(model):
         content = io.BytesIO()
         write_inside(model, arrays, content)
         judge = check.check if form.quantize is None else check.run_once
         judge(content.getvalue(), *_given(tracing, form.dtype))
+
+
+def can_verify(model: Any) -> bool:
+    """Whether ONNX Runtime is installed and takes the model's operator set."""
+    from unifront.onnx import check
+
+    return check.can_check(next(one.version for one in model.opset_import if not one.domain))
 
 
 def _given(tracing: Tracing, dtype: DType | None) -> tuple[Graph, Mapping[str, np.ndarray]]:
@@ -149,19 +164,24 @@ def convert(
     return model, model.graph.initializer
 
 
-def _converted(tracing: Tracing, form: _Form) -> tuple[Any, dict[str, np.ndarray]]:
-    """The model without the data of its initializers, and these."""
-    opset, wanted = form.opset, form.dtype
+def checked_opset(opset: int | None) -> None:
+    """Raises `ArgumentError` for an opset that is not written, `BackendMissing` without the package ``onnx``."""
     if opset is not None and (type(opset) is not int or opset not in OPSETS):
         raise ArgumentError(f"opset is an int from {OPSETS[0]} to {OPSETS[-1]}, not {opset!r}.")
-    if wanted is not None and not wanted.is_float:
-        raise DTypeError(f"A model is exported in a float dtype, not {wanted}.")
     try:
         import onnx  # noqa: F401
     except ImportError as error:
         raise BackendMissing(
             'The package "onnx" is not installed. Install it with: pip install "unifront[onnx]"'
         ) from error
+
+
+def _converted(tracing: Tracing, form: _Form) -> tuple[Any, dict[str, np.ndarray]]:
+    """The model without the data of its initializers, and these."""
+    opset, wanted = form.opset, form.dtype
+    if wanted is not None and not wanted.is_float:
+        raise DTypeError(f"A model is exported in a float dtype, not {wanted}.")
+    checked_opset(opset)
     from unifront.onnx.functions import as_functions
     from unifront.onnx.lowering import prepare
     from unifront.onnx.model import write_model

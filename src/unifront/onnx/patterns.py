@@ -16,7 +16,8 @@ import numpy as np
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.passes.dead_code import without_dead_code
 from unifront.ir.passes.rewrite import Result, Rewriter, Values, in_regions
-from unifront.onnx import fused
+from unifront.onnx import batch_stats, fused
+from unifront.onnx.batch_stats import channel_of, normalized
 from unifront.opset.spec import OPS
 from unifront.reference import evaluate
 
@@ -64,8 +65,24 @@ class See:
         self, op: str, operands: tuple[Value | None, ...], attributes: Mapping[str, Any], node: Node
     ) -> Value:
         """The result of a new node, of the layer of ``node``."""
-        (found,) = self._writer.add(OPS[op], operands, attributes, node.name)
+        (found,) = self.add_all(op, operands, attributes, node)
         return found
+
+    def add_all(
+        self, op: str, operands: tuple[Value | None, ...], attributes: Mapping[str, Any], node: Node
+    ) -> tuple[Value, ...]:
+        """The results of a new node, of the layer of ``node``."""
+        return self._writer.add(OPS[op], operands, attributes, node.name)
+
+    def squared(self, node: Node | None) -> Value | None:
+        """What is squared by ``node``."""
+        if node is None:
+            return None
+        if node.op.name == "square":
+            return node.operands[0]
+        if node.op.name == "multiply" and node.operands[0] is node.operands[1]:
+            return node.operands[0]
+        return node.operands[0] if node.op.name == "power" and self.number(node.operands[1]) == 2 else None
 
     def readers(self, value: Value) -> int:
         """How often ``value`` is read in the graph as it was, its outputs among them."""
@@ -158,23 +175,16 @@ def _dense(node: Node, see: See) -> New | None:
 # ---------------------------------------------------------------- normalizations
 
 
-def _last_mean(node: Node | None) -> tuple[int, ...] | None:
-    """The axes of a mean over the last axes that keeps them."""
+def _mean_axes(node: Node | None) -> tuple[int, ...] | None:
+    """The axes of a mean that keeps them: the last ones, or all but one."""
     if node is None or node.op.name != "mean" or not node.attributes["keepdims"] or node.operands[0] is None:
         return None
     axes, rank = tuple(node.attributes["axes"]), node.operands[0].type.rank
-    return axes if axes and axes == tuple(range(rank - len(axes), rank)) else None
+    return axes if axes and (_are_last(axes, rank) or channel_of(axes, rank) is not None) else None
 
 
-def _squared(node: Node | None, see: See) -> Value | None:
-    """What is squared."""
-    if node is None:
-        return None
-    if node.op.name == "square":
-        return node.operands[0]
-    if node.op.name == "multiply" and node.operands[0] is node.operands[1]:
-        return node.operands[0]
-    return node.operands[0] if node.op.name == "power" and see.number(node.operands[1]) == 2 else None
+def _are_last(axes: tuple[int, ...], rank: int) -> bool:
+    return axes == tuple(range(rank - len(axes), rank))
 
 
 def _over_deviation(node: Node, see: See) -> tuple[Value, Value, tuple[int, ...], float] | None:
@@ -190,14 +200,14 @@ def _over_deviation(node: Node, see: See) -> tuple[Value, Value, tuple[int, ...]
             root = see.maker(inverse.operands[0], "sqrt") if inverse is not None else root
         split = see.split(see.maker(root.operands[0], "add")) if root is not None else None
         mean = see.maker(split[0], "mean") if split is not None else None
-        axes = _last_mean(mean)
-        y = _squared(see.maker(mean.operands[0]), see) if mean is not None else None
+        axes = _mean_axes(mean)
+        y = see.squared(see.maker(mean.operands[0])) if mean is not None else None
         if x is not None and y is not None and axes is not None and split is not None:
             return x, y, axes, split[1]
     return None
 
 
-def _layer_norm(node: Node, see: See) -> New | None:
+def _norm(node: Node, see: See) -> New | Value | None:
     found = _over_deviation(node, see)
     if found is None:
         return None
@@ -205,12 +215,17 @@ def _layer_norm(node: Node, see: See) -> New | None:
     less = see.maker(x, "subtract")
     mean = see.maker(less.operands[1], "mean") if less is not None else None
     if less is not None and mean is not None:
-        own = mean.operands[0] is less.operands[0] and _last_mean(mean) == axes
+        own = mean.operands[0] is less.operands[0] and _mean_axes(mean) == axes
         other = see.maker(y, "subtract")
         same = x is y or (other is not None and other.operands == less.operands)
-        if own and same:
-            return "layer_norm", (less.operands[0], None, None), {"axes": axes, "epsilon": epsilon}
-    return ("rms_norm", (x, None), {"axes": axes, "epsilon": epsilon}) if x is y else None
+        base = less.operands[0]
+        if own and same and base is not None:
+            axis = channel_of(axes, x.type.rank)
+            if axis is not None:
+                return normalized(base, axis, epsilon, node, see)
+            return "layer_norm", (base, None, None), {"axes": axes, "epsilon": epsilon}
+    is_root = x is y and _are_last(axes, x.type.rank)
+    return ("rms_norm", (x, None), {"axes": axes, "epsilon": epsilon}) if is_root else None
 
 
 def _norm_scale(node: Node, see: See) -> New | None:
@@ -315,9 +330,9 @@ def _computed(node: Node, part: list[Node], x: Value, see: See) -> np.ndarray:
 RULES: Mapping[str, tuple[Rule, ...]] = {
     "squeeze": (_squeeze,),
     "reshape": (_merged_stack, fused.group_norm),
-    "add": (_dense, _norm_bias, fused.group_scale),
-    "multiply": (_layer_norm, _norm_scale, fused.group_scale, _activation),
+    "add": (_dense, _norm_bias, fused.group_scale, batch_stats.scaled, batch_stats.folded),
+    "multiply": (_norm, _norm_scale, fused.group_scale, batch_stats.scaled, _activation),
     "matmul": (fused.attention,),
-    "divide": (_layer_norm,),
+    "divide": (_norm,),
 }
 """By the operation of the node whose result is replaced."""

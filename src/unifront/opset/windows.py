@@ -35,9 +35,10 @@ def spatial_rank(x: TensorType, what: str) -> int:
 def window_of(kernel: TensorType, rank: int) -> tuple[int, ...]:
     """The sizes of the window of a kernel for ``rank`` spatial axes."""
     need_rank(kernel, rank + 2, "the kernel")
-    if not kernel.is_static:
+    window = tuple(size for size in kernel.shape[:rank] if isinstance(size, int))
+    if len(window) < rank or not isinstance(kernel.shape[-1], int):
         raise ShapeError(f"The kernel has the shape {show(kernel.shape)}; its sizes must be known.")
-    return tuple(int(k) for k in kernel.shape[:rank])  # type: ignore[arg-type]  # static, checked above
+    return window
 
 
 def conv_operands(

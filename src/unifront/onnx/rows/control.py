@@ -125,5 +125,5 @@ TABLE: dict[OpSpec, Row] = {
 }
 
 UNSUPPORTED: dict[OpSpec, str] = {
-    GRADIENT: "ONNX has no gradients in a graph for inference; export the model without the step that trains it"
+    GRADIENT: "ONNX has no gradients in a graph for inference; export(training=…) writes them out"
 }

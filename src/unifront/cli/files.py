@@ -50,8 +50,8 @@ def converted(
         )
     if Path(source).suffix.lower() == ".safetensors":
         raise ArgumentError(
-            f"{source} holds weights alone, and no model that they belong to. Name the model as IN, and the file as its "
-            f"weights: unifront convert MODEL {target} --weights {source}"
+            f"{source} holds weights alone, and no model that they belong to. Name the model as IN, and the file as "
+            f"its weights: unifront convert MODEL {target} --weights {source}"
         )
     model = open_(source)
     if weights is not None:

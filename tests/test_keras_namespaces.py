@@ -21,7 +21,7 @@ def names_of(module: Any) -> list[str]:
 
 
 ABSENT = {
-    "utils": {"Config", "FeatureSpace", "legacy"},  # FeatureSpace: the preprocessing layers say the same
+    "utils": {"Config", "legacy"},
     "saving": {"KerasFileEditor"},
     "quantizers": {"AWQConfig", "GPTQConfig"},
     "config": {"disable_flash_attention", "disable_traceback_filtering", "enable_flash_attention",

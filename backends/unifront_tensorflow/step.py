@@ -14,7 +14,8 @@ from unifront.backends import Array, StepPlan, StepState
 from unifront.ir.emit import Rows, emit
 from unifront.opset.replay import step_program
 from unifront_tensorflow.keys import Key
-from unifront_tensorflow.runtime import device_name, flat, quick_call, spec_of
+from unifront_tensorflow.policy import POLICY
+from unifront_tensorflow.runtime import BACKEND, device_name, flat, quick_call, spec_of
 from unifront_tensorflow.variables import Reference
 
 Function = Callable[..., Any]
@@ -89,6 +90,8 @@ class _Functions:
     def __init__(self, plan: StepPlan, rows: Rows, device: str | None) -> None:
         self.made = step_program(plan, rows)
         self._plan_graph, self._carry, self._results = plan.graph, plan.carry, plan.results
+        where = device or BACKEND.devices()[0]
+        self._jit = POLICY.suits_xla(plan.graph, where) if plan.jit is None else plan.jit
         self._rows, self._device = rows, device_name(device)
         self._held = [variable.value.type for variable in plan.graph.variables]
         inputs = [spec_of(value.type, f"x{i}") for i, value in enumerate(plan.graph.inputs)]
@@ -133,20 +136,25 @@ class _Functions:
     def _compiled(self, body: Function, specs: list[tf.TensorSpec]) -> Function:
         handles = [tf.TensorSpec((), tf.resource)] * len(self._held)
 
+        update = (
+            tf.function(self._update(), autograph=False, jit_compile=True) if self._jit else self._update()
+        )
+
         def step(*tensors: Any) -> Any:
-            references = list(map(Reference, tensors[len(specs) :], self._held))
+            held = tensors[len(specs) :]
             with tf.device(self._device):
                 # Constants made while tracing are part of the function; made before, they would be arguments.
-                return body(self._update(references), *tensors[: len(specs)])
+                return body(lambda inputs: update(inputs, held), *tensors[: len(specs)])
 
         return quick_call(tf.function(step, autograph=False).get_concrete_function(*specs, *handles))
 
-    def _update(self, references: Sequence[Reference]) -> Function:
-        """A function of batch, key and counters: it updates the variables and gives the results."""
+    def _update(self) -> Function:
+        """A function of (batch, key and counters), (handles): it updates the variables and gives the results."""
         program = emit(self.made.graph, self._rows, carry=self._carry)
         count, key_at = self._results, len(self._batch)
 
-        def update(inputs: Sequence[Any]) -> tuple[Any, ...]:
+        def update(inputs: Sequence[Any], handles: Sequence[Any]) -> tuple[Any, ...]:
+            references = list(map(Reference, handles, self._held))
             given = tuple(Key(x) if self._keys and i == key_at else x for i, x in enumerate(inputs))
             # A variable that is only written is not read: the update would wait for that.
             read = zip(references, program.reads, strict=True)

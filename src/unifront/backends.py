@@ -41,11 +41,13 @@ class StepPlan:
         graph: inputs ``*batch[, key], *counters``; outputs ``*results, *new values``.
         carry: the positions in ``graph.variables`` of the variables that the new values replace.
         counters: how many scalars the host gives for each run (numbers of steps, learning rates).
+        jit: whether a backend to which XLA is a choice compiles by it; None leaves that to the backend.
     """
 
     graph: Graph
     carry: tuple[int, ...]
     counters: int
+    jit: bool | None = None
 
     @property
     def has_key(self) -> bool:

@@ -220,6 +220,8 @@ class Stepwise:
 
     @jit_compile.setter
     def jit_compile(self, value: Any) -> None:
+        if value not in (True, False, "auto"):
+            raise ArgumentError(f"jit_compile is 'auto', True or False; not {value!r}.")
         self._compiled().jit_compile = value
 
     def get_compile_config(self) -> dict[str, Any]:

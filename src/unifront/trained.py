@@ -100,8 +100,11 @@ class Trained:
                 look at ``uf.ops.stop_gradient`` of it.
             steps_per_execution: batches from one call of callbacks to the next. How many steps the device is given at
                 a time is otherwise found by itself.
-            jit_compile: Keras's, which changes nothing: a step is compiled by each backend as suits it (XLA on JAX, a
-                graph on TensorFlow, native kernels on PyTorch); only ``run_eagerly`` turns that off.
+            jit_compile: whether steps run by XLA on TensorFlow, which is quicker for some models, takes seconds to
+                start, and compiles anew for each shape of a batch. ``"auto"`` is True for large ones on a CPU without
+                convolutions, loops and free sizes (transformers, mostly), False for others, which run as a graph.
+                XLA draws other random numbers of the same seed, but where `set_rng` makes them portable.
+                Elsewhere it changes nothing: XLA runs on JAX, native kernels on PyTorch.
             auto_scale_loss: whether the optimizer gets a `LossScaleOptimizer` around it if the model or a layer in it
                 computes in ``"mixed_float16"``.
             backend: where `fit`, `evaluate` and `predict` run unless they are told otherwise.

@@ -58,7 +58,7 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
     "none": (
         lambda: fitted(None),
         errors.DataError,
-        "input 'features' .* has the dtype object; numbers are needed",
+        "input 'features' .* is None, and it is not optional",
     ),
     "lengths_differ": (
         lambda: fitted(X, Y[:39]),

@@ -290,7 +290,8 @@ CHANGES: list[tuple[Callable[[dict[str, bytes]], None], str]] = [
     (config(lambda told: told["config"].update(layers=3)), "m.keras"),
     (config(lambda told: told["config"].update(layers=told["config"]["layers"][:2])), "does not fit the model"),
     (config(lambda told: told["compile_config"]["optimizer"].update(class_name="SGD", config={"momentum": 0.9})), "does not fit the model"),
-    (config(lambda told: {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}}), "it describes a Dense, no model"),
+    (config(lambda told: {"module": "keras.layers", "class_name": "Dense", "config": {"units": 3}}), "does not fit the model 'dense'"),
+    (config(lambda told: {"module": "keras.optimizers", "class_name": "SGD", "config": {}}), "it describes a SGD, no model"),
 ]  # fmt: skip
 
 

@@ -73,7 +73,9 @@ def load_any(
         read = {KERAS_ZIP: load_keras, HDF5: load_legacy}.get(keras_kind(path) or "")
         return _load(path) if read is None else read(path, custom_objects, compile)
     except FileFormatError as error:
-        raise FileFormatError(f"{path}: {reason(error)}.{elsewhere(path, '.uf')}") from None
+        text = reason(error)
+        named = "" if text.startswith(str(path)) else f"{path}: "
+        raise FileFormatError(f"{named}{text}.{elsewhere(path, '.uf')}") from None
     except BROKEN as error:
         hint = elsewhere(path, ".uf")
         raise FileFormatError(f"{path} is not a valid .uf file: {reason(error)}.{hint}") from error

@@ -32,7 +32,7 @@ def step_for(model: Model, training: Compiled, example: Arrays, *, train: bool) 
     how = training.optimizer and training.optimizer.key()
     key = (
         "step", train, str(structure), tuple(types.items()), model.trainable_state(), how,
-        tuple(sorted(metrics_of(model))),
+        tuple(sorted(metrics_of(model))), training.jit_compile,
     )  # fmt: skip
     with MAKING:
         if key not in model.programs:

@@ -62,6 +62,10 @@ class TracedStep:
         return {name: log for name, log in self.logs.items() if isinstance(log, Metric)}
 
 
+_JIT: Mapping[bool | str | None, bool | None] = {True: True, False: False, "auto": None, None: False}
+"""`StepPlan.jit` for the ``jit_compile`` of `Model.compile`."""
+
+
 def trace_step(
     name: str,
     function: Callable[..., Any],
@@ -179,11 +183,12 @@ def build_step(
         train and model.trainable_weights and not _trains(step)
     ):  # a model without such weights runs, as in Keras
         raise ArgumentError(f"{name}: it changes no weight, so there is nothing to train.")
-    if train and model._training is not None and model._training.remat is not None:
-        step = replace(
-            step, plan=replace(step.plan, graph=_in_blocks(step.plan.graph, model._training.remat))
-        )
-    return replace(step, logs=dict(logs))
+    plan, training = step.plan, model._training
+    if training is not None:
+        remat = training.remat if train else None
+        graph = plan.graph if remat is None else _in_blocks(plan.graph, remat)
+        plan = replace(plan, graph=graph, jit=_JIT[training.jit_compile])
+    return replace(step, plan=plan, logs=dict(logs))
 
 
 def _in_blocks(graph: Graph, remat: Any) -> Graph:

@@ -136,7 +136,8 @@ def name_apart(around: Layer, layers: Sequence[Layer]) -> None:
     for layer in sorted(layers, key=lambda layer: layer._name is None):  # names that stand are taken first
         if layer._name is not None and layer._name in taken and id(layer) not in own:
             raise ArgumentError(
-                f"Two layers of the model {around.name!r} are called {layer._name!r}; give one another name=."
+                f"Two layers of the model {around.name!r} are called {layer._name!r}; give one another name=: "
+                "layers of a model should have unique names."
             )
         base = snake_case(type(layer).__name__)
         number = 0
@@ -172,16 +173,32 @@ def flatten_like(given: Any, structure: Any, names: Sequence[str] = ()) -> list[
     missing ones.
     """
     if not isinstance(given, dict) or not (isinstance(structure, dict) or names):
+        check_is_dict(given, structure)
         return tree.leaves(given)
     keys = list(structure) if isinstance(structure, dict) else list(names)
     missing, extra = [key for key in keys if key not in given], [key for key in given if key not in keys]
     if missing:
         raise DataError(f"The inputs are a dict with the keys {sorted(keys)}; given were {sorted(given)}.")
-    if extra:
+    if extra and not any(isinstance(leaf, Symbolic) for leaf in tree.leaves(given)):
         warn_of_extra(keys, extra)
     if not isinstance(structure, dict):
         return [given[name] for name in names]
     return [leaf for key, part in structure.items() for leaf in flatten_like(given[key], part)]
+
+
+def check_is_dict(given: Any, structure: Any) -> None:
+    """Warn where a model takes a dict of inputs and gets none, which is taken in the dict's order; raise `DataError`
+    where that is not the order of the keys, by which Keras goes."""
+    if not isinstance(structure, dict) or isinstance(given, Mapping):
+        return
+    text = (
+        f"The structure of `inputs` doesn't match the expected structure: a dict with "
+        f"{', '.join(map(repr, structure))}; given was a {type(given).__name__}"
+    )
+    if list(structure) != sorted(structure):
+        raise DataError(f"{text}. Give a dict: the keys are not in their order, so a list may mean either.")
+    if not any(isinstance(leaf, Symbolic) for leaf in tree.leaves(given)):
+        warnings.warn(f"{text}, which is taken in the order of the keys.", stacklevel=2)
 
 
 def warn_of_extra(keys: Sequence[Any], extra: Sequence[Any]) -> None:

@@ -38,7 +38,7 @@ from unifront.layers.ends import end_of
 from unifront.layers.input import BATCH, InputTensor, inputs_of
 from unifront.layers.layer import Layer
 from unifront.layers.quantized import quantize_model
-from unifront.opset.tensor import Call, Symbolic
+from unifront.opset.tensor import Call, Symbolic, is_building, type_of
 from unifront.portable import Portable
 from unifront.reference import simplified
 from unifront.restoring import Restoring
@@ -79,6 +79,8 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
 
     autocast = False
     notes_arguments = False
+    _called_on: tuple[Any] | None = None
+    """The types of the arrays of a first call, where no input was said before."""
 
     @checked
     def __init__(
@@ -278,12 +280,12 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
     @end_of
     def input(self) -> Any:
         """The input tensors in the structure that the model was given; `NotBuiltError` if it has none."""
-        return self._end(self._inputs)
+        return self._end("_inputs")
 
     @end_of
     def output(self) -> Any:
         """The output tensors in the structure that the model was given; `NotBuiltError` if it has none."""
-        return self._end(self._outputs)
+        return self._end("_outputs")
 
     @property
     def input_shape(self) -> Any:
@@ -295,7 +297,10 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
         """The output's shape, free sizes as None; a list of them for several outputs."""
         return static_shapes(tree.leaves(self.output))
 
-    def _end(self, tensors: Any) -> Any:
+    def _end(self, which: str) -> Any:
+        if vars(self)[which] is None and type(self).call is not Model.call:
+            self._infer_from_call()
+        tensors = vars(self)[which]
         if tensors is None:
             raise NotBuiltYet(
                 f"The model {self.name!r} has no symbolic input and output: it is not made of uf.Input tensors, or "
@@ -321,6 +326,7 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
     @property
     def input_types(self) -> dict[str, TensorType]:
         """The name and type of each input; `NotBuiltError` before they are known."""
+        self._infer_from_call()
         if self._input_types is None:
             raise NotBuiltError(
                 f"The model {self.name!r} has not seen its input yet. Begin it with uf.Input(...), "
@@ -344,12 +350,26 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
 
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._settled is not None:
-            return super()._run(context, args, kwargs)
-        with MAKING:
-            with self._tried():
-                result = super()._run(context, args, kwargs)
-            self._settled = get_ident() if self._settled is None else self._settled
+            result = super()._run(context, args, kwargs)
+        else:
+            with MAKING:
+                with self._tried():
+                    result = super()._run(context, args, kwargs)
+                self._settled = get_ident() if self._settled is None else self._settled
+        if (
+            self._called_on is None
+            and self.has_free_inputs
+            and len(args) == 1
+            and not is_building()
+            and all(hasattr(leaf, "dtype") and not isinstance(leaf, Symbolic) for leaf in tree.leaves(args))
+        ):
+            self._called_on = (tree.map_leaves(type_of, args[0]),)
         return result
+
+    def _infer_from_call(self) -> None:
+        """Fix the inputs by what the model was called on, if it was and they are not known yet."""
+        if self._called_on is not None and self.has_free_inputs:
+            self.infer_inputs(self._called_on[0])
 
     def _take(self, inputs: Any) -> None:
         keys = (

@@ -75,12 +75,12 @@ class Sequential(Model):
     @property
     def inputs(self) -> list[InputTensor]:
         """The input tensor; `NotBuiltError` before the input is known."""
-        return [self._end(self._inputs)]
+        return [self._end("_inputs")]
 
     @property
     def outputs(self) -> list[Symbolic]:
         """The output tensor; `NotBuiltError` before the input is known."""
-        return [self._end(self._outputs)]
+        return [self._end("_outputs")]
 
     def add(self, layer: Any) -> None:
         """Append a layer."""
@@ -95,7 +95,9 @@ class Sequential(Model):
             self._source = layer
             return
         if not isinstance(layer, Layer):
-            raise ArgumentError(f"Sequential takes layers (and first an Input), not {layer!r}.")
+            raise ArgumentError(
+                f"Only instances of Layer are added: Sequential takes layers (and first an Input), not {layer!r}."
+            )
         if self._children.get(layer.name) is layer:
             raise ArgumentError(f"The layer {layer.name!r} is in {self.name!r} already.")
         before = State([self, *layer.layers_below()])

@@ -64,10 +64,49 @@ def test_inputs_and_outputs_may_be_dicts_in_dicts(tmp_path: Any) -> None:
     given = {"1": X[:, :1], "others": {"2": X[:, :2], "3": X}}
     found = model(given)
     assert found["others"]["3"].shape == (4, 3)
+    assert_close(model.predict(given, verbose=0)["others"]["3"], found["others"]["3"])
     for name in ("model.keras", "model.uf"):
         model.save(tmp_path / name)
         again = uf.saving.load_model(tmp_path / name)
         assert_close(again(given)["others"]["2"], found["others"]["2"])
+
+
+def test_a_list_for_a_dict_of_inputs_is_told() -> None:
+    a, b = uf.Input((3,)), uf.Input((3,))
+    model = uf.Model({"a": a, "b": b}, a - b)
+    for call in (model, lambda x: model.predict(x, verbose=0)):
+        with pytest.warns(
+            UserWarning, match="doesn't match the expected structure: a dict with 'a', 'b'; given was a list"
+        ):
+            assert_close(call([X, 2 * X]), -X)
+    turned = uf.Model({"b": b, "a": a}, a - b)
+    for call in (turned, lambda x: turned.predict(x, verbose=0)):
+        with pytest.raises(errors.DataError, match="Give a dict: the keys are not in their order"):
+            call([X, 2 * X])
+
+
+def test_a_call_on_data_says_what_the_input_is() -> None:
+    model = uf.Sequential([layers.Dense(2)])
+    with pytest.raises(errors.NotBuiltError, match="has not seen its input yet"):
+        _ = model.inputs
+    y = model(X)
+    assert model.input_shape == (None, 3)
+    assert_close(model.predict(X, verbose=0), y)
+
+
+def test_fans_of_an_einsum_are_those_of_its_equation() -> None:
+    for equation, size, shape, fan_in in (
+        ("abc,cde->abde", (None, 8, 64), (None, 10, 32), 32),
+        ("abde,dec->abc", (None, 64), (None, 10, 8, 64), 512),
+    ):
+        layer = layers.EinsumDense(equation, size, kernel_initializer="lecun_normal")
+        layer.build(shape)
+        assert abs(layer.kernel.numpy().std() * fan_in**0.5 - 1) < 0.05
+    told = uf.initializers.VarianceScaling(input_axes=[0], output_axes=[1])
+    layer = layers.EinsumDense("ab,bc->ac", 64, kernel_initializer=told)
+    layer.build((None, 32))
+    assert abs(layer.kernel.numpy().std() * 32**0.5 - 1) < 0.1
+    assert list(layer.get_config()["kernel_initializer"]["config"]["input_axes"]) == [0]
 
 
 class Own(uf.Model):

@@ -15,7 +15,7 @@ from unifront.arguments import Name, Real, Size, checked, only
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, LayerOptions
-from unifront.layers.initializers import InitializerLike
+from unifront.layers.initializers import InitializerLike, VarianceScaling
 from unifront.layers.layer import Layer
 from unifront.layers.lora import LowRank
 from unifront.layers.quantized import Quantized
@@ -86,7 +86,13 @@ class EinsumDense(Quantized, LowRank, Layer):
     def build(self, shape: Any) -> None:
         terms, free = self._terms(len(shape))
         self._x, self._w, self._y = terms
-        self.kernel = self.add_declared("kernel", self._kernel_shape(shape, free))
+        axes: tuple[list[int], list[int]] = ([], [])  # of the kernel: what is summed over, and what is not
+        for axis, label in enumerate(self._w):
+            axes[label in self._y].append(axis)
+        initializer = vars(self)["kernel_initializer"]
+        if isinstance(initializer, VarianceScaling):
+            initializer = initializer.along(*axes)
+        self.kernel = self.add_declared("kernel", self._kernel_shape(shape, free), initializer=initializer)
         if self.bias_axes is not None:
             self.bias = self.add_declared("bias", self._bias_shape(free))
         self.begin_lora()

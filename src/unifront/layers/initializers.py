@@ -7,6 +7,7 @@ the generator out, as Keras's ``(shape, dtype) -> tensor``.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import inspect
 import math
@@ -217,6 +218,14 @@ class VarianceScaling(Initializer):
         counts = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
         variance = self.scale / max(1.0, counts[self.mode])
         return (math.sqrt(variance) * _DISTRIBUTIONS[self.distribution](rng, shape)).astype(dtype.numpy)
+
+    def along(self, inputs: Sequence[int], outputs: Sequence[int]) -> VarianceScaling:
+        """This one with these axes, for a kernel whose layer knows them; itself if it has its own."""
+        if self.input_axes is not None and self.output_axes is not None:
+            return self
+        found = copy.copy(self)
+        vars(found).update(input_axes=tuple(inputs), output_axes=tuple(outputs))
+        return found
 
 
 @checked

@@ -10,6 +10,7 @@ import numpy as np
 from unifront import tree
 from unifront.dtypes import DType, dtype_of, floatx, int32, promote
 from unifront.errors import DataError
+from unifront.functional import check_is_dict, flatten_like
 from unifront.ir.dims import evaluate, solve
 from unifront.ir.types import TensorType
 from unifront.opset.bounds import check_indices, index_bounds
@@ -21,6 +22,7 @@ from unifront.train.data.arrays import (
     same_length,
     to_numpy,
 )
+from unifront.train.data.tables import columns_of
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -67,6 +69,15 @@ def check_inputs(model: Model, x: Any, several: bool = False) -> tuple[np.ndarra
             else tree.map_leaves(lambda leaf: to_numpy(leaf, "The input"), x)
         )
         model.infer_inputs(tree.map_leaves(_input_type, arrays))
+    structure = model.input_structure
+    if columns_of(x) is None:
+        check_is_dict(x, structure)
+    if (
+        isinstance(x, Mapping)
+        and isinstance(structure, dict)
+        and any(map(tree.is_nested, structure.values()))
+    ):
+        x = flatten_like(x, structure)
     found = fitted(model.name, model.input_types, x, several)
     if several and found:
         check_whole_batches(model, len(found[0]))

@@ -201,6 +201,7 @@ def test_data_from_files(mlp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     x = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     np.savez(tmp_path / "x.npz", features=x, more=x)
+    np.save(tmp_path / "number.npy", np.float32(3))
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY, but no more")
     np.savez(tmp_path / "other.npz", other=x)
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
@@ -223,6 +224,7 @@ def test_data_from_files(mlp: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     for name, match in {
         "bad.npy": "bad.npy cannot be read as an array of NumPy",
+        "number.npy": "number.npy is one number; its rows are to be examples",
         "objects.npy": "objects.npy cannot be read as an array of NumPy",
         "other.npz": "has the arrays other; the model's input 'features' is missing",
         "none.npz": "none.npz: there is no such file",

@@ -123,6 +123,8 @@ def test_folders_of_images_that_cannot_be_trained_on(here: Path) -> None:
     wrong(r"pictures/dog has no images \(\.bmp, ")
     (here / "pictures" / "dog" / "notes.txt").touch()
     wrong("pictures/dog has no images")
+    (here / "pictures" / "dog" / "._0.png").touch()  # as macOS leaves it
+    wrong("pictures/dog has no images")
     for i in range(5):
         (here / "pictures" / "dog" / f"{i}.png").write_bytes(b"no image" * i)
     wrong(

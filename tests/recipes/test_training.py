@@ -308,7 +308,7 @@ def test_arrays(here: Path) -> None:
     for arguments, match in (
         (["m.uf"], "There are data to be named"),
         (["m.uf", "d.csv"], r"m\.uf does not say how its data are read"),
-        (["m.uf", "none.npz"], r"none\.npz: there is no such file"),
+        (["m.uf", "nowhere.npz"], r"nowhere\.npz: there is no such file"),
     ):
         with pytest.raises(uf.errors.UnifrontError, match=match):
             results.predict(results.opened(arguments[0]), arguments[1:])
@@ -316,6 +316,18 @@ def test_arrays(here: Path) -> None:
     np.save("objects.npy", np.array([{}], object), allow_pickle=True)
     for name in ("bad.npz", "objects.npy"):
         with pytest.raises(FileFormatError, match="cannot be read as arrays of NumPy"):
+            results.predict(results.opened("m.uf"), [name])
+    np.savez("none.npz")
+    np.savez("alone.npz", y=wanted)
+    np.save("number.npy", np.float32(3))
+    np.save("empty.npy", given[:0])
+    for name, match in (
+        ("none.npz", r"none\.npz has no array of inputs"),
+        ("alone.npz", r"alone\.npz has no array of inputs"),
+        ("number.npy", r"The array 'x' of number\.npy is one number"),
+        ("empty.npy", r"There are no examples in empty\.npy"),
+    ):
+        with pytest.raises(uf.errors.DataError, match=match):
             results.predict(results.opened("m.uf"), [name])
     with pytest.raises(uf.errors.DataError, match=r"has no array 'y', the targets"):
         results.evaluate(results.opened("m.uf"), ["x.npy"])

@@ -197,6 +197,8 @@ V2_REFUSALS: list[tuple[str, dict[str, Any], str]] = [
     ("no name", {"name": 3}, "An input is an object with a \"name\""),
     ("parameters", {"parameters": 3}, "parameters of The input 'features' are an object"),
     ("bytes", {"parameters": {"binary_data_size": 40}}, "is 40 bytes, not 40 of 0"),
+    ("ranks", {"shape": [1] * 99, "data": [1.0]}, "cannot have its shape of 99 sizes"),
+    ("beyond memory", {"shape": [2**31 - 1] * 3 + [0], "data": []}, "cannot have its shape of 4 sizes"),
     ("levels", {"data": json.loads("[" * 40 + "]" * 40)}, "more than 32 levels"),
 ]  # fmt: skip
 
@@ -286,6 +288,13 @@ def test_an_answer_that_is_too_large() -> None:
     assert (answer.status_code, "The answer would be 20,000 bytes" in answer.text) == (413, True)
 
 
+def test_many_examples_of_nothing_are_not_worked_out(client: TestClient) -> None:
+    """Each of them is empty, so that a request of some bytes names as many as it likes."""
+    nothing = {"name": "words", "datatype": "INT32", "shape": [2**31 - 1, 0], "data": []}
+    answer = infer(client, "words", nothing)
+    assert (answer.status_code, "The answer would be 25,769,803,764 bytes" in answer.text) == (413, True)
+
+
 def test_numbers_that_json_has_not() -> None:
     x = uf.Input((1,), name="x")
     with TestClient(application({"log": uf.Model(x, ops.log(x), name="log")}, "numpy")) as client:
@@ -347,7 +356,9 @@ def encoded(image: Any, form: str = "PNG") -> dict[str, str]:
     return {"b64": base64.b64encode(content.getvalue()).decode()}
 
 
-def test_files_of_images_for_a_model_that_was_trained_on_a_folder_of_them() -> None:
+def test_files_of_images_for_a_model_that_was_trained_on_a_folder_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     pillow = pytest.importorskip("PIL.Image")
     pytest.importorskip("pydantic")
     x = uf.Input((4, 6, 3), name="image")
@@ -393,6 +404,11 @@ def test_files_of_images_for_a_model_that_was_trained_on_a_folder_of_them() -> N
             answer = client.post(url, json={"instances": instances})
             assert (answer.status_code, text in answer.json()["error"]) == (status, True), answer.text
             assert "object at" not in answer.text
+        monkeypatch.setattr("unifront.serving.tfserving.MAX_BYTES", 2 * 4 * 6 * 3 * 4)
+        assert client.post(url, json={"instances": [encoded(images[0])] * 2}).status_code == 200
+        answer = client.post(url, json={"instances": [encoded(images[0])] * 3})
+        assert answer.json()["error"] == "The input 'image' has 3 images; 2 of this size are allowed."
+        assert answer.status_code == 413
 
 
 def test_only_such_models_take_files(client: TestClient) -> None:

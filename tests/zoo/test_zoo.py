@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch.nn import functional
 
 import unifront as uf
 from tests.models import TRAINABLE
@@ -101,6 +103,49 @@ def test_resnet50_gives_what_keras_applications_gives() -> None:
 @pytest.mark.parametrize(("name", "millions"), [("resnet18", 11.7), ("resnet34", 21.8)])
 def test_small_resnets_have_the_papers_size(name: str, millions: float) -> None:
     assert uf.zoo.create(name).count_params() / 1e6 == pytest.approx(millions, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "gluons"),
+    [("resnet18v2", 11_695_796), pytest.param("resnet34v2", 21_811_380, marks=pytest.mark.slow)],
+)
+def test_small_resnets_of_version_2_have_the_size_of_gluons(name: str, gluons: int) -> None:
+    """Gluon counts six more: the scale and the shift of its normalization of images, which stay 1 and 0."""
+    assert uf.zoo.create(name).count_params() == gluons - 6 == zoo.entries(name)[0].parameters
+
+
+def test_resnet18v2_gives_what_its_equations_in_torch_give() -> None:
+    """Written from Gluon's BasicBlockV2: normalize, rectify, convolve; the projection is of what was rectified."""
+    model = uf.zoo.create("resnet18v2", input_shape=(40, 36, 3), classes=7, classifier_activation=None)
+    rng = np.random.default_rng(0)
+    model.set_weights(
+        [value + 0.1 * rng.random(value.shape).astype("float32") for value in model.get_weights()]
+    )
+
+    def weights(name: str) -> list[torch.Tensor]:
+        return [torch.from_numpy(value) for value in model.get_layer(name).get_weights()]
+
+    def bn_relu(x: torch.Tensor, name: str) -> torch.Tensor:
+        gamma, beta, mean, variance = weights(name)
+        return functional.batch_norm(x, mean, variance, gamma, beta, eps=1e-5).relu()
+
+    def conv(x: torch.Tensor, name: str, stride: int, padding: int) -> torch.Tensor:
+        (kernel,) = weights(name)
+        return functional.conv2d(x, kernel.permute(3, 2, 0, 1), stride=stride, padding=padding)
+
+    x = rng.normal(size=(2, 40, 36, 3)).astype("float32")
+    y = functional.batch_norm(torch.from_numpy(x).permute(0, 3, 1, 2), *weights("image_bn"), eps=1e-5)
+    y = bn_relu(conv(y, "conv1_conv", 2, 3), "conv1_bn")
+    y = functional.max_pool2d(y, 3, 2, 1)
+    for block in (f"conv{stage}_block{i}" for stage in (2, 3, 4, 5) for i in (1, 2)):
+        stride = 2 if block.endswith("block1") and block[4] != "2" else 1
+        active = bn_relu(y, f"{block}_preact_bn")
+        inner = bn_relu(conv(active, f"{block}_1_conv", stride, 1), f"{block}_1_bn")
+        shortcut = conv(active, f"{block}_0_conv", stride, 0) if stride > 1 else y
+        y = shortcut + conv(inner, f"{block}_2_conv", 1, 1)
+    kernel, bias = weights("predictions")
+    expected = bn_relu(y, "post_bn").mean((2, 3)) @ kernel + bias
+    assert difference(model.predict(x, verbose=0, backend=TRAINABLE[-1]), expected.numpy()) < 1e-5
 
 
 def test_what_is_refused() -> None:

@@ -120,6 +120,9 @@ def _batch(model: Any, source: str, count: int | None) -> dict[str, np.ndarray]:
         raise ArgumentError(
             f"{path} has the arrays {', '.join(arrays)}; the model's input {missing[0]!r} is missing."
         )
+    for name in names:
+        if not arrays[name].ndim:
+            raise ArgumentError(f"The array {name!r} of {path} is one number; its rows are to be examples.")
     return {name: arrays[name][:count] for name in names}
 
 

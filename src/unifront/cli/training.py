@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -93,7 +94,11 @@ def train(
         show_json({**told, "parameters": result.model.count_params(), "files": result.files})
         return
     line(f"{result.folder} holds {', '.join(result.files)}")
-    line(f"Next: unifront evaluate {result.folder} | unifront predict {result.folder} DATA")
+    folder = shlex.quote(str(result.folder))
+    line(f"Next:  unifront evaluate {folder}")
+    line(f"       unifront predict {folder} DATA")
+    line(f"       unifront export {folder} {shlex.quote(f'{result.folder.resolve().name}.onnx')}")
+    line(f"       unifront serve {folder}")
 
 
 @commands.command(epilog="Example: unifront evaluate flowers-model more-flowers")

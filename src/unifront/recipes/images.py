@@ -141,7 +141,7 @@ def _images_in(folder: Path) -> list[str]:
         os.path.join(root, name)
         for root, _, names in os.walk(folder)
         for name in names
-        if name.lower().endswith(SUFFIXES)
+        if name.lower().endswith(SUFFIXES) and name[0] != "."  # what macOS and editors put beside a file
     )
 
 

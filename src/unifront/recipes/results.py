@@ -86,9 +86,16 @@ def _read(trained: Trained, data: Sequence[str], targets: bool) -> Read:
     """The data, as the model takes them."""
     if len(data) == 1 and Path(data[0]).suffix.lower() in ARRAYS:
         found = _arrays(data[0])
+        for name, one in found.items():
+            if not one.ndim:
+                raise DataError(
+                    f"The array {name!r} of {data[0]} is one number; its rows are to be examples."
+                )
         y = found.pop("y", None)
         if targets and y is None:
             raise DataError(f"{data[0]} has no array 'y', the targets; it has {', '.join(found)}.")
+        if not found:
+            raise DataError(f"{data[0]} has no array of inputs.")
         x = found["x"] if list(found) == ["x"] else found
         return Read(
             x, y if targets else None, [f"row {i + 1}" for i in range(len(next(iter(found.values()))))]
@@ -126,6 +133,8 @@ def predict(
     if not data and trained.notes.get("kind") != "text":
         raise ArgumentError("There are data to be named: unifront predict MODEL DATA.")
     read = _read(trained, data, False)
+    if not read.names:
+        raise DataError(f"There are no examples in {', '.join(data)}.")
     notes = trained.notes
 
     def outputs_of(x: Any) -> Any:

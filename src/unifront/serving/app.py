@@ -174,20 +174,25 @@ class _Server:
 
         try:
             asked, arrays = await (run_in_threadpool(read) if len(body) > LARGE else _at_once(read))
+            self._check_answer(
+                served.answer_bytes(arrays)
+            )  # before it is worked out, which may take all memory
             outputs = await batcher.predict(arrays)
         except UnifrontError as error:
             raise Refused(400, str(error)) from error
         large = sum(output.nbytes for output in outputs)
-        if large > self._limits.max_bytes:
-            raise Refused(
-                413, f"The answer would be {large:,} bytes; {self._limits.max_bytes:,} are allowed."
-            )
+        self._check_answer(large)
 
         def write() -> Response:
             content, headers = protocol.written(served, asked, outputs)
             return Response(content, headers=headers)
 
         return await (run_in_threadpool(write) if large > LARGE else _at_once(write))
+
+    def _check_answer(self, size: int) -> None:
+        limit = self._limits.max_bytes
+        if size > limit:
+            raise Refused(413, f"The answer would be {size:,} bytes; {limit:,} are allowed.")
 
     async def _body(self, request: Request) -> bytes:
         """The request's body; of one that is too large no more than the limit is read."""

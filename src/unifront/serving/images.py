@@ -17,6 +17,8 @@ from unifront.utils.image_folder import CHANNELS
 MAX_PIXELS = 50_000_000
 """Of one image, which a file of few bytes may have many of."""
 MAX_SIDE = 2**13
+MAX_BYTES = 2**28
+"""Of all images of a request, as the numbers that the model takes: a file may be far smaller than its pixels."""
 Reader = Callable[[bytes], np.ndarray]
 
 

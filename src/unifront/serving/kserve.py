@@ -137,8 +137,15 @@ def _array(
     if array.shape != tuple(shape):
         if array.ndim != 1 or array.size != math.prod(shape):
             raise Refused(400, f"{what} says the shape {shape}, and its data has {list(array.shape)}.")
-        array = array.reshape(shape)
+        array = _reshaped(array, shape, what)
     return array, rest
+
+
+def _reshaped(array: np.ndarray, shape: Sequence[int], what: str) -> np.ndarray:
+    try:
+        return array.reshape(shape)
+    except ValueError as error:  # too many sizes, or, where one is 0, others beyond all memory
+        raise Refused(400, f"{what} cannot have its shape of {len(shape)} sizes: {error}.") from None
 
 
 def _from_bytes(
@@ -152,7 +159,7 @@ def _from_bytes(
         )
     if type_.dtype.kind == "b" and np.frombuffer(rest[:size], np.uint8).max(initial=0) > 1:
         raise Refused(400, f"{what} holds bytes that are neither 0 nor 1.")
-    array = np.frombuffer(rest[:size], type_.dtype.numpy.newbyteorder("<")).reshape(shape)
+    array = _reshaped(np.frombuffer(rest[:size], type_.dtype.numpy.newbyteorder("<")), shape, what)
     return array.astype(type_.dtype.numpy, copy=False), rest[size:]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from unifront.backends import HostKey, Placement
 from unifront.errors import ArgumentError, ShapeError
-from unifront.ir.dims import Dim, evaluate
+from unifront.ir.dims import Dim, evaluate, solve
 from unifront.ir.types import TensorType
 from unifront.opset.bounds import check_indices, index_bounds
 from unifront.opset.sampling import FREE_SIZES, free_sizes, random_inputs
@@ -105,6 +106,18 @@ class Served:
                             f"{node.name or node.op.name} would have a size of {evaluate(dim, known)}: the input "
                             f"is too small ({given})."
                         )
+
+    def answer_bytes(self, arrays: Sequence[np.ndarray]) -> int:
+        """What the outputs for checked arrays will take, of those whose sizes follow from the inputs'."""
+        sizes: dict[str, int] = {}
+        for type_, array in zip(self.inputs.values(), arrays, strict=True):
+            for dim, size in zip(type_.shape, array.shape, strict=True):
+                solve(dim, size, sizes)
+        return sum(
+            math.prod(evaluate(dim, sizes) for dim in type_.shape) * type_.dtype.bits // 8
+            for type_ in self.outputs.values()
+            if all(isinstance(dim, int) or dim.symbols() <= sizes.keys() for dim in type_.shape)
+        )
 
     def predict(self, arrays: Sequence[np.ndarray]) -> Arrays:
         """The outputs for any number of examples. One thread at a time."""

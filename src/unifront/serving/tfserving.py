@@ -18,7 +18,7 @@ from unifront.dtypes import DType
 from unifront.errors import UnknownName
 from unifront.ir.types import TensorType
 from unifront.serving.errors import Refused
-from unifront.serving.images import decoded, is_encoded
+from unifront.serving.images import MAX_BYTES, decoded, is_encoded
 from unifront.serving.numbers import array_of, listed, parsed
 from unifront.serving.served import Served
 
@@ -103,7 +103,15 @@ def _array(served: Served, column: Any, name: str) -> np.ndarray:
         return array_of(column, dtype, what)
     if not all(map(is_encoded, column)):
         raise Refused(400, f"{what} has encoded images beside numbers.")
-    return np.stack([served.pixels(decoded(one)) for one in column]).astype(dtype.numpy)
+    found, size = list[np.ndarray](), 0
+    for one in column:
+        found.append(served.pixels(decoded(one)))
+        size += found[-1].size * dtype.bits // 8
+        if size > MAX_BYTES:
+            raise Refused(
+                413, f"{what} has {len(column):,} images; {len(found) - 1:,} of this size are allowed."
+            )
+    return np.stack(found).astype(dtype.numpy)
 
 
 def _columns(served: Served, instances: Any) -> Any:

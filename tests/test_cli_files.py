@@ -13,8 +13,9 @@ from onnx import TensorProto, helper
 
 import unifront as uf
 from tests.test_cli import output, unifront
-from unifront import layers, ops
+from unifront import importing, layers, ops
 from unifront.backends import installed
+from unifront.errors import BackendMissing, FileFormatError
 from unifront.testing import assert_close
 
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
@@ -132,6 +133,39 @@ def test_a_folder_becomes_a_saved_model(model: uf.Model, tmp_path: Path) -> None
     assert_close(loaded(tf.constant(X)).numpy(), model.predict(X, backend="numpy"))
 
 
+@pytest.mark.slow
+@pytest.mark.skipif("tensorflow" not in installed(), reason="a SavedModel is TensorFlow's")
+def test_a_saved_model_becomes_a_model_again(tmp_path: Path) -> None:
+    pytest.importorskip("tf2onnx")
+    image = uf.Input((6, 6, 2), name="image")
+    x = layers.Flatten()(layers.BatchNormalization()(layers.Conv2D(3, 3, activation="relu")(image)))
+    made = uf.Model(image, layers.Dense(2, name="scores", bias_initializer="ones")(x), name="net")
+    made.export(tmp_path / "saved", format="tf_saved_model")
+    found = json.loads(output("convert", str(tmp_path / "saved"), str(tmp_path / "net.uf"), "--json"))
+    assert found["format"] == "unifront"
+    images = np.random.default_rng(0).normal(size=(2, 6, 6, 2)).astype("float32")
+    again = uf.load(tmp_path / "net.uf")
+    assert [*again.input_types] == ["image"]
+    assert_close(again.predict(images, backend="numpy"), made.predict(images, backend="numpy"))
+
+
+def test_what_cannot_be_read_of_a_saved_model_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "saved_model.pb").write_bytes(b"none")
+    monkeypatch.setattr(importing, "find_spec", lambda name: None)
+    with pytest.raises(
+        BackendMissing, match=r"is a SavedModel.* tf2onnx is not installed.* pip install tensorflow tf2onnx"
+    ):
+        importing.from_saved_model(tmp_path)
+    monkeypatch.setattr(importing, "find_spec", lambda name: name)
+    monkeypatch.setattr(importing.sys, "executable", "false")
+    with pytest.raises(FileFormatError, match="tf2onnx cannot read this SavedModel: no reason"):
+        importing.from_saved_model(tmp_path)
+    with pytest.raises(FileFormatError, match="there is no such file"):
+        importing.from_saved_model(tmp_path / "nowhere")
+
+
 def test_inspect_tells_what_is_in_a_model(model: uf.Model, tmp_path: Path) -> None:
     path = tmp_path / "small.onnx"
     found = json.loads(output("inspect", str(path), "--backend", "numpy", "--json"))
@@ -185,6 +219,8 @@ def test_names_in_a_file_do_not_steer_the_terminal(tmp_path: Path) -> None:
         (("convert", "lenet5", "nowhere/a.uf"), "nowhere"),
         (("convert", "lenet5", "."), "is not empty; a SavedModel is written to a new one."),
         (("convert", "lenet5", "a.uf", "--weights", "b.safetensors"), "Error: b.safetensors: there is no such file."),
+        (("convert", "[red].safetensors", "a.uf"), "holds weights alone, and no model that they belong to. Name the model as IN"),
+        (("convert", ".", "a.uf"), "Error: . is a folder; a file is needed."),
         (("inspect", "[red].safetensors"), "Error: [red].safetensors cannot be read as safetensors"),
         (("inspect", "lenet5", "--backend", "thorch"), "Error: Unknown backend 'thorch'. Did you mean 'torch'?"),
     ],

@@ -81,6 +81,28 @@ def group_norm(x: Any, ones: float = 1.0) -> Any:
     return ops.transpose(ops.add(y, VECTOR.reshape(6, 1)), (0, 2, 1))
 
 
+def batch_norm(
+    x: Any, axes: Any = (0, 1), *, one: bool = False, other: Any = None, flat: bool = False
+) -> Any:
+    """With its own statistics over all but the last axis, as torch.onnx writes it out."""
+    mean = ops.mean(x, axes, True)
+    centred = ops.subtract(x, mean if other is None else other(mean))
+    square = ops.multiply(centred, centred)
+    variance = ops.reshape(ops.mean(square, axes), (1, 1, 6)) if flat else ops.mean(square, axes, True)
+    root = ops.sqrt(ops.add(variance, np.float32(1e-5)))
+    return ops.multiply(centred, ops.divide(np.float32(1), root)) if one else ops.divide(centred, root)
+
+
+def folded(x: Any, *, gamma: bool = True, square: Any = ops.square) -> Any:
+    """As tf.nn.batch_normalization folds it: the input is multiplied and added to, once each."""
+    mean = ops.mean(x, (0, 1), True)
+    variance = ops.squeeze(ops.mean(square(ops.subtract(x, mean)), (0, 1), True), (0, 1))
+    inverse = ops.reciprocal(ops.sqrt(ops.add(variance, np.float32(1e-3))))
+    inverse = ops.multiply(inverse, VECTOR) if gamma else inverse
+    shift = ops.subtract(np.float32(2) * VECTOR, ops.multiply(ops.squeeze(mean, (0, 1)), inverse))
+    return ops.add(ops.multiply(x, inverse), shift)
+
+
 def weighted(x: Any) -> Any:
     """Attention of which the weights are asked for, too."""
     query = ops.transpose(ops.reshape(x, (2, 3, 2, 3)), (0, 2, 1, 3))
@@ -110,6 +132,16 @@ CASES: dict[str, tuple[Callable[[Any], Any], list[str]]] = {
     "attention, masked": (lambda x: heads(x, low=-3e38), ATTENDED),
     "attention, masked and biased": (lambda x: heads(x, mask=MASK, low=-2e38), ATTENDED),
     "group norm": (group_norm, ["reshape", "reshape", "group_norm"]),
+    "batch norm": (batch_norm, ["batch_norm_training"]),
+    "batch norm, scaled": (
+        lambda x: ops.add(ops.multiply(batch_norm(x), VECTOR), VECTOR.reshape(1, 1, 6)),
+        ["batch_norm_training", "reshape"],
+    ),
+    "batch norm in the middle": (lambda x: batch_norm(x, (0, 2)), ["batch_norm_training"]),
+    "batch norm by one over": (lambda x: batch_norm(x, one=True), ["batch_norm_training"]),
+    "batch norm, reshaped": (lambda x: batch_norm(x, flat=True), ["batch_norm_training"]),
+    "batch norm, folded": (folded, ["batch_norm_training"]),
+    "batch norm, folded without scale": (lambda x: folded(x, gamma=False), ["batch_norm_training"]),
     "two directions": (directions, ["negative", "concatenate"]),
 }  # fmt: skip
 OTHERS: dict[str, Callable[[Any], Any]] = {
@@ -121,6 +153,9 @@ OTHERS: dict[str, Callable[[Any], Any]] = {
     "a mask that is not low": lambda x: heads(x, low=-100.0),
     "a mask without end": lambda x: heads(x, low=-np.inf),
     "instances with another scale": lambda x: group_norm(x, 2.0),
+    "statistics of the first axis alone": lambda x: batch_norm(x, 0),
+    "another mean": lambda x: batch_norm(x, other=ops.tanh),
+    "another square": lambda x: folded(x, square=ops.abs),
     "squeezed elsewhere": lambda x: ops.squeeze(ops.expand_dims(ops.get_item(x, (slice(0, 1),)), 1), 0),
 }
 

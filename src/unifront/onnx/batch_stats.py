@@ -92,7 +92,7 @@ def _statistics(
     spread, epsilon = found
     square = see.squared(see.maker(spread.operands[0])) if spread is not None else None
     less = see.maker(square, "subtract")
-    own, other = see.maker(bare(mean, see), "mean"), None
+    own = see.maker(bare(mean, see), "mean")
     if less is None or own is None or spread is None:
         return None
     other = see.maker(bare(less.operands[1], see), "mean")
@@ -115,8 +115,6 @@ def bare(value: Value | None, see: See) -> Value | None:
 
 def _variance(root: Value | None, see: See) -> tuple[Node | None, float] | None:
     """The mean under ``1 / sqrt(mean + epsilon)``, and epsilon."""
-    made = see.maker(bare(root, see), "rsqrt", "reciprocal")
-    if made is not None and made.op.name == "reciprocal":
-        made = see.maker(made.operands[0], "sqrt")
+    made = see.inverse_root(bare(root, see))
     split = see.split(see.maker(bare(made.operands[0], see), "add")) if made is not None else None
     return None if split is None else (see.maker(bare(split[0], see), "mean"), split[1])

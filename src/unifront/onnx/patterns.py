@@ -84,6 +84,28 @@ class See:
             return node.operands[0]
         return node.operands[0] if node.op.name == "power" and self.number(node.operands[1]) == 2 else None
 
+    def inverse_root(self, value: Value | None) -> Node | None:
+        """The node of which ``value`` is one over the square root."""
+        made = self.maker(value, "rsqrt", "reciprocal", "divide")
+        if made is None or made.op.name == "rsqrt":
+            return made
+        if made.op.name == "divide" and self.number(made.operands[0]) != 1:
+            return None
+        return self.maker(made.operands[-1], "sqrt")
+
+    def mean(self, value: Value | None) -> tuple[Node, tuple[int, ...]] | None:
+        """The mean that ``value`` is, with its axes kept; and these, which are the last ones, or all but one."""
+        made = self.maker(value, "mean", "reshape", "expand_dims")
+        if made is not None and made.op.name != "mean":
+            made = self.maker(made.operands[0], "mean")
+        x = None if made is None else made.operands[0]
+        if made is None or x is None or value is None:
+            return None
+        axes, rank = tuple(made.attributes["axes"]), x.type.rank
+        kept = tuple(1 if axis in axes else dim for axis, dim in enumerate(x.type.shape))
+        meant = axes and (_are_last(axes, rank) or channel_of(axes, rank) is not None)
+        return (made, axes) if meant and value.type.shape == kept else None
+
     def readers(self, value: Value) -> int:
         """How often ``value`` is read in the graph as it was, its outputs among them."""
         if self._users is None:
@@ -175,14 +197,6 @@ def _dense(node: Node, see: See) -> New | None:
 # ---------------------------------------------------------------- normalizations
 
 
-def _mean_axes(node: Node | None) -> tuple[int, ...] | None:
-    """The axes of a mean that keeps them: the last ones, or all but one."""
-    if node is None or node.op.name != "mean" or not node.attributes["keepdims"] or node.operands[0] is None:
-        return None
-    axes, rank = tuple(node.attributes["axes"]), node.operands[0].type.rank
-    return axes if axes and (_are_last(axes, rank) or channel_of(axes, rank) is not None) else None
-
-
 def _are_last(axes: tuple[int, ...], rank: int) -> bool:
     return axes == tuple(range(rank - len(axes), rank))
 
@@ -195,15 +209,12 @@ def _over_deviation(node: Node, see: See) -> tuple[Value, Value, tuple[int, ...]
                 continue
             root = see.maker(below, "sqrt")
         else:
-            root = see.maker(below, "rsqrt")
-            inverse = see.maker(below, "reciprocal")
-            root = see.maker(inverse.operands[0], "sqrt") if inverse is not None else root
+            root = see.inverse_root(below)
         split = see.split(see.maker(root.operands[0], "add")) if root is not None else None
-        mean = see.maker(split[0], "mean") if split is not None else None
-        axes = _mean_axes(mean)
-        y = see.squared(see.maker(mean.operands[0])) if mean is not None else None
-        if x is not None and y is not None and axes is not None and split is not None:
-            return x, y, axes, split[1]
+        found = see.mean(split[0]) if split is not None else None
+        y = see.squared(see.maker(found[0].operands[0])) if found is not None else None
+        if x is not None and y is not None and found is not None and split is not None:
+            return x, y, found[1], split[1]
     return None
 
 
@@ -213,9 +224,9 @@ def _norm(node: Node, see: See) -> New | Value | None:
         return None
     x, y, axes, epsilon = found
     less = see.maker(x, "subtract")
-    mean = see.maker(less.operands[1], "mean") if less is not None else None
+    mean = see.mean(less.operands[1]) if less is not None else None
     if less is not None and mean is not None:
-        own = mean.operands[0] is less.operands[0] and _mean_axes(mean) == axes
+        own = mean[0].operands[0] is less.operands[0] and mean[1] == axes
         other = see.maker(y, "subtract")
         same = x is y or (other is not None and other.operands == less.operands)
         base = less.operands[0]

@@ -33,7 +33,7 @@ FAMILIES = (
     "elementwise", "activations", "casting", "reduce", "shape", "index", "creation", "conv", "pool", "norm", "linalg",
     "rnn", "control", "sequences", "quantized", "images", "detection", "signal", "strings",
     "ngrams", "ml", "svm", "trees", "training", "contrib", "contrib_attention", "attention",
-    "contrib_quantized",
+    "contrib_quantized", "contrib_others",
 )  # fmt: skip
 
 

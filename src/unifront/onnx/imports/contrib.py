@@ -80,7 +80,8 @@ def _bias_split_gelu(node: Node, x: Any, bias: Any) -> Any:
 # ---------------------------------------------------------------- products
 
 
-def _fused_matmul(node: Node, x: Any, y: Any) -> Any:
+def fused_matmul(node: Node, x: Any, y: Any) -> Any:
+    """A product of operands that may be transposed, times a number."""
     x, y = (
         _turned(node, node.weight(one), bool(node[f"trans{name}"]), bool(node.get(f"transBatch{name}", 0)))
         for one, name in ((x, "A"), (y, "B"))
@@ -249,9 +250,9 @@ TABLE_OF = {
         "QuickGelu": Row(_quick_gelu, attributes={"alpha": 1.702}),
         "BiasSplitGelu": Row(_bias_split_gelu, weights=(1,), attributes={}),
         "FusedMatMul": Row(
-            _fused_matmul, weights=(0, 1), attributes={**_PRODUCT, "transBatchA": 0, "transBatchB": 0}
+            fused_matmul, weights=(0, 1), attributes={**_PRODUCT, "transBatchA": 0, "transBatchB": 0}
         ),
-        "TransposeMatMul": Row(_fused_matmul, weights=(0, 1), attributes=_PRODUCT),
+        "TransposeMatMul": Row(fused_matmul, weights=(0, 1), attributes=_PRODUCT),
         "FusedGemm": Row(
             _fused_gemm,
             weights=(0, 1, 2),

@@ -45,8 +45,16 @@ def _pairs(node: Node, x: Any, window: Any, strides: Any, dilation: Any) -> tupl
     return found, longer
 
 
-def _windows(x: Any, window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]) -> list[Any]:
+PLACES = 2**12
+"""Places that a window may have which is written out, one slice for each."""
+
+
+def _windows(
+    node: Node, x: Any, window: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+) -> list[Any]:
     """For each place in the window the elements there, of all windows: ``x`` is padded already."""
+    if math.prod(window) > PLACES:
+        node.fail(f"a window of {math.prod(window)} places; at most {PLACES} are written out")
     sizes = type_of(x).shape[2:]
     counts = [
         (n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(sizes, window, strides, dilation, strict=True)
@@ -80,7 +88,7 @@ def _max_pool(node: Node, x: Any) -> Any:
     pairs = found[1]
     if plain and 3 <= rank(x) <= 5 and _fits(pairs, window) and min(n for p in pairs for n in p) >= 0:
         return ops.max_pool(x, window, strides, pairs, FIRST)
-    parts = _windows(padded(x, [(0, 0), (0, 0), *pairs], "constant", _lowest(dtype)) if dtype.is_float else
+    parts = _windows(node, padded(x, [(0, 0), (0, 0), *pairs], "constant", _lowest(dtype)) if dtype.is_float else
                      _padded_integers(x, pairs), window, strides, dilation)  # fmt: skip
     stacked = ops.stack(parts, 0)
     best = ops.max(stacked, 0)
@@ -134,7 +142,7 @@ def average_pool(node: Node, x: Any) -> Any:
     ones = ops.ones((1, 1, *type_of(x).shape[2:]), type_of(x).dtype, like=x)
     around = [(0, 0), (0, 0), *outer]
     sums, counts = (
-        ops.sum(ops.stack(_windows(padded(one, around, "constant"), window, strides, dilation), 0), 0)
+        ops.sum(ops.stack(_windows(node, padded(one, around, "constant"), window, strides, dilation), 0), 0)
         for one in (x, ones)
     )
     return ops.divide(sums, counts)
@@ -147,7 +155,7 @@ def _lp_pool(node: Node, x: Any) -> Any:
         node.fail("auto_pad over axes of free length")
     p = float(node["p"])
     powers = ops.power(ops.abs(x), p)
-    parts = _windows(padded(powers, [(0, 0), (0, 0), *found[1]], "constant"), window, strides, dilation)
+    parts = _windows(node, padded(powers, [(0, 0), (0, 0), *found[1]], "constant"), window, strides, dilation)
     return ops.power(ops.sum(ops.stack(parts, 0), 0), 1 / p)
 
 

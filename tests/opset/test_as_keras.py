@@ -212,3 +212,31 @@ def test_windows_of_as_many_points_as_an_array_holds(backend: str) -> None:
         ArgumentError, match=r"bartlett: x, the number of points, is an int from 0 up, not 2\.5"
     ):
         ops.bartlett(place.backend.array(np.float32(2.5), place.device))
+
+
+@pytest.mark.parametrize("backend", installed())
+def test_booleans_have_a_magnitude_and_a_place(backend: str) -> None:
+    place = placement(backend)
+    given = place.backend.array(np.array([True, False]), place.device)
+    found = ops.abs(given)
+    assert type_of(found).dtype.name == "bool"
+    np.testing.assert_array_equal(to_numpy(found), [True, False])
+    edges = place.backend.array(np.array([0, 1]), place.device)
+    np.testing.assert_array_equal(to_numpy(ops.digitize(given, edges)), [2, 1])
+
+
+@pytest.mark.parametrize("backend", installed())
+def test_means_of_halves_are_added_up_in_more_bits(backend: str) -> None:
+    place = placement(backend)
+    halves = place.backend.array(np.full((4,), 60000, np.float16), place.device)
+    assert to_numpy(ops.mean(halves)) == np.float16(60000)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32"])
+@pytest.mark.parametrize("backend", installed())
+def test_unsigned_numbers_are_repeated(backend: str, dtype: str) -> None:
+    place = placement(backend)
+    given = place.backend.array(np.array([1, 2], dtype), place.device)
+    for found, wanted in ((ops.repeat(given, 2), [1, 1, 2, 2]), (ops.tile(given, 2), [1, 2, 1, 2])):
+        assert type_of(found).dtype.name == dtype
+        np.testing.assert_array_equal(to_numpy(found), wanted)

@@ -30,6 +30,8 @@ def _axis(axes: tuple[int, ...]) -> int | tuple[int, ...]:
 
 def _mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     """TensorFlow's own gradient of a mean over free sizes divides every element, after ten operations on shapes."""
+    if x.dtype in (tf.float16, tf.bfloat16):  # whose sums TensorFlow keeps in 16 bits too
+        return tf.cast(_mean(tf.cast(x, tf.float32), axes, keepdims), x.dtype)
     sizes = [x.shape[axis] for axis in axes]
     if None not in sizes or x.dtype not in (tf.float32, tf.float64):
         return tf.reduce_mean(x, _axis(axes), keepdims)

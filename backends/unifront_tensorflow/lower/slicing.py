@@ -23,10 +23,22 @@ def _pad(x: Any, widths: tuple[tuple[int, int], ...], mode: str, value: float) -
     return tf.pad(x, widths, mode.upper(), value) if widths else x
 
 
+def _repeat(x: Any, repeats: Any, axis: int) -> Any:
+    if x.dtype in (tf.uint16, tf.uint32):  # of which TensorFlow makes no tiles on a CPU
+        return tf.cast(tf.repeat(tf.cast(x, tf.int64), repeats, axis), x.dtype)
+    return tf.repeat(x, repeats, axis)
+
+
+def _tile(x: Any, repeats: tuple[int, ...]) -> Any:
+    if x.dtype in (tf.uint16, tf.uint32):
+        return tf.cast(_tile(tf.cast(x, tf.int64), repeats), x.dtype)
+    return tf.tile(x, repeats) if repeats else x
+
+
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.SLICE: _slice,
     ops.PAD: _pad,
     ops.FLIP: lambda x, axes: tf.reverse(x, axes) if axes else x,
-    ops.REPEAT: lambda x, repeats, axis: tf.repeat(x, repeats, axis),
-    ops.TILE: lambda x, repeats: tf.tile(x, repeats) if repeats else x,
+    ops.REPEAT: _repeat,
+    ops.TILE: _tile,
 }

@@ -62,7 +62,19 @@ def _erf(x: np.ndarray) -> np.ndarray:
 NEGATIVE, negative = unary(
     "negative", np.negative, "NumPy negative", keeps_integers=True, of_complex="kept", facts=SIGNED
 )
-ABS, abs = unary("abs", np.abs, "NumPy abs", keeps_integers=True, of_complex="real", facts=NOT_NEGATIVE)
+ABS, _magnitude = unary(
+    "abs", np.abs, "NumPy abs", keeps_integers=True, of_complex="real", facts=NOT_NEGATIVE
+)
+
+
+def abs(x: TensorLike) -> Any:
+    """Elementwise absolute value of ``x`` (NumPy abs).
+
+    Integers and booleans keep their dtype; complex numbers give floats. Raises `DTypeError` for a random key.
+    """
+    return cast(x, bool_) if type_of(x).dtype is bool_ else _magnitude(x)
+
+
 SIGN, sign = unary("sign", np.sign, "NumPy sign", keeps_integers=True, facts=KEEPS)
 SQUARE, _square = unary(
     "square", np.square, "NumPy square", keeps_integers=True, of_complex="kept", facts=NOT_NEGATIVE

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.dtypes import int32
+from unifront.dtypes import bool_, int32
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir import facts
 from unifront.ir.types import TensorType
@@ -81,6 +81,8 @@ def digitize(x: TensorLike, bins: TensorLike) -> Any:
     Args:
         bins: the edges in ascending order, of one dimension; each belongs to the bin above it.
     """
+    if type_of(x).dtype is bool_:
+        x = cast(x, int32)
     return searchsorted(bins, x, "right")
 
 

@@ -241,7 +241,7 @@ class Trained:
         steps_per_epoch: Size | None = None,
         validation_steps: Size | None = None,
         validation_batch_size: Size | None = None,
-        validation_freq: Size = 1,
+        validation_freq: Size | Sequence[Size] = 1,
         *,
         backend: Name | None = None,
         resume: Any = None,
@@ -269,7 +269,7 @@ class Trained:
             sample_weight: a factor for each example, ``[examples]``.
             steps_per_epoch: batches of an epoch; None for all.
             validation_steps, validation_batch_size, validation_freq: batches of a validation, their size, and
-                the number of epochs from one validation to the next.
+                the number of epochs from one validation to the next, or a list of those that have one, counted from 1.
             backend: ``"jax"``, ``"torch:cpu"`` …; else compile's, else the default.
             resume: a folder. If a checkpoint of this training is in it, training goes on from there, whenever and
                 however it ended: on the same backend on a CPU to the same bits as if it had never been

@@ -403,6 +403,18 @@ def test_stop_training_in_a_batch_ends_the_epoch() -> None:
     assert history.epoch == [0]
 
 
+@pytest.mark.parametrize("event", ["on_train_begin", "on_epoch_begin", "on_train_batch_begin"])
+def test_training_stopped_before_a_batch_ends_after_it(event: str) -> None:
+    model, x, y = compiled()
+
+    def stop(*_: Any) -> None:
+        model.stop_training = True
+
+    callback = uf.callbacks.LambdaCallback(**{event: stop})
+    assert model.fit(x, y, batch_size=8, epochs=5, verbose=0, callbacks=callback, backend=ANY).epoch == [0]
+    assert model.optimizer.iterations == 1  # as in Keras
+
+
 @pytest.mark.parametrize("backend", TRAINABLE)
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
 def test_an_interrupt_leaves_the_weights_readable(error: type[BaseException], backend: str) -> None:

@@ -96,6 +96,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "validation_of_one": {"validation_split": 0.001},
     "training_on_one": {"validation_split": 0.97},
     "validation_freq": {"validation_data": HELD_OUT, "validation_freq": 2},
+    "validation_of_some_epochs": {"validation_data": HELD_OUT, "validation_freq": [1, 3]},
     "initial_epoch": {"initial_epoch": 1},
     "steps_per_epoch": {"steps_per_epoch": 2, "epochs": 2},
     "one_batch": {"batch_size": 41},

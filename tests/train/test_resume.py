@@ -155,6 +155,35 @@ def test_resumed_on_another_backend(tmp_path: Path) -> None:
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6 * max(1, np.abs(other).max()))
 
 
+class Thaw(uf.callbacks.Callback):
+    """Trains the head alone, and from the third epoch on everything."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == 2:
+            self.model.layers[1].trainable = True
+
+
+@pytest.mark.parametrize("event", ["on_epoch_end", "on_train_batch_end"])
+def test_layers_that_a_callback_has_thawed_stay_so(event: str, tmp_path: Path) -> None:
+    def frozen() -> uf.Model:
+        model = model_of(uf.optimizers.SGD(0.02, momentum=0.9))
+        model.layers[1].trainable = False
+        return model
+
+    model, resumed = frozen(), frozen()
+    history = fit(model, ANY, Thaw())
+    counts = {"on_epoch_end": 2, "on_train_batch_end": 11}
+    with pytest.raises(Killed):
+        fit(resumed, ANY, Thaw(), KillAt(event, counts[event]), resume=tmp_path, save_every=1)
+    resumed = frozen()
+    again = fit(resumed, ANY, Thaw(), resume=tmp_path, save_every=1)
+    assert_same(resumed.get_weights(), model.get_weights())
+    slots, expected = ({slot.path: slot.numpy() for slot in m.optimizer.variables} for m in (resumed, model))
+    assert slots.keys() == expected.keys()  # made in another order
+    assert_same([slots[path] for path in expected], list(expected.values()))
+    assert again.history == history.history
+
+
 def test_epochs_that_begin_where_the_last_one_ended(tmp_path: Path) -> None:
     whole = model_of("sgd")
     fit(whole, ANY, steps_per_epoch=3)

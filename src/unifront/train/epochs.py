@@ -54,6 +54,7 @@ class Run:
         until: when training ends, by `time.monotonic`.
         bears_nan: whether a loss that is no number is no error.
         detects: whether the values before each step are kept, to find where such a number came from.
+        ran_out: whether the data had fewer batches than were asked for, and there are no more.
     """
 
     session: Session
@@ -67,6 +68,7 @@ class Run:
     until: float | None = None
     bears_nan: bool = False
     detects: bool = False
+    ran_out: bool = False
     _before: Any = None
     _short: bool = False
     _started: float | None = None
@@ -104,7 +106,7 @@ class Run:
         self._drawn = place.drawn
 
     def epoch(self, epoch: int, progress: EpochProgress, resumed: Place | None = None) -> Logs:
-        """One epoch, or what is left of it; its losses and metrics.
+        """One epoch, or what is left of it; its losses and metrics, none if data that `ran_out` have no batch for it.
 
         Raises `NonFiniteLoss`, and `DataError` if there is no batch.
         """
@@ -202,6 +204,7 @@ class Run:
                     self.batches, self._drawn = stream(), 0
                     batch = next(self.batches, None)
             if batch is None:
+                self.ran_out = limit is not None
                 break
             self._drawn += 1
             like_the_first(self.session.step, batch, number)
@@ -252,8 +255,10 @@ class Run:
                     self.resume.out_of_time = True
                     self.resume.save(self.place(epoch, done))
                 break
-            if watched and self.model.stop_training:
+            if self.model.stop_training:
                 break
+        if not done and self.ran_out:
+            return {}
         if not done:
             raise no_batch("train on")
         logs = self._read(epoch, done)

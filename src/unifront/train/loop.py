@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from unifront.train import limits, losses, optimizers
 from unifront.train.arguments import number, whole
 from unifront.train.callbacks import BackupAndRestore, CallbackList, History, TerminateOnNaN
 from unifront.train.compiled import Compiled
-from unifront.train.data import Arrays, Stream
+from unifront.train.data import Arrays, Stream, warn_of_end
 from unifront.train.epochs import Run
 from unifront.train.evaluating import evaluated
 from unifront.train.given import Asked, Given
@@ -33,6 +33,7 @@ from unifront.train.order import Order
 from unifront.train.outputs import CROSSENTROPIES
 from unifront.train.progress import EpochProgress
 from unifront.train.resume import Place, Resume
+from unifront.train.session import Session
 from unifront.train.sources import close, first_of
 from unifront.train.step import TracedStep
 
@@ -91,7 +92,7 @@ def fit(
     steps_per_epoch: int | None = None,
     validation_steps: int | None = None,
     validation_batch_size: int | None = None,
-    validation_freq: int = 1,
+    validation_freq: int | Sequence[int] = 1,
     backend: str | None = None,
     resume: Any = None,
     save_every: Any = None,
@@ -126,7 +127,6 @@ def fit(
         limit_train_batches, limit_val_batches,
     )  # fmt: skip
     epochs, initial_epoch = whole("epochs", epochs, 0), whole("initial_epoch", initial_epoch, 0)
-    whole("validation_freq", validation_freq)
     if verbose not in VERBOSE:
         raise ArgumentError(f"verbose is 'auto', 0, 1 or 2, not {verbose!r}.")
     if shuffle not in (True, False):
@@ -144,12 +144,14 @@ def fit(
     first, batches = first_of(given.source, "train on")
     if training.optimizer is None:
         raise ArgumentError("The model was compiled without an optimizer; call compile(optimizer=...).")
+    if keeper is not None:
+        keeper.freeze(model)
     step = step_for(model, training, first, train=True)
     resumed = None if keeper is None else keeper.take_up(model, step)
     span = range(initial_epoch, epochs)
     fitting = _Fit(
-        model, training, place, given, step, listeners, keeper, resumed, span, validation_freq, _loudness(verbose),
-        allowed,
+        model, training, place, given, first, step, listeners, keeper, resumed, span, validation_freq,
+        _loudness(verbose), allowed,
     )  # fmt: skip
     listeners.set_model(model)
     listeners.set_params(fitting.told())
@@ -172,8 +174,9 @@ class _Fit:
     """One call of `fit`: all is checked, the step is traced, nothing has begun.
 
     Args:
+        example: what the step was traced for.
         keeper, resumed: what keeps checkpoints, and the place found in one.
-        frequency: epochs from one validation to the next.
+        frequency: epochs from one validation to the next, or the numbers of those with one, counted from 1.
         allowed: seconds it may take.
     """
 
@@ -181,12 +184,13 @@ class _Fit:
     training: Compiled
     place: Placement
     given: Given
+    example: Arrays
     step: TracedStep
     listeners: CallbackList
     keeper: Resume | None
     resumed: Place | None
     epochs: range
-    frequency: int
+    frequency: int | Sequence[int]
     verbose: int
     allowed: float | None
 
@@ -205,9 +209,7 @@ class _Fit:
         assert optimizer is not None
         runs = [optimizer.calls if keeper is None or resumed is None else keeper.runs]
         begun = runs[0]
-        session = open_session(
-            self.model, self.training, self.step, self.place, current_seed(), runs, train=True
-        )
+        session = self._opened(self.step, runs)
         if isinstance(given.source, Stream):
             given.source.put = session.put
         length = len(given.source) if isinstance(given.source, Arrays) else 0
@@ -230,15 +232,27 @@ class _Fit:
                 self.listeners.on_train_end(self._epochs(run, progress))
         finally:
             close(given.source)
-            session.close()
+            run.session.close()
             self.model._steps += runs[0] - begun
             if keeper is not None:
                 keeper.close()
+
+    def _opened(self, step: TracedStep, runs: list[int]) -> Session:
+        return open_session(self.model, self.training, step, self.place, current_seed(), runs, train=True)
+
+    def _follow(self, run: Run) -> None:
+        """Go on with another step: a callback has frozen layers, or thawed them."""
+        run.session.close()
+        step = step_for(self.model, self.training, self.example, train=True)
+        run.session = self._opened(step, run.session.runs)
+        if self.keeper is not None:
+            self.keeper.follow(step, run.session)
 
     def _epochs(self, run: Run, progress: EpochProgress) -> Logs:
         """The epochs, from the place that was resumed on; the logs of the last one."""
         model, keeper, resumed, listeners = self.model, self.keeper, self.resumed, self.listeners
         logs: Logs = {}
+        trained = model.trainable_state()
         first = self.epochs.start if resumed is None else max(self.epochs.start, resumed.epoch)
         for epoch in range(first, self.epochs.stop):
             under_way = resumed if resumed is not None and resumed.done else None
@@ -247,17 +261,28 @@ class _Fit:
             resumed = None
             if under_way is None:
                 listeners.on_epoch_begin(epoch)
-            logs = run.epoch(epoch, progress, under_way)
-            if (epoch + 1) % self.frequency == 0:
+            if trained != (trained := model.trainable_state()):
+                self._follow(run)
+            found = run.epoch(epoch, progress, under_way)
+            if run.ran_out:
+                warn_of_end(epoch, self.given.steps)
+                if not found:
+                    break
+            logs = found
+            if self._validates(epoch + 1):
                 logs |= self._validated(run.interrupts)
             progress.end(epoch, logs)
             listeners.on_epoch_end(epoch, logs)
-            last = model.stop_training or epoch + 1 == self.epochs.stop
+            last = model.stop_training or run.ran_out or epoch + 1 == self.epochs.stop
             if keeper is not None and not keeper.out_of_time and (keeper.every.epoch or last):
                 keeper.save(run.place(epoch + 1, 0))
             if last:
                 break
         return logs
+
+    def _validates(self, number: int) -> bool:
+        every = self.frequency
+        return number % every == 0 if isinstance(every, int) else number in every
 
     def _validated(self, interrupts: Interrupts) -> Logs:
         given = self.given

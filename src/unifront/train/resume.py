@@ -219,6 +219,27 @@ class Resume:
                 source.end_epoch()
             source.passes = self.where.passes
 
+    def freeze(self, model: Model) -> None:
+        """Freeze what a callback had frozen, and thaw what it had thawed, before the step is traced."""
+        self._frozen = _flags(model)
+        given = None if self.found is None else self.found.state.get("trainable")
+        if given is None:
+            return
+        parts = _freezable(model)
+        if not isinstance(given, list) or len(given) != len(parts):
+            raise FileFormatError(
+                f"{self.folder / FILE} does not fit: it is of a model of other layers. Resume with the model that it "
+                "is of, or from another folder."
+            )
+        for one, flag in zip(parts, given, strict=True):
+            if one.trainable != bool(flag):
+                one.trainable = bool(flag)
+
+    def follow(self, step: TracedStep, session: Session) -> None:
+        """Keep the state of another step from now on, with which training goes on."""
+        self._step, self._session = step, session
+        self._names = names_of(self._model, step)
+
     def take_up(self, model: Model, step: TracedStep) -> Place | None:
         """Give the model and what trains it the values of the checkpoint, if there is one; where training goes on.
 
@@ -337,6 +358,9 @@ class Resume:
             "optimizers": optimizers, "rates": rates[len(applied) :], "callbacks": told, "seconds": self.elapsed(),
             "stopped": bool(self._model.stop_training) and not self.out_of_time,
         }  # fmt: skip
+        flags = _flags(self._model)
+        if flags != self._frozen:
+            state["trainable"] = flags
         self._writer.write(Checkpoint({**kept, **aside}, state))
         self._since, self._last = 0, time.monotonic()
 
@@ -359,6 +383,14 @@ class Resume:
 _ASIDE = ":"
 _METRIC, _CALLBACK = f"{_ASIDE}metric/", f"{_ASIDE}callback"
 """Names that no variable has."""
+
+
+def _freezable(model: Model) -> list[Any]:
+    return [*model.layers_below(), *model.weights]
+
+
+def _flags(model: Model) -> list[bool]:
+    return [bool(one.trainable) for one in _freezable(model)]
 
 
 def names_of(model: Model, step: TracedStep) -> dict[str, Variable]:

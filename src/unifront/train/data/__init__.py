@@ -14,7 +14,7 @@ from unifront.train.data.inputs import (
     sizes_of,
 )
 from unifront.train.data.py_dataset import PyDataset
-from unifront.train.data.sources import ENDLESS, Stream, batches_of, is_stream, kind_of, no_batch
+from unifront.train.data.sources import ENDLESS, Stream, batches_of, is_stream, kind_of, no_batch, warn_of_end
 from unifront.train.data.tables import batch_of_columns, named_columns
 from unifront.train.data.targets import check_targets, check_weights
 from unifront.train.data.types import like_the_first, types_of
@@ -48,4 +48,5 @@ __all__ = [
     "sizes_of",
     "split",
     "types_of",
+    "warn_of_end",
 ]

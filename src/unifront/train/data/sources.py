@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -277,6 +278,15 @@ class Stream:
         if self._open is not None:
             self._open.close()  # type: ignore[attr-defined]  # it is a generator
             self._open = None
+
+
+def warn_of_end(epoch: int, steps: int | None) -> None:
+    """Warn that there are no more batches in ``epoch``, where each is to have ``steps``."""
+    warnings.warn(
+        f"The data ran out in epoch {epoch + 1}, of {steps} batches each, so training ends. Give data of "
+        "steps_per_epoch * epochs batches, or an object that can be iterated again.",
+        stacklevel=2,
+    )
 
 
 def no_batch(purpose: str) -> DataError:

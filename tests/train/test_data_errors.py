@@ -43,7 +43,7 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
     "objects": (
         lambda: fitted(X.astype(object)),
         errors.DataError,
-        "input 'features' .* has the dtype object; numbers are needed",
+        "input 'features' .* is None, and it is not optional here",
     ),
     "strings": (
         lambda: fitted(np.full((40, 5), "a")),
@@ -179,7 +179,7 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
     "validation_freq": (
         lambda: fitted(validation_freq=0),
         errors.ArgumentError,
-        "validation_freq is a positive int, not 0",
+        "validation_freq is a positive int or a list, not 0",
     ),
     "validation_steps": (
         lambda: fitted(validation_steps=0.5),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from unifront.ir.graph import Graph, Node
+from unifront.ir.graph import Graph, Node, Op
 from unifront.opset.flops import flops_of
 
 _QUICK = """
@@ -27,10 +27,12 @@ class Policy:
 
     Args:
         quick: the operations that XLA knows and runs no slower on a CPU; elementwise ones need not be named.
+        unknown: elementwise ones that XLA does not know.
         flops: how many floating-point operations of a step on one example make compiling worth its time.
     """
 
     quick: frozenset[str] = frozenset(_QUICK.split())
+    unknown: frozenset[str] = frozenset({"i0"})
     flops: int = 10**8
 
     def suits_xla(self, graph: Graph, device: str) -> bool:
@@ -44,7 +46,11 @@ class Policy:
     def _is_quick(self, node: Node) -> bool:
         types = [value.type.dtype for value in node.outputs]
         halves = any(dtype.is_float and dtype.bits < 32 for dtype in types)
-        return not halves and (node.op.name in self.quick or node.op.facts.elementwise)
+        return self.knows(node.op) and not halves
+
+    def knows(self, op: Op) -> bool:
+        """Whether XLA has the operation, and is no slower in it."""
+        return op.name in self.quick or (op.facts.elementwise and op.name not in self.unknown)
 
 
 def _nodes(graph: Graph) -> Iterator[Node]:

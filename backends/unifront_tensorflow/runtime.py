@@ -6,6 +6,7 @@ import os
 import weakref
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import cache, wraps
 from typing import Any
 
@@ -310,7 +311,7 @@ class TensorFlowBackend:
         tf.test.experimental.sync_devices()
 
     def compile(self, graph: Graph, device: str | None = None) -> Compiled:
-        return Compiled(graph, self.rows(device), device)
+        return Compiled(graph, _forward(self.rows(device)), device)
 
     def recordable(self, graph: Graph, device: str | None = None) -> Compiled:
         return Recordable(graph, self.rows(device), device)
@@ -353,6 +354,27 @@ def _rows(backend: TensorFlowBackend, device: str) -> Rows:
         backend.name, table, constant, size, lower.STORAGE, lower.UNSUPPORTED, smallest, same, lower.IN_PLACE,
         Reference.read,
     )  # fmt: skip
+
+
+def _forward(rows: Rows) -> Rows:
+    return replace(rows, table=_Forward(rows.table))
+
+
+class _Forward(Mapping[Any, Callable[..., Any]]):
+    """A table for what nothing records; a row that replaced one of ours stays."""
+
+    def __init__(self, table: Mapping[Any, Callable[..., Any]]) -> None:
+        self._table = table
+
+    def __getitem__(self, op: Any) -> Callable[..., Any]:
+        row = self._table[op]
+        return lower.FORWARD.get(op, row) if row is lower.TABLE.get(op) else row
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
 
 
 @cache

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 
 import unifront as uf
+from unifront import testing
 
 L = uf.layers
 
@@ -91,3 +93,19 @@ def test_only_what_is_quicker_by_xla_is_given_to_it() -> None:
     assert not chosen(free, np.zeros((2, 64, 512), "float32"), flat)  # each length would be compiled
     with pytest.raises(uf.errors.ArgumentError, match="jit_compile is 'auto', True or False; not 'yes'"):
         large.jit_compile = "yes"
+
+
+@pytest.mark.slow
+def test_xla_knows_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unifront_tensorflow.policy import POLICY
+
+    tf = pytest.importorskip("tensorflow")
+    specs = [spec for spec in testing.operations() if POLICY.knows(spec)]
+    assert len(specs) > 120
+
+    monkeypatch.setattr(tf, "function", partial(tf.function, jit_compile=True))
+    differentiable = testing.operations(gradient=True)
+    for spec in specs:
+        testing.check_all(testing.check_forward, "tensorflow", spec, "float32")
+        if spec in differentiable:
+            testing.check_all(testing.check_gradient, "tensorflow", spec, "float32")

@@ -56,6 +56,8 @@ OVERLAYS: dict[str, dict[Op, Callable[..., Any]]] = {}
 UNSUPPORTED: dict[Op, str] = {}
 STORAGE: dict[tuple[Op, int], Storage] = {}
 IN_PLACE: dict[Op, Callable[..., None]] = {}
+FORWARD: dict[Op, Callable[..., Any]] = {}
+"""Rows without all gradients, for programs that nothing records."""
 
 
 def _merge(name: str) -> None:
@@ -68,6 +70,7 @@ def _merge(name: str) -> None:
     UNSUPPORTED.update(reasons)
     STORAGE.update(storage)
     IN_PLACE.update(getattr(rows, "IN_PLACE", {}))
+    FORWARD.update(getattr(rows, "FORWARD", {}))
 
 
 for _family in FAMILIES:

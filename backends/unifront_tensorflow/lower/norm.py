@@ -52,7 +52,25 @@ def _fused(x: Any, gamma: Any, beta: Any, epsilon: float) -> Any:
     return y, tf.stop_gradient(found.batch_mean), tf.stop_gradient(unbiased)
 
 
+def _batch_norm_forward(
+    x: Any, mean: Any, variance: Any, gamma: Any, beta: Any, axis: int, epsilon: float
+) -> Any:
+    """The fused kernel, which has no gradient for mean and variance. It goes over ``x`` once, not twice."""
+    if axis != 3 or x.shape.rank != 4 or x.dtype != tf.float32:
+        return _batch_norm(x, mean, variance, gamma, beta, axis, epsilon)
+    return tf.raw_ops.FusedBatchNormV3(
+        x=x,
+        scale=tf.ones_like(mean) if gamma is None else gamma,
+        offset=tf.zeros_like(mean) if beta is None else beta,
+        mean=mean,
+        variance=variance,
+        epsilon=epsilon,
+        is_training=False,
+    ).y
+
+
 TABLE: dict[Op, Callable[..., Any]] = {
     BATCH_NORM: _batch_norm,
     BATCH_NORM_TRAINING: _batch_norm_training,
 }
+FORWARD: dict[Op, Callable[..., Any]] = {BATCH_NORM: _batch_norm_forward}

@@ -150,3 +150,11 @@ def test_a_loss_of_no_output_is_a_key_error_too() -> None:
 @pytest.mark.parametrize(("monitor", "best"), [("val_loss", "less"), ("accuracy", "greater")])
 def test_monitors_tell_how_they_compare(monitor: str, best: str) -> None:
     assert uf.callbacks.EarlyStopping(monitor).monitor_op is getattr(uf.ops, best)
+
+
+def test_a_loss_of_one_number_goes_with_a_mask() -> None:
+    model = uf.Sequential([uf.Input((2,), dtype="int32"), layers.Embedding(4, 3, mask_zero=True)])
+    model.compile("sgd", lambda y_true, y_pred: uf.ops.sum(y_pred))
+    words = np.array([[1, 0], [2, 3]])
+    wanted = np.sum(model.predict(words, verbose=0))
+    assert_close(np.float32(model.evaluate(words, np.zeros((2, 2, 3)), verbose=0)), np.float32(wanted))

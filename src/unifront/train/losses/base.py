@@ -115,7 +115,10 @@ class Loss:
         def factor(given: Any) -> Any:
             return None if given is None else ops.cast(_like(given, losses), own)
 
-        kept = _product(factor(mask), factor(self.counted(y_true, y_pred, losses)))
+        kept = _product(
+            factor(mask if type_of(losses).rank else None),  # one number for all has no steps to leave out
+            factor(self.counted(y_true, y_pred, losses)),
+        )
         weights = _product(factor(_arrays(sample_weight)), kept)
         if weights is not None:
             losses = ops.multiply(losses, weights)

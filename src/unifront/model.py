@@ -467,7 +467,8 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
                 fits(type_.shape, shape) for type_, shape in zip(known, shapes, strict=True)
             ):
                 raise ShapeError(
-                    f"The model {self.name!r} takes {', '.join(map(str, known))}; it cannot be built for the "
+                    f"The model {self.name!r} has already been configured to take {', '.join(map(str, known))}; it "
+                    "cannot be built for the "
                     f"shape {input_shape}."
                 )
             self.trace()

@@ -161,6 +161,8 @@ class Sequential(Model):
 
     def call(self, x: Any) -> Any:
         """Each layer in turn."""
+        if not self._children:
+            raise ArgumentError(f"Sequential model {self.name!r} has no layers: add() some first.")
         for layer in self.layers:
             x = layer(x)
         return x

@@ -81,7 +81,7 @@ def test_what_is_built_is_not_built_for_another_shape() -> None:
     model.build((None, 4))
     model.build(input_shape=(8, 4))
     with pytest.raises(
-        ShapeError, match=r"takes float32\[batch, 4\]; it cannot be built for the shape \(None, 5\)"
+        ShapeError, match=r"to take float32\[batch, 4\]; it cannot be built for the shape \(None, 5\)"
     ):
         model.build((None, 5))
 

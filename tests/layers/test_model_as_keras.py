@@ -158,3 +158,8 @@ def test_a_loss_of_one_number_goes_with_a_mask() -> None:
     words = np.array([[1, 0], [2, 3]])
     wanted = np.sum(model.predict(words, verbose=0))
     assert_close(np.float32(model.evaluate(words, np.zeros((2, 2, 3)), verbose=0)), np.float32(wanted))
+
+
+def test_a_sequential_without_layers_is_not_called() -> None:
+    with pytest.raises(errors.ArgumentError, match="Sequential model 'empty' has no layers"):
+        uf.Sequential(name="empty")(X)

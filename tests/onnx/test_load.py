@@ -13,9 +13,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 import unifront as uf
 from tests import onnx_score
+from tests.onnx.runtimes import runtime
 from unifront import layers
 from unifront.backends import installed
-from unifront.errors import ArgumentError, FileFormatError, UnsupportedOp
+from unifront.errors import ArgumentError, FileFormatError, ShapeError, UnsupportedOp
 from unifront.onnx import backend as backends
 from unifront.testing import assert_close
 
@@ -144,6 +145,28 @@ def test_shape_arithmetic_is_folded_with_free_sizes() -> None:
         assert_close(loaded.predict(x, backend=name), x.reshape(2, 30))
 
 
+def test_an_output_that_has_no_row_for_each_example_takes_one_batch() -> None:
+    """A vector's features are a matrix of one row, in ONNX's reference and in ONNX Runtime."""
+    classes = numpy_helper.from_array(np.array([10, 20, 30]), "classes")
+    nodes = [
+        helper.make_node("ArgMax", ["x"], ["place"], axis=1),
+        helper.make_node("ArrayFeatureExtractor", ["classes", "place"], ["label"], domain="ai.onnx.ml"),
+    ]
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 3))],
+        [helper.make_tensor_value_info("label", TensorProto.INT64, (1, "n"))], [classes],
+    )  # fmt: skip
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("ai.onnx.ml", 3)]
+    proto = helper.make_model(graph, opset_imports=imports, ir_version=8)
+    x = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+    model = uf.from_onnx(proto)
+    np.testing.assert_array_equal(model.predict(x, batch_size=5, backend="numpy"), runtime(proto, [x])[0])
+    with pytest.raises(
+        ShapeError, match=r"predict: an output has the shape \(1, 4\) for one batch and \(1, 1\)"
+    ):
+        model.predict(x, batch_size=4, backend="numpy")
+
+
 def test_an_input_that_decides_the_graph_is_asked_for() -> None:
     nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=0)]
     graph = model_of(nodes, {"x": [2, 3], "axes": [1]})
@@ -268,9 +291,16 @@ def test_functions_that_call_each_other_many_times_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", onnx_score.KINDS)
-def test_onnx_own_tests_fail_only_where_a_reason_is_given(kind: str) -> None:
-    known = onnx_score.reasons()["numpy"]
-    failing = {case.name for case in onnx_score.cases(kind) if onnx_score.failure(case, "numpy") is not None}
+@pytest.mark.parametrize(
+    "name",
+    [
+        "numpy",
+        *(pytest.param(name, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]) for name in FRAMEWORKS),
+    ],
+)
+def test_onnx_own_tests_fail_only_where_a_reason_is_given(name: str, kind: str) -> None:
+    known = onnx_score.reasons()[name]
+    failing = {case.name for case in onnx_score.cases(kind) if onnx_score.failure(case, name) is not None}
     assert failing == {case.name for case in onnx_score.cases(kind) if case.name in known}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from unifront import tree
 from unifront.backends import HostKey, Placement, is_installed, placement
 from unifront.dtypes import dtype_of
-from unifront.errors import UnsupportedOp
+from unifront.errors import ShapeError, UnsupportedOp
 from unifront.ir.graph import Graph
 from unifront.opset.replay import taking
 from unifront.trace import eager_seed
@@ -97,8 +97,21 @@ def predict(
     if not found:
         raise data.no_batch("predict")
     columns = zip(*map(tree.leaves, found), strict=True)
-    joined = iter([np.concatenate(c) if isinstance(c[0], np.ndarray) else c[0] for c in columns])
+    joined = iter([_joined(column) if isinstance(column[0], np.ndarray) else column[0] for column in columns])
     return tree.map_leaves(lambda _: next(joined), found[0])
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """One output of all batches; `ShapeError` where it has no row for each example."""
+    if len(parts) == 1:
+        return np.array(parts[0])  # no view of memory that the backend writes over
+    first, odd = parts[0].shape, [part.shape for part in parts if part.shape[1:] != parts[0].shape[1:]]
+    if odd or not first:
+        raise ShapeError(
+            f"predict: an output has the shape {first} for one batch and {(odd or [first])[0]} for another: it is no "
+            "row for each example. Give all examples in one batch, by batch_size."
+        )
+    return np.concatenate(parts)
 
 
 AUTO, QUICK = "auto", "onnxruntime"

@@ -165,6 +165,8 @@ def _unique(node: Node, x: Any) -> Any:
 
 
 def _array_feature(node: Node, x: Any, indices: Any) -> Any:
+    """Of a vector as of a matrix of one row, as ONNX's reference and ONNX Runtime have it."""
+    x = ops.expand_dims(x, 0) if rank(x) == 1 else x
     return ops.take(x, ops.flatten(indices), -1)
 
 

@@ -295,22 +295,31 @@ def test_a_mask_passes_through_a_layer_only_if_it_supports_masking() -> None:
     assert chain.seen.mask is None
 
 
-def test_a_subclass_must_call_super_first() -> None:
-    class Forgetful(uf.Layer):
+def test_a_subclass_may_set_its_layers_before_it_calls_super() -> None:
+    class Early(uf.Layer):
+        def __init__(self) -> None:
+            self.inner, self.more = layers.Dense(2), [layers.Dense(3)]
+            super().__init__(trainable=False)
+            self.last = layers.Dense(4)
+
+        def call(self, x: Any) -> Any:
+            return self.last(self.more[0](self.inner(x)))
+
+    layer = Early()
+    assert layer(X).shape == (len(X), 4)
+    assert [weight.path for weight in layer.weights][::2] == [
+        f"early/{name}/kernel" for name in ("inner", "more_0", "last")
+    ]
+    assert layer.trainable_weights == []
+
+
+def test_a_subclass_must_call_super() -> None:
+    class Lazy(uf.Layer):
         def __init__(self) -> None:
             self.inner = layers.Dense(2)
 
-    with pytest.raises(
-        errors.ArgumentError, match=r"Forgetful\.__init__ sets 'inner' before calling super\(\)"
-    ):
-        Forgetful()
-
-    class Lazy(uf.Layer):
-        def __init__(self) -> None:
-            pass
-
         def call(self, x: Any) -> Any:
-            return x
+            return self.inner(x)
 
     with pytest.raises(errors.ArgumentError, match=r"Lazy\.__init__ does not call super\(\)\.__init__\(\)"):
         Lazy()(X)

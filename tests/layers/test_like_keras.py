@@ -14,6 +14,7 @@ import tensorflow as tf
 import torch
 
 import unifront as uf
+from tests.models import TRAINABLE
 from unifront import layers, trace
 from unifront.errors import ArgumentError, ShapeError
 from unifront.testing import assert_close
@@ -232,3 +233,25 @@ def test_a_model_whose_input_is_not_known_has_none() -> None:
 def test_the_layers_of_a_model_are_not_set(model: Any, match: str) -> None:
     with pytest.raises(AttributeError, match=match):
         model.layers = []
+
+
+def _grown(shape: tuple[int | None, ...], options: dict[str, Any]) -> uf.Model:
+    x = uf.Input(shape)
+    return uf.Model(x, layers.UpSampling2D((2, 3), **options)(x))
+
+
+@pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "bicubic"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_images_of_any_size_grow_as_in_keras(interpolation: str, data_format: str) -> None:
+    free = (None, None, 3) if data_format == "channels_last" else (3, None, None)
+    options: dict[str, Any] = {"interpolation": interpolation, "data_format": data_format}
+    model = _grown(free, options)
+    judge = keras.layers.UpSampling2D((2, 3), **options)
+    for sizes in ((4, 5), (1, 7)):
+        shape = (2, *sizes, 3) if data_format == "channels_last" else (2, 3, *sizes)
+        image = np.random.default_rng(0).normal(size=shape).astype("float32")
+        expected = _grown(shape[1:], options).predict(image, verbose=0, backend="numpy")
+        if interpolation != "bicubic":  # TensorFlow's has weights of its own
+            assert_close(expected, keras.ops.convert_to_numpy(judge(image)))
+        for backend in TRAINABLE:
+            assert_close(model.predict(image, verbose=0, backend=backend), expected)

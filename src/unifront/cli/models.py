@@ -81,7 +81,12 @@ def zoo_list(
     if as_json:
         show_json(
             [
-                {"name": one.name, "summary": one.summary, "source": one.source, "parameters": one.parameters}
+                {
+                    "name": one.name,
+                    "summary": one.summary.replace("``", ""),
+                    "source": one.source,
+                    "parameters": one.parameters,
+                }
                 for one in found
             ]
         )
@@ -202,7 +207,8 @@ def convert(
         ),
     ],
     weights: Annotated[
-        Path | None, typer.Option(help="A .safetensors file that the model takes its weights from.")
+        Path | None,
+        typer.Option(help="A file that the model takes its weights from: .safetensors, .uf or one of Keras."),
     ] = None,
     opset: Annotated[int | None, typer.Option(help="The version of the operator set, of .onnx.")] = None,
     dtype: Annotated[str | None, typer.Option(help="A dtype in place of float32, in .onnx.")] = None,

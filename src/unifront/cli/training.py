@@ -168,7 +168,7 @@ def predict(
         return
     _show(found.rows)
     if out is not None:
-        line(f"{out} holds {len(found.rows)} predictions.")
+        line(f"{out} holds {len(found.rows)} prediction{'s' * (len(found.rows) != 1)}.")
     elif len(found.rows) > SHOWN:
         line(f"{len(found.rows) - SHOWN} more; --out predictions.csv writes all.")
 

@@ -126,6 +126,7 @@ class Layer(Weighted, Ended, Described):
         self.built = self.built_at_once and type(self).build is Layer.build
         self.output_types: Any = None
         self._first: list[Symbolic] = []
+        self.children()  # names those that were set before this was called
 
     def take_options(self, options: dict[str, Any]) -> None:
         """Heed arguments of Keras's that signatures leave out; raise for those that there are none."""
@@ -141,10 +142,6 @@ class Layer(Weighted, Ended, Described):
         if "_children" in self.__dict__:
             for name, layer in _layers_in(key, value):
                 self._take_in(name, layer)
-        elif isinstance(value, Layer):
-            raise ArgumentError(
-                f"{type(self).__name__}.__init__ sets {key!r} before calling super().__init__()."
-            )
         super().__setattr__(key, value)
         if isinstance(value, Variable) and value is self._nameless:
             value.path = _joined(value.path.rpartition("/")[0], key)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Unpack
 
+import numpy as np
+
 from unifront import ops
 from unifront.arguments import LARGEST, Check, Wrong, checked, with_defaults
 from unifront.errors import ShapeError
 from unifront.layers.arguments import DataFormat, LayerOptions, PerAxis, check_rank
-from unifront.layers.layer import Layer, feature_size
+from unifront.layers.layer import Layer
 from unifront.opset.rules import is_whole, show
 from unifront.opset.tensor import type_of
 
@@ -223,9 +225,16 @@ class UpSampling2D(_UpSampling):
             return super().call(x)
         check_rank(self, x, 4)
         first = 2 if self.data_format == "channels_first" else 1
-        sizes = [feature_size(type_of(x).shape, axis) for axis in (first, first + 1)]
-        wanted = [size * times for size, times in zip(sizes, self.size, strict=True)]
-        return ops.image.resize(x, wanted, self.interpolation, data_format=self.data_format)
+        axes, shape = (first, first + 1), list(type_of(x).shape)
+        for axis, times in zip(axes, self.size, strict=True):
+            shape[axis] = shape[axis] * times
+        wanted = [size for size in shape[first : first + 2] if isinstance(size, int)]
+        if len(wanted) == 2:
+            return ops.image.resize(x, wanted, self.interpolation, data_format=self.data_format)
+        scale = np.asarray(self.size, "float32")
+        return ops.image.scale_and_translate(  # the same, of sizes that are not known
+            x, shape, scale, np.zeros(2, "float32"), axes, self.interpolation, antialias=False
+        )
 
 
 class UpSampling3D(_UpSampling):

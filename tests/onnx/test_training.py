@@ -105,6 +105,26 @@ def test_runtimes_for_inference_train_as_pytorch_does(name: str, tmp_path: Path)
         )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "optimizer",
+    sorted(
+        {one.__name__.lower() for one in uf.optimizers.CLASSES} - {"lossscaleoptimizer", "multioptimizer"}
+    ),
+)
+def test_every_optimizer_is_written(optimizer: str, tmp_path: Path) -> None:
+    uf.set_seed(0)
+    model, x, y = perceptron()
+    model.compile(optimizer, loss=SPARSE)
+    model.export(tmp_path / "step.onnx", training=(x, y))
+    step, state = stepped(tmp_path / "step.onnx"), {}
+    for _ in range(STEPS):
+        found = step({"x": x, "target dense_1": y, **state})
+        state = next_state(found)
+        loss = model.train_on_batch(x, y, backend="torch", return_dict=True)["loss"]
+        np.testing.assert_allclose(found["loss"], loss, rtol=2e-5)
+
+
 def test_the_reference_of_onnx_runs_a_step(tmp_path: Path) -> None:
     uf.set_seed(0)
     model, x, y = perceptron()

@@ -137,6 +137,20 @@ def test_the_reference_of_onnx_runs_a_step(tmp_path: Path) -> None:
         np.testing.assert_allclose(one, wanted, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize(
+    "options", [{"functions": True}, {"external_data": True}, {"opset": 13}, {"opset": 23}], ids=str
+)
+def test_a_step_takes_the_options_of_a_model(options: dict[str, Any], tmp_path: Path) -> None:
+    uf.set_seed(0)
+    model, x, y = perceptron()
+    model.export(tmp_path / "step.onnx", training=(x, y), **options)
+    found = stepped(tmp_path / "step.onnx")({"x": x, "target dense_1": y})
+    wanted = model.train_on_batch(x, y, backend="torch", return_dict=True)["loss"]
+    np.testing.assert_allclose(found["loss"], wanted, rtol=1e-5)
+    assert (tmp_path / "step.onnx.data").exists() == ("external_data" in options)
+    assert bool(onnx.load(tmp_path / "step.onnx").functions) == ("functions" in options)
+
+
 def test_the_state_is_said_in_the_metadata_and_counts(tmp_path: Path) -> None:
     model, x, y = perceptron()
     model.compile("adam", loss=SPARSE)

@@ -51,7 +51,7 @@ class _Functions:
         found: list[Any] = []
         runs = [(key, list(run)) for key, run in groupby(nodes, key=lambda node: _path(node)[: depth + 1])]
         for key, run in runs:
-            if len(run) < 2 or len(key) <= depth:
+            if len(run) < 2 or len(key) <= depth or not key[0]:  # of no layer
                 found += run
                 continue
             outside = {id(node) for node in run}
@@ -70,7 +70,9 @@ class _Functions:
         if any(node.domain == DOMAIN for node in body):
             imports.append(onnx.helper.make_opsetid(DOMAIN, 1))
         self.functions.append(onnx.helper.make_function(DOMAIN, name, [*given], results, body, imports))
-        call = onnx.helper.make_node(name, [*given], results, path, domain=DOMAIN)
+        # Of several functions of one layer the later calls have names of their own: a file has no name twice.
+        called = path if name == path.replace("/", ".") else name
+        call = onnx.helper.make_node(name, [*given], results, called, domain=DOMAIN)
         call.metadata_props.add(key=LAYER, value=path)
         return call
 

@@ -53,6 +53,8 @@ class UnknownName(UnifrontError, LookupError, ValueError):
         if len(listing) > _LONGEST_LIST:
             listing = f"{listing[:_LONGEST_LIST].rpartition(', ')[0]} … ({len(names)} in all)"
         listing = f" Known: {listing}." if names else ""
+        if close and len(listing) > _LONGEST_LIST:
+            listing = f" Known: {len(names)} names."
         super().__init__(f"Unknown {kind} {name!r}.{hint}{listing}")
 
 

@@ -150,7 +150,8 @@ def test_resnet18v2_gives_what_its_equations_in_torch_give() -> None:
 
 def test_what_is_refused() -> None:
     with pytest.raises(
-        errors.UnknownName, match=r"Unknown model of the zoo 'resnet51'.*Did you mean 'resnet"
+        errors.UnknownName,
+        match=r"Unknown model of the zoo 'resnet51'\. Did you mean 'resnet\d+'\? Known: \d+ names\.$",
     ):
         uf.zoo.create("resnet51")
     with pytest.raises(errors.ArgumentError, match="mlp does not take 'clases'; it takes "):

@@ -249,6 +249,8 @@ def again(notes: dict[str, Any], paths: Sequence[str], targets: bool) -> Read:
     if len(paths) == 1 and paths[0] in BUNDLED:
         return _bundled_again(notes, paths[0], targets)
     if targets:
+        if len(paths) == 1 and not Path(paths[0]).exists():
+            raise DataError(f"{paths[0]}: there is no such folder.")
         if len(paths) != 1 or not Path(paths[0]).is_dir():
             raise ArgumentError(
                 f"Images are evaluated in a folder that has one of each class, which {' '.join(paths)} is not."

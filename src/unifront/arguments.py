@@ -52,9 +52,13 @@ class Default:
 
 
 def _number(value: Any) -> Any:
-    """NumPy's scalars as Python's; what is no number as it is."""
+    """Scalars of NumPy and of frameworks as Python's; what is no number as it is."""
+    if getattr(value, "shape", None) != ():
+        return value
+    if not hasattr(value, "item") and hasattr(value, "numpy"):  # TensorFlow's
+        value = value.numpy()
     item = getattr(value, "item", None)
-    return item() if callable(item) and getattr(value, "shape", None) == () else value
+    return item() if callable(item) else value
 
 
 def within(interval: str) -> Check:
@@ -137,7 +141,8 @@ def sequence(each: Check, form: Callable[[Iterable[Any]], Any] = tuple) -> Check
     """A list or tuple, each entry of which passes ``each``."""
 
     def convert(value: Any, owner: Any) -> Any:
-        value = value.tolist() if getattr(value, "ndim", 0) == 1 else value
+        if getattr(value, "ndim", 0) == 1:  # TensorFlow's tensors are told by NumPy's only
+            value = value.tolist() if hasattr(value, "tolist") else value.numpy().tolist()
         if not isinstance(value, Sequence) or isinstance(value, str | bytes):
             raise Wrong("a list")
         try:

@@ -240,3 +240,11 @@ def test_unsigned_numbers_are_repeated(backend: str, dtype: str) -> None:
     for found, wanted in ((ops.repeat(given, 2), [1, 1, 2, 2]), (ops.tile(given, 2), [1, 2, 1, 2])):
         assert type_of(found).dtype.name == dtype
         np.testing.assert_array_equal(to_numpy(found), wanted)
+
+
+@pytest.mark.parametrize("backend", installed())
+def test_sizes_and_counts_may_be_arrays(backend: str) -> None:
+    place = placement(backend)
+    starts, shape, count = (place.backend.array(np.array(one, np.int32)) for one in ([1], [4], 5))
+    np.testing.assert_array_equal(to_numpy(ops.slice(np.arange(10), starts, shape)), [1, 2, 3, 4])
+    assert_close(np.asarray(to_numpy(ops.linspace(0.0, 8.0, count)), np.float32), np.float32([0, 2, 4, 6, 8]))

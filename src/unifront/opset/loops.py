@@ -94,6 +94,9 @@ def vectorized_map(function: Function, elements: Any) -> Any:
     Args:
         function: takes a part of ``elements``: a tensor, or the list of them.
         elements: a tensor or a structure of tensors of one length.
+
+    The parts are gone through one after the other, in a compiled program as one loop: operations have no rules by which
+    a batch of calls would become one call. Where ``function`` takes a batch as it is, call it on all of ``elements``.
     """
     return map(function, elements)
 

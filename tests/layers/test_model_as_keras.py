@@ -163,3 +163,14 @@ def test_a_loss_of_one_number_goes_with_a_mask() -> None:
 def test_a_sequential_without_layers_is_not_called() -> None:
     with pytest.raises(errors.ArgumentError, match="Sequential model 'empty' has no layers"):
         uf.Sequential(name="empty")(X)
+
+
+def test_a_checkpoint_of_the_best_without_its_log_warns(tmp_path: Any) -> None:
+    model = uf.Sequential([uf.Input((3,)), layers.Dense(1)])
+    model.compile("sgd", "mse", backend="torch")
+    keeper = uf.callbacks.ModelCheckpoint(
+        tmp_path / "m.uf", monitor="unknown", save_best_only=True, mode="min"
+    )
+    with pytest.warns(UserWarning, match="there is no log 'unknown'; nothing is saved"):
+        model.fit(X, X[:, :1], verbose=0, callbacks=[keeper])
+    assert not (tmp_path / "m.uf").exists()

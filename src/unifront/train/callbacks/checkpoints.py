@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,7 +78,7 @@ class ModelCheckpoint(Monitor):
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
         path = self._path(epoch, batch, logs)
-        value = self.current(logs) if self.save_best_only or self.save_top_k else None
+        value = self._judged(logs) if self.save_best_only or self.save_top_k else None
         if (self.save_best_only or self.save_top_k) and value is None:
             return
         if self.save_best_only and value is not None and not self.better(value, self.best):
@@ -97,6 +98,17 @@ class ModelCheckpoint(Monitor):
         self.say(f"Epoch {epoch + 1}: saved {path}.")
         if self.save_top_k and value is not None:
             self._keep(value, os.fspath(path))
+
+    def _judged(self, logs: Logs) -> float | None:
+        """What is watched; with a warning, as in Keras, where it never comes."""
+        if self.monitor not in logs and self.monitor not in self.params.get("metrics", {}):
+            warnings.warn(
+                f"{type(self).__name__} saves the best model only, and there is no log {self.monitor!r}; nothing is "
+                f"saved. There are {', '.join(logs)}.",
+                stacklevel=2,
+            )
+            return None
+        return self.current(logs)
 
     def _path(self, epoch: int, batch: int | None, logs: Logs) -> Path:
         known = {**logs, "epoch": epoch + 1, **({} if batch is None else {"batch": batch + 1})}

@@ -51,10 +51,9 @@ class UnknownName(UnifrontError, LookupError, ValueError):
         hint = f" Did you mean {close[0]!r}?" if close else ""
         listing = ", ".join(names)
         if len(listing) > _LONGEST_LIST:
-            listing = f"{listing[:_LONGEST_LIST].rpartition(', ')[0]} … ({len(names)} in all)"
+            some = listing[:_LONGEST_LIST].rpartition(", ")[0]
+            listing = f"{len(names)} names" if close else f"{some} … ({len(names)} in all)"
         listing = f" Known: {listing}." if names else ""
-        if close and len(listing) > _LONGEST_LIST:
-            listing = f" Known: {len(names)} names."
         super().__init__(f"Unknown {kind} {name!r}.{hint}{listing}")
 
 

@@ -171,6 +171,6 @@ def test_a_checkpoint_of_the_best_without_its_log_warns(tmp_path: Any) -> None:
     keeper = uf.callbacks.ModelCheckpoint(
         tmp_path / "m.uf", monitor="unknown", save_best_only=True, mode="min"
     )
-    with pytest.warns(UserWarning, match="there is no log 'unknown'; nothing is saved"):
+    with pytest.warns(UserWarning, match="there is no log 'unknown' among loss. Each is saved"):
         model.fit(X, X[:, :1], verbose=0, callbacks=[keeper])
-    assert not (tmp_path / "m.uf").exists()
+    assert (tmp_path / "m.uf").exists()

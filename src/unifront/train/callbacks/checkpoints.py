@@ -78,8 +78,9 @@ class ModelCheckpoint(Monitor):
 
     def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
         path = self._path(epoch, batch, logs)
-        value = self._judged(logs) if self.save_best_only or self.save_top_k else None
-        if (self.save_best_only or self.save_top_k) and value is None:
+        judged = bool(self.save_best_only or self.save_top_k) and self._has_log(logs)
+        value = self.current(logs) if judged else None
+        if judged and value is None:
             return
         if self.save_best_only and value is not None and not self.better(value, self.best):
             self.say(f"Epoch {epoch + 1}: {self.monitor} is {value:.5g}, no better than {self.best:.5g}.")
@@ -99,16 +100,16 @@ class ModelCheckpoint(Monitor):
         if self.save_top_k and value is not None:
             self._keep(value, os.fspath(path))
 
-    def _judged(self, logs: Logs) -> float | None:
-        """What is watched; with a warning, as in Keras, where it never comes."""
-        if self.monitor not in logs and self.monitor not in self.params.get("metrics", {}):
+    def _has_log(self, logs: Logs) -> bool:
+        """Whether what is watched comes at all; if not, a warning, and every model is saved, as in Keras."""
+        known = self.monitor in logs or self.monitor in self.params.get("metrics", {})
+        if not known:
             warnings.warn(
-                f"{type(self).__name__} saves the best model only, and there is no log {self.monitor!r}; nothing is "
-                f"saved. There are {', '.join(logs)}.",
+                f"{type(self).__name__} cannot tell which model is the best: there is no log {self.monitor!r} among "
+                f"{', '.join(logs)}. Each is saved.",
                 stacklevel=2,
             )
-            return None
-        return self.current(logs)
+        return known
 
     def _path(self, epoch: int, batch: int | None, logs: Logs) -> Path:
         known = {**logs, "epoch": epoch + 1, **({} if batch is None else {"batch": batch + 1})}

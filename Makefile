@@ -51,9 +51,6 @@ demo: $(USER_READY)
 
 install: $(DEV_READY)
 
-# Half of XLA's time goes into making machine code quick, which a test that runs it once has nothing of. `make test-slow` runs what
-# users run.
-test: export XLA_FLAGS := $(XLA_FLAGS) --xla_backend_optimization_level=0
 test: $(DEV_READY)
 	@$(call run_tests,--durations 10 --durations-min 1 $(ARGS))
 

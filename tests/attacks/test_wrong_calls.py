@@ -93,7 +93,7 @@ RIGHT: dict[str, set[str]] = {
     r"Model\.compile\.remat": {"'no'", "['a']", "10**12", "10**30"},  # patterns, and bytes
     r"Model\.(fit|evaluate)\.sample_weight": {"{}", "[None]"},  # of no output
     r"Model\.(evaluate|predict)\.callbacks": {"[]", "{}", "[None]"},  # nobody listens
-    r"optimizers\.get\.optimizer": {"None"},
+    r"optimizers\.get\.identifier": {"None"},
     r"regularizers\.\w+\.(l1|l2)": {"None"},
     r".*\.window": {"None"},
     r"ops\.\w+\.(size|N|M|n|num|minlength|kth|axisa|axisb|axisc|shift|decimals|offset|order|length)": SIGNED

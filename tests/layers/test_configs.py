@@ -111,13 +111,20 @@ def data(name: str, model: Any) -> list[np.ndarray]:
     return [rng.normal(size=shape).astype(np.float32) for shape in shapes]
 
 
+def taken(model: Any, arrays: list[np.ndarray]) -> Any:
+    """``arrays`` as ``model`` takes them."""
+    if isinstance(model.input_structure, dict):
+        return dict(zip(model.input_structure, arrays, strict=True))
+    return arrays if len(arrays) > 1 else arrays[0]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_models_go_to_keras_and_back(name: str) -> None:
     names: dict[str, Any] = {"keras": uf, "layers": layers}
     exec(MODELS[name], names)
     model = names["model"]
     arrays = data(name, model)
-    given = arrays if len(arrays) > 1 else arrays[0]
+    given = taken(model, arrays)
     expected = tree.leaves(model.predict(given, backend="numpy"))
 
     again = model_from_json(model.to_json())
@@ -144,7 +151,7 @@ def test_models_are_cloned(name: str) -> None:
     exec(MODELS[name], names)
     model = names["model"]
     arrays = data(name, model)
-    given = arrays if len(arrays) > 1 else arrays[0]
+    given = taken(model, arrays)
     again = clone_model(model)
     assert not {id(w) for w in again.weights} & {id(w) for w in model.weights}
     assert [w.path for w in again.weights] == [w.path for w in model.weights]

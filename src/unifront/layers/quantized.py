@@ -81,7 +81,12 @@ class Quantized:
     def ask_quantized(self, config: Any) -> None:
         """Keep what a constructor was given; `begin_quantized` at the end of `build` heeds it."""
         if config is not None:
-            self.quantization_config = get(config)
+            found = get(config)
+            if not isinstance(found, QuantizationConfig):
+                raise ArgumentError(
+                    f"quantization_config is a uf.quantizers.QuantizationConfig, not {config!r}."
+                )
+            self.quantization_config = found
 
     # ------------------------------------------------------------ quantizing
 

@@ -115,6 +115,8 @@ class Loss:
         def factor(given: Any) -> Any:
             return None if given is None else ops.cast(_like(given, losses), own)
 
+        if mask is not None:
+            _need_real("mask", type_of(mask).dtype)
         kept = _product(
             factor(mask if type_of(losses).rank else None),  # one number for all has no steps to leave out
             factor(self.counted(y_true, y_pred, losses)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -143,9 +144,11 @@ def test_dicts_and_lists_mean_the_same(structure: str) -> None:
     losses = []
     for inputs, targets in [([a, b], [x, y]), ({"b": b, "a": a}, {"y": y, "x": x}), ((a, b), (x, y))]:
         model = two_inputs(structure)
-        history = model.fit(inputs, targets, epochs=2, shuffle=False, verbose=0, backend=ANY)
-        losses.append(history.history["loss"])
-        predicted = model.predict(inputs, backend="numpy")
+        told = structure == "dict" and not isinstance(inputs, dict)
+        with pytest.warns(UserWarning, match="taken in the order of the keys") if told else nullcontext():
+            history = model.fit(inputs, targets, epochs=2, shuffle=False, verbose=0, backend=ANY)
+            losses.append(history.history["loss"])
+            predicted = model.predict(inputs, backend="numpy")
         assert isinstance(predicted, dict if structure == "dict" else list)
         assert len(predicted) == 2
     assert losses[0] == losses[1] == losses[2]

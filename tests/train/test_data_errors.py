@@ -43,7 +43,7 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
     "objects": (
         lambda: fitted(X.astype(object)),
         errors.DataError,
-        "input 'features' .* is None, and it is not optional here",
+        "input 'features' .* has the dtype object; numbers are needed",
     ),
     "strings": (
         lambda: fitted(np.full((40, 5), "a")),

@@ -40,6 +40,25 @@ def test_images_are_normalized_by_the_fused_kernel(shape: tuple[int, ...], fused
     assert ("FusedBatchNormV3" in found) == fused
 
 
+class Slope(uf.layers.Layer):
+    """The gradient of a normalized image's square by the mean, asked for in inference."""
+
+    def call(self, x):
+        def loss(mean):
+            return uf.ops.sum(uf.ops.batch_normalization(x, mean, uf.ops.ones((4,)), -1) ** 2)
+
+        _, gradient = uf.value_and_grad(loss)(uf.ops.ones((4,)))
+        return x + gradient
+
+
+def test_a_gradient_within_inference_is_whole() -> None:
+    x = uf.Input((3, 3, 4))
+    model = uf.Model(x, Slope()(x))
+    given = np.random.default_rng(0).normal(size=(2, 3, 3, 4)).astype("float32")
+    wanted = given - 2 * (given - 1).sum((0, 1, 2)) / 1.001
+    np.testing.assert_allclose(model.predict(given, backend="tensorflow"), wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_a_tape_has_the_gradients_of_the_statistics() -> None:
     tf = pytest.importorskip("tensorflow")
     x, mean, variance = (tf.random.stateless_uniform(s, (1, 2)) for s in ((2, 3, 3, 4), (4,), (4,)))

@@ -193,6 +193,8 @@ def test_models_are_drawn(tmp_path: Any) -> None:
     assert text.count("->") == 6
     with pytest.raises(errors.ArgumentError, match="plot_model writes png"):
         uf.utils.plot_model(model, tmp_path / "m.bmp")
+    with pytest.raises(errors.ArgumentError, match="m.dot: there is no folder .*nowhere"):
+        uf.utils.plot_model(model, tmp_path / "nowhere" / "m.dot")
     with pytest.raises(errors.NotBuiltError, match=r"Begin it with uf\.Input"):
         uf.utils.plot_model(uf.Sequential([layers.Dense(3)]), tmp_path / "m.dot")
 

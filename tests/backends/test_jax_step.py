@@ -102,6 +102,21 @@ def test_steps_compile_once_however_much_data_there_is(monkeypatch: pytest.Monke
     assert functions.step._cache_size() == 2  # another size of the batch is
 
 
+def test_fit_compiles_once_for_any_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    import unifront as uf
+    from unifront_jax import step as module
+
+    monkeypatch.setattr(module, "POLICY", replace(module.POLICY, block=5))
+    model = uf.Sequential([uf.Input((3,)), uf.layers.Dense(1)])
+    model.compile("adam", "mse")
+    before = set(module._compiled)
+    for rows in (96, 88, 104, 16):  # blocks of five batches, and some that are left
+        model.fit(np.ones((rows, 3)), np.ones((rows, 1)), batch_size=8, epochs=2, verbose=0, backend="jax")
+    (own,) = set(module._compiled) - before
+    functions = module._compiled[own]
+    assert (functions.step._cache_size(), functions.block._cache_size()) == (1, 1)
+
+
 def test_a_plan_compiles_once_and_is_forgotten_with_its_last_user() -> None:
     from unifront_jax.step import _compiled
 

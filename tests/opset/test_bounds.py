@@ -77,6 +77,37 @@ def test_the_numpy_backend_and_native_arrays_refuse():
             ops.embedding(indices, TABLE)
 
 
+INDICES = {"too large": (5, 3, "3"), "negative": (2, -1, "-1"), "last row": (7, 99, "99")}
+
+
+@pytest.mark.parametrize("case", INDICES)
+@pytest.mark.parametrize("name", installed())
+def test_every_call_refuses_them_on_every_backend(name, case):
+    """Before a step that would train on another row: from arrays, and in a later batch of a stream."""
+    row, index, found = INDICES[case]
+    words = np.zeros((8, 4), np.int32)
+    words[row, 1] = index
+    targets = np.zeros((8, 2), np.float32)
+    model = uf.Sequential([uf.Input((4,), dtype="int32", name="words"), layers.Embedding(3, 2, name="in"),
+                           layers.GlobalAveragePooling1D()])  # fmt: skip
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    match = rf"in: Embedding index {found} at \({row}, 1\) of the input 'words' is outside 0 … 2"
+    with pytest.raises(ArgumentError, match=match):
+        model.predict(words, backend=name, verbose=0)
+    with pytest.raises(ArgumentError, match=match):
+        model.evaluate(words, targets, backend=name, verbose=0)
+    if name == "numpy":
+        return
+    with pytest.raises(ArgumentError, match=match):
+        model.fit(words, targets, backend=name, verbose=0)
+    assert_close(model.get_weights()[0], before[0])
+    stream = iter([(np.zeros((8, 4), np.int32), targets), (words, targets)])
+    with pytest.raises(ArgumentError, match=match):
+        model.fit(stream, backend=name, verbose=0)
+    assert model.optimizer.iterations == 1
+
+
 @pytest.mark.parametrize("dtype", ["int32", "int64"])
 @pytest.mark.parametrize("name", installed())
 def test_what_cannot_be_checked_takes_the_nearest_row_everywhere(name, dtype):

@@ -254,10 +254,12 @@ def test_odd_images_are_read(here: Path) -> None:
     Image.new("P", (5, 3)).save(here / "pictures" / "a" / "palette.gif")
     Image.new("RGBA", (3, 9), (255, 0, 0, 0)).save(here / "pictures" / "b" / "clear.png")
     Image.new("RGB", (1, 1), (1, 2, 3)).save(here / "pictures" / "b" / "POINT.PNG")
-    for resize in ("stretch", "crop", "pad"):
-        for color, channels in (("rgb", 3), ("grayscale", 1), ("rgba", 4)):
-            data = prepared(f"{IMAGES}  validation: 0\n  resize: {resize}\n  color: {color}")
-            x, y = data.train
-            assert (x.shape, x.dtype) == ((4, 4, 4, channels), np.uint8)
-            assert sorted(y) == [0, 0, 1, 1]
-            assert data.validation is None
+    for size, shape in (("4", (4, 4)), ("[2, 9]", (2, 9)), ("[9, 2]", (9, 2))):
+        for resize in ("stretch", "crop", "pad"):
+            for color, channels in (("rgb", 3), ("grayscale", 1), ("rgba", 4)):
+                text = IMAGES.replace("image_size: 4", f"image_size: {size}")
+                data = prepared(f"{text}  validation: 0\n  resize: {resize}\n  color: {color}")
+                x, y = data.train
+                assert (x.shape, x.dtype) == ((4, *shape, channels), np.uint8)
+                assert sorted(y) == [0, 0, 1, 1]
+                assert data.validation is None

@@ -162,10 +162,11 @@ def test_confusion() -> None:
 def test_pictures(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     model = model_of()
-    history = model.fit(X, Y, epochs=4, validation_split=0.25, validation_freq=2, **OPTIONS)
+    history = model.fit(X, Y, epochs=5, validation_split=0.25, validation_freq=2, **OPTIONS)
     (axis,) = history.plot(tmp_path / "curves.png").axes
     training, validation = axis.lines
     assert list(training.get_ydata()) == history.history["loss"]
+    assert list(training.get_xdata()) == [1, 2, 3, 4, 5]
     assert list(validation.get_xdata()) == [2, 4]
     (axis,) = LearningRates((0.1, 1.0, 10.0), (3.0, 2.0, 4.0)).plot(tmp_path / "rates.svg").axes
     assert axis.get_xscale() == "log"
@@ -173,6 +174,31 @@ def test_pictures(tmp_path: Path) -> None:
     assert [text.get_text() for text in figure.axes[0].texts] == ["1", "0", "1", "1"]
     heads = {path.name: path.read_bytes()[:5] for path in tmp_path.iterdir()}
     assert heads == {"curves.png": b"\x89PNG\r", "rates.svg": b"<?xml", "table.pdf": b"%PDF-"}
+
+
+def test_many_pictures_stand_in_several_rows() -> None:
+    pytest.importorskip("matplotlib")
+    history = uf.callbacks.History()
+    for epoch, logs in enumerate([{str(i): i for i in range(9)}] * 3):
+        history.on_epoch_end(epoch, logs)
+    figure = history.plot()
+    assert [axis.get_title() for axis in figure.axes] == [str(i) for i in range(9)]
+    assert tuple(figure.get_size_inches()) == (12, 9)
+
+
+@pytest.mark.parametrize(("freq", "expected"), [(3, [3, 6]), ([1, 5], [1, 5])])
+def test_validations_stand_at_their_epochs(freq: Any, expected: list[int]) -> None:
+    """In one training, and in the second part of two."""
+    model = model_of()
+    history = model.fit(X, Y, epochs=7, validation_split=0.25, validation_freq=freq, **OPTIONS)
+    assert history.epochs_of("val_loss") == expected
+    more = model.fit(X, Y, epochs=9, initial_epoch=7, **OPTIONS)
+    assert more.epochs_of("loss") == [8, 9]
+    tuned = model.fine_tune(
+        X, Y, epochs=7, freeze_epochs=6, validation_split=0.25, validation_freq=freq, **OPTIONS
+    )
+    assert tuned.epochs_of("loss") == list(range(1, 14))
+    assert tuned.epochs_of("val_loss") == [*expected, *(6 + epoch for epoch in expected)]
 
 
 def test_a_report(tmp_path: Path) -> None:

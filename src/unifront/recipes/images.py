@@ -20,7 +20,7 @@ from unifront.recipes.text import Text
 from unifront.recipes.things import Maker, augmented
 from unifront.utils.examples import WORKERS, Examples, Part
 from unifront.utils.image_folder import CHANNELS, SUFFIXES
-from unifront.utils.images import load_img
+from unifront.utils.images import faults, load_img, why
 
 IN_MEMORY = 2**29
 """Images of so many bytes in all are kept in memory; of more, those of a batch are read when it is due."""
@@ -154,6 +154,8 @@ def pixels_of(notes: dict[str, Any], path: str) -> np.ndarray:
     mode: Any = notes["color"]
     if notes["resize"] == "pad":
         image = load_img(path, color_mode=mode)
+        if 0 in image.size:
+            raise DataError(f"{path} cannot be read as an image: it has no pixels.")
         scale = min(height / image.size[1], width / image.size[0])
         inner = max(1, round(image.size[1] * scale)), max(1, round(image.size[0] * scale))
         pixels = _array(image.resize((inner[1], inner[0]), 2))  # Pillow's number of bilinear
@@ -170,9 +172,8 @@ def check_header(path: str) -> None:
     try:
         with pillow.open(path):
             pass
-    except OSError as error:
-        why = error.strerror or "it is of no format that Pillow knows"
-        raise DataError(f"{path} cannot be read as an image: {why}.") from error
+    except faults() as error:
+        raise DataError(f"{path} cannot be read as an image: {why(error)}.") from error
 
 
 def _array(image: Any) -> np.ndarray:
@@ -190,18 +191,18 @@ def _readable(
     kept = len(paths) * int(np.prod(_shape(notes))) <= IN_MEMORY
     pixels: dict[str, np.ndarray] = {}
 
-    def why(path: str) -> str:
+    def fault(path: str) -> str:
         try:
             if kept:
                 pixels[path] = pixels_of(notes, path)
             else:
                 check_header(path)
-        except (DataError, ValueError, ArithmeticError) as error:
+        except DataError as error:
             return str(error).rstrip(".")
         return ""
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        reasons = list(pool.map(why, paths))
+        reasons = list(pool.map(fault, paths))
     broken = [reason for reason in reasons if reason]
     if broken and not given.skip_broken:
         more = f"; and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""

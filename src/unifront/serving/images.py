@@ -13,6 +13,7 @@ import numpy as np
 from unifront.errors import DataError
 from unifront.serving.errors import Refused
 from unifront.utils.image_folder import CHANNELS
+from unifront.utils.images import faults, why
 
 MAX_PIXELS = 50_000_000
 """Of one image, which a file of few bytes may have many of."""
@@ -45,16 +46,11 @@ def reader_of(notes: Mapping[str, Any]) -> Reader | None:
             if width * height > MAX_PIXELS:
                 raise Refused(413, f"An image has {width} × {height} pixels; {MAX_PIXELS:,} are allowed.")
             return pixels_of(known, file)
-        except (OSError, DataError, ValueError, SyntaxError, pillow.DecompressionBombError) as error:
-            raise Refused(400, f"An image of {len(content)} bytes cannot be read: {_why(error)}.") from error
+        except faults() as error:
+            cause = error.__cause__ if isinstance(error, DataError) and error.__cause__ else error
+            raise Refused(400, f"An image of {len(content)} bytes cannot be read: {why(cause)}.") from error
 
     return read
-
-
-def _why(error: Exception) -> str:
-    cause = error.__cause__ if isinstance(error, DataError) and error.__cause__ else error
-    unknown = type(cause).__name__ == "UnidentifiedImageError"  # it says where in memory the image is
-    return "it is of no format that Pillow knows" if unknown else str(cause).rstrip(".")
 
 
 def is_encoded(value: Any) -> bool:

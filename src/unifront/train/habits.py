@@ -191,10 +191,7 @@ def fine_tune(
         for weight in layer.weights
     }
     history = fit_one_cycle(model, x, y, epochs, chosen / 2, of_all, shares)
-    history.history = {
-        name: [*first.history.get(name, []), *values] for name, values in history.history.items()
-    }
-    history.epoch = [*first.epoch, *(len(first.epoch) + epoch for epoch in history.epoch)]
+    history.put_behind(first)
     return history
 
 

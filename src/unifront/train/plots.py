@@ -19,13 +19,23 @@ if TYPE_CHECKING:
     from unifront.train.habits import LearningRates
 
 
-def _figure(columns: int, size: tuple[float, float]) -> tuple[Any, Sequence[Any]]:
+ABREAST = 4
+"""So many pictures stand side by side in a figure; more are in several rows."""
+
+
+def _figure(count: int, size: tuple[float, float]) -> tuple[Any, Sequence[Any]]:
+    """A figure of ``count`` pictures, each of the size in inches."""
     try:
         figures = importlib.import_module("matplotlib.figure")
     except ImportError as error:
         raise BackendMissing("Pictures need matplotlib: pip install unifront[plots]") from error
-    figure = figures.Figure(figsize=(size[0] * columns, size[1]), layout="constrained")
-    return figure, np.atleast_1d(figure.subplots(1, columns)).tolist()
+    rows = -(-count // ABREAST)
+    columns = -(-count // rows)
+    figure = figures.Figure(figsize=(size[0] * columns, size[1] * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    for spare in axes[count:]:
+        spare.remove()
+    return figure, axes[:count]
 
 
 def _saved(figure: Any, path: Any) -> Any:
@@ -36,37 +46,30 @@ def _saved(figure: Any, path: Any) -> Any:
     return figure
 
 
-def curves(history: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, list[float]]]:
+Line = tuple[list[int], list[float]]
+"""Epochs, counted from 1, and the numbers there."""
+
+
+def curves(history: History) -> dict[str, dict[str, Line]]:
     """The numbers of ``history`` by what they measure: those of training and of validation together."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for name, values in history.items():
+    found: dict[str, dict[str, Line]] = {}
+    for name, values in history.history.items():
         numbers = [float(value) for value in values if np.ndim(value) == 0]
         if len(numbers) == len(values):
             part = "validation" if name.startswith("val_") else "training"
-            found.setdefault(name.removeprefix("val_"), {})[part] = numbers
+            found.setdefault(name.removeprefix("val_"), {})[part] = history.epochs_of(name), numbers
     return found
-
-
-def _epochs(values: Sequence[float], of: int) -> list[int]:
-    """The epochs of ``values``, of which there may be fewer than ``of``: a validation every few epochs."""
-    every = max(1, of // max(len(values), 1))
-    return [every * (i + 1) for i in range(len(values))]
 
 
 def plot_history(history: History, path: Any = None) -> Any:
     """See `History.plot`."""
-    shown = curves(history.history)
+    shown = curves(history)
     if not shown:
         raise ArgumentError("There is nothing to plot: the history has no epoch.")
     figure, axes = _figure(len(shown), (4.0, 3.0))
     for axis, (name, lines) in zip(axes, shown.items(), strict=True):
-        for part, values in lines.items():
-            axis.plot(
-                _epochs(values, len(history.epoch)),
-                values,
-                label=part,
-                marker="." if len(values) < 30 else None,
-            )
+        for part, (epochs, values) in lines.items():
+            axis.plot(epochs, values, label=part, marker="." if len(values) < 30 else None)
         axis.set(title=name, xlabel="epoch")
         axis.legend()
     return _saved(figure, path)
@@ -144,11 +147,11 @@ def _labels(given: Any, what: str) -> np.ndarray:
 
 def report(history: History, path: Any) -> None:
     """See `History.report`."""
-    model, shown = history.model, curves(history.history)
+    model, shown = history.model, curves(history)
     page = Page(model.name)
     page.facts(_facts(history))
     page.heading("Epochs")
-    page.figures(_picture(name, parts, len(history.epoch)) for name, parts in shown.items())
+    page.figures(_picture(name, lines) for name, lines in shown.items())
     scalars = {
         name: values
         for name, values in history.history.items()
@@ -179,9 +182,9 @@ def _summary(model: Any) -> str:
     return "\n".join(lines)
 
 
-def _picture(name: str, parts: Mapping[str, Sequence[float]], epochs: int) -> str:
-    lines = {
-        part: [(e, v) for e, v in zip(_epochs(values, epochs), values, strict=True) if math.isfinite(v)]
-        for part, values in parts.items()
+def _picture(name: str, lines: Mapping[str, Line]) -> str:
+    finite = {
+        part: [(epoch, value) for epoch, value in zip(*line, strict=True) if math.isfinite(value)]
+        for part, line in lines.items()
     }
-    return curve(name, lines, "epoch")
+    return curve(name, finite, "epoch")

@@ -14,6 +14,7 @@ import numpy as np
 from unifront.arguments import Size, anything, checked
 from unifront.dtypes import dtype_of, floatx
 from unifront.errors import ArgumentError, DataError, ShapeError
+from unifront.files import BROKEN, reason
 from unifront.layers.arguments import DataFormat
 
 RESAMPLING = ("nearest", "bilinear", "bicubic", "hamming", "box", "lanczos")
@@ -26,6 +27,18 @@ def _pillow() -> Any:
         raise ArgumentError(
             "Images are read and written by Pillow, which is not installed: pip install pillow"
         ) from None
+
+
+def faults() -> tuple[type[BaseException], ...]:
+    """What Pillow raises for a file that is broken: each format has errors of its own."""
+    return (*BROKEN, _pillow().DecompressionBombError)
+
+
+def why(error: BaseException) -> str:
+    """What is wrong with an image, of one of `faults`, without a full stop."""
+    if type(error).__name__ == "UnidentifiedImageError":  # it says where in memory the file is
+        return "it is of no format that Pillow knows"
+    return (isinstance(error, OSError) and error.strerror) or reason(error)
 
 
 @checked
@@ -105,20 +118,20 @@ def load_img(
         source = path if isinstance(path, io.BytesIO) else io.BytesIO(Path(os.fsdecode(path)).read_bytes())
         image = pillow.open(source)
         image.load()
-    except OSError as error:
-        unknown = type(error).__name__ == "UnidentifiedImageError"  # it says where in memory the file is
-        why = "it is of no format that Pillow knows" if unknown else error.strerror or str(error).rstrip(".")
-        raise DataError(f"{path!s} cannot be read as an image: {why}.") from error
-    if color_mode != "grayscale" or image.mode not in ("L", "I;16", "I"):
-        image = image.convert({"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode])
+        if color_mode != "grayscale" or image.mode not in ("L", "I;16", "I"):
+            image = image.convert({"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode])
+    except faults() as error:
+        raise DataError(f"{path!s} cannot be read as an image: {why(error)}.") from error
     if target_size is None or image.size == (target_size[1], target_size[0]):
         return image
+    if 0 in image.size:
+        raise DataError(f"{path!s} cannot be read as an image: it has no pixels.")
     size = (target_size[1], target_size[0])
     resampling = getattr(pillow.Resampling, interpolation.upper())
     if not keep_aspect_ratio:
         return image.resize(size, resampling)
     width, height = image.size
-    crop = (min(width, height * size[0] // size[1]), min(height, width * size[1] // size[0]))
+    crop = min(width, height * size[0] // size[1]) or 1, min(height, width * size[1] // size[0]) or 1
     left, top = (width - crop[0]) // 2, (height - crop[1]) // 2
     return image.resize(size, resampling, box=(left, top, left + crop[0], top + crop[1]))
 

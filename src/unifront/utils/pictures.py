@@ -6,14 +6,13 @@ import importlib
 import subprocess
 from collections.abc import Iterator
 from html import escape
-from pathlib import Path
 from typing import Any, Literal
 
 from unifront import tree
 from unifront.activations import name_of
 from unifront.arguments import Size, checked
 from unifront.errors import ArgumentError, NotBuiltError
-from unifront.files import path_of
+from unifront.files import path_of, write_beside
 from unifront.functional import static_shapes
 from unifront.layers.input import InputLayer
 from unifront.layers.layer import Layer
@@ -176,16 +175,14 @@ def plot_model(
         show_layer_activations=show_layer_activations, show_trainable=show_trainable,
         splines=splines,
     )  # fmt: skip
-    if kind == "dot":
-        Path(path).write_text(dot.source, encoding="utf-8")
-        return dot
     try:
-        path.write_bytes(dot.pipe(format=kind))
+        drawn = dot.source.encode() if kind == "dot" else dot.pipe(format=kind)
     except _graphviz().ExecutableNotFound:
         raise ArgumentError(
             "Graphviz's program `dot` draws the picture, and is not installed (apt install graphviz, brew install "
             "graphviz). A .dot file is written without it."
         ) from None
+    write_beside(path, lambda file: file.write(drawn))
     return dot
 
 

@@ -139,6 +139,7 @@ class History(Callback):
     def __init__(self) -> None:
         self.epoch: list[int] = []
         self.history: dict[str, list[Any]] = {}
+        self._epochs: dict[str, list[int]] = {}
 
     def __repr__(self) -> str:
         last = ", ".join(
@@ -165,6 +166,25 @@ class History(Callback):
 
         report(self, path)
 
+    def epochs_of(self, name: str) -> list[int]:
+        """Epochs, counted from 1, of the values of a loss or metric: of a validation they may be fewer than all."""
+        epochs, count = self._epochs.get(name, []), len(self.history[name])
+        return epochs if len(epochs) == count else [*range(1, count + 1)]
+
+    def put_behind(self, first: History) -> None:
+        """Begin with what ``first`` holds, as if one training had given both."""
+        done = len(first.epoch)
+        self.epoch = [*first.epoch, *(done + epoch for epoch in self.epoch)]
+        self._epochs = {
+            name: [*first.epochs_of(name), *(done + epoch for epoch in self.epochs_of(name))]
+            if name in first.history
+            else [done + epoch for epoch in self.epochs_of(name)]
+            for name in self.history
+        }
+        self.history = {
+            name: [*first.history.get(name, []), *values] for name, values in self.history.items()
+        }
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
 
@@ -172,6 +192,7 @@ class History(Callback):
         self.epoch.append(epoch)
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(value)
+            self._epochs.setdefault(name, []).append(epoch + 1)
 
 
 class LambdaCallback(Callback):

@@ -186,7 +186,9 @@ def _check_texts(proto: Any, what: str) -> None:
 def _import(proto: Any, folder: Path | None, given: dict[str, Any], bind: bool, name: str) -> Imported:
     from unifront.onnx import imports
     from unifront.onnx.imports import values
-    from unifront.onnx.imports.importer import COMPUTED, Frame, Importer
+    from unifront.onnx.imports.folding import COMPUTED
+    from unifront.onnx.imports.frame import Frame
+    from unifront.onnx.imports.importer import Importer
     from unifront.onnx.imports.tensors import Tensors
 
     builder = Builder(name or proto.graph.name or "onnx")
@@ -238,7 +240,7 @@ def _structure(importer: Any, value: Any, name: str, leaves: list[Any], names: l
         return tuple(_structure(importer, one, f"{name}_{i}", leaves, names) for i, one in enumerate(value))
     if value is None or values.is_strings(value):
         return value
-    leaves.append(importer.traced(value))
+    leaves.append(importer.lifting.traced(value))
     names.append(name)
     return len(leaves) - 1
 

@@ -90,7 +90,7 @@ def _dropout(node: Node, x: Any, ratio: Any = None, training: Any = None) -> Any
     trains = node.version >= 12 and training is not None and bool(node.known(training, "training_mode"))
     rate = 0.5 if ratio is None else float(node.known(ratio, "the ratio"))
     if trains and rate:
-        kept = ops.random_bernoulli(node.importer.random_key(node), shape, 1 - rate)
+        kept = ops.random_bernoulli(node.importer.lifting.random_key(node), shape, 1 - rate)
         dropped = ops.where(kept, ops.divide(x, 1 - rate), ops.zeros_like(x))
         return dropped, kept
     if not node.wants(1):

@@ -72,7 +72,7 @@ def _eye_like(node: Node, x: Any) -> Any:
 
 
 def _key(node: Node) -> Any:
-    return node.importer.random_key(node)
+    return node.importer.lifting.random_key(node)
 
 
 def _random(draw: Any, like: bool) -> Row:

@@ -167,9 +167,9 @@ def _coefficients(node: Node, x: Any, rows: int) -> tuple[Any, Any]:
     flat = np.asarray(node["coefficients"], np.float32)
     if rows < 1 or flat.size % rows:
         node.fail(f"{flat.size} coefficients for {rows} results")
-    weights = node.importer.weight("coefficients", flat.reshape(rows, -1).T.copy())
+    weights = node.importer.lifting.weight("coefficients", flat.reshape(rows, -1).T.copy())
     given = node["intercepts"]
-    return weights, None if given is None else node.importer.weight(
+    return weights, None if given is None else node.importer.lifting.weight(
         "intercepts", np.asarray(given, np.float32)
     )
 

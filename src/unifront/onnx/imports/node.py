@@ -104,19 +104,19 @@ class Node:
 
     def known(self, value: Value, what: str = "an operand") -> np.ndarray:
         """``value`` as an array; an error that says which inputs decide it, where it is not known."""
-        return self.importer.known(value, f"{self.label}: {what}")
+        return self.importer.folding.known(value, f"{self.label}: {what}")
 
     def dims(self, value: Value, what: str = "the shape") -> tuple[Dim, ...]:
         """``value``, integers ``[n]`` or one, as dimensions."""
-        return self.importer.dims(value, f"{self.label}: {what}")
+        return self.importer.folding.dims(value, f"{self.label}: {what}")
 
     def weight(self, value: Value, axes: tuple[int, ...] | None = None) -> Any:
         """A weight with its axes in the order ``axes``, laid out so once for all; other tensors are transposed."""
-        return self.importer.laid_out(value, axes)
+        return self.importer.lifting.laid_out(value, axes)
 
     def number(self, value: Value) -> Any:
         """An operand that may be a weight and, where it is of one element, is a number in a formula."""
-        return self.importer.lifted(value)
+        return self.importer.lifting.lifted(value)
 
     def graph(self, name: str, *operands: Value) -> tuple[Value, ...]:
         """The results of the body in the attribute ``name`` on ``operands``, traced where this node is."""
@@ -124,11 +124,11 @@ class Node:
 
     def traced(self, value: Value) -> Any:
         """``value`` as a tensor of the graph, so that what it goes into is not computed now."""
-        return self.importer.traced(value)
+        return self.importer.lifting.traced(value)
 
     def lazy(self, value: Value, shape: Shape) -> Any:
         """``value``, which is about to become as large as ``shape``; what is large is not computed at import."""
-        return self.importer.lazy(value, shape)
+        return self.importer.lifting.lazy(value, shape)
 
 
 def whole(node: Node, dim: Dim, what: str) -> int:

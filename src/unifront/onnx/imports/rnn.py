@@ -74,7 +74,7 @@ def _part(node: Node, value: Any, number: int, change: Callable[[Any], Any]) -> 
     """``change`` of the part of one direction; of a weight that is what the graph's weight is from then on."""
     if not isinstance(value, Weight):
         return change(ops.get_item(value, number))
-    return node.importer.derived(value, number, change)
+    return node.importer.lifting.derived(value, number, change)
 
 
 def _matrix(node: Node, value: Any, number: int, kind: str) -> Any:

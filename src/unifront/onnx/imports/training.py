@@ -9,7 +9,6 @@ from unifront import ops
 from unifront.onnx.imports.node import Node, Row
 from unifront.onnx.model import reads
 from unifront.opset.gradient import traced_gradient
-from unifront.opset.tensor import active_builder
 
 
 def _each(rule: Callable[..., tuple[Any, ...]], parts: int) -> Row:
@@ -75,9 +74,9 @@ def _gradient(node: Node, *operands: Any) -> Any:
 
     def loss(*values: Any) -> Any:
         y = importer.again(nodes, dict(zip(names, values, strict=True)), node.frame, node["y"])
-        return ops.sum(importer.traced(y))
+        return ops.sum(node.traced(y))
 
-    outer = active_builder() or importer.builder
+    outer = importer.lifting.active()
     _, _, found = traced_gradient(loss, (), given[:count], given[count:], outer)
     return tuple(
         ops.zeros_like(x) if one is None else one for x, one in zip(given[:count], found, strict=True)

@@ -20,8 +20,9 @@ import pytest
 import unifront as uf
 from unifront import layers
 from unifront.browser import RUNTIME
+from unifront.demo import load_digits
 from unifront.errors import ArgumentError, BackendMissing, DTypeError
-from unifront.testing import assert_close
+from unifront.testing import GRADIENT, assert_close
 
 pytest.importorskip("onnx")
 
@@ -34,6 +35,15 @@ def digits() -> uf.Model:
     image = uf.Input((8, 8, 1), name="image")
     y = layers.MaxPooling2D()(layers.Conv2D(8, 3, padding="same", activation="relu")(image))
     return uf.Model(image, layers.Dense(10, activation="softmax")(layers.Flatten()(y)), name="digits <b>")
+
+
+def trained_digits() -> tuple[uf.Model, np.ndarray, np.ndarray]:
+    """A model to train, and scans to train it on."""
+    uf.set_seed(0)
+    model = digits()
+    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    (x, y), _ = load_digits()
+    return model, x[:40], y[:40]
 
 
 def fake_runtime(folder: Path) -> Path:
@@ -50,15 +60,65 @@ def test_what_is_in_the_folder(tmp_path: Path) -> None:
     about = json.loads((tmp_path / "web" / "model.json").read_text())
     assert (about["labels"], about["scale"]) == (["zero", "one"], 255)
     model.export(tmp_path / "web", format="web", runtime=runtime, labels=range(10), scale=2.0, opset=17)
-    own = ["index.html", "model.json", "model.onnx", "page.mjs"]
+    own = ["index.html", "model.json", "model.onnx", "page.mjs", "tensors.mjs"]
     assert sorted(path.name for path in (tmp_path / "web").iterdir()) == sorted([*own, *RUNTIME])
     assert json.loads((tmp_path / "web" / "model.json").read_text()) == {
         "name": "digits <b>", "labels": [str(i) for i in range(10)], "scale": 2.0,
         "inputs": [{"name": "image", "dtype": "float32", "shape": [None, 8, 8, 1]}],
         "outputs": [{"name": model.trace(False).graph.output_names[0], "dtype": "float32", "shape": [None, 10]}],
     }  # fmt: skip
-    for name in ("index.html", "page.mjs"):
+    for name in ("index.html", "page.mjs", "tensors.mjs"):
         assert "://" not in (tmp_path / "web" / name).read_text()  # nothing from elsewhere
+
+
+def test_what_a_page_that_trains_is_made_of(tmp_path: Path) -> None:
+    ort = pytest.importorskip("onnxruntime")
+    model, x, y = trained_digits()
+    model.export(
+        tmp_path / "web",
+        format="web",
+        runtime=fake_runtime(tmp_path / "package"),
+        training=(x, y),
+        batch_size=8,
+    )
+    about = json.loads((tmp_path / "web" / "model.json").read_text())["training"]
+    assert (about["batch"], about["logs"], about["examples"]) == (
+        8,
+        ["loss", "accuracy"],
+        [[40, 8, 8, 1], [40]],
+    )
+    assert about["weights"] == [weight.path for weight in model.weights]
+    assert [one["name"] for one in about["state"] if not one["next"]] == ["adam learning rate"]
+
+    def arrays(name: str, abouts: list[Any]) -> Iterator[np.ndarray]:
+        content, at = (tmp_path / "web" / name).read_bytes(), 0
+        for one in abouts:
+            count = int(np.prod(one["shape"]))
+            yield np.frombuffer(content, one["dtype"], count, at).reshape(one["shape"])
+            at += -(-count * np.dtype(one["dtype"]).itemsize // 8) * 8
+        assert at == len(content)
+
+    images, classes = arrays(
+        "examples.bin",
+        [one | {"shape": shape} for one, shape in zip(about["inputs"], about["examples"], strict=True)],
+    )
+    np.testing.assert_array_equal(images, x)
+    np.testing.assert_array_equal(classes, y)
+    state = dict(
+        zip([one["name"] for one in about["state"]], arrays("state.bin", about["state"]), strict=True)
+    )
+    session = ort.InferenceSession(tmp_path / "web" / "step.onnx")
+    given = {"image": x[:16], "target " + model.trace(False).graph.output_names[0]: y[:16], **state}
+    assert [one.name for one in session.get_inputs()] == list(
+        given
+    )  # as the page takes them, by their places
+    found = dict(zip([one.name for one in session.get_outputs()], session.run(None, given), strict=True))
+    assert list(found) == [*about["logs"], *(f"new {one['name']}" for one in about["state"] if one["next"])]
+    inference = ort.InferenceSession(tmp_path / "web" / "model.onnx")
+    assert [one.name for one in inference.get_inputs()] == ["image", *about["weights"]]
+    (after,) = inference.run(None, {"image": x, **{name: found[f"new {name}"] for name in about["weights"]}})
+    assert found["loss"] == pytest.approx(model.train_on_batch(x[:16], y[:16], backend="torch")[0], rel=1e-5)
+    assert_close(after, model.predict(x, backend="numpy"), bounds=GRADIENT)
 
 
 def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +132,10 @@ def test_what_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         model.export("web", format="web", runtime=runtime, scale=0)
     with pytest.raises(ArgumentError, match="labels is a list of what the classes are called, not '01'"):
         model.export("web", format="web", runtime=runtime, labels="01")
+    with pytest.raises(ArgumentError, match="a page has its weights in one file"):
+        model.export("web", format="web", runtime=runtime, external_data=True)
+    with pytest.raises(ArgumentError, match="batch_size is of a page that trains"):
+        model.export("web", format="web", runtime=runtime, batch_size=8)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine.txt").write_text("mine")
     with pytest.raises(ArgumentError, match="full is not empty; a page is written to a new one"):
@@ -218,3 +282,72 @@ def test_inputs_that_are_typed(tmp_path: Path) -> None:
     )
     assert_close(np.array(found["run"]["y"]["data"], np.float32)[None], expected["y"])
     assert "words is no list of numbers in JSON" in found["text"]
+
+
+STEPS = """
+    const {trainer, run} = window.unifront, logs = [];
+    const numbers = Array.from({length: trainer.count}, (_, i) => i);
+    const whole = trainer.examples(numbers);
+    const first = await run({image: whole.image});
+    for (let step = 0; step < 5; step++) logs.push(await trainer.train(trainer.examples(numbers.slice(5 * step, 5 * step + 12))));
+    const trained = {logs, state: trainer.state(), outputs: await run({image: whole.image})};
+    let refused = "";
+    try { await trainer.train({image: whole.image}); } catch (error) { refused = error.message; }
+    await trainer.reset();
+    return {...trained, refused, equal: JSON.stringify(first) === JSON.stringify(await run({image: whole.image}))};
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not HAS_BOTH, reason="wants Chromium and the npm package onnxruntime-web (ONNXRUNTIME_WEB)"
+)
+def test_steps_in_the_browser_are_those_of_pytorch(tmp_path: Path) -> None:
+    model, x, y = trained_digits()
+    model.export(tmp_path / "web", format="web", runtime=PACKAGE, training=(x, y))
+    found = looked_at(tmp_path / "web", STEPS, tmp_path / "profile")
+    for step, logs in enumerate(found["logs"]):
+        part = slice(5 * step, 5 * step + 12)
+        wanted = model.train_on_batch(x[part], y[part], backend="torch", return_dict=True)
+        assert logs == pytest.approx(wanted, rel=1e-5)
+    assert found["state"]["adam iteration"] == {"data": [5], "shape": []}
+    for weight in model.weights:
+        one = found["state"][weight.path]
+        assert_close(np.array(one["data"], np.float32).reshape(one["shape"]), weight.numpy(), bounds=GRADIENT)
+    (output,) = found["outputs"].values()
+    y = np.array(output["data"], np.float32).reshape(output["shape"])
+    assert_close(y, model.predict(x, backend="numpy"), bounds=GRADIENT)
+    assert found["refused"].startswith("The input target ")
+    assert found["equal"]  # the state is again as it was at first
+
+
+CLICKS = r"""
+    const [train, reset] = document.querySelectorAll("#training button"), text = document.getElementById("logs");
+    const until = async (so) => { while (!so()) await new Promise((go) => setTimeout(go, 20)); };
+    const before = text.textContent;
+    train.click();
+    await until(() => Number(text.textContent.match(/^Step (\d+)/)?.[1]) >= 60);
+    train.click();
+    await unifront.trainer.train(unifront.trainer.batch());
+    const points = document.querySelector("polyline").getAttribute("points").split(" ").length, after = text.textContent;
+    reset.click();
+    await until(() => text.textContent === before);
+    return {before, after, points, label: train.textContent, said: document.getElementById("error").textContent,
+            iteration: unifront.trainer.state()["adam iteration"].data[0]};
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not HAS_BOTH, reason="wants Chromium and the npm package onnxruntime-web (ONNXRUNTIME_WEB)"
+)
+def test_a_click_trains(tmp_path: Path) -> None:
+    model, x, y = trained_digits()
+    model.compile(uf.optimizers.Adam(0.01), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.export(tmp_path / "web", format="web", runtime=PACKAGE, training=(x, y), batch_size=8)
+    found = looked_at(tmp_path / "web", CLICKS, tmp_path / "profile")
+    assert found["before"] == "40 examples"
+    loss, _ = (float(one.split()[-1]) for one in found["after"].split(": ")[1].split(", "))
+    assert loss < 1.5  # it learns: an equal guess has 2.3
+    assert found["points"] >= 60
+    assert (found["label"], found["said"], found["iteration"]) == ("Train", "", 0)

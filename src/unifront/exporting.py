@@ -48,8 +48,13 @@ def _saved_model(model: Model, folder: Path, options: Mapping[str, Any]) -> None
 def _web(model: Model, folder: Path, options: Mapping[str, Any]) -> None:
     from unifront.browser import write_page
 
+    given, steps = {name: one for name, one in options.items() if name != "training"}, None
+    if options.get("training") is not None:
+        from unifront.train.exported import step_and_inference
+
+        steps = step_and_inference(model, options["training"])
     with new_folder(folder, "model.onnx", "page") as beside:
-        write_page(model, beside, options)
+        write_page(model, beside, given, steps)
 
 
 FORMATS: Mapping[str, Callable[[Model, Path, Mapping[str, Any]], None]] = {

@@ -101,7 +101,8 @@ class Portable:
                 model, with gradients and updates spelt out; see `unifront.train.exported`. Of a page beside these:
                 ``runtime``, the folder of the npm package onnxruntime-web (found in ``node_modules`` unless given);
                 ``labels`` of classes (unless given, those in ``metadata``); and ``scale``, what the brightest pixel
-                of a drawing is to the model (1, or 255 where a recipe trained it on images).
+                of a drawing is to the model (1, or 255 where a recipe trained it on images). With ``training``, all
+                examples that the page is to have, it trains the model, in batches of ``batch_size`` (32).
 
         Raises `ExportError` naming the layer whose operation ONNX does not have, or the output that ONNX Runtime
         computes otherwise; `UnsupportedOp` naming one that TensorFlow does not have; `BackendMissing` without the

@@ -1,7 +1,8 @@
 """A model as a page for browsers: ONNX Runtime Web runs it there, and nothing leaves the machine of who looks at it.
 
 The page is plain files for any web server; it asks no other host. ``window.unifront`` is for scripts of one's own:
-``await unifront.run({image: {data: [...], shape: [1, 8, 8, 1]}})`` gives the outputs by their names.
+``await unifront.run({image: {data: [...], shape: [1, 8, 8, 1]}})`` gives the outputs by their names. A page
+that trains has ``unifront.trainer`` too: ``await trainer.train(batch)`` is a step, and gives what it logs.
 """
 
 from __future__ import annotations
@@ -13,23 +14,32 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unifront.errors import ArgumentError, BackendMissing, DTypeError
+from unifront.browser.arrays import described
+from unifront.browser.training import write_training
+from unifront.errors import ArgumentError, BackendMissing
 from unifront.files import path_of
-from unifront.ir.types import TensorType
 from unifront.onnx import export
 
 if TYPE_CHECKING:
     from unifront.model import Model
+    from unifront.onnx.training import StepToWrite
 
 RUNTIME = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
 """The files of the npm package onnxruntime-web that a page needs."""
-OWN = ("index.html", "page.mjs")
-DTYPES = ("float32", "float64", "int32", "int64", "int8", "uint8", "bool")
-"""Of which JavaScript has arrays."""
+OWN = ("index.html", "page.mjs", "tensors.mjs")
 
 
-def write_page(model: Model, folder: Path, options: Mapping[str, Any]) -> None:
-    """Fill ``folder`` with the page of ``model``; see `Model.export`."""
+def write_page(
+    model: Model,
+    folder: Path,
+    options: Mapping[str, Any],
+    steps: tuple[StepToWrite, StepToWrite] | None = None,
+) -> None:
+    """Fill ``folder`` with the page of ``model``; see `Model.export`.
+
+    Args:
+        steps: of a page that trains: the training step, and inference from its state.
+    """
     given = dict(options)
     runtime = _runtime(given.pop("runtime", None))
     labels, scale = (
@@ -42,26 +52,28 @@ def write_page(model: Model, folder: Path, options: Mapping[str, Any]) -> None:
         )
     traced = model.trace(False)
     outputs = zip(traced.graph.output_names, traced.graph.outputs[: traced.output_count], strict=False)
-    about = {
+    about: dict[str, Any] = {
         "name": model.name,
-        "inputs": [_described(name, type_) for name, type_ in model.input_types.items()],
-        "outputs": [_described(name, value.type) for name, value in outputs],
+        "inputs": [described(name, type_) for name, type_ in model.input_types.items()],
+        "outputs": [described(name, value.type) for name, value in outputs],
         "labels": labels,
         "scale": scale,
     }
-    export(traced, folder / "model.onnx", **given)
+    if given.pop("external_data", None):
+        raise ArgumentError('export: a page has its weights in one file; external_data is for format="onnx".')
+    own: tuple[str, ...] = OWN
+    if steps is not None:
+        about["training"] = write_training(*steps, folder, given.pop("batch_size", None), given)
+        own = (*OWN, "training.mjs")
+    elif "batch_size" in given:
+        raise ArgumentError("export: batch_size is of a page that trains: give training=(x, y) too.")
+    else:
+        export(traced, folder / "model.onnx", **given)
     (folder / "model.json").write_text(json.dumps(about), encoding="utf-8")
-    for name in OWN:
+    for name in own:
         (folder / name).write_bytes(resources.files(__name__).joinpath(name).read_bytes())
     for name in RUNTIME:
         shutil.copyfile(runtime / name, folder / name)
-
-
-def _described(name: str, type_: TensorType) -> dict[str, Any]:
-    if type_.dtype.name not in DTYPES:
-        raise DTypeError(f"{name!r} is {type_}; a browser takes and shows {', '.join(DTYPES)}.")
-    shape = [dim if isinstance(dim, int) else None for dim in type_.shape]
-    return {"name": name, "dtype": type_.dtype.name, "shape": shape}
 
 
 def _labels(given: Any) -> list[str] | None:

@@ -1,29 +1,7 @@
 // Runs model.onnx with ONNX Runtime Web: what model.json says of it becomes fields to fill, and its outputs bars.
-import * as ort from "./ort.wasm.min.mjs";
+import { by, element, feeds, ort, plain } from "./tensors.mjs";
 
-const KINDS = {
-  float32: Float32Array, float64: Float64Array, int32: Int32Array, int64: BigInt64Array, int8: Int8Array,
-  uint8: Uint8Array, bool: Uint8Array,
-};
 const MOST = 20; // bars that are shown of one output
-const by = (id) => document.getElementById(id);
-
-function element(kind, text = "", attributes = {}) {
-  const made = Object.assign(document.createElement(kind), attributes);
-  made.textContent = text;
-  return made;
-}
-
-function tensor(about, { data, shape }) {
-  const size = shape.reduce((a, b) => a * b, 1);
-  const fits = shape.length === about.shape.length && about.shape.every((n, i) => n === null || n === shape[i]);
-  if (!fits || data.length !== size) {
-    const wanted = about.shape.map((n) => n ?? "any").join(", ");
-    throw new Error(`${about.name} is [${wanted}]; ${data.length} numbers of the shape [${shape.join(", ")}] were given.`);
-  }
-  const kind = KINDS[about.dtype];
-  return new ort.Tensor(about.dtype, kind.from(data, about.dtype === "int64" ? BigInt : Number), shape);
-}
 
 // Numbers of nested lists, and their shape.
 function flat(nested) {
@@ -125,24 +103,19 @@ function show(about, found, labels) {
 }
 
 async function start() {
-  ort.env.wasm.wasmPaths = new URL("./", import.meta.url).href;
-  ort.env.wasm.numThreads = 1; // more of them want headers that few web servers send
   const about = await (await fetch("model.json")).json();
   document.title = about.name;
   by("name").textContent = about.name;
   const session = await ort.InferenceSession.create("model.onnx");
+  const training = about.training ? await import("./training.mjs") : null;
+  const trainer = training ? await training.trainer(about.training) : null;
 
   async function run(given) {
-    const missing = about.inputs.find(({ name }) => !(name in given));
-    if (missing) throw new Error(`The input ${missing.name} is missing.`);
-    const feeds = Object.fromEntries(
-      about.inputs.map((one, i) => [session.inputNames[i], tensor(one, given[one.name])]),
-    );
-    const found = await session.run(feeds);
+    const weights = (trainer?.weights() ?? []).map((one, i) => [session.inputNames[about.inputs.length + i], one]);
+    const found = await session.run({ ...feeds(about.inputs, given, session.inputNames), ...Object.fromEntries(weights) });
     return Object.fromEntries(
       about.outputs.map(({ name }, i) => {
-        const { data, dims } = found[session.outputNames[i]];
-        return [name, { data: Array.from(data, Number), shape: Array.from(dims) }];
+        return [name, plain(found[session.outputNames[i]])];
       }),
     );
   }
@@ -165,7 +138,8 @@ async function start() {
     const isImage = one.shape.length === 4 && height && width && [1, 3].includes(channels) && one.dtype.startsWith("float");
     readers[one.name] = isImage ? drawing(one, section, update, about.scale) : typed(one, section, update);
   }
-  window.unifront = { about, run, read, update };
+  if (training) training.panel(trainer, by("training"), update);
+  window.unifront = { about, run, read, update, trainer };
   await update();
   by("state").remove();
   document.querySelector("main").hidden = false;

@@ -47,11 +47,13 @@ def export_step(
     external_data: bool | None = None,
     verify: bool = True,
     functions: bool = False,
+    defaults: bool = True,
 ) -> None:
     """Write ``step`` as an ONNX model; the options are those of `unifront.onnx.export`.
 
     Weights, slots and numbers are inputs with default values (initializers), so that a run that gives the batch alone
-    is the first step. ``verify`` runs the first step on ``step.batch`` in ONNX Runtime and compares with NumPy.
+    is the first step; without ``defaults`` each run gives all of them. ``verify`` runs the first step on
+    ``step.batch`` in ONNX Runtime and compares with NumPy.
     """
     from unifront.onnx.export import checked_opset, write_files
 
@@ -76,11 +78,14 @@ def export_step(
     size = sum(array.nbytes for array in (*arrays.values(), *step.defaults.values()))
     if verify and size <= INLINE_LIMIT and can_verify(model):
         _verify(model, arrays, graph, step)
-    for name, array in step.defaults.items():
+    for name, array in step.defaults.items() if defaults else ():
         kind = onnx.helper.np_dtype_to_tensor_dtype(dtype_of(array.dtype).numpy)
         model.graph.initializer.append(onnx.TensorProto(name=name, data_type=kind, dims=array.shape))
         arrays[name] = array
-    model.metadata_props.add(key=KEY, value="\n".join(f"{new} → {old}" for old, new in step.state.items()))
+    if step.state:
+        model.metadata_props.add(
+            key=KEY, value="\n".join(f"{new} → {old}" for old, new in step.state.items())
+        )
     write_files(model, arrays, path, external_data)
 
 

@@ -9,16 +9,16 @@ outputs are what `train_on_batch` logs, and for each part of the state its next 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unifront import ops
+from unifront import ops, weights
 from unifront.errors import ArgumentError
-from unifront.ir.graph import Graph, Value
+from unifront.ir.graph import Graph, Value, Variable
 from unifront.onnx.training import StepToWrite, refuse_options
 from unifront.onnx.training import export_step as write
 from unifront.opset.replay import inline
@@ -53,6 +53,29 @@ def export_step(model: Model, path: str | Path, training: Any, **options: Any) -
         model.export("step.onnx", training=(x_train[:32], y_train[:32]))
     """
     refuse_options(options)
+    step, batch, done = _traced(model, training)
+    with together(step.variables):
+        write(_to_write(step, batch, done), path, **options)
+
+
+def step_and_inference(model: Model, training: Any) -> tuple[StepToWrite, StepToWrite]:
+    """The step of `export_step`, and what the model computes from the same state in inference, to run between steps.
+
+    Raises as `export_step` does, and `ArgumentError` where a number has to be given at each run.
+    """
+    step, batch, done = _traced(model, training)
+    with together(step.variables):
+        written = _to_write(step, batch, done)
+        missing = [name for name in written.batch if name not in batch]
+        if missing:
+            raise ArgumentError(
+                f"export: {missing[0]!r} changes from step to step, which no page counts. Compile with a constant one."
+            )
+        return written, _between(model, step, written)
+
+
+def _traced(model: Model, training: Any) -> tuple[TracedStep, dict[str, np.ndarray], int]:
+    """The step, the batch by the names of its inputs, and how many steps are done."""
     compiled = model._compiled()
     if compiled.optimizer is None:
         raise ArgumentError("The model was compiled without an optimizer; call compile(optimizer=...).")
@@ -72,12 +95,7 @@ def export_step(model: Model, path: str | Path, training: Any, **options: Any) -
         f"{model.name} training step", lambda given: _logs(model.train_step(given)), structure, types,
         training=True, paths=model.variable_paths, wanted=model._input_types,
     )  # fmt: skip
-    with together(step.variables):
-        write(
-            _to_write(step, dict(zip(types, arrays.all, strict=True)), compiled.optimizer.calls),
-            path,
-            **options,
-        )
+    return step, dict(zip(types, arrays.all, strict=True)), compiled.optimizer.calls
 
 
 def _logs(logs: Any) -> dict[str, Any]:
@@ -101,6 +119,40 @@ class _Input:
     counts: bool = False
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A graph written again, some of whose variables are inputs after its own ones.
+
+    Args:
+        given: the inputs.
+        results: the outputs of the graph.
+        constants: the variables that are left.
+    """
+
+    builder: Builder
+    given: list[Traced]
+    results: tuple[Traced, ...]
+    constants: list[Variable]
+
+
+def _opened(graph: Graph, names: Sequence[str], states: Mapping[int, str]) -> _Opened:
+    """``graph`` with its inputs called ``names``, and its variables ``states`` as inputs of these names."""
+    builder = Builder(graph.name)
+    given = [builder.input(name, value.type) for name, value in zip(names, graph.inputs, strict=True)]
+    taken = {i: builder.input(name, graph.variables[i].value.type) for i, name in states.items()}
+    constants = [
+        replace(variable, value=builder.new(variable.value.type))
+        for i, variable in enumerate(graph.variables)
+        if i not in taken
+    ]
+    fixed = iter(constants)
+    variables = [
+        taken[i] if i in taken else Traced(next(fixed).value, builder) for i in range(len(graph.variables))
+    ]
+    results = inline(graph, builder, given, variables)
+    return _Opened(builder, [*given, *taken.values()], results, constants)
+
+
 def _to_write(step: TracedStep, batch: Mapping[str, np.ndarray], done: int) -> StepToWrite:
     """The traced step with its state as inputs and outputs."""
     graph, plan = step.plan.graph, step.plan
@@ -110,38 +162,55 @@ def _to_write(step: TracedStep, batch: Mapping[str, np.ndarray], done: int) -> S
         _Input(graph.variables[p].name, graph.variables[p].value, step.variables[p].numpy()) for p in carried
     ]
     first = plan.results
-    builder = Builder(graph.name)
-    count = len(graph.inputs) - plan.counters
-    front = [
-        builder.input(name, value.type)
-        for name, value in zip(graph.input_names[:count], graph.inputs[:count], strict=True)
-    ]
-    taken = {one.name: builder.input(one.name, one.value.type) for one in (*numbers, *states)}
-    constants = [
-        replace(variable, value=builder.new(variable.value.type))
-        for i, variable in enumerate(graph.variables)
-        if i not in carried
-    ]
-    fixed = iter(constants)
-    given = [*front, *(taken[one.name] for one in numbers)]
-    variables = [
-        taken[variable.name] if i in carried else Traced(next(fixed).value, builder)
-        for i, variable in enumerate(graph.variables)
-    ]
-    results = inline(graph, builder, given, variables)
+    front = graph.input_names[: len(graph.inputs) - plan.counters]
+    opened = _opened(
+        graph,
+        [*front, *(one.name for one in numbers)],
+        dict(zip(carried, (one.name for one in states), strict=True)),
+    )
     state = {one.name: f"new {one.name}" for one in (*numbers, *states) if one.counts or one in states}
-    new = [ops.add(taken[one.name], 1) for one in numbers if one.counts]
-    new += [results[first + i] for i in carried.values()]
+    new = [
+        ops.add(tensor, 1)
+        for one, tensor in zip(numbers, opened.given[len(front) :], strict=False)
+        if one.counts
+    ]
+    new += [opened.results[first + i] for i in carried.values()]
     names = [str(name) for name in step.structure]
-    whole = builder.graph([*results[:first], *new], (*names, *state.values()), constants)
-    values = {
-        variable.name: live.start() if isinstance(live, MetricVariable) else live.numpy()
-        for i, (variable, live) in enumerate(zip(graph.variables, step.variables, strict=True))
-        if i not in carried
-    }
+    whole = opened.builder.graph([*opened.results[:first], *new], (*names, *state.values()), opened.constants)
     defaults = {one.name: one.default for one in (*numbers, *states) if one.default is not None}
     missing = {one.name: np.asarray(v, one.value.type.dtype.numpy) for one, v in _first(numbers, step, done)}
-    return StepToWrite(whole, values, {**batch, **missing}, defaults, state)
+    return StepToWrite(whole, _fixed(graph, step.variables, carried), {**batch, **missing}, defaults, state)
+
+
+def _between(model: Model, step: TracedStep, written: StepToWrite) -> StepToWrite:
+    """The model in inference, with what the step carries on as inputs."""
+    traced = model.trace(False)
+    graph, count = traced.graph, traced.output_count
+    called = {
+        id(live): seen.name for seen, live in zip(step.plan.graph.variables, step.variables, strict=True)
+    }
+    states = {
+        i: called[id(live)]
+        for i, live in enumerate(traced.variables)
+        if called.get(id(live)) in written.state
+    }
+    opened = _opened(graph, graph.input_names, states)
+    whole = opened.builder.graph(opened.results[:count], graph.output_names[:count], opened.constants)
+    left_out = [name for name in graph.data_inputs if name not in written.batch]
+    if left_out:
+        raise ArgumentError(f"export: training leaves out the input {left_out[0]!r}, which the model has.")
+    batch = {name: written.batch[name] for name in graph.data_inputs}
+    defaults = {name: written.defaults[name] for name in states.values()}
+    return StepToWrite(whole, _fixed(graph, traced.variables, states), batch, defaults, {})
+
+
+def _fixed(graph: Graph, live: Sequence[weights.Variable], states: Container[int]) -> dict[str, np.ndarray]:
+    """The values of the variables outside ``states``, by name."""
+    return {
+        seen.name: one.start() if isinstance(one, MetricVariable) else one.numpy()
+        for i, (seen, one) in enumerate(zip(graph.variables, live, strict=True))
+        if i not in states
+    }
 
 
 def _first(numbers: list[_Input], step: TracedStep, done: int) -> Iterator[tuple[_Input, Any]]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -43,3 +47,61 @@ def test_the_file_read_by_onnx_is_the_model(name: str, external: bool, tmp_path:
         np.testing.assert_array_equal(onnx.numpy_helper.to_array(proto), onnx.numpy_helper.to_array(own))
     if not external:
         assert read == expected
+
+
+LARGE = """
+    import re
+    from pathlib import Path
+    import numpy as np, onnx, onnxruntime
+    import unifront as uf
+    from unifront import layers
+
+    def memory(what):  # in copies of the large weight
+        return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024 / size
+
+    def watched(work):
+        Path("/proc/self/clear_refs").write_text("5")
+        start = memory("VmRSS")
+        found = work()
+        print(memory("VmHWM") - start)
+        return found
+
+    def model_of():
+        x = uf.Input((1024,), name="x")
+        return uf.Model(x, layers.Dense(1)(layers.Dense(2**19 + 2**17, use_bias=False)(x)))
+
+    model = model_of()
+    large, head, bias = model.weights
+    size = 4 * large.shape[0] * large.shape[1]
+    assert size > 2**31
+    pattern = np.random.default_rng(0).normal(size=1009).astype("float32")
+    large.assign(np.resize(pattern, large.shape), copy=False)
+    uf.Model(model.inputs, layers.Dense(1)(model.inputs[0])).export("small.onnx")  # what is loaded for it
+    watched(lambda: model.export("m.onnx"))
+
+    graph = onnx.load("m.onnx", load_external_data=False).graph
+    assert [one.name for one in graph.initializer if one.external_data] == [large.path, head.path]
+    x = np.random.default_rng(1).normal(size=(2, 1024)).astype("float32")
+    wanted = (x @ large.numpy()) @ head.numpy() + bias.numpy()
+    session = onnxruntime.InferenceSession("m.onnx", providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"x": x})
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+    del session
+    again = watched(lambda: uf.from_onnx("m.onnx"))
+    np.testing.assert_array_equal(again.weights[0].numpy(), large.numpy())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak of memory is asked of Linux")
+def test_more_than_protocol_buffers_hold(tmp_path: Path) -> None:
+    """2.5 GiB of weights go to a second file, which ONNX Runtime and import read, without many copies of them."""
+    pytest.importorskip("onnxruntime")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(LARGE)], cwd=tmp_path, env=dict(os.environ),
+        capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    written, read = map(float, done.stdout.split())
+    assert written < 0.25  # streamed
+    assert read < 2.25

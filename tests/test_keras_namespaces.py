@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections import OrderedDict
+from operator import attrgetter
 from typing import Any
 
 import keras
@@ -31,6 +32,34 @@ ABSENT = {
 }  # fmt: skip
 """Names that are not there. Calibration of quantized weights (AWQ, GPTQ), Data helpers and the editor of Keras's files are not built; code is never
 read from files; errors are not filtered."""
+
+
+SHOWN = (
+    "activations", "callbacks", "constraints", "initializers", "layers", "losses", "metrics", "models", "optimizers",
+    "optimizers.schedules", "random", "regularizers", "saving", "utils",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", SHOWN)
+def test_a_namespace_shows_what_is_public(place: str) -> None:
+    """All that Keras has and we have, and nothing that is only imported there."""
+    ours, theirs = (attrgetter(place)(kit) for kit in (uf, keras))
+    shown = set(names_of(ours))
+    assert {name for name in names_of(theirs) if hasattr(ours, name)} <= shown
+    for name in shown:
+        home = getattr(getattr(ours, name), "__module__", "unifront.")
+        assert home.startswith("unifront."), name
+    assert not shown & {
+        "annotations",
+        "Any",
+        "Callable",
+        "Mapping",
+        "np",
+        "ops",
+        "CLASSES",
+        "NAMES",
+        "UnknownName",
+    }
 
 
 UNTAKEN = ("max_shard_size", "skip_mismatch", "none_is_leaf", "overwrite", "subgraph")

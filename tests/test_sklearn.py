@@ -44,12 +44,8 @@ ESTIMATORS: dict[str, Any] = {
         network, model_kwargs={"loss": "mse"}, fit_kwargs=QUIET
     ),
 }
-ROUNDED = {"check_methods_subset_invariance": "float32 is rounded by the size of the batch; 1e-7 are allowed"}
 EXPECTED = {
-    "SKLearnRegressor": ROUNDED,
-    "SKLearnTransformer": ROUNDED,
     "SKLearnClassifier": {
-        **ROUNDED,
         "check_classifiers_train": "decision_function gives probabilities, two columns for two classes, as in Keras",
         "check_classifiers_classes": "three epochs do not tell all classes apart",
         "check_classifiers_one_label_sample_weights": "three epochs do not forget the class whose weights are zero",

@@ -24,9 +24,9 @@ from unifront.opset.replay import expand
 from unifront.opset.tensor import CONSTANT
 from unifront_torch.dtypes import TORCH, UNIFRONT
 from unifront_torch.lower import IN_PLACE, OVERLAYS, STORAGE, TABLE, UNSUPPORTED
+from unifront_torch.lower._lists import LISTS
+from unifront_torch.lower._over import OVER
 from unifront_torch.lower.gradient import check_recording
-from unifront_torch.lower.lists import LISTS
-from unifront_torch.lower.over import OVER
 from unifront_torch.lower.random import on as drawn_on
 from unifront_torch.lower.threefry import on as words_on
 

@@ -110,3 +110,7 @@ def serialize(activation: Any) -> Any:
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The activation that `serialize` described."""
     return deserialize_keras_object(config, custom_objects, module_objects=NAMES)
+
+
+def __dir__() -> list[str]:
+    return [*NAMES, "deserialize", "get", "serialize"]

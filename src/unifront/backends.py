@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections import ChainMap
-from collections.abc import Callable, Hashable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module, metadata, util
 from numbers import Integral
+from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
@@ -271,6 +272,22 @@ _listeners: list[Callable[[], None]] = []
 def when_rows_change(listener: Callable[[], None]) -> None:
     """Call ``listener`` after every change of rows."""
     _listeners.append(listener)
+
+
+def family_modules(package: str, folders: Iterable[str], families: Sequence[str]) -> Iterator[ModuleType]:
+    """The modules of a backend's rows: those of ``package``, which lies in ``folders``, called as ``families``.
+
+    Raises `ArgumentError` where files and families differ, for the rows of a file that nobody reads would be missed
+    by nobody: their operations would run by their decompositions. Files that begin with ``_`` have no rows.
+    """
+    from pkgutil import iter_modules
+
+    files = {one.name for one in iter_modules(list(folders)) if not one.name.startswith("_")}
+    if without := min({*families} - files, default=""):
+        raise ArgumentError(f"{package} has the family {without!r}, and no file {without}.py.")
+    if unread := min(files - {*families}, default=""):
+        raise ArgumentError(f"{package} has the file {unread}.py, and no family {unread!r}.")
+    return (import_module(f"{package}.{family}") for family in families)
 
 
 _added: dict[str, LiveRows] = {}

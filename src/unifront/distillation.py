@@ -14,6 +14,10 @@ from unifront.train import losses, metrics
 __all__ = ["DistillationLoss", "Distiller", "FeatureDistillation", "LogitsDistillation"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 class DistillationLoss:
     """How far a student is from its teacher. Subclasses override `compute_loss`; what it gives is a scalar."""
 

@@ -14,7 +14,8 @@ from unifront.errors import ArgumentError, DataError, ShapeError, UnknownName
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import Shape, TensorType
 from unifront.layers.input import BATCH, Input, InputTensor
-from unifront.layers.layer import Layer, snake_case
+from unifront.layers.layer import Layer
+from unifront.layers.nesting import snake_case
 from unifront.opset.regions import refilled
 from unifront.opset.tensor import Call, Symbolic, type_of
 

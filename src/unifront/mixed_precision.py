@@ -26,6 +26,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def __getattr__(name: str) -> Any:
     if name != "LossScaleOptimizer":  # which stands above this module, among the optimizers
         raise AttributeError(

@@ -361,7 +361,7 @@ def _tuples(value: Any) -> Any:
 
 def _keras_operation(entry: Mapping[str, Any]) -> Callable[..., Any]:
     """The function that a class of Keras's operations (``Add``, ``GetItem``) belongs to."""
-    from unifront.layers.layer import snake_case
+    from unifront.layers.nesting import snake_case
 
     cls, config = str(entry.get("class_name")), dict(entry.get("config") or {})
     function = getattr(ops, snake_case(cls), None)

@@ -18,3 +18,7 @@ __all__ = [
     "save_model",
     "with_data_format",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

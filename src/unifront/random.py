@@ -32,6 +32,11 @@ __all__ = [
     "truncated_normal", "uniform",
 ]  # fmt: skip
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 Shape = Dim | Sequence[Dim]
 
 

@@ -24,6 +24,10 @@ from unifront.wrappers import Estimator, fresh
 __all__ = ["Classifier", "Regressor"]
 
 
+def __dir__() -> list[str]:
+    return __all__
+
+
 def perceptron(features: int, outputs: int, hidden: Any = (64,), activation: str = "relu") -> Model:
     """Dense layers: the model that estimators train unless they are given one."""
     stack: list[Any] = [layers.Dense(width, activation=activation) for width in hidden]

@@ -9,9 +9,11 @@ from typing import Any, Self
 
 import numpy as np
 
+from unifront import tree
 from unifront.cloning import clone_model, compiled_as
 from unifront.errors import ArgumentError, BackendMissing, NotBuiltError
 from unifront.model import Model
+from unifront.train.data import size_of_batches
 
 try:
     from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, TransformerMixin
@@ -24,6 +26,18 @@ except ImportError as error:
     ) from error
 
 __all__ = ["SKLearnClassifier", "SKLearnRegressor", "SKLearnTransformer"]
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+def _in_whole_blocks(model: Model, X: np.ndarray, **options: Any) -> Any:
+    """The outputs of ``model``, by batches of one size, since kernels round a row otherwise in a batch of one."""
+    size = size_of_batches(model, None)
+    padded = np.concatenate([X, np.repeat(X[-1:], -len(X) % size, axis=0)])
+    outputs = model.predict(padded, batch_size=size, **options)
+    return tree.map_leaves(lambda output: output[: len(X)], outputs)
 
 
 def fresh(model: Model) -> Model:
@@ -85,7 +99,7 @@ class Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn is taken a
     def _outputs(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         quiet = {"verbose": (self.fit_kwargs or {}).get("verbose", "auto")}
-        found = self.model_.predict(validate_data(self, X, reset=False), **quiet)
+        found = _in_whole_blocks(self.model_, validate_data(self, X, reset=False), **quiet)
         return found[0] if isinstance(found, list) and len(found) == 1 else found
 
     def predict(self, X: Any) -> np.ndarray:

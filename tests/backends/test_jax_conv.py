@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -36,9 +38,7 @@ def _plain(x, kernel, strides, padding, dilation):
 @pytest.fixture(params=GEOMETRIES)
 def case(request, monkeypatch):
     """Geometry and operands, with every convolution large and patches made of one image, or of all four, at a time."""
-    monkeypatch.setattr(conv, "_POSITIONS", 0)
-    monkeypatch.setattr(conv, "_MULTIPLICATIONS", 0)
-    monkeypatch.setattr(conv, "_PATCHES", 400)
+    monkeypatch.setattr(conv, "POLICY", replace(conv.POLICY, positions=0, multiplications=0, patches=400))
     geometry, generator = GEOMETRIES[request.param], np.random.default_rng(0)
     rank = len(geometry[0])
     with jax.enable_x64(True):

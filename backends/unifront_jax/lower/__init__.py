@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
-from unifront.backends import LiveRows
+from unifront.backends import LiveRows, family_modules
 from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
@@ -40,15 +38,12 @@ FAMILIES = (
     "fft",
     "conv",
     "pool",
-    "norm",
     "nn",
     "rnn",
-    "attention",
     "control",
     "random",
     "threefry",
     "variates",
-    "optimize",
     "gradient",
     "custom",
     "remat",
@@ -74,10 +69,7 @@ def _eager_storage(storage: Storage) -> Storage:
     return _layouts[id(storage)]
 
 
-for _family in FAMILIES:
-    if find_spec(f"{__name__}.{_family}") is None:
-        continue
-    _module = import_module(f"{__name__}.{_family}")
+for _module in family_modules(__name__, __path__, FAMILIES):
     TABLE.update(_module.TABLE)
     for _kind, _rows in getattr(_module, "OVERLAYS", {}).items():
         OVERLAYS.setdefault(_kind, LiveRows()).update(_rows)

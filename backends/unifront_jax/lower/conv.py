@@ -21,12 +21,9 @@ from jax.custom_derivatives import SymbolicZero
 from unifront.opset.conv import CONV, DEPTHWISE_CONV
 from unifront.opset.spec import OpSpec
 from unifront.opset.windows import Padding, Pairs
+from unifront_jax.policy import POLICY
 
 Axes = tuple[int, ...]
-_PATCHES = 2**20
-"""How many elements of patches are made at a time: 4 MiB of float32, which a core's caches about hold."""
-_POSITIONS, _MULTIPLICATIONS = 128, 2**26
-"""Of an output: with fewer, XLA's gradient of the kernel is as quick."""
 
 
 def letters(rank: int, data_format: str) -> tuple[str, str, str]:
@@ -87,7 +84,11 @@ def _convolution(
 
     def of_kernel(shape: Axes, x: Any, kernel: Any) -> Any:
         sizes, free = shape[1:-1], not all(isinstance(n, int) for n in shape)  # free while exporting
-        if free or prod(sizes) < _POSITIONS or prod(shape) * prod(kernel.shape[:-1]) < _MULTIPLICATIONS:
+        if (
+            free
+            or prod(sizes) < POLICY.positions
+            or prod(shape) * prod(kernel.shape[:-1]) < POLICY.multiplications
+        ):
             return function(x, kernel)
         patches = partial(_from_patches, sizes=sizes, strides=strides, padding=padding, dilation=dilation)
         return lax.platform_dependent(x, kernel, cpu=patches, default=function)
@@ -99,7 +100,7 @@ def _convolution(
 def _from_patches(x: Any, kernel: Any, sizes: Axes, strides: Axes, padding: Pairs, dilation: Axes) -> Any:
     """A convolution to ``sizes`` as products of patches with the kernel: for its gradient to the kernel."""
     batch, columns = x.shape[0], kernel.reshape(-1, kernel.shape[-1]).T
-    images = _PATCHES // (prod(sizes) * columns.shape[1])
+    images = POLICY.patches // (prod(sizes) * columns.shape[1])
     images = max(count for count in range(1, max(images, 1) + 1) if batch % count == 0)
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
 

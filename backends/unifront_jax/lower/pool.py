@@ -19,10 +19,9 @@ from jax import lax
 from unifront.opset.pool import AVERAGE_POOL, MAX_POOL
 from unifront.opset.spec import OpSpec
 from unifront.opset.windows import Padding, explicit
+from unifront_jax.policy import POLICY
 
 Axes = tuple[int, ...]
-LARGE = 16
-"""Sum of the window's sizes from which a maximum is left to XLA."""
 
 
 def _around(values: tuple[Any, ...], data_format: str, other: Any) -> tuple[Any, ...]:
@@ -44,7 +43,7 @@ def _max_pool(x: Any, pool_size: Axes, strides: Axes, padding: Padding, data_for
             _around(pairs, data_format, (0, 0)),
         )  # fmt: skip
 
-    if sum(pool_size) > LARGE:
+    if sum(pool_size) > POLICY.window:
         return windowed(x)
     apart = partial(_taken_apart, pool_size=pool_size, strides=strides, pairs=pairs, data_format=data_format)
     pool = jax.custom_jvp(windowed)  # without a gradient to come, XLA's own is the quicker one

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from importlib import import_module, util
+from types import ModuleType
 from typing import Any
 
-from unifront.backends import LiveRows
+from unifront.backends import LiveRows, family_modules
 from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
 
@@ -39,7 +39,6 @@ FAMILIES = (
     "norm",
     "nn",
     "rnn",
-    "attention",
     "control",
     "random",
     "threefry",
@@ -60,8 +59,7 @@ FORWARD: dict[Op, Callable[..., Any]] = {}
 """Rows without all gradients, for programs that nothing records."""
 
 
-def _merge(name: str) -> None:
-    rows = import_module(name)
+def _merge(rows: ModuleType) -> None:
     TABLE.update(rows.TABLE)
     for kind, own in getattr(rows, "OVERLAYS", {}).items():
         OVERLAYS.setdefault(kind, LiveRows()).update(own)
@@ -73,6 +71,5 @@ def _merge(name: str) -> None:
     FORWARD.update(getattr(rows, "FORWARD", {}))
 
 
-for _family in FAMILIES:
-    if util.find_spec(f"{__name__}.{_family}"):
-        _merge(f"{__name__}.{_family}")
+for _module in family_modules(__name__, __path__, FAMILIES):
+    _merge(_module)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
-from unifront.backends import LiveRows
+from unifront.backends import LiveRows, family_modules
 from unifront.ir.graph import Op
 from unifront.ir.layouts import Storage
 
@@ -59,12 +57,10 @@ STORAGE: dict[tuple[Op, int], Storage] = {}
 IN_PLACE: dict[Op, Callable[..., None]] = {}
 """Updates of many variables at once, in place; see `unifront_torch.lower.optimize`."""
 
-for _family in FAMILIES:
-    if find_spec(f"{__name__}.{_family}"):
-        _module = import_module(f"{__name__}.{_family}")
-        TABLE.update(_module.TABLE)
-        for _kind, _rows in getattr(_module, "OVERLAYS", {}).items():
-            OVERLAYS.setdefault(_kind, LiveRows()).update(_rows)
-        UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
-        STORAGE.update(getattr(_module, "STORAGE", {}))
-        IN_PLACE.update(getattr(_module, "IN_PLACE", {}))
+for _module in family_modules(__name__, __path__, FAMILIES):
+    TABLE.update(_module.TABLE)
+    for _kind, _rows in getattr(_module, "OVERLAYS", {}).items():
+        OVERLAYS.setdefault(_kind, LiveRows()).update(_rows)
+    UNSUPPORTED.update(getattr(_module, "UNSUPPORTED", {}))
+    STORAGE.update(getattr(_module, "STORAGE", {}))
+    IN_PLACE.update(getattr(_module, "IN_PLACE", {}))

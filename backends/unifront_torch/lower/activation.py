@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from unifront.opset import activation as ops
 from unifront.opset.spec import OpSpec
-from unifront_torch.lower.unsigned import widened
+from unifront_torch.lower._unsigned import widened
 
 
 def _gelu(x: torch.Tensor, approximate: bool) -> torch.Tensor:

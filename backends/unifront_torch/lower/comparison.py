@@ -9,7 +9,7 @@ import torch
 
 from unifront.opset import comparison as ops
 from unifront.opset.spec import OpSpec
-from unifront_torch.lower.unsigned import widened
+from unifront_torch.lower._unsigned import widened
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.EQUAL: torch.eq,

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from unifront.opset import cumulative as ops
 from unifront.opset.spec import OpSpec
-from unifront_torch.lower.unsigned import widened
+from unifront_torch.lower._unsigned import widened
 
 
 def _cumsum(x: torch.Tensor, axis: int, reverse: bool, exclusive: bool) -> torch.Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from unifront.opset import index as ops
 from unifront.opset.spec import OpSpec
 from unifront_torch.dtypes import TORCH
-from unifront_torch.lower.unsigned import widened
+from unifront_torch.lower._unsigned import widened
 
 
 def _from_front(indices: torch.Tensor, length: int) -> torch.Tensor:

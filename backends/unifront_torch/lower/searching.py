@@ -9,7 +9,7 @@ import torch
 
 from unifront.opset import searching as ops
 from unifront.opset.spec import OpSpec
-from unifront_torch.lower.unsigned import widened
+from unifront_torch.lower._unsigned import widened
 
 
 def _searchsorted(sorted_sequence: torch.Tensor, values: torch.Tensor, right: bool) -> torch.Tensor:

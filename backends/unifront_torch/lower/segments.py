@@ -10,7 +10,7 @@ import torch
 from unifront.opset import segments as ops
 from unifront.opset.spec import OpSpec
 from unifront_torch.dtypes import UNIFRONT
-from unifront_torch.lower.unsigned import widened
+from unifront_torch.lower._unsigned import widened
 
 _REDUCTIONS = {"max": "amax", "min": "amin", "prod": "prod"}
 

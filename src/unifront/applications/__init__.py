@@ -125,3 +125,7 @@ __all__ = [
     "vgg19",
     "xception",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

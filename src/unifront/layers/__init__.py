@@ -317,3 +317,7 @@ __all__ = [
     "serialize",
     "subtract",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,8 +9,9 @@ from unifront.activations import get
 from unifront.arguments import Amount, Real, checked, meant, within
 from unifront.errors import ShapeError
 from unifront.layers.arguments import Axes, Constraint, LayerOptions
+from unifront.layers.building import feature_size
 from unifront.layers.initializers import InitializerLike
-from unifront.layers.layer import Layer, feature_size
+from unifront.layers.layer import Layer
 from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.rules import show
 from unifront.opset.tensor import type_of

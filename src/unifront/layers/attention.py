@@ -9,7 +9,8 @@ from unifront import ops
 from unifront.arguments import Fraction, checked
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import LayerOptions, Seed
-from unifront.layers.layer import Layer, feature_size
+from unifront.layers.building import feature_size
+from unifront.layers.layer import Layer
 from unifront.opset.tensor import type_of
 
 

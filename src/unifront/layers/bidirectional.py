@@ -10,7 +10,8 @@ from unifront import ops, tree
 from unifront.arguments import checked, shown
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import LayerOptions
-from unifront.layers.layer import Layer, parameters
+from unifront.layers.building import parameters
+from unifront.layers.layer import Layer
 from unifront.layers.rnn import RNN
 
 

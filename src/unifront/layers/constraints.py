@@ -121,3 +121,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
 def constrained(constraint: Callable[[Any], Any], weight: Any) -> Any:
     """What ``weight`` becomes, in its own dtype."""
     return ops.cast(constraint(weight), type_of(weight).dtype)
+
+
+def __dir__() -> list[str]:
+    return [*NAMES, "deserialize", "get", "serialize"]

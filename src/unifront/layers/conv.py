@@ -9,8 +9,9 @@ from unifront.arguments import Real, Size, checked, with_defaults
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, DataFormat, Options, Padding, PerAxis
+from unifront.layers.building import feature_size
 from unifront.layers.initializers import InitializerLike
-from unifront.layers.layer import Layer, feature_size
+from unifront.layers.layer import Layer
 from unifront.layers.lora import LowRank
 from unifront.layers.regularizers import RegularizerLike
 

@@ -11,7 +11,7 @@ from unifront.errors import ArgumentError, NotBuiltError
 from unifront.ir.types import Shape
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import DataFormat, Padding, PerAxis
-from unifront.layers.layer import feature_size
+from unifront.layers.building import feature_size
 from unifront.layers.recurrent import OfCell, OverCell
 from unifront.layers.recurrent_arguments import (
     CONSTRAINTS,

@@ -14,8 +14,9 @@ from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, divide_exactly
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import Constraint, DataFormat, LayerOptions, Options, check_rank
+from unifront.layers.building import feature_size
 from unifront.layers.initializers import Given, InitializerLike
-from unifront.layers.layer import Layer, feature_size
+from unifront.layers.layer import Layer
 from unifront.layers.lora import LowRank
 from unifront.layers.quantized import Quantized
 from unifront.layers.regularizers import RegularizerLike

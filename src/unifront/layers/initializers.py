@@ -463,3 +463,8 @@ def drawn(initializer: Callable[..., Any], shape: tuple[int, ...], dtype: DType,
 
 InitializerLike = Annotated[Any, meant(get)]
 """What `get` takes."""
+
+
+def __dir__() -> list[str]:
+    known = (name for name in NAMES if name in globals())  # "zero" is a name that is heard, no attribute
+    return [*known, "Initializer", "deserialize", "get", "serialize"]

@@ -16,7 +16,8 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, substitute, symbol
 from unifront.ir.types import TensorType
 from unifront.layers.configs import revived
-from unifront.layers.layer import Layer, snake_case
+from unifront.layers.layer import Layer
+from unifront.layers.nesting import snake_case
 from unifront.opset.tensor import Symbolic
 
 BATCH = symbol("batch")

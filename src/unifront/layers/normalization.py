@@ -12,8 +12,9 @@ from unifront.arguments import Amount, Fraction, Size, checked
 from unifront.dtypes import float32, promote
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import Axes, Axis, Constraint, LayerOptions
+from unifront.layers.building import feature_size
 from unifront.layers.initializers import InitializerLike
-from unifront.layers.layer import Layer, feature_size
+from unifront.layers.layer import Layer
 from unifront.layers.regularizers import RegularizerLike
 from unifront.opset.rules import axes_in, axis_in, show
 from unifront.opset.tensor import type_of

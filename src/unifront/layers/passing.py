@@ -13,8 +13,9 @@ from unifront.arguments import anything, checked, sequence, shown
 from unifront.backends import backend_of
 from unifront.errors import ArgumentError
 from unifront.layers.arguments import LayerName, LayerOptions
+from unifront.layers.building import parameters
 from unifront.layers.configs import plain, revived
-from unifront.layers.layer import Layer, parameters
+from unifront.layers.layer import Layer
 from unifront.opset.tensor import Symbolic
 from unifront.trace import current_context
 

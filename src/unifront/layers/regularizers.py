@@ -138,3 +138,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
 
 RegularizerLike = Annotated[Any, meant(get)]
 """What `get` takes."""
+
+
+def __dir__() -> list[str]:
+    return [*NAMES, "deserialize", "get", "serialize"]

@@ -14,7 +14,8 @@ from unifront.backends import HostKey
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import DimExpr
 from unifront.layers.arguments import LayerOptions, check_mask
-from unifront.layers.layer import Layer, feature_size
+from unifront.layers.building import feature_size
+from unifront.layers.layer import Layer
 from unifront.layers.rnn_cells import (
     Cell,
     KnownCell,

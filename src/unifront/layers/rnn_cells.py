@@ -16,8 +16,9 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.types import Shape
 from unifront.layers.activations import ActivationLike
 from unifront.layers.arguments import LayerOptions
+from unifront.layers.building import feature_size, parameters
 from unifront.layers.initializers import Zeros, drawn
-from unifront.layers.layer import Layer, feature_size, parameters
+from unifront.layers.layer import Layer
 from unifront.layers.recurrent_arguments import (
     CONSTRAINTS,
     DROPOUT,

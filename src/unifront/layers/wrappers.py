@@ -8,8 +8,9 @@ from unifront import ops, tree
 from unifront.arguments import Size, checked, shown
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import LayerOptions
+from unifront.layers.building import parameters
 from unifront.layers.initializers import TruncatedNormal
-from unifront.layers.layer import Layer, parameters
+from unifront.layers.layer import Layer
 from unifront.opset.tensor import type_of
 
 

@@ -17,7 +17,8 @@ from typing import Any
 from unifront import activations, layers
 from unifront.errors import UnifrontError, UnknownName
 from unifront.layers import constraints, initializers, regularizers
-from unifront.layers.layer import Layer, snake_case
+from unifront.layers.layer import Layer
+from unifront.layers.nesting import snake_case
 from unifront.recipes.text import Key, Text
 from unifront.serialization import deserialize_keras_object
 from unifront.train import callbacks, losses, optimizers, schedules

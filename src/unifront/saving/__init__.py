@@ -36,3 +36,7 @@ __all__ = [
     "get_registered_name", "get_registered_object", "load", "load_model", "load_weights",
     "register_keras_serializable", "save", "save_model", "save_weights", "serialize_keras_object",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__

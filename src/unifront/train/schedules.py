@@ -21,6 +21,15 @@ from unifront.opset.tensor import Tensor, is_tensor, to_numpy, type_of
 from unifront.serialization import Configured, deserialize_keras_object, serialize_keras_object
 from unifront.weights import Variable
 
+__all__ = [
+    "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay", "LearningRateSchedule", "OneCycle",
+    "PiecewiseConstantDecay", "PolynomialDecay", "deserialize", "serialize",
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 class LearningRateSchedule(Configured):
     """A learning rate that depends on the number of steps done. Subclasses define ``__call__(step)``.

@@ -88,3 +88,7 @@ __all__ = [
     "to_categorical",
     "unpack_x_y_sample_weight",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__

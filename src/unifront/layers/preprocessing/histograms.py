@@ -11,7 +11,7 @@ from unifront.arguments import Real, Size, checked
 from unifront.errors import ArgumentError
 from unifront.ir.dims import Dim
 from unifront.layers.arguments import LayerOptions
-from unifront.layers.layer import feature_size
+from unifront.layers.building import feature_size
 from unifront.layers.preprocessing.base import ImageOptions, between, range_of, rescaled
 from unifront.layers.preprocessing.color import BYTE, ColorLayer
 from unifront.opset.images import as_batch, number, part, positions

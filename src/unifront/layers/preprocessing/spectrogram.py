@@ -12,7 +12,8 @@ from unifront.arguments import Amount, Positive, Real, Size, checked
 from unifront.errors import ArgumentError, DTypeError
 from unifront.layers import initializers
 from unifront.layers.arguments import DataFormat, LayerOptions, check_rank
-from unifront.layers.layer import Layer, feature_size
+from unifront.layers.building import feature_size
+from unifront.layers.layer import Layer
 from unifront.layers.preprocessing.data import DataLayer
 from unifront.opset.tensor import type_of
 

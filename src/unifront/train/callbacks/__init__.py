@@ -31,3 +31,7 @@ __all__ = [
     "Throughput",
     "WandbLogger",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -168,3 +168,7 @@ __all__ = [
     "squared_hinge",
     "tversky",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -11,7 +11,7 @@ from unifront import ops, tree
 from unifront.arguments import Name, checked, meant, one_of
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx, promote
 from unifront.errors import ArgumentError, DTypeError, ShapeError
-from unifront.layers.layer import snake_case
+from unifront.layers.nesting import snake_case
 from unifront.opset.arrays import plain_array
 from unifront.opset.elementwise import floating
 from unifront.opset.rules import show

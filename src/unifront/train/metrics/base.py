@@ -21,7 +21,7 @@ from unifront.dtypes import DType, DTypeLike, floatx
 from unifront.errors import ArgumentError
 from unifront.layers import initializers
 from unifront.layers.arguments import DTypeName
-from unifront.layers.layer import snake_case
+from unifront.layers.nesting import snake_case
 from unifront.opset.tensor import Builder, active_builder, backend_of_arrays, is_building, lift, update
 from unifront.train.metrics.inputs import tensors
 from unifront.weights import MOVING, Overlay, Variable, overlaid

@@ -9,7 +9,7 @@ from unifront import ops
 from unifront.arguments import Name, checked
 from unifront.dtypes import DType
 from unifront.layers.arguments import DTypeName
-from unifront.layers.layer import snake_case
+from unifront.layers.nesting import snake_case
 from unifront.opset.tensor import type_of
 from unifront.serialization import deserialize_keras_object, serialize_keras_object
 from unifront.train.metrics.base import Metric

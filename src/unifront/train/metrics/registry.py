@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from unifront.errors import ArgumentError
-from unifront.layers.layer import snake_case
+from unifront.layers.nesting import snake_case
 from unifront.serialization import deserialize_keras_object, identified, serialize_keras_object
 from unifront.train.metrics import (
     accuracy,

@@ -40,6 +40,16 @@ NAMES: dict[str, Callable[..., Any]] = {one.__name__.lower(): one for one in CLA
     "optimizermap": OptimizerMap
 }
 
+__all__ = [
+    "SGD", "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion",
+    "LossScaleOptimizer", "MultiOptimizer", "Muon", "Nadam", "Optimizer", "OptimizerMap", "RMSprop",
+    "ScheduleFreeAdamW", "deserialize", "get", "schedules", "serialize",
+]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 def get(identifier: Any) -> Any:
     """The optimizer meant by a name, a description or an `Optimizer`; None stays None, as in Keras."""

@@ -1,0 +1,121 @@
+"""Layers inside layers: how they are found, named and frozen, and where each lies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+from unifront.arguments import part_of
+from unifront.errors import locate
+from unifront.layers.weighted import Weighted, _joined
+from unifront.opset.tensor import current_path, scope
+from unifront.trace import CallContext
+
+if TYPE_CHECKING:
+    from unifront.layers.layer import Layer
+
+
+@part_of("Layer")
+class Nested(Weighted):
+    """What a layer does with the layers that are its attributes."""
+
+    placed: ref[Layer] | bool | None = None
+    """The outermost layer that settled the weights' paths; True: for good; False: as they were before a copy."""
+    _name: str | None
+    _known: set[int]
+
+    @property
+    def name(self) -> str:
+        """The layer's own part of its path."""
+        return self._name or snake_case(type(self).__name__)
+
+    def _take_in(self, name: str, layer: Layer) -> None:
+        """Name a layer that is found below an attribute, and freeze it with this one."""
+        if layer._name is None:
+            layer._name = name
+        if id(layer) not in self._known and not self.trainable:
+            layer.trainable = False
+        self._known.add(id(layer))
+
+    def children(self) -> Iterator[Layer]:
+        """Every child layer once, in the order they were set; lists may have grown since."""
+        found: dict[int, Layer] = {}
+        for key, value in list(vars(self).items()):  # another thread may be setting attributes
+            for name, layer in layers_in(key, value):
+                self._take_in(name, layer)
+                found.setdefault(id(layer), layer)
+        return iter(found.values())
+
+    def walk(self, path: str = "") -> Iterator[tuple[str, Layer]]:
+        """This layer, which is at ``path``, and every layer inside it: their paths and they, once, depth first."""
+        seen: set[int] = set()
+
+        def walk(layer: Layer, path: str) -> Iterator[tuple[str, Layer]]:
+            if id(layer) not in seen:
+                seen.add(id(layer))
+                yield path, layer
+                for child in layer.children():
+                    yield from walk(child, _joined(path, child.name))
+
+        this: Any = self
+        return walk(this, path)
+
+    def layers_below(self) -> Iterator[Layer]:
+        """This layer and every layer inside it, once each, depth first."""
+        return (layer for _, layer in self.walk())
+
+    def place(self, path: str, owner: Layer | None = None) -> None:
+        """Settle the paths of the weights below this layer, the first time it becomes part of a model, ``owner``.
+
+        A model inside another one is part of that: its weights get new paths, which no others have.
+        """
+        outermost: Any = self if owner is None else owner
+        below = {id(layer) for layer in self.layers_below()} - {id(outermost)}
+        for place, layer in self.walk(path):
+            root = layer.placed() if isinstance(layer.placed, ref) else layer.placed
+            if layer.placed is None or id(root) in below:
+                layer.placed = ref(outermost)
+                for weight in layer._weights:
+                    weight.path = _joined(place, weight.name)
+
+    @contextmanager
+    def _entered(self, context: CallContext) -> Iterator[None]:
+        """A block that is this layer's: what is made inside lies below its path, and errors name it."""
+        root = context.depth == 0 and self._is_root()
+        context.depth += 1
+        try:
+            with nullcontext() if root else scope(self.name):
+                try:
+                    yield
+                except Exception as error:
+                    locate(error, current_path() or self.name)
+                    raise
+        finally:
+            context.depth -= 1
+
+    def _is_root(self) -> bool:
+        """Whether this layer stands at the top, so that its name is not part of paths (models)."""
+        return False
+
+
+def layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
+    """Every layer in an attribute ``name``, also in lists, tuples and dicts, with what it is called there."""
+    match value:
+        case Nested():
+            layer: Any = value
+            yield name, layer
+        case list() | tuple():
+            for i, item in enumerate(list(value)):
+                yield from layers_in(f"{name}_{i}", item)
+        case dict():
+            for key, item in list(value.items()):  # another thread may be filling it
+                yield from layers_in(f"{name}_{key}", item)
+
+
+def snake_case(name: str) -> str:
+    """``Conv2D`` → ``conv2d``, ``ConvLSTM2D`` → ``conv_lstm2d`` (as Keras names layers)."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,11 +1,8 @@
 """Rows that a decomposition would hide if they went: the kernels that each backend has of its own."""
 
-from pathlib import Path
-
 import pytest
 
-from unifront.backends import family_modules, installed, placement
-from unifront.errors import ArgumentError
+from unifront.backends import installed, placement
 from unifront.opset.spec import OPS
 
 COMPOSITE = {spec.name for spec in OPS.values() if spec.decomposition}
@@ -91,23 +88,3 @@ IN_PLACE = {
 @pytest.mark.parametrize("name", sorted(IN_PLACE.keys() & set(installed())))
 def test_grouped_updates_have_their_kernels(name: str) -> None:
     assert {op.name for op in placement(name).backend.rows().in_place} == IN_PLACE[name]
-
-
-@pytest.mark.parametrize(
-    ("families", "match"),
-    [
-        (("shape", "elementwize"), r"own_rows has the family 'elementwize', and no file elementwize\.py"),
-        (("shape",), r"own_rows has the file elementwise\.py, and no family 'elementwise'"),
-    ],
-)
-def test_a_wrong_file_name_is_an_error(
-    families: tuple[str, ...], match: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("__init__", "_helpers", "elementwise", "shape"):
-        (tmp_path / "own_rows").mkdir(exist_ok=True)
-        (tmp_path / "own_rows" / f"{name}.py").write_text(f"TABLE = {{'{name}': None}}")
-    monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(ArgumentError, match=match):
-        family_modules("own_rows", [str(tmp_path / "own_rows")], families)
-    found = family_modules("own_rows", [str(tmp_path / "own_rows")], ("shape", "elementwise"))
-    assert [list(module.TABLE) for module in found] == [["shape"], ["elementwise"]]

@@ -320,4 +320,5 @@ __all__ = [
 
 
 def __dir__() -> list[str]:
-    return __all__
+    also = (name for name, it in globals().items() if getattr(it, "__name__", name) in __all__)  # MaxPool2D
+    return [*{*__all__, *also}]

@@ -141,4 +141,4 @@ RegularizerLike = Annotated[Any, meant(get)]
 
 
 def __dir__() -> list[str]:
-    return [*NAMES, "deserialize", "get", "serialize"]
+    return [*NAMES, "deserialize", "get", "l1_l2", "serialize"]

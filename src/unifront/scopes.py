@@ -22,6 +22,16 @@ def scope(name: str) -> Iterator[None]:
         _path.reset(token)
 
 
+@contextmanager
+def at_path(path: str) -> Iterator[None]:
+    """Everything made inside is named ``path``, whatever scopes are around."""
+    token = _path.set(tuple(path.split("/")) if path else ())
+    try:
+        yield
+    finally:
+        _path.reset(token)
+
+
 def current_path() -> str:
     """The path of the scopes entered, ``encoder/block1``."""
     return "/".join(_path.get())

@@ -61,6 +61,9 @@ class CallContext:
         """A key that no other draw of this call has; a ``seed`` gives a stream of its own."""
         key = self.own_key()
         self.draws += 1
+        builder = outermost_builder()
+        if builder is not None and builder.arrays is not None:
+            builder.draws = True
         for data in (self.draws,) if seed is None else (self.draws, seed):
             key = key.fold_in(data) if isinstance(key, HostKey) else ops.fold_in(key, data)
         return key
@@ -69,7 +72,11 @@ class CallContext:
         """The key that all draws of this call come from. A graph for inference gets it as an input now."""
         if self.key is None:
             builder = outermost_builder()
-            self.key = first_key(_eager_key() if builder is None else builder.key_input())
+            if builder is None or builder.arrays is not None:  # the numbers are drawn now
+                with building(None):
+                    self.key = first_key(_eager_key())
+            else:
+                self.key = first_key(builder.key_input())
         return self.key
 
     def mask_of(self, tensor: Any) -> Any:

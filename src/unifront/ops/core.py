@@ -18,12 +18,12 @@ from unifront.opset.loops import associative_scan as associative_scan
 from unifront.opset.loops import fori_loop as fori_loop
 from unifront.opset.loops import map as map
 from unifront.opset.loops import switch as switch
-from unifront.opset.loops import vectorized_map as vectorized_map
 from unifront.opset.scatter import scatter as scatter
 from unifront.opset.scatter import scatter_update as scatter_update
 from unifront.opset.scatter import slice as slice
 from unifront.opset.scatter import slice_update as slice_update
 from unifront.opset.shape import unstack as unstack
+from unifront.opset.vectorizing import vectorized_map as vectorized_map
 
 __all__ = [
     "associative_scan",

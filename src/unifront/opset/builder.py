@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from unifront.backends import HostKey
+from unifront.backends import HostKey, backend_of
 from unifront.dtypes import DType, dtype_of
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, ShapeError, UnifrontError
@@ -147,6 +147,10 @@ class Builder:
     bound: dict[int, Traced] = field(default_factory=dict)
     counters: dict[tuple[Any, ...], Counter] = field(default_factory=dict)
     notes: dict[Any, Any] = field(default_factory=dict)
+    arrays: dict[int, tuple[Any, Traced]] | None = None
+    """Of the outermost graph: the native arrays that came in from outside, each an input; None makes them constants."""
+    draws: bool = False
+    """Of a graph that takes arrays in: whether random numbers were drawn at once while it was made."""
     _constants: dict[tuple[Any, ...], Traced] = field(default_factory=dict)
     _sizes: set[str] = field(default_factory=set)
     _next: int = 0
@@ -161,6 +165,13 @@ class Builder:
         self.inputs.append(value)
         self.input_names.append(name)
         return Traced(value, self)
+
+    def array(self, array: Any, type_: TensorType) -> Traced:
+        """The input that stands for a native array from outside, the same one each time."""
+        assert self.arrays is not None
+        if id(array) not in self.arrays:
+            self.arrays[id(array)] = (array, self.input(f"array_{len(self.arrays)}", type_))
+        return self.arrays[id(array)][1]
 
     def key_input(self) -> Traced:
         """An input for a random key, called "key" unless an input of the user's is."""
@@ -347,6 +358,9 @@ def lift(operand: Any, builder: Builder) -> Traced:
     if isinstance(operand, HostKey):
         (found,) = builder.add(OPS["random_key"], [None], {"seed": int(operand)})
         return found
+    backend = None if builder.root.arrays is None else backend_of(operand)
+    if backend is not None:
+        return builder.capture(builder.root.array(operand, backend.type_of(operand)))
     return builder.constant(to_numpy(operand))
 
 

@@ -88,19 +88,6 @@ def map(f: Function, xs: Any) -> Any:
     return scan(lambda carry, x: (carry, f(x)), (), xs)[1]
 
 
-def vectorized_map(function: Function, elements: Any) -> Any:
-    """``function`` of each part of ``elements`` along axis 0, stacked, as `map` gives it (Keras ops.vectorized_map).
-
-    Args:
-        function: takes a part of ``elements``: a tensor, or the list of them.
-        elements: a tensor or a structure of tensors of one length.
-
-    The parts are gone through one after the other, in a compiled program as one loop: operations have no rules by which
-    a batch of calls would become one call. Where ``function`` takes a batch as it is, call it on all of ``elements``.
-    """
-    return map(function, elements)
-
-
 def associative_scan(f: Function, elems: Any, reverse: bool = False, axis: int = 0) -> Any:
     """The results of joining the first 1, 2, 3 … parts along ``axis`` by ``f`` (Blelloch 1990).
 

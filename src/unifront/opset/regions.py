@@ -40,7 +40,7 @@ def trace_region(
     name: str,
     function: Callable[..., Any],
     arguments: Sequence[Any],
-    outer: Builder,
+    outer: Builder | None,
     bound: Sequence[tuple[Variable, TensorType]] = (),
     *,
     updates: bool = False,
@@ -48,10 +48,12 @@ def trace_region(
     """``function`` on placeholders for the leaves of ``arguments`` (tensors and types).
 
     Args:
+        outer: the trace around it; None for a graph that runs at once, whose inputs then go on with the arrays that it
+            uses from outside (``builder.arrays``).
         bound: variables that are inputs of the body, in front of those of the arguments, rather than captured.
         updates: whether the body may give variables new values.
     """
-    builder = Builder(name, outer=outer)
+    builder = Builder(name, outer=outer, arrays={} if outer is None else None)
     inputs: list[Traced] = []
 
     def placeholder(leaf: Any) -> Any:

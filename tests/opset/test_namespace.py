@@ -33,6 +33,12 @@ def test_a_namespace_is_a_module_with_its_names(namespace):
             assert getattr(module, name) is getattr(ops, name)
 
 
+@pytest.mark.parametrize(("name", "place"), [("random", "uf.random"), ("resize", "uf.ops.image.resize")])
+def test_what_is_looked_for_here_and_is_elsewhere_says_where(name, place):
+    with pytest.raises(AttributeError, match=rf"There is no uf\.ops\.{name}: .*{place}"):
+        getattr(ops, name)
+
+
 def test_an_unknown_name_is_an_error_with_a_suggestion():
     with pytest.raises(AttributeError, match=r"Unknown operation 'concatenat'\. Did you mean 'concatenate'"):
         ops.concatenat  # noqa: B018

@@ -212,7 +212,6 @@ from unifront.opset.loops import associative_scan as associative_scan
 from unifront.opset.loops import fori_loop as fori_loop
 from unifront.opset.loops import map as map
 from unifront.opset.loops import switch as switch
-from unifront.opset.loops import vectorized_map as vectorized_map
 from unifront.opset.losses import binary_crossentropy as binary_crossentropy
 from unifront.opset.losses import categorical_crossentropy as categorical_crossentropy
 from unifront.opset.losses import sparse_categorical_crossentropy as sparse_categorical_crossentropy
@@ -395,6 +394,7 @@ from unifront.opset.uniques import unique as unique
 from unifront.opset.variates import random_binomial as random_binomial
 from unifront.opset.variates import random_gamma as random_gamma
 from unifront.opset.vectorizing import vectorize as vectorize
+from unifront.opset.vectorizing import vectorized_map as vectorized_map
 
 __all__ = [
     "abs",
@@ -790,9 +790,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     from unifront.errors import UnknownName
+    from unifront.opset.namespaces import elsewhere
     from unifront.opset.spec import DEFINED
 
     if name in DEFINED:
         return DEFINED[name]
 
-    raise AttributeError(str(UnknownName("operation", name, __all__)))
+    raise AttributeError(elsewhere(name) or str(UnknownName("operation", name, __all__)))

@@ -29,12 +29,13 @@ TAIL = """
 
 def __getattr__(name: str) -> Any:
     from unifront.errors import UnknownName
+    from unifront.opset.namespaces import elsewhere
     from unifront.opset.spec import DEFINED
 
     if name in DEFINED:
         return DEFINED[name]
 
-    raise AttributeError(str(UnknownName("operation", name, __all__)))
+    raise AttributeError(elsewhere(name) or str(UnknownName("operation", name, __all__)))
 """
 
 

@@ -64,3 +64,12 @@ NAMES: dict[str, tuple[str, ...]] = {
 
 NOT_FLAT = frozenset(NAMES["image"])
 """What is found in its namespace only, as in Keras: ``uf.ops.image.resize``."""
+
+
+def elsewhere(name: str) -> str:
+    """Where to find what ``uf.ops`` has not, if somebody may look for it there; else nothing."""
+    if name == "random":
+        return (
+            "There is no uf.ops.random: random numbers are drawn by uf.random, as in Keras by keras.random."
+        )
+    return f"There is no uf.ops.{name}: it is uf.ops.image.{name}, as in Keras." if name in NOT_FLAT else ""

@@ -37,6 +37,7 @@ AREAS = (
 )  # fmt: skip
 MOVED = {"unifront.backend ": "unifront.backends ", "unifront.ops.tensor ": "unifront.opset.tensor "}
 """Modules of ours that the suite imports by names they had before."""
+COMMITS = "commits.json"
 WORDS = "words:"
 """Begins a pattern of tests of which the suite says that the right type of error was raised, in other words."""
 
@@ -106,7 +107,37 @@ def run(
     command += ["--areas", ",".join(areas), *more]
     places = [str(ROOT / name) for name in ("src", "backends", "zoo")]
     environment = {"KERAS_BACKEND": "tensorflow", **os.environ, "PYTHONPATH": os.pathsep.join(places)}
-    subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    began, code = time.time(), commit()
+    try:
+        subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+    finally:
+        keep_commit(folder / "results", code, began)
+
+
+def commit() -> str:
+    """The commit of the code that runs, with a + where files differ from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(
+            ["git", *words], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    return git("rev-parse", "--short=7", "HEAD") + "+" * bool(
+        git("status", "--porcelain", "--", "src", "backends")
+    )
+
+
+def keep_commit(folder: Path, code: str, began: float) -> None:
+    """Note beside the results which of them are of the commit ``code``: those written since ``began``."""
+    kept = commits(folder)
+    kept.update({file.name: code for file in folder.glob("*.jsonl") if file.stat().st_mtime >= began})
+    (folder / COMMITS).write_text(json.dumps(kept, indent=0, sort_keys=True), encoding="utf-8")
+
+
+def commits(folder: Path) -> dict[str, str]:
+    """The commits of files of results; files of runs that kept none are not there."""
+    file = folder / COMMITS
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
 
 # ---------------------------------------------------------------- what was found
@@ -131,14 +162,16 @@ def outcomes(folder: Path, backend: str) -> list[Outcome]:
     return sorted(found.values(), key=lambda one: one.test)
 
 
-def dates(folder: Path, backend: str) -> dict[str, str]:
-    """The day on which each area ran last."""
-    found: dict[str, str] = {}
+def ran(folder: Path, backend: str) -> dict[str, str]:
+    """The day on which each area ran last, and the commits of the code that did: several where parts ran again."""
+    days: dict[str, set[str]] = defaultdict(set)
+    codes: dict[str, set[str]] = defaultdict(set)
+    known = commits(folder)
     for file in folder.glob(f"{backend}-*.jsonl"):
         area = file.stem.removeprefix(f"{backend}-").replace("ops.", "ops/").partition(".")[0]
-        day = time.strftime("%Y-%m-%d", time.gmtime(file.stat().st_mtime))
-        found[area] = min(day, found.get(area, day))
-    return found
+        days[area].add(time.strftime("%Y-%m-%d", time.gmtime(file.stat().st_mtime)))
+        codes[area].add(known.get(file.name, "?"))
+    return {area: f"{min(days[area])}, {' '.join(sorted(codes[area]))}" for area in days}
 
 
 def reasons(file: Path = REASONS) -> list[Known]:
@@ -272,7 +305,8 @@ HEAD = """# Keras's own tests
 Keras 3.15.1's unit tests, unedited, run against unifront: `make keras-score`, outside of CI. A test counts as applicable
 unless it is about something that only Keras has, or Keras itself skips it on that backend. *Other words* are tests
 that fail for this alone: the error has the type that is asked for, and unifront's text instead of Keras's (what such a test asks
-after that is not reached). Each area was run on the day that stands beside it."""
+after that is not reached). Each area was run on the day, and by the commit, that stand beside it: the oldest day of its parts,
+and the commits of all of them, ``?`` where none was kept and ``+`` where files differed from it."""
 WHY = """A line is for all tests that its pattern fits (`*` is anything) and that no line above it takes. The numbers are the tests
 that fail."""
 NOT_APPLICABLE = "The suite says this, not unifront. Tests, by backend:"
@@ -301,7 +335,7 @@ def main() -> int:
             run(suite, given.keras.resolve(), work, backend, given.areas.split(","), more)
     known = reasons()
     results = {backend: outcomes(work / backend / "results", backend) for backend in backends}
-    days = {backend: dates(work / backend / "results", backend) for backend in backends}
+    days = {backend: ran(work / backend / "results", backend) for backend in backends}
     return report(results, known, days, write=given.write)
 
 

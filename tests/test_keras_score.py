@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,23 @@ def test_the_counts_by_area(rows: list[Outcome]) -> None:
     *_, losses, everything = keras_score.table(rows, "torch", known, {"losses": "2026-01-02"})
     assert losses == "| losses | 2 | 0 | 0 | 1 | 1 | 0 | 0.0 % | 2026-01-02 |"
     assert everything == "| **all** | 5 | 1 | 1 | 1 | 1 | 1 | 25.0 % |  |"
+
+
+def test_each_area_keeps_the_day_and_the_commits_it_was_run_by(rows: list[Outcome], tmp_path: Path) -> None:
+    for name, day in (
+        ("torch-layers.core", 86400),
+        ("torch-layers.rnn", 2 * 86400),
+        ("torch-ops.nn", 3 * 86400),
+    ):
+        (tmp_path / f"{name}.jsonl").write_text("", encoding="utf-8")
+        os.utime(tmp_path / f"{name}.jsonl", (day, day))
+    keras_score.keep_commit(tmp_path, "aaaaaaa", 86400)
+    keras_score.keep_commit(tmp_path, "bbbbbbb+", 2 * 86400)
+    found = keras_score.ran(tmp_path, "torch")
+    assert found["layers"] == "1970-01-02, aaaaaaa bbbbbbb+"
+    assert found["ops/nn"] == "1970-01-04, bbbbbbb+"
+    (tmp_path / keras_score.COMMITS).unlink()
+    assert keras_score.ran(tmp_path, "torch")["layers"] == "1970-01-02, ?"
 
 
 def test_what_has_no_reason_and_what_no_test_needs_end_the_run_with_1(

@@ -32,9 +32,10 @@ margin:.3rem 0;font-variant-numeric:tabular-nums}
 .bar i{display:block;height:1.1rem;border-radius:2px;background:var(--first);min-width:2px}
 .bar b{font-weight:400;text-align:right}
 pre{overflow-x:auto;background:var(--panel);padding:1rem;border-radius:6px;font-size:13px;line-height:1.35}
-.figures{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0}figcaption{font-size:13px;color:var(--soft)}
+.figures{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:300px;max-width:100%}figcaption{font-size:13px;color:var(--soft)}
 svg{max-width:100%;height:auto}polyline{fill:none;stroke-width:1.5}
-polyline.first{stroke:var(--first)}polyline.second{stroke:var(--second)}text{font-size:10px;fill:var(--soft)}
+polyline.first{stroke:var(--first)}polyline.second{stroke:var(--second)}
+circle.first{fill:var(--first)}circle.second{fill:var(--second)}text{font-size:10px;fill:var(--soft)}
 svg line{stroke:var(--line)}span.first{color:var(--first)}span.second{color:var(--second)}
 """
 
@@ -121,6 +122,10 @@ def _cell(cell: str | Cell) -> str:
     )
 
 
+FEW = 30
+"""Points of a line below which each is drawn: one alone is no line."""
+
+
 def curve(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], axis: str) -> str:
     """One or two lines of finite points as SVG, 300 × 190; "" where there is no point."""
     points = [point for line in lines.values() for point in line]
@@ -130,10 +135,12 @@ def curve(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], axis: 
     width, height = right - left or 1.0, high - low or 1.0
     drawn, legend = [], []
     for (name, line), kind in zip(lines.items(), ("first", "second"), strict=False):
-        places = " ".join(
-            f"{48 + 242 * (x - left) / width:.1f},{152 - 132 * (y - low) / height:.1f}" for x, y in line
-        )
-        drawn.append(f'<polyline class="{kind}" points="{places}"/>')
+        places = [
+            (f"{48 + 242 * (x - left) / width:.1f}", f"{152 - 132 * (y - low) / height:.1f}") for x, y in line
+        ]
+        drawn.append(f'<polyline class="{kind}" points="{" ".join(map(",".join, places))}"/>')
+        if len(places) < FEW:
+            drawn += (f'<circle class="{kind}" cx="{x}" cy="{y}" r="2"/>' for x, y in places)
         legend.append(f'<span class="{kind}">— {_safe(name)}</span>')
     return (
         f'<figure><svg width="300" height="190" viewBox="0 0 300 190" role="img" aria-label="{_safe(title)}">'

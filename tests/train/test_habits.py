@@ -75,12 +75,20 @@ def test_the_losses_are_those_of_single_batches() -> None:
 
 def test_the_middle_of_the_longest_descent() -> None:
     rates = tuple(10.0**i for i in range(-5, 4))
-    found = LearningRates(
-        rates, (4.0, 5.0, 4.9, 5.1, 3.0, 1.0, 1.1, 0.9, 8.0)
-    )  # from the second to the last but one
-    assert found.suggestion == rates[4]
+    found = LearningRates(rates, (4.0, 5.0, 4.9, 5.1, 3.0, 1.0, 1.1, 0.9, 8.0))  # of 5.0 4.9 3.0 1.0 0.9
+    assert found.suggestion == rates[5]
     assert found.minimum == rates[7]
-    assert repr(found) == "<LearningRates: suggested 0.1, lowest loss at 1e+02>"
+    assert repr(found) == "<LearningRates: suggested 1, lowest loss at 1e+02>"
+
+
+def test_a_plain_before_the_descent_does_not_count() -> None:
+    """Where the loss only goes up and down by chance, as it does at rates that are too small."""
+    rng, rates = np.random.default_rng(0), tuple(10.0 ** (i / 10 - 6) for i in range(80))
+    plain = 2 + 0.02 * rng.normal(size=50)
+    found = LearningRates(rates, (*plain, *np.linspace(2, 1, 25), *np.linspace(1.1, 4, 5)))
+    assert rates[52] < found.suggestion < rates[68]
+    assert LearningRates(rates[:4], (1.0, 2.0, 3.0, 4.0)).suggestion == rates[0]
+    assert rates[1] <= LearningRates(rates[:4], (4.0, 3.0, 2.0, 1.0)).suggestion <= rates[2]
 
 
 def test_one_cycle() -> None:
@@ -172,6 +180,19 @@ def test_pictures(tmp_path: Path) -> None:
     assert axis.get_xscale() == "log"
     figure = uf.utils.plot_confusion_matrix([0, 1, 1], [0, 1, 0], ["cat", "<dog>"], tmp_path / "table.pdf")
     assert [text.get_text() for text in figure.axes[0].texts] == ["1", "0", "1", "1"]
+    counts = [one for _ in range(3) for one in (123456, 1, 0)]
+    figure = uf.utils.plot_confusion_matrix(
+        np.repeat(np.repeat(range(3), 3), counts),
+        np.repeat(np.tile(range(3), 3), counts),
+        ["a", "b", "name " * 9],
+    )
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    cell = axis.get_window_extent().width / 3
+    assert (
+        axis.get_window_extent().width > figure.dpi * 2
+    )  # long names leave room for the numbers, and these for each other
+    assert all(text.get_window_extent().width < cell for text in axis.texts)
     heads = {path.name: path.read_bytes()[:5] for path in tmp_path.iterdir()}
     assert heads == {"curves.png": b"\x89PNG\r", "rates.svg": b"<?xml", "table.pdf": b"%PDF-"}
 
@@ -210,5 +231,6 @@ def test_a_report(tmp_path: Path) -> None:
     assert "SGD(" in text
     assert f"{history.history['val_loss'][-1]:.6g}" in text
     assert len(re.findall("<polyline", text)) == 2
+    assert len(re.findall("<circle", text)) == 6
     assert not re.search(r'(src|href)="', text)  # nothing from elsewhere
     assert "second" in text

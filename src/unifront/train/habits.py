@@ -40,14 +40,15 @@ class LearningRates:
     @property
     def suggestion(self) -> float:
         """A good rate to train with: the middle of the longest descent, over ups and downs between batches (fastai's
-        "valley")."""
-        lengths, begins = [1] * len(self.losses), list(range(len(self.losses)))
+        "valley"). Of the steps that go down, as many as there are, those before the last one count: what went up and
+        down before, on a plain, does not."""
+        lengths = [1] * len(self.losses)
         for i, loss in enumerate(self.losses):
             for j in range(i):
-                if self.losses[j] > loss and lengths[j] >= lengths[i]:
-                    lengths[i], begins[i] = lengths[j] + 1, begins[j]
+                if self.losses[j] > loss:
+                    lengths[i] = max(lengths[i], lengths[j] + 1)
         end = int(np.argmax(lengths))
-        return self.rates[(begins[end] + end) // 2]
+        return self.rates[max(end - lengths[end] // 2, 0)]
 
     @property
     def minimum(self) -> float:

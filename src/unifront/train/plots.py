@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from unifront.train.habits import LearningRates
 
 
+CHARACTER, NAME_WIDTH = 0.09, 24
+"""About the inches of a character, and after how many of them the name of a class goes on in another line."""
 ABREAST = 4
 """So many pictures stand side by side in a figure; more are in several rows."""
 
@@ -104,8 +107,11 @@ def plot_confusion_matrix(
     """
     table = confusion(y_true, y_pred, None if class_names is None else len(class_names))
     names = list(class_names) if class_names is not None else [str(i) for i in range(len(table))]
-    side = max(3.0, 0.45 * len(table) + 1.5)
-    figure, (axis,) = _figure(1, (side, side))
+    names = [textwrap.fill(name, NAME_WIDTH) for name in names]
+    cell = max(0.45, CHARACTER * (len(str(table.max(initial=0))) + 1))
+    side = max(2.2, cell * len(table))
+    beside = 0.6 + CHARACTER * max(len(line) for name in names for line in name.split("\n") or [""])
+    figure, (axis,) = _figure(1, (side + beside, side + beside * 0.75))
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     for i, j in np.ndindex(*table.shape) if len(table) <= 30 else ():

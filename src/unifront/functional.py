@@ -17,7 +17,7 @@ from unifront.layers.input import BATCH, Input, InputTensor
 from unifront.layers.layer import Layer
 from unifront.layers.nesting import snake_case
 from unifront.opset.regions import refilled
-from unifront.opset.tensor import Call, Symbolic, type_of
+from unifront.opset.tensor import Call, Symbolic, Tensor, type_of
 
 
 def _origin(tensor: Symbolic) -> tuple[int, int]:
@@ -180,7 +180,7 @@ def flatten_like(given: Any, structure: Any, names: Sequence[str] = ()) -> list[
     missing, extra = [key for key in keys if key not in given], [key for key in given if key not in keys]
     if missing:
         raise DataError(f"The inputs are a dict with the keys {sorted(keys)}; given were {sorted(given)}.")
-    if extra and not any(isinstance(leaf, Symbolic) for leaf in tree.leaves(given)):
+    if extra and not any(isinstance(leaf, Tensor) for leaf in tree.leaves(given)):  # data has it, no graph
         warn_of_extra(keys, extra)
     if not isinstance(structure, dict):
         return [given[name] for name in names]
@@ -198,7 +198,7 @@ def check_is_dict(given: Any, structure: Any) -> None:
     )
     if list(structure) != sorted(structure):
         raise DataError(f"{text}. Give a dict: the keys are not in their order, so a list may mean either.")
-    if not any(isinstance(leaf, Symbolic) for leaf in tree.leaves(given)):
+    if not any(isinstance(leaf, Tensor) for leaf in tree.leaves(given)):
         warnings.warn(f"{text}, which is taken in the order of the keys.", stacklevel=2)
 
 

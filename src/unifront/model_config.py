@@ -254,12 +254,16 @@ class _Made:
     def _tensor(self, history: Any) -> Any:
         try:
             name, number, index = history
-            made = self.results[name]
+            made = self.results.get(name)
             number, index = operator.index(number), operator.index(index)
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError):
             raise ArgumentError(
                 f"A tensor is named by a layer of the model and two numbers, not by {shown(history)}."
             ) from None
+        if made is None:
+            raise ArgumentError(
+                f"Missing node: {shown(name)} is named by {shown(history)}, but no layer is called so."
+            )
         return made[number][index] if 0 <= number < len(made) and 0 <= index < len(made[number]) else None
 
     def tensors(self, structure: Any) -> Any:

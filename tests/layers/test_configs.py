@@ -315,6 +315,11 @@ def test_circles_and_missing_layers_are_named() -> None:
     first["inbound_nodes"][0]["args"][0]["config"]["keras_history"] = ["a", 0, 0]
     with pytest.raises(errors.ArgumentError, match="The calls of b, a wait for tensors that no layer gives"):
         uf.Model.from_config(config)
+    first["inbound_nodes"][0]["args"][0]["config"]["keras_history"] = ["c", 0, 0]
+    with pytest.raises(
+        errors.ArgumentError, match=r"Missing node: 'c' is named by \['c', 0, 0\], but no layer is"
+    ):
+        uf.Model.from_config(config)
 
 
 def test_lambdas_are_not_told() -> None:

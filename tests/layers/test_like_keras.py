@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -166,6 +167,9 @@ def test_inputs_are_given_by_name_and_others_passed_over_with_a_warning() -> Non
     assert_close(model({"b": x, "a": y}), model([y, x]))
     with pytest.warns(UserWarning, match="not used are 'c'"):
         model({"b": x, "a": y, "c": y})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what is made is no data
+        model({name: uf.Input((3,)) for name in "abc"})
 
 
 # ---------------------------------------------------------------- what layers and models tell of themselves
@@ -182,6 +186,22 @@ def test_the_shape_of_the_output_is_told_without_building(made: str, shape: Any)
     ours, theirs = (eval(f"library.{made}", {"library": library}) for library in (layers, keras.layers))
     assert ours.compute_output_shape(shape) == theirs.compute_output_shape(shape)
     assert not ours.weights
+
+
+@pytest.mark.parametrize("mode", ["int", "one_hot", "multi_hot", "count"])
+@pytest.mark.parametrize("made", ["Discretization(num_bins=4", "Discretization([0.0, 1.0]", "Hashing(5"])
+def test_the_shape_of_categories_is_told_before_there_are_any(made: str, mode: str) -> None:
+    ours, theirs = (
+        eval(f"library.{made}, output_mode={mode!r})", {"library": library})
+        for library in (layers, keras.layers)
+    )
+    for shape in ((2, 4), (2, 4, 1), (2, 3, 4), (6,)):
+        if made.startswith("Hashing"):  # of which Keras tells another shape than it gives
+            wanted = theirs(np.zeros(shape, "int32")).shape
+        else:
+            wanted = theirs.compute_output_shape(shape)
+        assert ours.compute_output_shape(shape) == tuple(wanted), shape
+    assert ours.compute_output_shape((None, 4))[0] is None
 
 
 def test_the_losses_of_a_call_and_of_regularizers_are_listed() -> None:

@@ -154,11 +154,12 @@ AS_NUMPY: dict[str, Any] = {
     "unique": lambda o, a: [o.unique(a(B)), o.unique(a(E)), *o.unique(a(np.array([2.5, 1, 2.5])), return_counts=True)],
     "diag": lambda o, a: [o.diag(a(E), 1), o.diagonal(a(Y), -2, 2, 1), o.tril(a(np.ones((2, 0)))), o.vander(a(V[:0]), 3)],
     "saturate_cast": lambda o, a: [
-        (lambda x, dtype, low, high: np.clip(x, low, high).astype(dtype) if o is np else o.saturate_cast(x, dtype))(
+        (lambda x, dtype, low, high: np.clip(x, low, high).astype(dtype or "float32") if o is np else o.saturate_cast(x, dtype))(
             a(x), dtype, low, high
         )
         for x, dtype, low, high in (
             (np.array([-300.0, 1.5, 300], "float32"), "uint8", 0, 255), (N * 100, "int8", -128, 127),
+            (np.array([7, -2]), None, -9, 9),
             (np.array([1e6, -1e6], "float32"), "float16", -65504, 65504), (N, "float32", -9, 9),
             (np.array([1e10, -1e10, 2.0**31], "float32"), "int32", -(2**31), np.float32(2**31 - 128)),
         )

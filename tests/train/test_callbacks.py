@@ -304,6 +304,15 @@ def test_reduce_lr_on_plateau() -> None:
     assert rates == [0.4, 0.4, 0.2, 0.2, 0.2, 0.15]
 
 
+def test_a_rate_has_the_value_of_a_float32_as_in_keras() -> None:
+    model, x, y = compiled(rate=0.1)
+    plateau = uf.callbacks.ReduceLROnPlateau("loss", 0.1, 1, min_delta=100.0)
+    model.fit(x, y, epochs=2, verbose=0, callbacks=[plateau], backend=ANY)
+    rate = model.optimizer.learning_rate
+    assert (rate.value.dtype, rate.numpy().dtype) == ("float32", "float32")
+    assert rate.value == 0.01 == pytest.approx(float(rate), rel=1e-15)
+
+
 def several_rates() -> uf.optimizers.MultiOptimizer:
     one, other = uf.optimizers.SGD(0.4), uf.optimizers.SGD(0.2)
     return uf.optimizers.MultiOptimizer(uf.optimizers.OptimizerMap(one, {".*bias": other}))

@@ -195,9 +195,12 @@ def _extremes(kind: DType) -> tuple[Any, Any]:
     return int(limits.min), int(limits.max)
 
 
-def saturate_cast(x: TensorLike, dtype: DTypeLike) -> Any:
-    """`cast`, where numbers beyond the least and the largest of ``dtype`` become these (Keras ops.saturate_cast)."""
-    source, target = type_of(x).dtype, dtype_of(dtype)
+def saturate_cast(x: TensorLike, dtype: DTypeLike | None) -> Any:
+    """`cast`, where numbers beyond the least and the largest of ``dtype`` become these (Keras ops.saturate_cast).
+
+    None is the dtype of floats, ``uf.config.floatx()``.
+    """
+    source, target = type_of(x).dtype, floatx() if dtype is None else dtype_of(dtype)
     for kind in (source, target):
         if kind.is_complex:
             raise DTypeError(f"saturate_cast takes real numbers, not {kind}.")

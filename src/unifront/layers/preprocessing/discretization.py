@@ -13,7 +13,7 @@ from unifront.arguments import in_order, shown, within
 from unifront.errors import ArgumentError, DTypeError, NotBuiltError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.preprocessing.data import DataLayer, array_of, batches, is_array
-from unifront.layers.preprocessing.encoding import Dense, encoded
+from unifront.layers.preprocessing.encoding import Dense, encoded, encoded_shape
 from unifront.opset.tensor import type_of
 
 Precision = Annotated[float, within("(0, 1)")]
@@ -118,6 +118,12 @@ class Discretization(DataLayer):
     def reset_state(self) -> None:
         """Forget the numbers that were counted."""
         self.summary = np.zeros((2, 0), np.float32)
+
+    def compute_output_shape(self, input_shape: Any, *more: Any) -> Any:
+        """The shape of what `call` gives; ``num_bins`` says it before there are boundaries."""
+        if self.bin_boundaries is None:
+            return encoded_shape(input_shape, self.output_mode, self.num_bins)
+        return encoded_shape(input_shape, self.output_mode, len(self.bin_boundaries) + 1)
 
     def call(self, inputs: Any) -> Any:
         if self.bin_boundaries is None:

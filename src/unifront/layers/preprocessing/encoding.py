@@ -52,6 +52,16 @@ def encoded(indices: Any, output_mode: str, depth: int, dtype: DTypeLike, count_
     return ops.cast(ops.sum(vectors, axis=axis), dtype)
 
 
+def encoded_shape(shape: Any, output_mode: str, depth: int | None) -> tuple[Any, ...]:
+    """The shape of what `encoded` gives for indices of ``shape``, free sizes being None."""
+    shape = tuple(shape)
+    if output_mode == "int":
+        return shape
+    if output_mode == "one_hot":
+        return (*(shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape), depth)
+    return (*shape[:1], *shape[2:], depth) if len(shape) > 1 else (depth,)
+
+
 class CategoryEncoding(DataLayer):
     """Integers in ``[0, num_tokens)`` as vectors of the size ``num_tokens``.
 

@@ -13,7 +13,7 @@ from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer
 from unifront.layers.preprocessing.data import array_of, is_array
-from unifront.layers.preprocessing.encoding import Dense, encoded
+from unifront.layers.preprocessing.encoding import Dense, encoded, encoded_shape
 from unifront.layers.preprocessing.hashes import crossed, farmhash64
 from unifront.layers.preprocessing.lookup import Long, buckets, salt_of
 from unifront.layers.preprocessing.strings import HostLayer, called_on_host, strings_of
@@ -107,6 +107,10 @@ class Hashing(_Hashed):
             )
         self.num_bins, self.mask_value, self.salt = int(num_bins), mask_value, salt_of("Hashing", salt)
         self.output_mode, self.sparse = output_mode, sparse
+
+    def compute_output_shape(self, input_shape: Any, *more: Any) -> Any:
+        """The shape of what `call` gives for values of such a shape, None for free sizes."""
+        return encoded_shape(input_shape, self.output_mode, self.num_bins)
 
     def call(self, inputs: Any) -> Any:
         values = values_of(inputs)

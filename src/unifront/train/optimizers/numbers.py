@@ -23,13 +23,13 @@ class Rate(float):
     _of: Owner | None = None
 
     @property
-    def value(self) -> float:
-        """The number."""
-        return float(self)
+    def value(self) -> np.float32:
+        """The number, as NumPy's: in float32, as Keras keeps it and steps of float32 take it."""
+        return np.float32(self)
 
     def numpy(self) -> np.float32:
-        """The number, as NumPy's."""
-        return np.float32(self)
+        """`value`."""
+        return self.value
 
     def assign(self, value: Any) -> None:
         """Give the optimizer another rate."""

@@ -9,8 +9,8 @@ from typing import Any
 from unifront import ops
 from unifront.errors import ArgumentError, ShapeError
 from unifront.graph_parts import LayerCall, Part, inside
-from unifront.ir.dims import Dim, solve, symbol
-from unifront.ir.graph import Graph, Value
+from unifront.ir.dims import Dim, solve, substitute, symbol
+from unifront.ir.graph import Graph, Value, bound_symbol, map_dims
 from unifront.ir.types import TensorType
 from unifront.opset.spec import OPS
 from unifront.opset.tensor import (
@@ -174,14 +174,22 @@ def _renamed(graph: Graph, types: Sequence[TensorType], name: str) -> dict[str, 
 def _run(graph: Graph, variables: Sequence[Variable], operands: Sequence[Any]) -> Sequence[Any]:
     known: dict[Any, Any] = dict(zip(graph.inputs, operands, strict=True))
     known.update(zip((seen.value for seen in graph.variables), variables, strict=True))
+    sizes: dict[str, Dim] = {}  # those that come from values
     for node in graph.nodes:
         if node.op is CONSTANT:
             known[node.outputs[0]] = node.attributes["value"].numpy()
             continue
         given = [None if value is None else known[value] for value in node.operands]
-        extra = {"regions": node.regions} if node.regions else {}
-        result = bind(OPS[node.op.name], *given, **extra, **node.attributes)
+        attributes, regions = dict(node.attributes), node.regions
+        if sizes:
+            attributes = map_dims(attributes, lambda dim: substitute(dim, sizes))
+            regions = tuple(region.bind_symbols(sizes) for region in regions)
+        extra = {"regions": regions} if regions else {}
+        result = bind(OPS[node.op.name], *given, **extra, **attributes)
         known.update(zip(node.outputs, result if isinstance(result, tuple) else (result,), strict=True))
+        size = bound_symbol(node)
+        if size is not None:
+            sizes[size] = type_of(result).shape[0]
     return [known[value] for value in graph.outputs]
 
 

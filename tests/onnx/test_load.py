@@ -167,6 +167,16 @@ def test_an_output_that_has_no_row_for_each_example_takes_one_batch() -> None:
         model.predict(x, batch_size=4, backend="numpy")
 
 
+@pytest.mark.parametrize("scale", [1.8, 0.6, 2.2])
+def test_sizes_are_scaled_in_float32_as_by_runtimes(scale: float) -> None:
+    """5 times the float32 next to 1.8 is less than 9, and 9 when it is rounded to float32."""
+    scales = np.array([1, 1, scale, scale], "float32")
+    nodes = [helper.make_node("Resize", ["x", "", "scales"], ["y"], mode="linear")]
+    proto = model_of(nodes, {"x": ["n", 1, 5, 10]}, weights={"scales": scales})
+    x = np.random.default_rng(0).normal(size=(1, 1, 5, 10)).astype("float32")
+    assert_close(uf.from_onnx(proto).predict(x, backend="numpy"), runtime(proto, [x])[0])
+
+
 def test_an_input_that_decides_the_graph_is_asked_for() -> None:
     nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["y"], keepdims=0)]
     graph = model_of(nodes, {"x": [2, 3], "axes": [1]})

@@ -143,7 +143,7 @@ def _looped(node: Node, limit: Value, condition: Value, states: Sequence[Value],
     initial = tuple(
         node.traced(node.number(one)) if not isinstance(one, Parts) else _refuse(node) for one in states
     )
-    known_steps = _length(node, limit) if number or constant else None
+    known_steps = _length(node, limit, named=number > 0) if constant else None
     if constant and condition_holds(node, condition) and known_steps is not None:
         counted = ops.iota((known_steps,), 0, "int64", like=node.traced(np.zeros((), np.int64)))
 
@@ -177,11 +177,14 @@ def condition_holds(node: Node, condition: Value) -> bool:
     return condition is None or bool(_scalar(node, condition))
 
 
-def _length(node: Node, limit: Value) -> Any:
+def _length(node: Node, limit: Value, *, named: bool) -> Any:
+    """The number of steps as a size; one that comes from values only where ``named``: not all backends take that."""
     if limit is None:
         return None
     if isinstance(limit, Traced):
-        return None
+        if not named:
+            return None
+        limit = ops.reshape(ops.maximum(ops.cast(limit, "int64"), 0), ())
     return node.dims(limit, "the number of steps")[0]
 
 

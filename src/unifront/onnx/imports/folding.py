@@ -12,7 +12,7 @@ import numpy as np
 from unifront import ops
 from unifront.errors import FileFormatError
 from unifront.ir.dims import Dim, DimExpr
-from unifront.ir.graph import Graph
+from unifront.ir.graph import Graph, map_dims
 from unifront.ir.graph import Node as GraphNode
 from unifront.ir.graph import Value as GraphValue
 from unifront.ir.types import TensorType
@@ -81,15 +81,9 @@ class Folding:
         """The model's inputs from which ``value`` is computed."""
         if isinstance(value, Sizes):
             free = set().union(*(dim.symbols() for dim in value.array.flat if isinstance(dim, DimExpr)))
-            named = [
-                n
-                for n, v in zip(self._builder.input_names, self._builder.inputs, strict=True)
-                if _mentions(v, free)
-            ]
-            if not named:
-                raise NotKnown(f"{what} has to be known at import, but hangs on sizes that come from values.")
-            return named
+            return self._with_sizes(free, what)
         found: dict[str, None] = {}
+        free = set()
         seen: set[GraphValue] = set()
         stack = [(value.value, value.builder)] if isinstance(value, Traced) else []
         makers: dict[int, dict[GraphValue, GraphNode]] = {}
@@ -101,6 +95,7 @@ class Folding:
             made = makers.setdefault(id(builder), {v: node for node in builder.nodes for v in node.outputs})
             if one in made:
                 stack += [(operand, builder) for operand in made[one].operands if operand is not None]
+                free |= _symbols(made[one])
             elif one in builder.inputs:
                 outside = {inner.value: outer for outer, inner in builder.captures.values()}
                 if builder is self._builder:
@@ -111,7 +106,15 @@ class Folding:
                     raise NotKnown(
                         f"{what} has to be known at import, but changes from step to step of a loop."
                     )
-        return list(found)
+        return list(found) or (self._with_sizes(free, what) if free else [])
+
+    def _with_sizes(self, free: set[str], what: str) -> list[str]:
+        """The model's inputs that have one of the sizes ``free``."""
+        inputs = zip(self._builder.input_names, self._builder.inputs, strict=True)
+        named = [name for name, value in inputs if _mentions(value, free)]
+        if not named:
+            raise NotKnown(f"{what} has to be known at import, but hangs on sizes that come from values.")
+        return named
 
     def _computed(self, value: Any, what: str) -> np.ndarray:
         """The value of a tensor that hangs on no input."""
@@ -134,6 +137,19 @@ class Folding:
 def _mentions(value: GraphValue, symbols: set[str]) -> bool:
     type_: TensorType = value.type
     return any(isinstance(dim, DimExpr) and not symbols.isdisjoint(dim.symbols()) for dim in type_.shape)
+
+
+def _symbols(node: GraphNode) -> set[str]:
+    """The sizes that are not known which a node's attributes speak of."""
+    found: set[str] = set()
+
+    def seen(dim: Dim) -> Dim:
+        if isinstance(dim, DimExpr):
+            found.update(dim.symbols())
+        return dim
+
+    map_dims(dict(node.attributes), seen)
+    return found
 
 
 def needed(graph: Graph) -> Graph:

@@ -40,8 +40,8 @@ def _wanted(
 
 
 def _scaled(node: Node, dim: Dim, factor: float) -> Dim:
-    if isinstance(dim, int):
-        return math.floor(dim * factor)
+    if isinstance(dim, int):  # in float32, as shape inference and runtimes have it: 5 times 1.8 is 9
+        return math.floor(np.float32(dim) * np.float32(factor))
     if factor == int(factor):
         return dim * int(factor)
     if 1 / factor == int(1 / factor):

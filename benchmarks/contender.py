@@ -89,4 +89,10 @@ COLUMNS: dict[str, tuple[Column, ...]] = {
         Column("concrete", "native_tensorflow", ("concrete",), optional=True),
         Column("unrolled", "native_tensorflow", ("unrolled",), optional=True),
     ),
+    "onnxruntime": (
+        Column("native", "native_onnxruntime", ("session",)),
+        Column("unifront", "native_onnxruntime", ("program",)),
+    ),
 }
+INFERENCE_ONLY = ("onnxruntime",)
+"""Those that do not train."""

@@ -6,11 +6,11 @@ import gc
 import importlib
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from contender import COLUMNS, Column, Contender, reason_of_absence
+from contender import COLUMNS, INFERENCE_ONLY, Column, Contender, reason_of_absence
 from rows import Row
 
 MODES: dict[str, Callable[[Contender], None]] = {
@@ -22,12 +22,13 @@ MOST_STEPS = 2000
 
 @dataclass(frozen=True)
 class Plan:
-    """How long to measure: `repeats` blocks of about `seconds` each, for every column in turn."""
+    """How long to measure: `repeats` blocks of about `seconds` each, for every column in turn, in each of `modes`."""
 
     repeats: int = 9
     seconds: float = 0.4
     warm_up: int = 3
     trials: int = 3
+    modes: Sequence[str] = tuple(MODES)
 
 
 @dataclass
@@ -40,13 +41,13 @@ class Entry:
     failed: str | None = None
 
 
-def build(column: Column, row: Row, backend: str) -> Entry:
+def build(column: Column, row: Row, backend: str, modes: Sequence[str]) -> Entry:
     entry = Entry(column)
     for variant in column.variants:
         try:
             contender = column.build(row, backend, variant)
-            for step in MODES.values():
-                step(contender)
+            for mode in modes:
+                MODES[mode](contender)
             contender.synchronize()
         except Exception as error:  # noqa: BLE001  # one that breaks shall not take the others' figures along
             entry.absent = reason_of_absence(error)
@@ -141,12 +142,13 @@ def device_of(backend: str) -> str:
 
 
 def measure(row: Row, backend: str, columns: list[Column], plan: Plan) -> list[dict[str, Any]]:
-    """One result for training and one for inference."""
+    """One result for training and one for inference, as far as they are wanted and there are such."""
     device = device_of(backend)
-    entries = [build(column, row, backend) for column in columns]
+    modes = [mode for mode in plan.modes if mode == "infer" or backend not in INFERENCE_ONLY]
+    entries = [build(column, row, backend, modes) for column in columns]
     return [
         {"row": row.name, "backend": backend, "device": device, **compare(entries, mode, plan)}
-        for mode in MODES
+        for mode in modes
     ]
 
 

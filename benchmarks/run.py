@@ -3,6 +3,7 @@
     python benchmarks/run.py                          all rows but ResNet-50, all installed backends
     python benchmarks/run.py --resnet                 with it
     python benchmarks/run.py --rows mlp,lstm --backends torch,jax --quick
+    python benchmarks/run.py --modes infer            inference alone
     python benchmarks/run.py --verify                 checks instead that all compute the same
     python benchmarks/run.py --tables all             what else is measured besides: `TABLES`
     python benchmarks/run.py --rows convnets          convnet-benchmarks; with --batch 32 where memory is short
@@ -36,8 +37,8 @@ from typing import Any
 
 import machine
 import report
-from contender import COLUMNS
-from measure import Plan
+from contender import COLUMNS, INFERENCE_ONLY
+from measure import MODES, Plan
 from rows import GROUPS, ROWS
 
 HERE = Path(__file__).resolve().parent
@@ -48,6 +49,7 @@ TABLES = {
     "first_step": "first_step:table",
     "first_step_small": "first_step:small_table",
     "onnxruntime": "onnxruntime_predict:table",
+    "onnx_resnet50": "onnx_resnet50:tables",
     "sources": "sources:table",
 }
 QUICK = Plan(repeats=3, seconds=0.1, trials=2)
@@ -97,6 +99,9 @@ def arguments() -> argparse.Namespace:
         "--extra", action="store_true", help="also the optional columns, such as torch.compile"
     )
     parser.add_argument(
+        "--modes", type=names(MODES), default=list(MODES), help=f"of {', '.join(MODES)}; with commas"
+    )
+    parser.add_argument(
         "--verify", action="store_true", help="check that the contenders agree; measure nothing"
     )
     parser.add_argument("--output", type=Path, default=HERE / "results", help="the folder for the results")
@@ -111,7 +116,7 @@ def arguments() -> argparse.Namespace:
 
 def plan_of(options: argparse.Namespace) -> Plan:
     plan = QUICK if options.quick else Plan()
-    return replace(plan, repeats=options.repeats or plan.repeats)
+    return replace(plan, repeats=options.repeats or plan.repeats, modes=options.modes)
 
 
 def run_cell(row: str, backend: str, options: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
@@ -161,6 +166,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         for row in options.rows:
             for backend in options.backends:
+                if backend in INFERENCE_ONLY and (options.verify or "infer" not in options.modes):
+                    continue
                 print(f"{row} on {backend}: ", end="", flush=True)
                 cell = run_cell(row, backend, options, Path(folder))
                 print(report.one_line(cell), flush=True)
@@ -175,6 +182,7 @@ def main() -> int:
         report.show_verification(results)
     else:
         report.show_measurements(results)
+        tables += report.best(results)
         for table in tables:
             report.show(*table)
         rows = [] if set(USUAL) <= set(options.rows) else options.rows

@@ -144,8 +144,8 @@ CLOSE: dict[str, Any] = {
     "beta": lambda seed: uf.random.beta((500,), 0.7, np.linspace(0.1, 4, 500), seed=seed),
 }
 """The same but for how a logarithm, a power or a cosine is rounded."""
-LONG = ("binomial of many",)
-"""Half a minute on XLA."""
+LONG = ("binomial", "binomial of many")
+"""Up to half a minute on XLA. A binomial draw in a graph is among the quick tests, below."""
 
 
 @pytest.fixture

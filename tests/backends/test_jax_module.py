@@ -214,7 +214,7 @@ def loss_of(net: object, params: object, x: object, training: bool = True) -> ob
     return jnp.mean(net.apply(params, net.state, x, training=training, key=KEY)[0] ** 2)
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", ["digits", pytest.param("words", marks=pytest.mark.slow)])
 def test_gradients_are_the_same_compiled_recomputed_and_taken_by_example(name: str) -> None:
     make, x = MODELS[name]
     net = make().lower("jax")

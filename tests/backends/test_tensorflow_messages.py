@@ -23,7 +23,11 @@ print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
 
 @pytest.mark.parametrize(
     ("given", "level", "warns", "informs"),
-    [(None, "1", True, False), ("0", "0", True, True), ("2", "2", False, False)],
+    [
+        (None, "1", True, False),
+        pytest.param("0", "0", True, True, marks=pytest.mark.slow),
+        ("2", "2", False, False),
+    ],
 )
 def test_warnings_are_shown_and_who_has_set_a_level_keeps_it(
     given: str | None, level: str, warns: bool, informs: bool

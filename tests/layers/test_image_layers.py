@@ -128,7 +128,9 @@ AUGMENTING = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", installed())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "jax")) for name in installed()]
+)
 def test_all_that_belongs_to_an_image_is_taken_on_every_backend(name):
     backend = placement(name).backend
     masks = (RNG.uniform(size=(2, 9, 7, 1)) > 0.5).astype(np.uint8)

@@ -9,8 +9,8 @@ import pytest
 from tests.layers import cases, judge
 from tests.layers.case import Case
 
-SLOW_COMPILERS = {"jax"}
-"""Backends that compile a graph for half a second: one case of every layer, all of them in slow tests."""
+SLOW_COMPILERS = {"jax", "tensorflow"}
+"""Backends that compile a graph for some tenths of a second: one case of every layer, all of them in slow tests."""
 
 
 def everywhere(found: list[Case], brief: set[str]) -> list[Any]:

@@ -110,7 +110,7 @@ def found(backend: str, dtype: str) -> list[tuple[list[np.ndarray], np.ndarray]]
     return [([np.asarray(v) for v in values], np.asarray(gradient)) for values, gradient in results]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("dtype", [pytest.param("float64", marks=pytest.mark.slow), "float32"])
 @pytest.mark.parametrize("backend", TRAINABLE)
 def test_values_and_gradients_are_those_of_keras(backend: str, dtype: str) -> None:
     for number, (values, gradient) in enumerate(found(backend, dtype)):

@@ -152,7 +152,10 @@ def test_a_loaded_model_inside_a_new_one(tmp_path: Path) -> None:
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", [*TRAINABLE, "numpy"])
+@pytest.mark.parametrize(
+    "backend",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "jax")) for name in (*TRAINABLE, "numpy")],
+)
 def test_a_loaded_model_called_on_native_arrays(backend: str, tmp_path: Path) -> None:
     from unifront.backends import get_backend
 

@@ -32,7 +32,7 @@ def run(attack: str, *arguments: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("what", "count"),
     [
-        ("saving", 10),
+        ("saving", 20),
         pytest.param("saving", 700, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
         pytest.param("training", 300, marks=[pytest.mark.slow, pytest.mark.timeout(3600)]),
     ],

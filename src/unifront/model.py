@@ -116,7 +116,7 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
             id(call.function): call.function for call in self._calls if isinstance(call.function, Layer)
         }
         self._adopt(list(layers.values()))
-        order = in_order(leaves, tree.leaves(outputs))
+        order = in_order(leaves, tree.flatten(outputs))
         self._order = [one.name if isinstance(one, Layer) else one for one in order]
         for name in self._order:
             if isinstance(name, str):  # Keras's order, in which weights are listed too

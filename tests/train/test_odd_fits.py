@@ -103,6 +103,17 @@ def frozen_later(kit: Any, first: bool, then: bool) -> Any:
     return history, model.get_weights()
 
 
+def averaged_and_stopped(kit: Any, *order: str) -> Any:
+    """Averages stand for the weights in the end, unless a callback restores others."""
+    model = model_of(kit, optimizer=kit.optimizers.SGD(0.3, use_ema=True, ema_momentum=0.7))
+    own = {
+        "swap": kit.callbacks.SwapEMAWeights(swap_on_epoch=True),
+        "stop": kit.callbacks.EarlyStopping("loss", mode="max", patience=1, restore_best_weights=True),
+    }
+    history = fitted(kit, model=model, epochs=4, batch_size=5, callbacks=[own[name] for name in order])
+    return history, model.get_weights()
+
+
 def other_trained(kit: Any) -> Any:
     other = model_of(kit)
     return watched(kit, on_epoch_end=lambda *_: other.fit(X, Y, verbose=0))
@@ -135,6 +146,10 @@ AS_KERAS: dict[str, Callable[[Any], Any]] = {
         kit, on_train_batch_begin=lambda m, i, *_: m.optimizer.learning_rate.assign(0.1 * (i + 1))
     ),
     "frozen_within": lambda kit: frozen_later(kit, True, False),
+    "averaged": averaged_and_stopped,
+    "averaged_stop": lambda kit: averaged_and_stopped(kit, "stop"),
+    "averaged_swap_stop": lambda kit: averaged_and_stopped(kit, "swap", "stop"),
+    "averaged_stop_swap": lambda kit: averaged_and_stopped(kit, "stop", "swap"),
     "validated_weights": lambda kit: fitted(kit, validation_data=(X, Y, WEIGHTS), validation_batch_size=3),
     "one_callback_twice": lambda kit: fitted(kit, epochs=2, callbacks=[told(kit)] * 2, validation_split=0.2),
     "in_turns": in_turns,

@@ -163,8 +163,6 @@ def fit(
             keeper.check()
             if backup is not None and backup.delete_checkpoint:
                 keeper.remove()
-        if span:
-            training.optimizer.finalize_variable_values(model.trainable_weights)
     model.history = next(one for one in listeners.callbacks if isinstance(one, History))
     return model.history
 
@@ -229,7 +227,10 @@ class _Fit:
                     run.go_to(resumed)
                 if self.allowed is not None:
                     run.until = time.monotonic() + self.allowed - (0.0 if keeper is None else keeper.seconds)
-                self.listeners.on_train_end(self._epochs(run, progress))
+                logs = self._epochs(run, progress)
+                if self.epochs:  # before callbacks put other weights back
+                    optimizer.finalize_variable_values(self.model.trainable_weights)
+                self.listeners.on_train_end(logs)
         finally:
             close(given.source)
             run.session.close()

@@ -275,3 +275,14 @@ def test_images_of_any_size_grow_as_in_keras(interpolation: str, data_format: st
             assert_close(expected, keras.ops.convert_to_numpy(judge(image)))
         for backend in TRAINABLE:
             assert_close(model.predict(image, verbose=0, backend=backend), expected)
+
+
+@pytest.mark.parametrize("names", [("s", "c"), ("c", "s")])
+def test_layers_of_outputs_in_a_dict_are_in_the_order_of_its_keys(names: tuple[str, str]) -> None:
+    def order(kit: Any) -> list[str]:
+        x = kit.Input((3,), name="x")
+        made = {"s": kit.layers.Dense(2, name="s")(x), "c": kit.layers.Dense(3, name="c")(x)}
+        model = kit.Model(x, {name: made[name] for name in names})
+        return [layer.name for layer in model.layers] + [str(weight.shape) for weight in model.weights]
+
+    assert order(uf) == order(keras)

@@ -152,6 +152,23 @@ def test_run_eagerly_gives_the_numbers_of_compiled_steps(backend: str) -> None:
         assert_close(one, other)
 
 
+@pytest.mark.parametrize("sizes", [(4, 3, 1), (1, 4)])
+def test_run_eagerly_with_labels_in_batches_of_any_size(sizes: tuple[int, ...]) -> None:
+    """What metrics hold stays when a batch has more labels than the one before."""
+    labels = np.arange(10) % 3
+    histories = []
+    for eagerly in (False, True):
+        uf.set_seed(0)
+        model = uf.Sequential([uf.Input((4,)), layers.Dense(3, activation="softmax")])
+        loss = "sparse_categorical_crossentropy"
+        model.compile("sgd", loss, metrics=["accuracy"], run_eagerly=eagerly, backend="torch")
+        batches = ((X[:n], labels[:n]) for n in sizes)
+        histories.append(model.fit(batches, verbose=0).history)
+    assert histories[0].keys() == histories[1].keys()
+    for name, values in histories[0].items():
+        assert_close(np.float32(histories[1][name]), np.float32(values), what=name)
+
+
 def test_run_eagerly_may_be_set_afterwards_and_excludes_jit_compile() -> None:
     model = dense(uf)
     assert not model.run_eagerly

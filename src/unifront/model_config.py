@@ -261,8 +261,9 @@ class _Made:
                 f"A tensor is named by a layer of the model and two numbers, not by {shown(history)}."
             ) from None
         if made is None:
+            what = shown(name).strip("'")
             raise ArgumentError(
-                f"Missing node: {shown(name)} is named by {shown(history)}, but no layer is called so."
+                f"Missing node: {what}. The tensor {shown(history)} is named by a layer that there is not."
             )
         return made[number][index] if 0 <= number < len(made) and 0 <= index < len(made[number]) else None
 

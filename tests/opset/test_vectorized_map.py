@@ -161,9 +161,8 @@ def test_as_keras_and_jax_give_it(name: str) -> None:
         assert_close(to_numpy(found), np.asarray(wanted), what=backend)
 
 
-@pytest.mark.parametrize("free", [False, True])
-def test_in_a_model_with_a_free_number_of_rows_too(free: bool) -> None:
-    x = uf.Input(batch_shape=(None if free else 5, 4))
+def test_in_a_model_with_a_free_number_of_rows_too() -> None:
+    x = uf.Input((4,))
     model = uf.Model(x, [mapped(ops, function, x, W) for function in FUNCTIONS.values()])
     for backend in installed():
         results = model(get_backend(backend).array(X))
@@ -267,11 +266,11 @@ def test_each_row_draws_its_own_numbers(rng: str) -> None:
             ops.vectorized_map(lambda row: row + uf.random.normal((4,)), np.zeros((2, 4), "float32"))
         )
         seeds = uf.random.SeedGenerator(7)
-        ops.vectorized_map(lambda row: row + uf.random.uniform((4,), seed=seeds), X)
+        ops.vectorized_map(lambda row: row + uf.random.uniform((4,), seed=seeds), X[:2])
     finally:
         uf.set_rng("native")
     assert len(np.unique(found)) == found.size
-    assert seeds.state.numpy()[1] == len(X)
+    assert seeds.state.numpy()[1] == 2
 
 
 def test_sizes_that_hang_on_values_are_as_by_map() -> None:

@@ -7,13 +7,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+import unifront as uf
 from unifront import ops, testing
 from unifront.backends import get_backend, installed
 from unifront.dtypes import dtype_of
+from unifront.errors import ShapeError
 from unifront.ir.dims import symbol
 from unifront.ir.types import TensorType
-from unifront.opset.tensor import Builder
+from unifront.opset.tensor import Builder, to_numpy
 
 RNG = np.random.default_rng(5)
 KERNELS = {n: RNG.normal(size=(*(3,) * n, 4, 6)).astype("float32") for n in (1, 2, 3)}
@@ -64,3 +67,21 @@ def test_free_sizes(name: str, call: str) -> None:
         _, result, gradient = (native.numpy(value) for value in program([native.array(array)], []))
         testing.assert_close(result, function(array), bounds={"float32": 2e-5}, what=call)
         assert gradient.shape == array.shape
+
+
+def test_unstack_makes_a_free_size_known_and_checks_it() -> None:
+    x = uf.Input((None, 2))
+    parts = ops.unstack(x, num=3, axis=1)
+    assert [part.shape[1:] for part in parts] == [(2,)] * 3
+    model = uf.Model(x, parts)
+    data = np.arange(12, dtype="float32").reshape(2, 3, 2)
+    for backend in installed():
+        for i, part in enumerate(model.predict(data, backend=backend, verbose=0)):
+            assert np.array_equal(to_numpy(part), data[:, i])
+        for length in (1, 4):
+            with pytest.raises(
+                (ShapeError, tf.errors.InvalidArgumentError), match="sizes that should be equal"
+            ):
+                model.predict(np.zeros((2, length, 2), "float32"), backend=backend, verbose=0)
+    with pytest.raises(ShapeError, match=r"axis 1 of the shape \(2, 4, 2\) is not 3 long"):
+        model(np.zeros((2, 4, 2), "float32"))

@@ -13,7 +13,7 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
 from unifront.ir.dims import Dim, at_most, divide_exactly
 from unifront.ir.types import Shape, TensorType
-from unifront.opset.elementwise import TensorLike, promoted
+from unifront.opset.elementwise import TensorLike, promoted, where
 from unifront.opset.rules import (
     axes_in,
     axis_in,
@@ -421,10 +421,14 @@ def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> tuple[Any, 
     """The pieces of ``x`` along ``axis``, without that axis; its length must be known (NumPy unstack).
 
     Args:
-        num: the length expected, checked if given.
+        num: the length, which makes that of a free axis known; checked, of a free axis when data arrive.
     """
     shape = type_of(x).shape
     axis = axis_in(axis, len(shape))
     if num is not None and shape[axis] != num:
-        raise ShapeError(f"unstack: axis {axis} of the shape {show(shape)} is not {num} long.")
+        if isinstance(shape[axis], int) or num < 1:
+            raise ShapeError(f"unstack: axis {axis} of the shape {show(shape)} is not {num} long.")
+        here = np.ones((num, *[1] * (len(shape) - axis - 1)), bool)
+        x = where(here, x, x)  # an operation on elements checks sizes that should be equal
+        shape = type_of(x).shape
     return (squeeze(x, axis),) if shape[axis] == 1 else tuple(bind(UNSTACK, x, axis=axis))

@@ -299,7 +299,7 @@ CASES: dict[str, tuple[Any, str]] = {
             [node("Shape", ["x"], ["v0"]), *chain("Mul", 40, lambda i: [f"v{i}"] * 2), node("Reshape", ["x", "v40"], ["y"], name="reshaped")],
             inputs=SYMBOLS,
         ),
-        "'reshaped' .*no input has an axis of the size",
+        "'reshaped' .*has to be known at import, but it comes from 'x'",
     ),
     "a size of 2**30 terms": (
         model_of(deep_dims(), [ints("p", [1] * 60)], (("x", tuple(f"d{i}" for i in range(30))),)),
@@ -397,7 +397,8 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, An
 def test_hostile_models_are_refused(case: str, outcomes: dict[str, dict[str, Any]]) -> None:
     found = outcomes[case]
     assert "fault" not in found, found
-    assert found["outcome"] in ("FileFormatError", "UnsupportedOp"), found
+    asks = case == "squared sizes"  # of a shape they are numbers, and too large
+    assert found["outcome"] in (("NeedsValue",) if asks else ("FileFormatError", "UnsupportedOp")), found
     with pytest.raises(FileFormatError, match=CASES[case][1]):
         raise FileFormatError(found["text"])
 

@@ -12,7 +12,7 @@ import math
 import typing
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, is_dataclass
-from functools import cache, wraps
+from functools import cache, partial, wraps
 from pathlib import Path
 from types import NoneType, SimpleNamespace, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -149,6 +149,21 @@ def sequence(each: Check, form: Callable[[Iterable[Any]], Any] = tuple) -> Check
             return form(each.convert(one, owner) for one in value)
         except Wrong as wrong:
             raise Wrong(f"a list, each entry {wrong}") from None
+
+    return Check(convert)
+
+
+def _row(each: Sequence[Check]) -> Check:
+    """A list or tuple of so many entries, each of which passes its own check."""
+
+    def convert(value: Any, owner: Any) -> tuple[Any, ...]:
+        found = sequence(anything).convert(value, owner)
+        if len(found) != len(each):
+            raise Wrong(f"a list of {len(each)} entries")
+        try:
+            return tuple(check.convert(one, owner) for check, one in zip(each, found, strict=True))
+        except Wrong as wrong:
+            raise Wrong(f"a list of {len(each)} entries, one of them {wrong}") from None
 
     return Check(convert)
 
@@ -290,9 +305,12 @@ def check_of(annotation: Any) -> Check | None:
         checks = [check_of(part) for part in parts]
         known = [check for check in checks if check is not None]
         return _either(known) if len(known) == len(checks) else None
-    if origin is Sequence:
+    if origin is Sequence or (origin is tuple and parts[-1] is ...):
         each = check_of(parts[0])
         return sequence(each) if each else None
+    if origin is tuple:
+        row = [check_of(part) for part in parts]
+        return _row([check or anything for check in row])
     found = SIMPLE.get(origin or annotation)
     if found is None and isinstance(annotation, type) and annotation not in (Any, object):
         return _instance(annotation)
@@ -457,6 +475,8 @@ def _hints(function: Any) -> dict[str, Any]:
     if isinstance(function, type):
         return typing.get_type_hints(function, include_extras=True)
     written = inspect.unwrap(function)
+    if isinstance(written, partial):  # what it has fixed is no parameter any more, and never asked for
+        written = written.func
     parameters = {name: hint for name, hint in written.__annotations__.items() if name != "return"}
     stub = SimpleNamespace(__annotations__=parameters)
     return typing.get_type_hints(stub, written.__globals__, include_extras=True)

@@ -62,13 +62,15 @@ def register(
     keras: str | None = None,
     peers: Mapping[str, Callable[[Model], Mapping[str, str | None]]] | None = None,
 ) -> Callable[[Callable[..., Model]], Callable[..., Model]]:
-    """A decorator that puts a builder into the zoo; `Entry` says what the arguments are.
+    """A decorator that puts a builder into the zoo; `Entry` says what the arguments are. The builder's annotations are
+    what its options are checked by.
 
     Raises `ArgumentError` for a name that is taken.
     """
 
     def add(builder: Callable[..., Model]) -> Callable[..., Model]:
         family = builder.__module__.rpartition(".")[2]
+        builder = checked(builder)
         entry = Entry(name, builder, family, source, parameters, keras, peers or {})
         known = _entries.setdefault(name, entry)
         if known is not entry and known.builder.__module__ != builder.__module__:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from typing import Any
@@ -15,7 +16,7 @@ import unifront as uf
 from tests.models import TRAINABLE
 from tests.train.keras_judge import keras
 from tests.zoo.sizes import DEEP, SLOW, SMALL
-from unifront import errors, tree, zoo
+from unifront import arguments, errors, tree, zoo
 from unifront.ir.text import parse_graph, print_graph
 from unifront.opset.spec import OPS
 from unifront.testing import difference
@@ -168,6 +169,39 @@ def test_what_is_refused() -> None:
     ):
         zoo.register("mlp", source="nobody")(mlp)
     assert uf.zoo.create("mlp").name == "mlp"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "match"),
+    [
+        ("char_gru", {"depth": "two"}, "char_gru: depth is an int, not 'two'"),
+        ("mlp", {"hidden": 3}, "mlp: hidden is a list, not 3"),
+        ("mlp", {"dropout": None}, "mlp: dropout is a number, not None"),
+        ("lenet5", {"input_shape": (28, 28)}, r"lenet5: input_shape is a list of 3 entries, not \(28, 28\)"),
+        ("resnet18", {"input_shape": "no"}, "resnet18: input_shape is a list, not 'no'"),
+        ("resnet18", {"like": "fastai"}, "Unknown like of resnet18 'fastai'"),
+        ("unet", {"padding": 3}, "Unknown padding of unet 3"),
+    ],
+)  # fmt: skip
+def test_options_that_are_none(name: str, options: dict[str, Any], match: str) -> None:
+    with pytest.raises(errors.UnifrontError, match=match):
+        uf.zoo.create(name, **options)
+
+
+def test_every_option_of_every_model_is_checked() -> None:
+    """Its default passes, and so does what tests make small models with."""
+    odd = object()
+    for entry in uf.zoo.entries():
+        inner = entry.builder.__checked__  # type: ignore[attr-defined]
+        checks = arguments._checks(inner)
+        for one in inspect.signature(entry.builder).parameters.values():
+            check = checks[one.name]
+            for value in [] if one.default is one.empty else [one.default]:
+                assert check.convert(value, inner) == value, (entry.name, one.name)
+            with pytest.raises((arguments.Wrong, errors.UnknownName)):
+                check.convert(odd, inner)
+        for option, value in SMALL.get(entry.name, {}).items():
+            checks[option].convert(value, inner)
 
 
 QUICK = """

@@ -42,5 +42,6 @@ def variant(
 ) -> Callable[..., uf.Model]:
     """``build`` with its first arguments ``fixed`` and other ``defaults``; ``fixed[0]`` is its name."""
     made = functools.partial(build, *fixed, **defaults)
-    made.__module__, made.__name__, made.__doc__ = build.__module__, fixed[0], summary
+    made.__module__, made.__doc__ = build.__module__, summary
+    made.__name__ = made.__qualname__ = fixed[0]
     return made

@@ -188,6 +188,11 @@ def test_options_that_are_none(name: str, options: dict[str, Any], match: str) -
         uf.zoo.create(name, **options)
 
 
+def test_an_activation_may_be_a_function() -> None:
+    model = uf.zoo.create("resnet18", classifier_activation=uf.activations.tanh)
+    assert model.graph().nodes[-1].op.name == "tanh"
+
+
 def test_every_option_of_every_model_is_checked() -> None:
     """Its default passes, and so does what tests make small models with."""
     odd = object()

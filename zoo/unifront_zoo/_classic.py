@@ -8,7 +8,7 @@ import unifront as uf
 from unifront import layers
 
 
-def head(x: Any, classes: int | None, activation: str | None, dropout: float = 0.0) -> Any:
+def head(x: Any, classes: int | None, activation: Any, dropout: float = 0.0) -> Any:
     """The mean over all places, then ``classes`` units; the feature map itself for ``classes=None``."""
     if classes is None:
         return x

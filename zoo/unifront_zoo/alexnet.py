@@ -1,6 +1,6 @@
 """AlexNet: the two towers of 2012 as groups of channels, and the one tower of 2014."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import unifront as uf
@@ -9,7 +9,7 @@ from unifront_zoo._classic import resized
 from unifront_zoo._parts import ImageShape
 
 
-def _classifier(x: Any, classes: int, activation: str | None, dropout: float, units: int) -> Any:
+def _classifier(x: Any, classes: int, activation: Any, dropout: float, units: int) -> Any:
     x = layers.Flatten(name="flatten")(x)
     for name in ("fc6", "fc7"):
         x = layers.Dropout(dropout, name=f"{name}_dropout")(x)
@@ -25,7 +25,7 @@ def _classifier(x: Any, classes: int, activation: str | None, dropout: float, un
 def alexnet(
     input_shape: ImageShape = (227, 227, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     dropout: float = 0.5,
     units: int = 4096,
 ) -> uf.Model:
@@ -63,7 +63,7 @@ def _torchvision(model: uf.Model) -> Mapping[str, str]:
 def alexnet_owt(
     input_shape: ImageShape = (224, 224, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     dropout: float = 0.5,
     units: int = 4096,
 ) -> uf.Model:

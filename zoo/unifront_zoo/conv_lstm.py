@@ -1,6 +1,6 @@
 """Convolutional LSTMs that forecast the next frames of a film (Shi et al. 2015)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import unifront as uf
@@ -81,7 +81,8 @@ class Patches(uf.Layer):
 @uf.zoo.register("conv_lstm", source="Shi et al. 2015, 3 layers on Moving MNIST", parameters=7_585_296)
 def conv_lstm(
     input_shape: tuple[int | None, int, int, int] = (10, 64, 64, 1), ahead: int = 10,
-    filters: Sequence[int] = (128, 64, 64), size: int = 5, patch: int = 4, activation: str | None = "sigmoid",
+    filters: Sequence[int] = (128, 64, 64), size: int = 5, patch: int = 4,
+    activation: str | Callable[..., Any] | None = "sigmoid",
 ) -> uf.Model:  # fmt: skip
     """Frames ``[batch, time, height, width, channels]`` → the ``ahead`` next ones, ``[batch, ahead, height, …]``.
 

@@ -4,6 +4,7 @@ Layers, names and order of weights are those of Keras Applications; torchvision'
 model without the normalization of images before it.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import unifront as uf
@@ -100,7 +101,7 @@ def _define(size: str) -> None:
         layer_scale_init_value: float | None = 1e-6,
         include_preprocessing: bool = True,
         classes: int | None = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
         like: str = "keras",
     ) -> uf.Model:
         normalize = chosen(like, {"keras": include_preprocessing, **dict.fromkeys(peers, False)})

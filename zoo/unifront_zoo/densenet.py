@@ -3,7 +3,7 @@
 Layer names are those of Keras Applications, which has no 161.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import unifront as uf
@@ -32,7 +32,7 @@ def _densenet(
     filters: int,
     input_shape: ImageShape = (224, 224, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     like: str = "keras",
 ) -> uf.Model:
     settings = chosen(like, BATCH_NORM)

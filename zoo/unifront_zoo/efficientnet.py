@@ -5,7 +5,7 @@ torchvision's models do, and takes images that are normalized already.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,7 +127,7 @@ def _block(x: Any, stage: Stage, filters: int, strides: int, drop: float, style:
 
 def _efficientnet(
     name: str, image: Any, x: Any, stages: Sequence[Stage], stem: int, style: _Style, width: float, depth: float,
-    dropout_rate: float, drop_connect_rate: float, classes: int | None, classifier_activation: str | None,
+    dropout_rate: float, drop_connect_rate: float, classes: int | None, classifier_activation: Any,
 ) -> uf.Model:  # fmt: skip
     def wide(filters: int) -> int:
         return divisible(filters * width, least=0.9 if style.first else 0)
@@ -200,7 +200,7 @@ def _define_v1(size: str) -> None:
     def build(
         input_shape: ImageShape = (side, side, 3),
         classes: int | None = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
         width_coefficient: float = width,
         depth_coefficient: float = depth,
         dropout_rate: float = dropout,
@@ -262,7 +262,7 @@ def _define_v2(size: str) -> None:
     def build(
         input_shape: ImageShape = (side, side, 3),
         classes: int | None = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
         width_coefficient: float = width,
         depth_coefficient: float = depth,
         dropout_rate: float = 0.2,

@@ -1,5 +1,6 @@
 """Fully convolutional networks on VGG-16 (Long et al. 2015): FCN-32s, FCN-16s and FCN-8s."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def _like(x: Any, start: int, other: Any) -> Any:
 
 
 def _fcn(
-    name: str, joins: int, input_shape: ImageShape, classes: int | None, classifier_activation: str | None,
+    name: str, joins: int, input_shape: ImageShape, classes: int | None, classifier_activation: Any,
     filters: int, units: int, dropout: float,
 ) -> uf.Model:  # fmt: skip
     image = uf.Input(input_shape, name="image")
@@ -72,7 +73,7 @@ def _define(name: str, joins: int, parameters: int) -> None:
     def build(
         input_shape: ImageShape = (500, 500, 3),
         classes: int | None = 21,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
         filters: int = 64,
         units: int = 4096,
         dropout: float = 0.5,

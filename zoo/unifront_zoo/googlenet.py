@@ -1,6 +1,6 @@
 """GoogLeNet (Inception v1), with its auxiliary classifiers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import unifront as uf
@@ -60,7 +60,7 @@ def _local_response(x: Any) -> Any:
     return ops.local_response_normalization(x, 5, alpha=1e-4 / 5)  # Caffe divides alpha by the size
 
 
-def _auxiliary(x: Any, classes: int, activation: str | None, name: str, like: str) -> Any:
+def _auxiliary(x: Any, classes: int, activation: Any, name: str, like: str) -> Any:
     if like == "paper":
         x = layers.AveragePooling2D(5, 3, name=f"{name}_pool")(x)
     else:
@@ -99,7 +99,7 @@ def _torchvision(model: uf.Model) -> Mapping[str, str | None]:
 def googlenet(
     input_shape: ImageShape = (224, 224, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     aux: bool = False,
     dropout: float = 0.4,
     like: str = "paper",

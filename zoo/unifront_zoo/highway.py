@@ -1,5 +1,8 @@
 """Highway networks: layers that learn how much of their input to let through."""
 
+from collections.abc import Callable
+from typing import Any
+
 import unifront as uf
 from unifront import layers
 
@@ -12,10 +15,10 @@ from unifront import layers
 def highway(
     features: int = 784,
     classes: int | None = 10,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     units: int = 50,
     depth: int = 100,
-    activation: str = "relu",
+    activation: str | Callable[..., Any] = "relu",
     transform_bias: float = -4.0,
 ) -> uf.Model:
     """A dense layer, then ``depth - 1`` highway layers: ``y = H(x) T(x) + x (1 - T(x))``, ``T`` a sigmoid.

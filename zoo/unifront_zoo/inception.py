@@ -150,7 +150,7 @@ def _torchvision(model: uf.Model) -> Mapping[str, str | None]:
 def inception_v3(
     input_shape: ImageShape = (299, 299, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     aux: bool = False,
     dropout: float | None = None,
     like: str = "keras",
@@ -240,7 +240,7 @@ def _timm(model: uf.Model) -> Mapping[str, str]:
 def inception_resnet_v2(
     input_shape: ImageShape = (299, 299, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     like: str = "keras",
 ) -> uf.Model:
     """Inception-ResNet v2: inception modules as scaled residuals.

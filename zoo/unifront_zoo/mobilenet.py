@@ -4,6 +4,7 @@ Layers, names and order of weights are those of Keras Applications; ``like="torc
 torchvision's models do.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import unifront as uf
@@ -20,7 +21,7 @@ def mobilenet(
     depth_multiplier: int = 1,
     dropout: float = 1e-3,
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
 ) -> uf.Model:
     """MobileNet: depthwise and 1×1 convolutions in turn, 4.3 M parameters, 0.57 G multiply-adds.
 
@@ -93,7 +94,7 @@ def mobilenet_v2(
     input_shape: ImageShape = (224, 224, 3),
     alpha: float = 1.0,
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     like: str = "keras",
 ) -> uf.Model:
     """MobileNet V2: inverted residuals with linear bottlenecks, 3.5 M parameters, 0.30 G multiply-adds.
@@ -192,7 +193,7 @@ def _v3_names(model: uf.Model) -> dict[str, str]:
 
 def _v3(
     name: str, blocks: tuple[tuple[int, int, int, int, bool, str], ...], last: int, input_shape: ImageShape,
-    alpha: float, minimalistic: bool, dropout_rate: float, classes: int | None, classifier_activation: str | None,
+    alpha: float, minimalistic: bool, dropout_rate: float, classes: int | None, classifier_activation: Any,
     include_preprocessing: bool, like: str,
 ) -> uf.Model:  # fmt: skip
     momentum = chosen(like, {"keras": 0.999, "torchvision": 0.99})
@@ -269,7 +270,7 @@ def _define(name: str, size: str, blocks: Any, last: int, parameters: int, flops
         minimalistic: bool = False,
         dropout_rate: float = 0.2,
         classes: int | None = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
         include_preprocessing: bool = True,
         like: str = "keras",
     ) -> uf.Model:

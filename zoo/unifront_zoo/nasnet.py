@@ -124,7 +124,7 @@ def _nasnet(
     skip_reduction: bool,
     input_shape: ImageShape = (224, 224, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     penultimate_filters: int = 1056,
     num_blocks: int = 4,
     stem_block_filters: int = 32,

@@ -1,5 +1,8 @@
 """OverFeat, the fast model."""
 
+from collections.abc import Callable
+from typing import Any
+
 import unifront as uf
 from unifront import layers
 from unifront_zoo._parts import ImageShape
@@ -13,7 +16,7 @@ from unifront_zoo._parts import ImageShape
 def overfeat(
     input_shape: ImageShape = (231, 231, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     dropout: float = 0.5,
     units: tuple[int, int] = (3072, 4096),
 ) -> uf.Model:

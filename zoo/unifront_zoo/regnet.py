@@ -152,7 +152,7 @@ def _define(size: str) -> None:
     def build(
         input_shape: ImageShape = (224, 224, 3),
         classes: int | None = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
         depth: int = own_depth,
         w_0: int = own_w_0,
         w_a: float = own_w_a,

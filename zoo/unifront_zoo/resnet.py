@@ -124,7 +124,7 @@ MODELS = {
 
 
 def _resnet(
-    name: str, input_shape: ImageShape, classes: int | None, classifier_activation: str | None, like: Details
+    name: str, input_shape: ImageShape, classes: int | None, classifier_activation: Any, like: Details
 ) -> uf.Model:  # fmt: skip
     model = MODELS[name]
     image = uf.Input(input_shape, name="image")
@@ -168,7 +168,7 @@ def _define(name: str) -> None:
     def build(
         input_shape: ImageShape = (224, 224, 3),
         classes: int | None = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
         like: Like = usual,
     ) -> uf.Model:
         return _resnet(name, input_shape, classes, classifier_activation, chosen(like, DETAILS))

@@ -110,7 +110,10 @@ MODELS = {
 
 
 def _resnet_v2(
-    depth: int, input_shape: ImageShape, classes: int | None, classifier_activation: str | None
+    depth: int,
+    input_shape: ImageShape,
+    classes: int | None,
+    classifier_activation: str | Callable[..., Any] | None,
 ) -> uf.Model:
     image = uf.Input(input_shape, name="image")
     x = MODELS[depth].body(image, MODELS[depth].depths)
@@ -126,7 +129,7 @@ def _define(depth: int) -> None:
     def build(
         input_shape: ImageShape = (224, 224, 3),
         classes: int | None = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
     ) -> uf.Model:
         return _resnet_v2(depth, input_shape, classes, classifier_activation)
 

@@ -1,5 +1,6 @@
 """ShuffleNet V2 (Ma et al. 2018), as in torchvision."""
 
+from collections.abc import Callable
 from typing import Any
 
 import unifront as uf
@@ -63,7 +64,7 @@ def _define(name: str, filters: tuple[int, ...], parameters: int, published: int
     def build(
         input_shape: ImageShape = (224, 224, 3),
         classes: int | None = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
     ) -> uf.Model:
         image = uf.Input(input_shape, name="image")
         x = _conv_bn(image, filters[0], "conv1", 3, 2)

@@ -1,6 +1,6 @@
 """SqueezeNet 1.0 and 1.1."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import unifront as uf
@@ -32,7 +32,7 @@ def _squeezenet(
     pooled: tuple[int, ...],
     input_shape: ImageShape = (224, 224, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     dropout: float = 0.5,
 ) -> uf.Model:
     image = uf.Input(input_shape, name="image")

@@ -1,7 +1,7 @@
 """SSD300 on VGG-16 (Liu et al. 2016): scores and boxes at 8732 default boxes, and what detections they make."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -134,7 +134,9 @@ def _names(model: uf.Model) -> dict[str, str]:
     "ssd300", source="Liu et al. 2016; torchvision", parameters=26_285_486, peers={"torchvision": _names}
 )
 def ssd300(
-    classes: int | None = 21, classifier_activation: str | None = "softmax", filters: int = 64
+    classes: int | None = 21,
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    filters: int = 64,
 ) -> uf.Model:
     """SSD300: detects objects of 20 classes at six sizes, 26.3 M parameters, 31 G multiply-adds.
 

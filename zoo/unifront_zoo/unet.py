@@ -1,5 +1,6 @@
 """U-Net (Ronneberger et al. 2015)."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import unifront as uf
@@ -32,7 +33,7 @@ def _cropped(x: Any, like: Any, name: str) -> Any:
 def unet(
     input_shape: ImageShape = (572, 572, 1),
     classes: int | None = 2,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     filters: int = 64,
     depth: int = 4,
     dropout: float = 0.5,

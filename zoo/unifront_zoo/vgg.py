@@ -4,7 +4,7 @@
 torchvision and timm.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import unifront as uf
@@ -35,7 +35,7 @@ def _vgg(
     batch_norm: bool,
     input_shape: ImageShape = (224, 224, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     dropout: float | None = None,
     units: int = 4096,
     like: str = "keras",

@@ -1,5 +1,6 @@
 """Video: C3D (Tran et al. 2015), R3D-18 and R(2+1)D-18 (Tran et al. 2018)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import unifront as uf
@@ -12,7 +13,7 @@ VideoShape = tuple[int | None, int | None, int | None, int]
 def c3d(
     input_shape: tuple[int, int, int, int] = (16, 112, 112, 3),
     classes: int | None = 487,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     units: int = 4096,
     dropout: float = 0.5,
 ) -> uf.Model:
@@ -102,7 +103,7 @@ def _define(name: str, factored: bool, parameters: int, published: int, flops: f
     def build(
         input_shape: VideoShape = (16, 112, 112, 3),
         classes: int | None = 400,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
         width: int = 64,
     ) -> uf.Model:
         clip = uf.Input(input_shape, name="clip")

@@ -1,5 +1,6 @@
 """Vision transformers (Dosovitskiy et al. 2021), with the weights of torchvision and timm."""
 
+from collections.abc import Callable
 from typing import Any
 
 import unifront as uf
@@ -86,7 +87,7 @@ def _define(size: str) -> None:
     def build(
         input_shape: tuple[int, int, int] = (224, 224, 3),
         classes: int | None = 1000,
-        classifier_activation: str | None = "softmax",
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
         patch_size: int = patch,
         width: int = own_width,
         depth: int = own_depth,

@@ -1,6 +1,6 @@
 """Xception, layer by layer that of Keras Applications."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import unifront as uf
@@ -68,7 +68,7 @@ def _timm(model: uf.Model) -> Mapping[str, str]:
 def xception(
     input_shape: ImageShape = (299, 299, 3),
     classes: int | None = 1000,
-    classifier_activation: str | None = "softmax",
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
     like: str = "keras",
 ) -> uf.Model:
     """Xception: inception modules carried through to depthwise separable convolutions.

@@ -93,6 +93,7 @@ class Importer:
         self.rows, self.functions, self.tensors, self.reasons = rows, functions, tensors, reasons
         self.lifting, self.folding = Lifting(builder), Folding(builder, bind=bind)
         self._left = EXPANDED
+        self._sizes: dict[tuple[str, str, str], int] = {}
 
     # ---------------------------------------------------------------- graphs
 
@@ -126,6 +127,21 @@ class Importer:
             raise FileFormatError(
                 f"its functions and loops come to more than {EXPANDED} nodes when they are written out"
             )
+
+    def _least(self, key: tuple[str, str, str], depth: int = 0) -> int:
+        """How many nodes a function comes to at least, with those that it calls written out."""
+        if depth > DEEPEST:
+            return 0  # which is said where it is read
+        if key not in self._sizes:
+            self._sizes[key] = 0
+            called = [
+                ("" if node.domain == "ai.onnx" else node.domain, node.op_type, node.overload)
+                for node in self.functions[key].node
+            ]
+            self._sizes[key] = sum(
+                1 + (self._least(one, depth + 1) if one in self.functions else 0) for one in called
+            )
+        return self._sizes[key]
 
     def _output(self, name: str, frame: Frame) -> Value:
         if name not in frame.values:
@@ -210,8 +226,11 @@ class Importer:
 
     def _results(self, proto: Any, operands: list[Value], frame: Frame, label: str) -> tuple[Value, ...]:
         domain = "" if proto.domain == "ai.onnx" else proto.domain
-        function = self.functions.get((domain, proto.op_type, proto.overload))
+        key = (domain, proto.op_type, proto.overload)
+        function = self.functions.get(key)
         if function is not None:
+            if self._least(key) > self._left:  # said before a node of it is read
+                self._expand(self._left + 1)
             return self._call(function, proto, operands, frame, versions_of(function), {})
         if domain not in frame.versions:
             raise FileFormatError(

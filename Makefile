@@ -9,6 +9,9 @@ VENV ?= .venv
 WORKERS ?= 2
 ARGS ?=
 
+# Processes that tests start would compile all modules anew where whoever calls forbids to write them.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 USER_READY := $(VENV)/.installed-all

@@ -83,7 +83,8 @@ def test_an_optimizer_is_found_by_a_description_or_a_name_of_any_case() -> None:
 
 def test_a_constant_rate_is_read_and_set_as_a_variable() -> None:
     optimizer = optimizers.SGD(0.1)
-    assert optimizer.learning_rate.value == optimizer.learning_rate == 0.1
+    assert optimizer.learning_rate == 0.1
+    assert optimizer.learning_rate.value == np.float32(0.1)
     optimizer.learning_rate.assign(0.5)
     assert optimizer.learning_rate == 0.5
     assert optimizer.learning_rate.numpy() == np.float32(0.5)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import subprocess
-import sys
 from typing import Any
 
 import numpy as np
@@ -207,27 +205,3 @@ def test_every_option_of_every_model_is_checked() -> None:
                 check.convert(odd, inner)
         for option, value in SMALL.get(entry.name, {}).items():
             checks[option].convert(value, inner)
-
-
-QUICK = """
-import time
-import unifront.layers  # what the zoo is made of
-import unifront as uf
-start = time.process_time()
-import unifront_zoo
-imported = time.process_time()
-uf.zoo.create("resnet50").trace()
-print(imported - start, time.process_time() - imported)
-"""
-
-
-def test_the_zoo_is_ready_at_once() -> None:
-    """The best of up to five processes, of their own processor time: another one may have the caches."""
-    seen = []
-    for _ in range(5):
-        done = subprocess.run([sys.executable, "-c", QUICK], capture_output=True, text=True, check=True)
-        imported, made = map(float, done.stdout.split())
-        seen.append((imported, made))
-        if min(one for one, _ in seen) < 0.05 and min(other for _, other in seen) < 0.5:
-            return
-    raise AssertionError(f"seconds of importing the zoo, and of making and tracing resnet50: {seen}")

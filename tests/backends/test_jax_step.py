@@ -110,7 +110,12 @@ def test_fit_compiles_once_for_any_number_of_rows(monkeypatch: pytest.MonkeyPatc
     model = uf.Sequential([uf.Input((3,)), uf.layers.Dense(1)])
     model.compile("adam", "mse")
     before = set(module._compiled)
-    for rows in (800, 784, 808, 16):  # more and fewer batches than `fit` hands over at a time, and some that are left
+    for rows in (
+        800,
+        784,
+        808,
+        16,
+    ):  # more and fewer batches than `fit` hands over at a time, and some that are left
         model.fit(np.ones((rows, 3)), np.ones((rows, 1)), batch_size=8, epochs=2, verbose=0, backend="jax")
     (own,) = set(module._compiled) - before
     functions = module._compiled[own]

@@ -71,9 +71,8 @@ class Auditor:
 
     def __init__(self) -> None:
         self.listening, self.heard = False, list[str]()
-        sys.dont_write_bytecode = (
-            True  # of what a load imports first; in a fresh clone nothing is compiled yet
-        )
+        # What a load imports first is not compiled yet in a fresh clone.
+        sys.dont_write_bytecode = True
         sys.addaudithook(self.hear)
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:

@@ -203,11 +203,8 @@ def _kind(tensor: Any) -> tuple[Any, ...]:
     if tensor is None:  # an output that nothing judges has no target
         return ()
     type_ = type_of(tensor)
-    return (
-        type_.rank,
-        type_.dtype.name,
-        type_.shape[-1] if type_.rank > 1 else None,
-    )  # the first are the examples
+    last = type_.shape[-1] if type_.rank > 1 else None  # the first axis is that of the examples
+    return (type_.rank, type_.dtype.name, last)
 
 
 def _mask_of(tensor: Any) -> Any:

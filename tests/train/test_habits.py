@@ -189,9 +189,8 @@ def test_pictures(tmp_path: Path) -> None:
     figure.draw_without_rendering()
     (axis,) = figure.axes
     cell = axis.get_window_extent().width / 3
-    assert (
-        axis.get_window_extent().width > figure.dpi * 2
-    )  # long names leave room for the numbers, and these for each other
+    # Long names leave room for the numbers, and these for each other.
+    assert axis.get_window_extent().width > figure.dpi * 2
     assert all(text.get_window_extent().width < cell for text in axis.texts)
     heads = {path.name: path.read_bytes()[:5] for path in tmp_path.iterdir()}
     assert heads == {"curves.png": b"\x89PNG\r", "rates.svg": b"<?xml", "table.pdf": b"%PDF-"}

@@ -39,9 +39,11 @@ class LearningRates:
 
     @property
     def suggestion(self) -> float:
-        """A good rate to train with: the middle of the longest descent, over ups and downs between batches (fastai's
-        "valley"). Of the steps that go down, as many as there are, those before the last one count: what went up and
-        down before, on a plain, does not."""
+        """A good rate to train with: the middle of the longest descent, over ups and downs between batches.
+
+        As fastai's "valley", but that the descent begins as many rates before its end as it has steps down: fastai
+        counts what went up and down before, on a plain, as part of it.
+        """
         lengths = [1] * len(self.losses)
         for i, loss in enumerate(self.losses):
             for j in range(i):

@@ -13,6 +13,7 @@ from typing import Any
 from including import fenced
 
 import unifront as uf
+from unifront import keras_backend
 from unifront.opset.namespaces import NAMES
 
 KERAS = frozenset((Path(__file__).parent / "keras-names.txt").read_text(encoding="utf-8").split())
@@ -76,6 +77,7 @@ def namespaces() -> Mapping[str, tuple[ModuleType, dict[str, Any]]]:
         }
 
     every = {name: getattr(uf, name) for name in sorted(uf.__all__)}
+    every["backend"] = keras_backend  # the namespace that is called has its functions from there
     found[""] = (uf, shown(every))
     for name, value in every.items():
         if inspect.ismodule(value):

@@ -1,7 +1,9 @@
-"""`uf.backend` is called and has ``keras.backend``'s functions; `Function`, `KerasTensor` and what the façade shows of Keras."""
+"""`uf.backend` is called for a scope and has ``keras.backend``'s functions; `Function`, `KerasTensor` and what the façade shows of Keras."""
 
 from __future__ import annotations
 
+import sys
+import types
 from typing import Any
 
 import keras
@@ -15,11 +17,17 @@ from unifront.errors import ArgumentError, UnknownName
 from unifront.testing import assert_close
 
 
-def test_the_module_is_a_scope_and_a_namespace() -> None:
+def test_one_object_is_a_scope_and_a_namespace_however_it_is_imported() -> None:
+    import unifront.backend as imported
+    from unifront.backend import floatx
+
+    assert imported is sys.modules["unifront.backend"] is uf.backend
+    assert not isinstance(uf.backend, types.ModuleType)
+    assert floatx() == uf.backend.floatx() == uf.config.floatx()
     name = installed()[-1]
     with uf.backend(name):
         assert default_name() == name
-        assert uf.backend.backend() == name  # type: ignore[attr-defined]
+        assert uf.backend.backend() == name
     missing = {one for one in dir(keras.backend) if not one.startswith("_") and not hasattr(uf.backend, one)}
     assert missing == set()
 
@@ -30,11 +38,11 @@ def test_the_module_is_a_scope_and_a_namespace() -> None:
 )  # fmt: skip
 def test_result_type_is_keras(dtypes: tuple[Any, ...]) -> None:
     theirs = [one if one is not bool else "bool" for one in dtypes]
-    assert uf.backend.result_type(*dtypes) == keras.backend.result_type(*theirs)  # type: ignore[attr-defined]
+    assert uf.backend.result_type(*dtypes) == keras.backend.result_type(*theirs)
 
 
 def test_names_are_counted() -> None:
-    assert [uf.backend.get_uid("own"), uf.backend.get_uid("own")] == [1, 2]  # type: ignore[attr-defined]
+    assert [uf.backend.get_uid("own"), uf.backend.get_uid("own")] == [1, 2]
 
 
 def test_a_device_is_one_of_the_default_backend() -> None:

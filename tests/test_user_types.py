@@ -23,8 +23,21 @@ uf.Input(shap=(3,))
 layers.Dense(10, activatoin="relu")
 uf.Sequential([uf.Input((3,))]).fit(epochs="three")
 uf.losess
+uf.backend.flotax()
+uf.backend(3)
 """
 """Each line but the first two is an error."""
+
+RIGHT = """
+import unifront as uf
+from unifront import backend as K
+
+with uf.backend("jax") as place:
+    print(place.device, K.backend().upper(), uf.backend.result_type("int32", float).upper())
+K.set_floatx("float32")
+with uf.name_scope("one"):
+    print(uf.random_key(0).fold_in(1))
+"""
 
 CONFIG = """
 [mypy]
@@ -57,7 +70,7 @@ def test_the_code_of_the_readme_is_accepted(checker: str, tmp_path: Path) -> Non
     if not importlib.util.find_spec(checker):
         pytest.skip(f"{checker} is not installed")
     code = "\n".join(block.text for block in blocks("README.md", "python"))
-    assert checked(checker, code, tmp_path) == []
+    assert checked(checker, code + RIGHT, tmp_path) == []
 
 
 @pytest.mark.parametrize("checker", ["mypy", "pyright"])

@@ -33,10 +33,9 @@ if TYPE_CHECKING:
     from unifront import utils as utils
     from unifront import wrappers as wrappers
     from unifront import zoo as zoo
-    from unifront.backend import device as device
-    from unifront.backends import HostKey as random_key  # noqa: F401  # the façade
+    from unifront.backend import NAMESPACE
+    from unifront.backends import HostKey
     from unifront.backends import set_backend as set_backend
-    from unifront.backends import use_backend as backend  # noqa: F401  # the façade
     from unifront.comparison import parity as parity
     from unifront.dtype_policies import DTypePolicy as DTypePolicy
     from unifront.dtype_policies import FloatDTypePolicy as FloatDTypePolicy
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from unifront.function import Function as Function
     from unifront.gradients import value_and_grad as value_and_grad
     from unifront.importing import from_onnx as from_onnx
+    from unifront.keras_backend import device as device
     from unifront.layers import constraints as constraints
     from unifront.layers import initializers as initializers
     from unifront.layers import regularizers as regularizers
@@ -62,7 +62,7 @@ if TYPE_CHECKING:
     from unifront.opset.remat import remat as remat
     from unifront.quantizers import Quantizer as Quantizer
     from unifront.saving import load as load
-    from unifront.scopes import scope as name_scope  # noqa: F401  # the façade
+    from unifront.scopes import scope
     from unifront.sequential import Sequential as Sequential
     from unifront.trace import set_rng as set_rng
     from unifront.trace import set_seed as set_seed
@@ -76,6 +76,12 @@ if TYPE_CHECKING:
     from unifront.train.metrics import Metric as Metric
     from unifront.train.optimizers import Optimizer as Optimizer
     from unifront.weights import Variable as Variable
+
+    backend, name_scope, random_key = (
+        NAMESPACE,
+        scope,
+        HostKey,
+    )  # imported under another name they would not be shown
 
 __version__ = "0.1.0"
 
@@ -130,7 +136,7 @@ _HOMES = {
     "Sequential": "unifront.sequential:Sequential",
     "Variable": "unifront.weights:Variable",
     "backend": "unifront.backend:",
-    "device": "unifront.backend:device",
+    "device": "unifront.keras_backend:device",
     "name_scope": "unifront.scopes:scope",
     "random_key": "unifront.backends:HostKey",
     "set_backend": "unifront.backends:set_backend",
@@ -170,9 +176,10 @@ def _elsewhere(name: str) -> list[str]:
     found: list[str] = []
     for place, home in _HOMES.items():
         if home.endswith(":") and place not in ("errors", "testing", "zoo", "onnx"):
-            own = vars(importlib.import_module(home[:-1]))
+            module = importlib.import_module(home[:-1])
+            own = dir(module)
             match = name if name in own else {key.lower(): key for key in own}.get(name.lower(), "")
-            value = own.get(match)
+            value = getattr(module, match, None)
             if callable(value) and str(getattr(value, "__module__", "")).startswith("unifront."):
                 found.insert(0 if match == name else len(found), f"{place}.{match}")
     return found

@@ -1,93 +1,56 @@
-"""``with uf.backend("jax"):``, and the small functions of ``keras.backend``.
+"""``with uf.backend("jax"):`` and ``keras.backend``'s functions: ``uf.backend.floatx()``.
 
-The module itself is what is called: see `unifront.backends.use_backend`.
+To Python a package's attribute and its submodule of that name are one thing, and programs want both: a scope to call,
+and a namespace that ``from keras import backend as K`` and ``import keras.backend`` find. So what stands under the
+name is neither a module nor a function: it is the one object of `Namespace`, which takes this module's place.
 """
 
 from __future__ import annotations
 
 import sys
-import types
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
-from unifront.backends import Placement, default_name, placement, use_backend
-from unifront.config import backend as backend
-from unifront.config import epsilon as epsilon
-from unifront.config import floatx as floatx
-from unifront.config import image_data_format as image_data_format
-from unifront.config import set_epsilon as set_epsilon
-from unifront.config import set_floatx as set_floatx
-from unifront.config import set_image_data_format as set_image_data_format
-from unifront.dtypes import dtype_of, promote
-from unifront.errors import ArgumentError
-from unifront.utils import clear_session as clear_session
-from unifront.utils import is_keras_tensor as is_keras_tensor
-from unifront.utils import standardize_dtype as standardize_dtype
+from unifront import keras_backend as functions
+from unifront.backends import Placement, use_backend
 
-_used: Counter[str] = Counter()
+if TYPE_CHECKING:  # to a type checker a module's names are its own
+    from unifront.keras_backend import *  # noqa: F403
 
 
-def get_uid(prefix: str = "") -> int:
-    """How many times this was asked for ``prefix``, this time counted: 1, 2, 3 …"""
-    _used[prefix] += 1
-    return _used[prefix]
-
-
-def result_type(*dtypes: Any) -> str:
-    """The name of the dtype that operations promote ``dtypes`` to; Python's ``int`` and ``float`` are weak.
+class Namespace:
+    """Called with a backend's name, a scope in which that is the default; it has ``keras.backend``'s functions.
 
     Example::
 
-        uf.backend.result_type("int32", "float32")  # 'float32'
+        with uf.backend("numpy"):
+            print(uf.backend.backend(), uf.backend.floatx())
     """
-    if not dtypes:
-        raise ArgumentError("result_type takes at least one dtype.")
-    weak = {int: 0, "int": 0, float: 0.0, "float": 0.0}
-    given: list[Any] = [
-        weak[one] if isinstance(one, type | str) and one in weak else dtype_of(standardize_dtype(one))
-        for one in dtypes
-    ]
-    if any(isinstance(one, float) for one in given) and all(isinstance(one, int | float) for one in given):
-        return floatx()
-    return promote(*given).name
 
-
-def is_float_dtype(dtype: Any) -> bool:
-    """Whether ``dtype``, in any spelling, is one of floats."""
-    return dtype_of(standardize_dtype(dtype)).is_float
-
-
-def is_int_dtype(dtype: Any) -> bool:
-    """Whether ``dtype``, in any spelling, is one of integers."""
-    return dtype_of(standardize_dtype(dtype)).is_integer
-
-
-@contextmanager
-def device(device_name: str) -> Iterator[Placement]:
-    """A block in which the default backend works on ``device_name``: ``"cpu"``, ``"gpu:0"`` (``keras.device``).
-
-    Raises `ArgumentError` if it has no such device.
-    """
-    if not isinstance(device_name, str):
-        raise ArgumentError(f"A device is a name, such as 'cpu:0' or 'gpu:0', not {device_name!r}.")
-    name = default_name().partition(":")[0]
-    kind, _, index = device_name.lower().partition(":")
-    devices = placement(name).backend.devices()
-    kinds = {one.partition(":")[0] for one in devices}
-    for alias in ("gpu", "cuda"):  # one word for the other
-        if kind in ("gpu", "cuda") and kind not in kinds and alias in kinds:
-            kind = alias
-    with use_backend(f"{name}:{kind}{':' if index else ''}{index}") as place:
-        yield place
-
-
-class _Called(types.ModuleType):
-    """This module, which may be called."""
+    backend = staticmethod(functions.backend)
+    clear_session = staticmethod(functions.clear_session)
+    device = staticmethod(functions.device)
+    epsilon = staticmethod(functions.epsilon)
+    floatx = staticmethod(functions.floatx)
+    get_uid = staticmethod(functions.get_uid)
+    image_data_format = staticmethod(functions.image_data_format)
+    is_float_dtype = staticmethod(functions.is_float_dtype)
+    is_int_dtype = staticmethod(functions.is_int_dtype)
+    is_keras_tensor = staticmethod(functions.is_keras_tensor)
+    result_type = staticmethod(functions.result_type)
+    set_epsilon = staticmethod(functions.set_epsilon)
+    set_floatx = staticmethod(functions.set_floatx)
+    set_image_data_format = staticmethod(functions.set_image_data_format)
+    standardize_dtype = staticmethod(functions.standardize_dtype)
 
     def __call__(self, name: str | Placement) -> AbstractContextManager[Placement]:
+        """A ``with`` block in which ``name`` is the default backend of this thread or task."""
         return use_backend(name)
 
+    def __repr__(self) -> str:
+        return "<unifront.backend>"
 
-sys.modules[__name__].__class__ = _Called
+
+NAMESPACE: Namespace = Namespace()
+vars(NAMESPACE).update(__name__=__name__, __spec__=__spec__)  # what Python asks of whatever was imported
+sys.modules[__name__] = NAMESPACE  # type: ignore[assignment]

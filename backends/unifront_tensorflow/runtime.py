@@ -228,6 +228,10 @@ class TensorFlowBackend:
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self, device or self.devices()[0])
 
+    def portable_rows(self, device: str | None = None) -> Rows:
+        """Like `rows`, without those that are of one kind of device: programs of these run anywhere, and by XLA."""
+        return _rows(self, device or self.devices()[0], overlays=False)
+
     def devices(self) -> tuple[str, ...]:
         gpus, cpus = map(_count, ("GPU", "CPU"))
         return (*(f"gpu:{i}" for i in range(gpus)), "cpu", *(f"cpu:{i}" for i in range(1, cpus)))
@@ -333,7 +337,8 @@ class TensorFlowBackend:
     ) -> tf.Module:  # fmt: skip
         from unifront_tensorflow.module import GraphModule
 
-        return GraphModule(training, inference, values, updates, self.rows(), device)
+        # It may be saved, and run elsewhere or by XLA.
+        return GraphModule(training, inference, values, updates, self.portable_rows(), device)
 
     def weights_of(self, module: Any, given: Mapping[str, Array] | None = None) -> dict[str, np.ndarray]:
         from unifront_tensorflow.module import GraphModule
@@ -346,11 +351,13 @@ class TensorFlowBackend:
 
 
 @cache
-def _rows(backend: TensorFlowBackend, device: str) -> Rows:
+def _rows(backend: TensorFlowBackend, device: str, overlays: bool = True) -> Rows:
+    """The rows for a device; without ``overlays`` those that run on any device, and by XLA."""
+
     def constant(array: np.ndarray) -> Array:
         return backend.array(array, device)
 
-    table = live_table(backend.name, lower.TABLE, device, lower.OVERLAYS)
+    table = live_table(backend.name, lower.TABLE, device, lower.OVERLAYS if overlays else None)
     if device != backend.devices()[0]:  # where TensorFlow runs what it is not told of
         table = _On(device, table)
     return Rows(

@@ -88,11 +88,11 @@ class _Functions:
     """
 
     def __init__(self, plan: StepPlan, rows: Rows, device: str | None) -> None:
-        self.made = step_program(plan, rows)
-        self._plan_graph, self._carry, self._results = plan.graph, plan.carry, plan.results
         where = device or BACKEND.devices()[0]
         self._jit = POLICY.suits_xla(plan.graph, where) if plan.jit is None else plan.jit
-        self._rows, self._device = rows, device_name(device)
+        self._rows, self._device = BACKEND.portable_rows(device) if self._jit else rows, device_name(device)
+        self.made = step_program(plan, self._rows)
+        self._plan_graph, self._carry, self._results = plan.graph, plan.carry, plan.results
         self._held = [variable.value.type for variable in plan.graph.variables]
         inputs = [spec_of(value.type, f"x{i}") for i, value in enumerate(plan.graph.inputs)]
         self._batch, self._rest = inputs[: plan.batch], inputs[plan.batch :]

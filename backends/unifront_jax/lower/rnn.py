@@ -4,6 +4,9 @@ XLA would add up the kernels' gradients step by step and keep what it thinks it 
 loop gives the gradient of the gates; those of inputs, kernels and biases are one product each after it. The
 inputs are multiplied step by step too: on two cores (batch 32, 100 steps, 256 units) that takes a quarter
 less time than one product before the loop, whose result does not fit the caches; unrolling changed nothing.
+
+A GPU runs the same loops. cuDNN's LSTM is in `jax.experimental.rnn` (in float32, and no GRU), which asks the library
+for the sizes of its buffers when it is traced: without a GPU it can be neither lowered nor checked, so it has no row.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@ without oneDNN, which it uses on processors with AVX-512 VNNI or AMX), and turni
 ``[batch, time, features]`` is one plain transpose. A step of a sequence is a slice that shares its memory, where
 ``TensorArray.unstack`` would copy it. The backward loop gives the gradient of the gates; those of inputs, kernels
 and biases are one product each after it, instead of sums over the steps. Multiplying the inputs step by step is
-quicker than doing it before the loop. ``BlockLSTMV2`` was slower to train, and has no float64. A GPU runs the
-same loops, not cuDNN's.
+quicker than doing it before the loop. ``BlockLSTMV2`` was slower to train, and has no float64. A GPU has rows of its
+own for what cuDNN runs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from unifront.opset import rnn as ops
 from unifront.opset.spec import OpSpec
+from unifront_tensorflow.lower import _cudnn
 from unifront_tensorflow.shapes import size
 
 Array = Any
@@ -326,4 +327,49 @@ TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.LSTM: _lstm,
     ops.GRU: _gru,
     ops.SIMPLE_RNN: _simple_rnn,
+}
+
+
+def _lstm_of_cudnn(
+    x: Array, kernel: Array, recurrent_kernel: Array, bias: Array | None, h0: Array | None, c0: Array | None,
+    lengths: Array | None, reverse: bool,
+) -> tuple[Array, ...]:  # fmt: skip
+    if not _cudnn.takes(x, recurrent_kernel):
+        return _lstm(x, kernel, recurrent_kernel, bias, h0, c0, lengths, reverse)
+
+    def plain(
+        x: Array, kernel: Array, recurrent: Array, outer: Array, inner: Array, h0: Array, c0: Array
+    ) -> Arrays:
+        return _lstm(x, kernel, recurrent, outer + inner, h0, c0, lengths, False)
+
+    reading = _Reading(x, lengths, reverse)
+    h0, c0 = _initial(h0, x, recurrent_kernel), _initial(c0, x, recurrent_kernel)
+    bias = _bias(bias, kernel)
+    weights = (kernel, recurrent_kernel, tf.zeros_like(bias), bias)
+    outputs, h, c = _cudnn.run("lstm", reading.x, weights, (h0, c0), lengths, plain)
+    if lengths is not None:
+        c = tf.where((lengths > 0)[:, None], c, c0)
+    return reading.back(outputs, h, c, initial=h0)
+
+
+def _gru_of_cudnn(
+    x: Array, kernel: Array, recurrent_kernel: Array, bias: Array | None, h0: Array | None,
+    lengths: Array | None, reverse: bool, reset_after: bool,
+) -> tuple[Array, ...]:  # fmt: skip
+    if not (reset_after and _cudnn.takes(x, recurrent_kernel)):
+        return _gru(x, kernel, recurrent_kernel, bias, h0, lengths, reverse, reset_after)
+
+    def plain(x: Array, kernel: Array, recurrent: Array, outer: Array, inner: Array, h0: Array) -> Arrays:
+        return _gru(x, kernel, recurrent, tf.stack([outer, inner]), h0, lengths, False, True)
+
+    reading = _Reading(x, lengths, reverse)
+    h0 = _initial(h0, x, recurrent_kernel)
+    outer, inner = (_bias(None, kernel),) * 2 if bias is None else (bias[0], bias[1])
+    weights = (kernel, recurrent_kernel, outer, inner)
+    outputs, h = _cudnn.run("gru", reading.x, weights, (h0,), lengths, plain)
+    return reading.back(outputs, h, initial=h0)
+
+
+OVERLAYS: dict[str, dict[OpSpec, Callable[..., Any]]] = {
+    "cuda": {ops.LSTM: _lstm_of_cudnn, ops.GRU: _gru_of_cudnn},
 }

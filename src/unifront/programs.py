@@ -27,7 +27,7 @@ from unifront.opset.tensor import (
     update,
 )
 from unifront.reference import simplified
-from unifront.trace import MAKING, CallContext, call_context, finish
+from unifront.trace import MAKING, CallContext, call_context, finish, of_turn
 from unifront.weights import Variable
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ class _Asking(CallContext):
     asked: list[tuple[bool, int | None]] = field(default_factory=list)
 
     def random_key(self, seed: int | None = None) -> Any:
-        return self._ask(True, seed)
+        return of_turn(self._ask(True, seed))
 
     def own_key(self) -> Any:
         if self.key is None:

@@ -159,6 +159,17 @@ class Sequential(Model):
         else:
             self._join()
 
+    def _take_anew(self, inputs: Any) -> None:
+        tracings, programs = dict(self._tracings), dict(self.programs)
+        for layer, tensor in zip(self.layers, self._tensors, strict=False):
+            if layer._first and layer._first[0] is tensor:
+                layer._first = []
+        self._source = None
+        self._tensors = []
+        self._take(inputs)
+        self._tracings |= tracings
+        self.programs |= programs
+
     def call(self, x: Any) -> Any:
         """Each layer in turn."""
         if not self._children:

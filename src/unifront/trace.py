@@ -31,6 +31,7 @@ from unifront.opset.seeds import set_rng as set_rng
 from unifront.opset.tensor import (
     Builder,
     Traced,
+    active_builder,
     building,
     lift,
     outermost_builder,
@@ -66,7 +67,7 @@ class CallContext:
             builder.draws = True
         for data in (self.draws,) if seed is None else (self.draws, seed):
             key = key.fold_in(data) if isinstance(key, HostKey) else ops.fold_in(key, data)
-        return key
+        return of_turn(key)
 
     def own_key(self) -> Any:
         """The key that all draws of this call come from. A graph for inference gets it as an input now."""
@@ -76,7 +77,8 @@ class CallContext:
                 with building(None):
                     self.key = first_key(_eager_key())
             else:
-                self.key = first_key(builder.key_input())
+                with building(builder):  # not in the branch or loop that draws first: others draw of it too
+                    self.key = first_key(builder.key_input())
         return self.key
 
     def mask_of(self, tensor: Any) -> Any:
@@ -94,6 +96,18 @@ class CallContext:
                 mask = self.masks.get(id(leaf), (None, None))[1]
                 if mask is not None and backend_of(leaf) is not None:
                     _carry(leaf, mask)
+
+
+def of_turn(key: Any) -> Any:
+    """``key``; in the body of a loop that is traced one of its own for each turn, as where Python loops."""
+    loops, builder = [], active_builder()
+    while builder is not None:
+        if builder.loops:
+            loops.append(builder)
+        builder = builder.outer
+    for around in reversed(loops):
+        key = ops.fold_in(key, around.turn())
+    return key
 
 
 _carried: dict[int, tuple[ref[Any], Any]] = {}

@@ -14,11 +14,15 @@ from functools import cache
 from importlib import metadata
 from typing import Annotated, Any
 
-from unifront.arguments import anything, checked
+from unifront.arguments import anything, checked, whole, within
 from unifront.errors import ArgumentError, UnknownName
 from unifront.model import Model
 
 GROUP = "unifront.zoo"
+Depth = Annotated[int, whole(1, 10_000)]
+"""How many layers or blocks of a model lie behind one another: as many as are made within minutes."""
+Multiple = Annotated[float, within("(0, 100]")]
+"""How much of something there is for one of the model that the paper begins with."""
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,22 @@ def test_images_are_changed_as_in_keras():
         testing.assert_close(found, expected, bounds={"float32": 3e-5}, what=f"{type(ours).__name__} {drawn}")
 
 
+def test_pictures_of_any_size_are_cropped_in_the_middle_or_enlarged() -> None:
+    """A model for pictures of free sizes gives for each what one for its size gives."""
+    free = uf.Sequential([uf.Input((None, None, 2)), layers.CenterCrop(5, 4)])
+    for sizes in ((7, 9), (5, 4), (3, 9), (7, 2), (4, 3)):
+        images = np.random.default_rng(1).uniform(0, 255, (2, *sizes, 2)).astype("float32")
+        fixed = uf.Sequential([uf.Input((*sizes, 2)), layers.CenterCrop(5, 4)])
+        wanted = fixed.predict(images, verbose=0, backend="numpy")
+        for backend in ("numpy", "torch", "tensorflow"):
+            testing.assert_close(
+                free.predict(images, verbose=0, backend=backend),
+                wanted,
+                bounds={"float32": 3e-5},
+                what=f"{sizes}",
+            )
+
+
 def test_boxes_are_moved_as_in_keras():
     for ours, theirs, drawn, with_boxes in pairs():
         if with_boxes:

@@ -100,3 +100,31 @@ def test_in_one_graph(free):
 def test_errors_say_what_does_not_fit(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_sequences_of_a_length_that_is_not_known_in_a_function_of_tensorflow() -> None:
+    tf = pytest.importorskip("tensorflow")
+    layer = uf.layers.Dense(2)
+    layer.build((None, 3))
+
+    def loops(x):
+        carry, y = ops.scan(lambda carry, row: (carry + row, carry * row), ops.sum(x, 0) * 0, x)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            mapped = ops.map(lambda row: layer(row[None])[0], x)
+            loss = tf.reduce_sum(mapped)
+        drawn = ops.map(lambda row: row * 0 + uf.random.normal((3,)), x)
+        return carry, y, mapped, tape.gradient(loss, x), drawn
+
+    traced = tf.function(loops, input_signature=[tf.TensorSpec((None, 3))], autograph=False)
+    seen = []
+    for rows in (X, X[:2]):
+        carry, y, mapped, gradient, drawn = (one.numpy() for one in traced(tf.constant(rows)))
+        before = np.cumsum(rows, 0) - rows
+        assert_close(carry, rows.sum(0))
+        assert_close(y, before * rows, bounds={"float32": 1e-6})
+        assert_close(mapped, rows @ layer.kernel.numpy())
+        assert_close(gradient, np.broadcast_to(layer.kernel.numpy().sum(1), rows.shape))
+        seen.append(drawn)
+    every = np.concatenate(seen)
+    assert len(np.unique(every)) == every.size  # other numbers for each row and each call

@@ -273,6 +273,49 @@ def test_each_row_draws_its_own_numbers(rng: str) -> None:
     assert seeds.state.numpy()[1] == 2
 
 
+class Draws(uf.Layer):
+    """Random numbers drawn in every kind of loop, one inside another too; ``[3, 4]`` → ``[20, 4]``."""
+
+    def call(self, x: Any) -> Any:
+        def row(part: Any) -> Any:
+            return part + uf.random.normal((4,))
+
+        def turn(i: Any, a: Any, b: Any) -> Any:
+            return i + 1, b, row(b * 0)
+
+        _, a, b = ops.while_loop(lambda i, a, b: i < 3, turn, (ops.cast(ops.sum(x), "int32"), x[0], x[0]))
+        found = [
+            ops.vectorized_map(row, x),
+            ops.map(row, x),
+            ops.scan(lambda carry, part: (carry, row(part)), (), x)[1],
+            ops.scan(lambda carry, part: (carry + 1, row(part)), ops.sum(x), x, reverse=True)[1],
+            ops.stack([a, b]),
+            ops.reshape(ops.map(lambda part: ops.map(row, part), ops.stack([x, x])), (6, 4)),
+        ]
+        return ops.concatenate(found, 0)
+
+
+@pytest.mark.parametrize("rng", ["native", "portable"])
+def test_each_turn_of_a_loop_in_a_graph_draws_its_own_numbers(rng: str) -> None:
+    """As where Python loops, and as Keras does in TensorFlow's loops; the portable ones are the same everywhere."""
+    uf.set_rng(rng)
+    drawn = []
+    try:
+        for name in installed():
+            if name == "onnxruntime" or (name == "tensorflow" and rng == "portable"):  # 5 s to compile
+                continue
+            x = uf.Input(batch_shape=(3, 4))
+            model = uf.Model(x, Draws()(x))
+            uf.set_seed(4)
+            drawn.append(model.predict(np.zeros((3, 4), "float32"), verbose=0, backend=name))
+            assert len(np.unique(drawn[-1])) == 80, name
+    finally:
+        uf.set_rng("native")
+    if rng == "portable":
+        for other in drawn[1:]:
+            assert_close(other, drawn[0])
+
+
 def test_sizes_that_hang_on_values_are_as_by_map() -> None:
     rows = np.array([[1, 0, 2], [0, 3, 4]], "float32")
     found = ops.vectorized_map(lambda row: ops.sum(row[row > 0]), rows)

@@ -172,13 +172,18 @@ def test_what_is_refused() -> None:
 @pytest.mark.parametrize(
     ("name", "options", "match"),
     [
-        ("char_gru", {"depth": "two"}, "char_gru: depth is an int, not 'two'"),
+        ("char_gru", {"depth": "two"}, "char_gru: depth is a positive int, not 'two'"),
         ("mlp", {"hidden": 3}, "mlp: hidden is a list, not 3"),
         ("mlp", {"dropout": None}, "mlp: dropout is a number, not None"),
         ("lenet5", {"input_shape": (28, 28)}, r"lenet5: input_shape is a list of 3 entries, not \(28, 28\)"),
         ("resnet18", {"input_shape": "no"}, "resnet18: input_shape is a list, not 'no'"),
         ("resnet18", {"like": "fastai"}, "Unknown like of resnet18 'fastai'"),
         ("unet", {"padding": 3}, "Unknown padding of unet 3"),
+        ("char_gru", {"depth": 10**12}, "char_gru: depth is a positive int up to 10000, not 1000000000000"),
+        ("highway", {"depth": 0}, "highway: depth is a positive int, not 0"),
+        ("convnext_tiny", {"depths": (1, 1, 10**12, 1)}, "convnext_tiny: depths is a list, each entry a positive int up to"),
+        ("efficientnet_b0", {"depth_coefficient": 1e12}, r"depth_coefficient is a number in \(0, 100\], not"),
+        ("nasnet_mobile", {"num_blocks": 10**9}, "num_blocks is a positive int up to 10000"),
     ],
 )  # fmt: skip
 def test_options_that_are_none(name: str, options: dict[str, Any], match: str) -> None:

@@ -20,7 +20,9 @@ def _language_model(
 
 
 @uf.zoo.register("char_lstm", source="Karpathy 2015, char-rnn; Graves 2013")
-def char_lstm(characters: int = 128, units: int = 128, depth: int = 2, dropout: float = 0.0) -> uf.Model:
+def char_lstm(
+    characters: int = 128, units: int = 128, depth: uf.zoo.Depth = 2, dropout: float = 0.0
+) -> uf.Model:
     """A stacked LSTM that says each next character: ``[batch, time]`` → logits ``[batch, time, characters]``.
 
     0.3 M parameters. The defaults are char-rnn's, with ASCII's characters, each a learnt vector where char-rnn has a
@@ -30,7 +32,9 @@ def char_lstm(characters: int = 128, units: int = 128, depth: int = 2, dropout: 
 
 
 @uf.zoo.register("char_gru", source="Karpathy 2015, char-rnn; Cho et al. 2014")
-def char_gru(characters: int = 128, units: int = 128, depth: int = 2, dropout: float = 0.0) -> uf.Model:
+def char_gru(
+    characters: int = 128, units: int = 128, depth: uf.zoo.Depth = 2, dropout: float = 0.0
+) -> uf.Model:
     """A stacked GRU that says each next character: ``[batch, time]`` → logits ``[batch, time, characters]``.
 
     0.2 M parameters; otherwise as `char_lstm`.

@@ -4,7 +4,7 @@ Layers, names and order of weights are those of Keras Applications; torchvision'
 model without the normalization of images before it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import unifront as uf
@@ -95,7 +95,7 @@ def _define(size: str) -> None:
 
     def build(
         input_shape: ImageShape = (224, 224, 3),
-        depths: tuple[int, ...] = own_depths,
+        depths: Sequence[uf.zoo.Depth] = own_depths,
         projection_dims: tuple[int, ...] = own_filters,
         drop_path_rate: float = 0.0,
         layer_scale_init_value: float | None = 1e-6,

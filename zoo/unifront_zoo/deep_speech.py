@@ -11,7 +11,11 @@ ALPHABET = "-' abcdefghijklmnopqrstuvwxyz"
 
 @uf.zoo.register("deep_speech2", source="Amodei et al. 2016; two convolutions, five bidirectional GRUs")
 def deep_speech2(
-    bins: int = 161, classes: int = len(ALPHABET), filters: int = 32, units: int = 800, depth: int = 5
+    bins: int = 161,
+    classes: int = len(ALPHABET),
+    filters: int = 32,
+    units: int = 800,
+    depth: uf.zoo.Depth = 5,
 ) -> uf.Model:
     """Spectrograms ``[batch, time, bins]`` → logits ``[batch, ceil(time / 2), classes]``, class 0 the blank.
 

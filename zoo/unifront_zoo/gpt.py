@@ -129,7 +129,7 @@ def _define(name: str) -> None:
     width_, depth_, heads_, parameters = _SIZES[name]
 
     def build(
-        vocabulary: int = 50_257, context: int = 1024, width: int = width_, depth: int = depth_,
+        vocabulary: int = 50_257, context: int = 1024, width: int = width_, depth: uf.zoo.Depth = depth_,
         heads: int = heads_, dropout: float = 0.1,
     ) -> uf.Model:  # fmt: skip
         if width % heads:

@@ -17,7 +17,7 @@ def highway(
     classes: int | None = 10,
     classifier_activation: str | Callable[..., Any] | None = "softmax",
     units: int = 50,
-    depth: int = 100,
+    depth: uf.zoo.Depth = 100,
     activation: str | Callable[..., Any] = "relu",
     transform_bias: float = -4.0,
 ) -> uf.Model:

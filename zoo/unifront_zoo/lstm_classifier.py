@@ -9,7 +9,7 @@ def lstm_classifier(
     length: int | None = None,
     features: int = 64,
     units: int = 256,
-    depth: int = 2,
+    depth: uf.zoo.Depth = 2,
     classes: int = 10,
     bidirectional: bool = False,
     dropout: float = 0.0,

@@ -126,7 +126,7 @@ def _nasnet(
     classes: int | None = 1000,
     classifier_activation: str | Callable[..., Any] | None = "softmax",
     penultimate_filters: int = 1056,
-    num_blocks: int = 4,
+    num_blocks: uf.zoo.Depth = 4,
     stem_block_filters: int = 32,
     like: str = "keras",
 ) -> uf.Model:

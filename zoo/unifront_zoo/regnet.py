@@ -153,7 +153,7 @@ def _define(size: str) -> None:
         input_shape: ImageShape = (224, 224, 3),
         classes: int | None = 1000,
         classifier_activation: str | Callable[..., Any] | None = "softmax",
-        depth: int = own_depth,
+        depth: uf.zoo.Depth = own_depth,
         w_0: int = own_w_0,
         w_a: float = own_w_a,
         w_m: float = own_w_m,

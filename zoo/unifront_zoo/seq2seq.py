@@ -133,8 +133,8 @@ def seq2seq_bahdanau(
 
 @uf.zoo.register("seq2seq_luong", source="Luong et al. 2015, general score with input feeding")
 def seq2seq_luong(
-    source_words: int = 50_000, target_words: int = 50_000, embedding: int = 1000, units: int = 1000, depth: int = 4,
-    dropout: float = 0.2,
+    source_words: int = 50_000, target_words: int = 50_000, embedding: int = 1000, units: int = 1000,
+    depth: uf.zoo.Depth = 4, dropout: float = 0.2,
 ) -> uf.Model:  # fmt: skip
     """Stacked LSTMs with global attention: ``source[batch, s]``, ``target[batch, t]`` → logits ``[batch, t, …]``.
 

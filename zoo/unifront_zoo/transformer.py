@@ -81,7 +81,7 @@ def _check(name: str, width: int, heads: int) -> None:
 def transformer(
     words: int = 37_000,
     width: int = 512,
-    depth: int = 6,
+    depth: uf.zoo.Depth = 6,
     heads: int = 8,
     inner: int = 2048,
     dropout: float = 0.1,
@@ -124,7 +124,7 @@ def transformer(
     "transformer_classifier", source="Vaswani et al. 2017, an encoder and the mean of its outputs"
 )
 def transformer_classifier(
-    words: int = 20_000, width: int = 128, depth: int = 2, heads: int = 4, inner: int = 256, classes: int = 2,
+    words: int = 20_000, width: int = 128, depth: uf.zoo.Depth = 2, heads: int = 4, inner: int = 256, classes: int = 2,
     dropout: float = 0.1,
 ) -> uf.Model:  # fmt: skip
     """A text's class: ``[batch, time]``, padded with 0 → logits ``[batch, classes]``.

@@ -35,7 +35,7 @@ def unet(
     classes: int | None = 2,
     classifier_activation: str | Callable[..., Any] | None = "softmax",
     filters: int = 64,
-    depth: int = 4,
+    depth: uf.zoo.Depth = 4,
     dropout: float = 0.5,
     padding: Literal["valid", "same"] = "valid",
 ) -> uf.Model:

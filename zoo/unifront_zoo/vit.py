@@ -90,7 +90,7 @@ def _define(size: str) -> None:
         classifier_activation: str | Callable[..., Any] | None = "softmax",
         patch_size: int = patch,
         width: int = own_width,
-        depth: int = own_depth,
+        depth: uf.zoo.Depth = own_depth,
         heads: int = own_heads,
         dropout: float = 0.0,
         attention_dropout: float = 0.0,

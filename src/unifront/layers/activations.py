@@ -20,9 +20,31 @@ ActivationLike = Annotated[Any, meant(get)]
 """What `unifront.activations.get` takes."""
 
 
+class ActivationAttribute:
+    """An attribute that is an activation function, also where it is set after the layer was made: by whatever means
+    one, None for none. What was traced before is traced again."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, layer: Any, owner: type | None = None) -> Any:
+        if layer is None:
+            return self
+        if self.name not in vars(layer):
+            raise AttributeError(f"{type(layer).__name__!r} object has no attribute {self.name!r}")
+        return vars(layer)[self.name]
+
+    def __set__(self, layer: Any, value: Any) -> None:
+        held, function = vars(layer), get(value)
+        if self.name in held:
+            held["_activations_set"] = held.get("_activations_set", 0) + 1
+        held[self.name] = function
+
+
 class Activation(Layer):
     """An activation function as a layer."""
 
+    activation = ActivationAttribute()
     built_at_once = True
     supports_masking = True
 

@@ -7,7 +7,7 @@ from typing import Any, Unpack
 from unifront import ops
 from unifront.arguments import Real, Size, checked, with_defaults
 from unifront.errors import ArgumentError, ShapeError
-from unifront.layers.activations import ActivationLike
+from unifront.layers.activations import ActivationAttribute, ActivationLike
 from unifront.layers.arguments import Constraint, DataFormat, Options, Padding, PerAxis
 from unifront.layers.building import feature_size
 from unifront.layers.initializers import InitializerLike
@@ -17,6 +17,7 @@ from unifront.layers.regularizers import RegularizerLike
 
 
 class _Conv(Layer):
+    activation = ActivationAttribute()
     """What the convolutions share. ``rank`` is the number of spatial axes."""
 
     rank: int

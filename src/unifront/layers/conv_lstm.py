@@ -9,7 +9,7 @@ from unifront import ops
 from unifront.arguments import Size, in_order
 from unifront.errors import ArgumentError, NotBuiltError
 from unifront.ir.types import Shape
-from unifront.layers.activations import ActivationLike
+from unifront.layers.activations import ActivationAttribute, ActivationLike
 from unifront.layers.arguments import DataFormat, Padding, PerAxis
 from unifront.layers.building import feature_size
 from unifront.layers.recurrent import OfCell, OverCell
@@ -37,6 +37,7 @@ class ConvLSTMCell(Cell):
     state_count = 2
     masks_per_gate = True
     notes_arguments = False
+    recurrent_activation = ActivationAttribute()
 
     def __init__(
         self,

@@ -12,7 +12,7 @@ from unifront import ops
 from unifront.arguments import LARGEST, Real, Size, checked, shown, whole
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, divide_exactly
-from unifront.layers.activations import ActivationLike
+from unifront.layers.activations import ActivationAttribute, ActivationLike
 from unifront.layers.arguments import Constraint, DataFormat, LayerOptions, Options, check_rank
 from unifront.layers.building import feature_size
 from unifront.layers.initializers import Given, InitializerLike
@@ -44,6 +44,8 @@ class Dense(Quantized, LowRank, Layer):
     """
 
     supports_masking = True
+
+    activation = ActivationAttribute()
 
     @checked
     def __init__(

@@ -13,7 +13,7 @@ import numpy as np
 from unifront import ops
 from unifront.arguments import Name, Real, Size, checked, only
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError
-from unifront.layers.activations import ActivationLike
+from unifront.layers.activations import ActivationAttribute, ActivationLike
 from unifront.layers.arguments import Constraint, LayerOptions
 from unifront.layers.initializers import InitializerLike, VarianceScaling
 from unifront.layers.layer import Layer
@@ -48,6 +48,8 @@ class EinsumDense(Quantized, LowRank, Layer):
 
         heads = layers.EinsumDense("abc,cde->abde", (None, 8, 16), bias_axes="de")(uf.Input((10, 32)))
     """
+
+    activation = ActivationAttribute()
 
     @checked
     def __init__(

@@ -175,7 +175,8 @@ class Layer(Called, Ended, Described):
     def traced_state(self) -> Hashable:
         """What a trace of the layer takes as constants, or what stands for it; a model is traced again once it is
         another. None for none."""
-        return None
+        state: int | None = vars(self).get("_activations_set")
+        return state
 
     def add_loss(self, loss: Any) -> None:
         """Add a scalar to the training loss of this call."""

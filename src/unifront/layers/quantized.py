@@ -297,7 +297,10 @@ class Quantized:
 
     def traced_state(self) -> Any:
         """A trace has either kind of weight."""
-        return None if self._whole_shape is None else (self.dtype_policy.name, repr(self.inputs_quantizer))
+        own = super().traced_state()  # type: ignore[misc]  # of the layer
+        return (
+            own if self._whole_shape is None else (own, self.dtype_policy.name, repr(self.inputs_quantizer))
+        )
 
 
 def quantizable(model: Any, filters: Any) -> Iterator[Any]:

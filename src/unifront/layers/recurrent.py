@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Unpack
 
 from unifront.arguments import Size, in_order
-from unifront.layers.activations import ActivationLike
+from unifront.layers.activations import ActivationAttribute, ActivationLike
 from unifront.layers.recurrent_arguments import (
     CONSTRAINTS,
     DROPOUT,
@@ -30,6 +30,9 @@ class OfCell:
     def __get__(self, layer: Any, owner: type) -> Any:
         return self if layer is None else getattr(layer.cell, self.name)
 
+    def __set__(self, layer: Any, value: Any) -> None:
+        setattr(layer.cell, self.name, value)
+
 
 class OverCell(RNN):
     """What layers over one cell of ours share: the cell's arguments are theirs."""
@@ -39,6 +42,10 @@ class OverCell(RNN):
     kernel_regularizer, recurrent_regularizer, bias_regularizer = OfCell(), OfCell(), OfCell()
     kernel_constraint, recurrent_constraint, bias_constraint = OfCell(), OfCell(), OfCell()
     dropout, recurrent_dropout, seed = OfCell(), OfCell(), OfCell()
+
+    def told_argument(self, name: str, given: Any) -> Any:
+        held = isinstance(getattr(type(self.cell), name, None), ActivationAttribute)
+        return getattr(self.cell, name) if held else super().told_argument(name, given)
 
 
 class SimpleRNN(OverCell):

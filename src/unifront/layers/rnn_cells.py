@@ -14,7 +14,7 @@ from unifront.dtype_policies import DTypePolicy
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.types import Shape
-from unifront.layers.activations import ActivationLike
+from unifront.layers.activations import ActivationAttribute, ActivationLike
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.building import feature_size, parameters
 from unifront.layers.initializers import Zeros, drawn
@@ -62,6 +62,8 @@ class Cell(KnownCell):
     """Whether dropout draws for each gate by itself."""
     fused_activations: ClassVar[tuple[tuple[str | None, ...], ...]] = ()
     """For which activations there is a fused operation. It counts for the class that says so, not for subclasses."""
+    activation = ActivationAttribute()
+    recurrent_activation: Any
     dropout: float
     recurrent_dropout: float
     bias_initializer: Any
@@ -346,6 +348,7 @@ class LSTMCell(_DenseCell):
 
     gates = 4
     state_count = 2
+    recurrent_activation = ActivationAttribute()
     fused_activations = (("tanh", "sigmoid"),)
 
     @in_order(*INITIALIZERS, "unit_forget_bias", *REGULARIZERS, *CONSTRAINTS, *DROPOUT, "seed")
@@ -398,6 +401,7 @@ class GRUCell(_DenseCell):
     """
 
     gates = 3
+    recurrent_activation = ActivationAttribute()
     fused_activations = (("tanh", "sigmoid"),)
 
     @in_order(*INITIALIZERS, *REGULARIZERS, *CONSTRAINTS, *DROPOUT, "reset_after", "seed")

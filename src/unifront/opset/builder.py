@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from unifront.backends import HostKey, backend_of
-from unifront.dtypes import DType, dtype_of
+from unifront.dtypes import DType, dtype_of, int32
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, ShapeError, UnifrontError
 from unifront.ir import facts
@@ -151,6 +151,9 @@ class Builder:
     """Of the outermost graph: the native arrays that came in from outside, each an input; None makes them constants."""
     draws: bool = False
     """Of a graph that takes arrays in: whether random numbers were drawn at once while it was made."""
+    loops: bool = False
+    """Whether the graph is run again and again, as the body of a loop: each turn draws random numbers of its own."""
+    _turn: Traced | None = None
     _constants: dict[tuple[Any, ...], Traced] = field(default_factory=dict)
     _sizes: set[str] = field(default_factory=set)
     _next: int = 0
@@ -176,6 +179,17 @@ class Builder:
     def key_input(self) -> Traced:
         """An input for a random key, called "key" unless an input of the user's is."""
         return self.input(key_name(self.input_names), TensorType(key_dtype))
+
+    @property
+    def counts(self) -> bool:
+        """Whether `turn` was asked for."""
+        return self._turn is not None
+
+    def turn(self) -> Traced:
+        """The number of the turn that the loop is in whose body this is: an input, which who makes the loop counts."""
+        if self._turn is None:
+            self._turn = self.input("turn", TensorType(int32))
+        return self._turn
 
     def new_size(self, name: str) -> Dim:
         """A symbol called ``name``, or that with a number where it is taken: for a size that comes from a value."""

@@ -10,6 +10,7 @@ The number of operands that change is an attribute (``states``); the captured on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from types import NoneType
 from typing import Any
 
@@ -24,13 +25,14 @@ from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset import comparison, elementwise, flops
 from unifront.opset.elementwise import TensorLike
-from unifront.opset.regions import close_regions, refilled, tensor_leaves, trace_region
+from unifront.opset.regions import Body, at_once, close_regions, refilled, tensor_leaves, trace_region
 from unifront.opset.rules import show
 from unifront.opset.shape import stack
 from unifront.opset.spec import OpSpec, Sample, register
 from unifront.opset.tensor import (
     Builder,
     Symbolic,
+    backend_of_arrays,
     bind,
     builder_for,
     is_tensor,
@@ -318,14 +320,28 @@ def while_loop(
         return loop_vars
     initial = [lift(leaf, builder) for leaf in leaves]
     arguments = tuple(refilled(list(loop_vars), initial))
-    condition = trace_region("cond", cond, arguments, builder)
-    step = trace_region("body", body, arguments, builder)
+    condition = trace_region("cond", cond, arguments, builder, loops=True)
+    step = trace_region("body", body, arguments, builder, loops=True)
+    _count_turns(initial, condition, step)
     regions, captured, _ = close_regions(condition, step)
     limit = None if maximum_iterations is None else int(maximum_iterations)
     results = bind(
         WHILE_LOOP, *initial, *captured, regions=regions, states=len(initial), maximum_iterations=limit
     )
     return refilled(loop_vars, _tuple(results))
+
+
+def _count_turns(initial: list[Any], *bodies: Body) -> None:
+    """Where random numbers are drawn in the body of a loop, the last of ``bodies``: one more of its states, which
+    ``initial`` begins, counts the turns."""
+    if not any(body.builder.counts for body in bodies):
+        return
+    place = len(initial)
+    initial.append(np.asarray(0, np.int32))
+    for body in bodies:
+        body.inputs.insert(place, body.builder.turn())
+    step = bodies[-1]
+    step.outputs.insert(place, lift(elementwise.add(step.builder.turn(), 1), step.builder))
 
 
 def scan(
@@ -346,6 +362,9 @@ def scan(
         reverse: from the last ``x`` to the first; each ``y`` stays at the position of its ``x``.
         unroll: a positive int or a boolean, as Keras takes it; how a loop is unrolled is the compiler's choice.
 
+    Random numbers that ``f`` draws are others at each step, also where a graph is traced. Sequences whose length is not
+    known yet, in a function that TensorFlow traces, are gone through by a loop of its graph.
+
     Returns the last carry, and the ``y`` stacked along axis 0.
     """
     if isinstance(unroll, int) and not isinstance(unroll, bool) and unroll < 1:
@@ -360,26 +379,30 @@ def scan(
     if _is_symbolic(leaves):
         return record(scan, f, init, xs, length, reverse)
     builder = builder_for(leaves)
-    if builder is None:
+    states, slices = types[: len(leaves) - len(sequences)], types[len(leaves) - len(sequences) :]
+    if builder is None and all(isinstance(type_.shape[0], int) for type_ in slices):
         return _scan_now(f, init, xs, length, reverse)
-    initial = [lift(leaf, builder) for leaf in tensor_leaves(init)]
-    scanned = [lift(leaf, builder) for leaf in sequences]
-    slices = [tensor.type.with_shape(tensor.shape[1:]) for tensor in scanned]
-    step = None if xs is None else refilled(xs, slices)
-    arguments = [refilled(init, initial)]
+    given = leaves if builder is None else [lift(leaf, builder) for leaf in leaves]
+    initial, scanned = given[: len(states)], given[len(states) :]
+    step = None if xs is None else refilled(xs, [type_.with_shape(type_.shape[1:]) for type_ in slices])
+    arguments = [refilled(init, states)]
 
     def call(carry: Any, *x: Any) -> Any:
         return f(carry, *(x or (None,)))
 
-    body = trace_region("body", call, arguments if xs is None else [*arguments, step], builder)
-    regions, captured, _ = close_regions(body)
+    given_to = arguments if xs is None else [*arguments, step]
+    with nullcontext() if builder is not None else backend_of_arrays(leaves):
+        body = trace_region("body", call, given_to, builder, loops=True)
+    count = len(initial)
+    _count_turns(initial, body)
+    regions, captured = at_once(body) if builder is None else close_regions(body)[:2]
     results = bind(
         SCAN, *initial, *scanned, *captured, regions=regions, states=len(initial), sequences=len(scanned),
         length=None if scanned else length, reverse=bool(reverse),
     )  # fmt: skip
     carry, y = _pair(body.structure)
     found = _tuple(results)
-    return refilled(carry, found[: len(initial)]), refilled(y, found[len(initial) :])
+    return refilled(carry, found[:count]), refilled(y, found[len(initial) :])
 
 
 def _pair(result: Any) -> tuple[Any, Any]:

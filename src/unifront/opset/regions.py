@@ -44,6 +44,7 @@ def trace_region(
     bound: Sequence[tuple[Variable, TensorType]] = (),
     *,
     updates: bool = False,
+    loops: bool = False,
 ) -> Body:
     """``function`` on placeholders for the leaves of ``arguments`` (tensors and types).
 
@@ -52,8 +53,9 @@ def trace_region(
             uses from outside (``builder.arrays``).
         bound: variables that are inputs of the body, in front of those of the arguments, rather than captured.
         updates: whether the body may give variables new values.
+        loops: whether it is run again and again, see `Builder.turn`.
     """
-    builder = Builder(name, outer=outer, arrays={} if outer is None else None)
+    builder = Builder(name, outer=outer, arrays={} if outer is None else None, loops=loops)
     inputs: list[Traced] = []
 
     def placeholder(leaf: Any) -> Any:
@@ -96,6 +98,19 @@ def close_regions(*bodies: Body) -> tuple[tuple[Graph, ...], list[Traced], list[
         body.builder.input_names = [*(f"x{i}" for i in range(len(body.inputs))), *names]
         graphs.append(body.builder.graph([*body.outputs, *values]))
     return tuple(graphs), list(captured.values()), list(updated.values())
+
+
+def at_once(body: Body) -> tuple[tuple[Graph, ...], list[Any]]:
+    """The graph of a body that is run now, and the arrays and weights that it takes behind its own inputs."""
+    builder = body.builder
+    arrays, weights = list((builder.arrays or {}).values()), list(builder.variables.values())
+    builder.inputs = [
+        *(tensor.value for tensor in body.inputs), *(tensor.value for _, tensor in arrays),
+        *(value for _, value in weights),
+    ]  # fmt: skip
+    builder.input_names = [f"x{i}" for i in range(len(builder.inputs))]
+    graph = builder.graph(body.outputs, variables=())
+    return (graph,), [*(array for array, _ in arrays), *(variable for variable, _ in weights)]
 
 
 def tensor_leaves(structure: Any) -> list[Any]:

@@ -46,8 +46,8 @@ def vectorized_map(function: Function, elements: Any) -> Any:
 
     Each operation that ``function`` calls becomes one on all parts (``jax.vmap``): a product of a matrix and a vector
     becomes a product of two matrices. A branch, a loop, a gradient or a scatter on what differs between the parts is
-    gone through part by part, by itself. A function that draws random numbers, gives a variable a new value, or makes
-    tensors whose sizes hang on values is gone through part by part as a whole, as by `map`.
+    gone through part by part, by itself. A function that draws random numbers (others for each part), gives a variable
+    a new value, or makes tensors whose sizes hang on values is gone through part by part as a whole, as by `map`.
 
     Raises `ArgumentError` for a function that is none or elements without tensors, `ShapeError` where lengths differ.
 

@@ -95,6 +95,13 @@ class EagerSession(Session):
         for metric in metrics_of(self.model).values():
             metric.reset_state()
 
+    def metrics(self) -> list[np.ndarray]:
+        """None: they stay in their variables."""
+        return []
+
+    def set_metrics(self, values: Sequence[np.ndarray]) -> None:
+        """See `metrics`."""
+
     def resume(self) -> None:
         """Nothing is borrowed."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,7 @@ class Run:
         batches: the pass under way.
         order: how epochs take examples of arrays.
         watchers: the callbacks to call at every batch.
+        follow: called with each batch of a stream; sees to it that the session is for its sizes, if the model is.
         resume: keeps checkpoints.
         until: when training ends, by `time.monotonic`.
         bears_nan: whether a loss that is no number is no error.
@@ -64,6 +65,7 @@ class Run:
     order: Order
     watchers: CallbackList
     interrupts: Interrupts
+    follow: Callable[[Arrays], None]
     resume: Resume | None = None
     until: float | None = None
     bears_nan: bool = False
@@ -207,6 +209,7 @@ class Run:
                 self.ran_out = limit is not None
                 break
             self._drawn += 1
+            self.follow(batch)
             like_the_first(self.session.step, batch, number)
             self._begin_batch(number)
             if self.detects:

@@ -13,7 +13,7 @@ from unifront.train.callbacks import CallbackList
 from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays, Stream
 from unifront.train.interrupts import Interrupts
-from unifront.train.making import call_seed, listeners_of, open_session, step_for
+from unifront.train.making import call_seed, grown, listeners_of, open_session, step_for
 from unifront.train.progress import CallProgress
 from unifront.train.sources import Source, close, count_of, each, first_of, source_of
 
@@ -70,7 +70,8 @@ def evaluated(
     if isinstance(source, Arrays):
         batches = (source.take(slice(i, i + size)) for i in range(0, len(source), size))
     step = step_for(model, training, first, train=False)
-    session = open_session(model, training, step, place, call_seed(step), [0], train=False)
+    seed = call_seed(step)
+    session = open_session(model, training, step, place, seed, [0], train=False)
     if isinstance(source, Stream):
         source.put = session.put
     try:
@@ -78,7 +79,8 @@ def evaluated(
         if progress is not None:
             progress.begin(limits.least(limit, count_of(source, size)))
         for number, batch in enumerate(each(itertools.islice(batches, limit), interrupts)):
-            data.like_the_first(step, batch, number)
+            session = grown(model, training, session, batch, seed, train=False)
+            data.like_the_first(session.step, batch, number)
             watchers.on_test_batch_begin(number)
             session.run_on(batch.placed or [session.put(array) for array in batch.all])
             if len(watchers):

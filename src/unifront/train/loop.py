@@ -27,7 +27,7 @@ from unifront.train.epochs import Run
 from unifront.train.evaluating import evaluated
 from unifront.train.given import Asked, Given
 from unifront.train.interrupts import Interrupts
-from unifront.train.making import open_session, step_for
+from unifront.train.making import grown, open_session, step_for
 from unifront.train.metrics.registry import for_output
 from unifront.train.order import Order
 from unifront.train.outputs import CROSSENTROPIES
@@ -213,7 +213,10 @@ class _Fit:
         length = len(given.source) if isinstance(given.source, Arrays) else 0
         order = Order(length, given.size, shuffle, current_seed(), given.steps, given.most)
         watchers = self.listeners.those_that_want("on_train_batch_begin", "on_train_batch_end")
-        run = Run(session, self.model, given.source, batches, order, watchers, interrupts, keeper)
+        run = Run(
+            session, self.model, given.source, batches, order, watchers, interrupts,
+            lambda batch: self._grow(run, batch), keeper,
+        )  # fmt: skip
         run.bears_nan = any(isinstance(one, TerminateOnNaN) for one in self.listeners.callbacks)
         run.detects = detects
         try:
@@ -248,6 +251,14 @@ class _Fit:
         run.session = self._opened(step, run.session.runs)
         if self.keeper is not None:
             self.keeper.follow(step, run.session)
+
+    def _grow(self, run: Run, batch: Arrays) -> None:
+        """Go on with a step for ``batch``, where the model's sizes have become free."""
+        session = grown(self.model, self.training, run.session, batch, current_seed(), train=True)
+        if session is not run.session:
+            run.session = session
+            if self.keeper is not None:
+                self.keeper.follow(session.step, session)
 
     def _epochs(self, run: Run, progress: EpochProgress) -> Logs:
         """The epochs, from the place that was resumed on; the logs of the last one."""

@@ -54,6 +54,21 @@ def open_session(
     return Session(step, place, seed, runs)
 
 
+def grown(
+    model: Model, training: Compiled, session: Session, batch: Arrays, seed: int, *, train: bool
+) -> Session:  # fmt: skip
+    """The session that goes on with ``batch``: ``session``, unless the sizes of inputs have become free since its step
+    was traced (`Model.let_differ`), and it is for others."""
+    if data.is_for(session.step, batch) or not (model.sizes_became_free or training.run_eagerly):
+        return session
+    metrics = session.metrics()
+    session.close()
+    step = step_for(model, training, batch, train=train)
+    further = open_session(model, training, step, session.place, seed, session.runs, train=train)
+    further.set_metrics(metrics)
+    return further
+
+
 def call_seed(step: TracedStep) -> int:
     """The seed of a call outside of training: another one each time, if the step draws at all."""
     return eager_seed() if step.plan.has_key else current_seed()

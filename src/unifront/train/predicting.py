@@ -150,15 +150,16 @@ def _by_graph(model: Model, place: Placement) -> Predict:
     """By the model's inference graph: the usual way."""
     program: Any = None
     variables: tuple[Any, ...] = ()
-    kinds: tuple[Any, ...] | None = None
+    made_for: tuple[Any, ...] | None = None
     keys: Iterator[tuple[Any, ...]] = iter(())
 
     def outputs_of(arrays: Arrays, number: int) -> Any:
-        nonlocal program, variables, kinds, keys
+        nonlocal program, variables, made_for, keys
         traced, batch = model.trace(False), arrays.inputs
         if program is None:
             keys = _keys(traced.graph, place)
-        if kinds != (kinds := tuple(dtype_of(part.dtype) for part in batch)):
+        kinds = tuple(dtype_of(part.dtype) for part in batch)
+        if made_for != (made_for := (id(traced), *kinds)):
             program = program_of(model, ("predict", id(traced), kinds), taking(traced.graph, kinds), place)
             variables = natives(traced.variables, program.storage, place)
         outputs = program([*(place.batch(part) for part in batch), *next(keys)], variables)

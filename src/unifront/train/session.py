@@ -156,6 +156,12 @@ class Session:
         """The key and the counters of the next run."""
         return self._key, self._counters(0)
 
+    def metrics(self) -> list[np.ndarray]:
+        """The state of every metric of the step, for `set_metrics`."""
+        with self._taken() as step:
+            values, numpy = step.state.variables, self.place.backend.numpy
+            return [np.array(numpy(values[position])) for position in self.step.metric_variables]
+
     def set_metrics(self, values: Sequence[np.ndarray]) -> None:
         """Let every metric of the step go on from these states."""
         with self._taken() as step:

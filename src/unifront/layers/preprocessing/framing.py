@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 from typing import Any, Unpack
 
 import numpy as np
@@ -134,17 +135,29 @@ class CenterCrop(_Sized):
         return {"input_shape": type_of(self.images_in(data)).shape}
 
     def _transform_images(self, images: Any, transformation: Any, interpolation: str) -> Any:
-        size, wanted = self.size_of(images), (self.height, self.width)
-        if all(isinstance(one, int) and one < want for one, want in zip(size, wanted, strict=True)) or any(
-            isinstance(one, int) and one < want for one, want in zip(size, wanted, strict=True)
-        ):
+        wanted = (self.height, self.width)
+        pairs = list(zip(self.size_of(images), wanted, strict=True))
+
+        def resized(images: Any) -> Any:
             return ops.image.resize(
                 images, wanted, interpolation, crop_to_aspect_ratio=True, data_format=self.data_format
             )
-        starts = [(one - want) // 2 for one, want in zip(size, wanted, strict=True)]
-        for axis, start, want in zip(self.axes(images), starts, wanted, strict=True):
-            images = _window(images, axis, start, want)
-        return images
+
+        def cropped(images: Any) -> Any:
+            for axis, (one, want) in zip(self.axes(images), pairs, strict=True):
+                images = _window(images, axis, (one - want) // 2, want)
+            return images
+
+        if any(isinstance(one, int) and one < want for one, want in pairs):
+            return resized(images)
+        smaller = [
+            ops.less(number(one, "int32", images), want) for one, want in pairs if not isinstance(one, int)
+        ]
+        return (
+            ops.cond(reduce(ops.logical_or, smaller), resized, cropped, images)
+            if smaller
+            else cropped(images)
+        )
 
     def transform_images(self, images: Any, transformation: Any = None, training: bool = True) -> Any:
         return self._transform_images(self.floats(images), transformation, "bilinear")

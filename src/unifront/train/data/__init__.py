@@ -17,7 +17,7 @@ from unifront.train.data.py_dataset import PyDataset
 from unifront.train.data.sources import ENDLESS, Stream, batches_of, is_stream, kind_of, no_batch, warn_of_end
 from unifront.train.data.tables import batch_of_columns, named_columns
 from unifront.train.data.targets import check_targets, check_weights
-from unifront.train.data.types import like_the_first, types_of
+from unifront.train.data.types import is_for, like_the_first, types_of
 
 __all__ = [
     "ENDLESS",
@@ -36,6 +36,7 @@ __all__ = [
     "free_sizes",
     "gathered",
     "inputs_in",
+    "is_for",
     "is_stream",
     "kind_of",
     "like_the_first",

@@ -78,7 +78,14 @@ def check_inputs(model: Model, x: Any, several: bool = False) -> tuple[np.ndarra
         and any(map(tree.is_nested, structure.values()))
     ):
         x = flatten_like(x, structure)
-    found = fitted(model.name, model.input_types, x, several)
+    arrays = _arrays(model.name, model.input_types, x)
+    refused: Exception | None = None
+    if _misfit(model.input_types, arrays, several) is not None:
+        try:
+            model.let_differ([array.shape for array in arrays])
+        except Exception as error:  # noqa: BLE001  # whatever a layer raises, the user's too
+            refused = error
+    found = _as_types(model.name, model.input_types, arrays, several, refused)
     if several and found:
         check_whole_batches(model, len(found[0]))
     _check_indices(model, found)
@@ -95,8 +102,12 @@ def fitted(
     model: str, types: Mapping[str, TensorType], x: Any, several: bool = True
 ) -> tuple[np.ndarray, ...]:
     """``x`` as one array for each of ``types``, the inputs of ``model``, as for `check_inputs`."""
+    return _as_types(model, types, _arrays(model, types, x), several)
+
+
+def _arrays(model: str, types: Mapping[str, TensorType], x: Any) -> list[np.ndarray]:
+    """``x`` as one array for each of ``types``, of its rank if the last axis may be the odd one."""
     names = list(types)
-    sizes: dict[str, int] = {}
     found = []
     for name, part in zip(names, named_leaves(x, names, "The input"), strict=True):
         what = f"The input {name!r} of the model {model!r}"
@@ -107,12 +118,35 @@ def fitted(
             array = array[..., None]  # Keras takes a missing last axis of size one, and one too many
         elif array.ndim == type_.rank + 1 and array.shape[-1] == 1:
             array = array[..., 0]
+        found.append(array)
+    return found
+
+
+def _misfit(types: Mapping[str, TensorType], arrays: Sequence[np.ndarray], several: bool) -> str | None:
+    """The name of the first input whose array is not of its sizes."""
+    sizes: dict[str, int] = {}
+    for (name, type_), array in zip(types.items(), arrays, strict=True):
         if array.ndim != type_.rank or not all(
             solve(d, n, sizes if i else {})
             for i, (d, n) in enumerate(zip(type_.shape, array.shape, strict=True))
             if i or not several
         ):
-            raise DataError(f"{what} has the shape {array.shape}; the model takes {type_}.")
+            return name
+    return None
+
+
+def _as_types(
+    model: str, types: Mapping[str, TensorType], arrays: Sequence[np.ndarray], several: bool,
+    refused: Exception | None = None,
+) -> tuple[np.ndarray, ...]:  # fmt: skip
+    """``arrays`` of their dtypes; `DataError` for one of other sizes, because of what was ``refused``, if it was."""
+    names = list(types)
+    misfit = _misfit(types, arrays, several)
+    found = []
+    for name, array in zip(names, arrays, strict=True):
+        what, type_ = f"The input {name!r} of the model {model!r}", types[name]
+        if name == misfit:
+            raise DataError(f"{what} has the shape {array.shape}; the model takes {type_}.") from refused
         found.append(array if arrives_small(array.dtype, type_.dtype) else cast(array, type_.dtype, what))
     same_length(found, names)
     return tuple(found)

@@ -126,6 +126,14 @@ def target_types(
     return found
 
 
+def is_for(step: TracedStep, batch: Arrays) -> bool:
+    """Whether ``step`` was traced for arrays like those of ``batch``."""
+    inputs = step.plan.graph.inputs[: step.plan.batch]
+    return len(batch.all) == len(inputs) and all(
+        value.type.admits(array.shape) for value, array in zip(inputs, batch.all, strict=True)
+    )
+
+
 def like_the_first(step: TracedStep, batch: Arrays, number: int) -> Arrays:
     """``batch``, the one of this number, which must be of the types of the first, for which ``step`` was traced."""
     graph, count = step.plan.graph, step.plan.batch

@@ -46,10 +46,17 @@ class TensorFlowStep:
     def __call__(self, batch: Sequence[Array], counters: Sequence[float]) -> None:
         self._adopt()
         numbers = [self._counter(i, value) for i, value in enumerate(counters)]
-        self.state.results = tuple(self._functions.one(*batch, *self._key(), *numbers, *self._handles))
+        outputs = self._functions.one(*batch, *self._key(), *numbers, *self._handles)
+        count = self.plan.results
+        for i, following in zip(self._functions.numbers_of_steps, outputs[count:], strict=True):
+            self._counters[i] = (counters[i] + 1, following)
+        self.state.results = tuple(outputs[:count])
 
     def _counter(self, i: int, value: float) -> Any:
-        """A number on the device, where the last one is kept: learning rates seldom change."""
+        """A number on the device, where the expected one is kept: to put one there takes a tenth of a short step.
+
+        Learning rates seldom change, and of a number of steps the last step has given the next.
+        """
         last = self._counters.get(i)
         if last is None or last[0] != value:
             last = self._counters[i] = (value, tf.constant(value, self._counter_dtypes[i]))
@@ -97,6 +104,9 @@ class _Functions:
         inputs = [spec_of(value.type, f"x{i}") for i, value in enumerate(plan.graph.inputs)]
         self._batch, self._rest = inputs[: plan.batch], inputs[plan.batch :]
         self._keys = int(plan.has_key)
+        counters = self._rest[self._keys :]
+        self.numbers_of_steps = [i for i, spec in enumerate(counters) if spec.dtype.is_integer]
+        """Which counters are whole numbers, that is, grow by one from step to step."""
 
     def __getattr__(self, name: str) -> Function:
         function = {"one": self._trace_one, "many": self._trace_many}[name]()
@@ -104,7 +114,12 @@ class _Functions:
         return function
 
     def _trace_one(self) -> Function:
-        return self._compiled(lambda update, *tensors: update(tensors), [*self._batch, *self._rest])
+        first = len(self._batch) + self._keys
+
+        def one(update: Function, *tensors: Any) -> Any:
+            return (*update(tensors), *(tensors[first + i] + 1 for i in self.numbers_of_steps))
+
+        return self._compiled(one, [*self._batch, *self._rest])
 
     def _trace_many(self) -> Function:
         count, keys = len(self._batch), self._keys

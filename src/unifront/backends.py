@@ -13,7 +13,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Mut
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module, metadata, util
 from numbers import Integral
 from types import ModuleType
@@ -50,17 +50,17 @@ class StepPlan:
     counters: int
     jit: bool | None = None
 
-    @property
+    @cached_property
     def has_key(self) -> bool:
         """Whether the graph takes a random key, which is the same at each run."""
         return any(value.type.dtype == key_dtype for value in self.graph.inputs)
 
-    @property
+    @cached_property
     def batch(self) -> int:
         """How many inputs are the batch."""
         return len(self.graph.inputs) - self.counters - self.has_key
 
-    @property
+    @cached_property
     def results(self) -> int:
         """How many outputs are results."""
         return len(self.graph.outputs) - len(self.carry)

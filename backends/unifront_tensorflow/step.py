@@ -165,10 +165,10 @@ class _Functions:
 
     def _update(self) -> Function:
         """A function of (batch, key and counters), (handles): it updates the variables and gives the results."""
-        program = emit(self.made.graph, self._rows, carry=self._carry)
         count, key_at = self._results, len(self._batch)
 
         def update(inputs: Sequence[Any], handles: Sequence[Any]) -> tuple[Any, ...]:
+            program = emit(self.made.graph, self._rows, carry=self._carry)  # which makes constants
             references = list(map(Reference, handles, self._held))
             given = tuple(Key(x) if self._keys and i == key_at else x for i, x in enumerate(inputs))
             # A variable that is only written is not read: the update would wait for that.

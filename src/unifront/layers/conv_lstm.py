@@ -22,7 +22,7 @@ from unifront.layers.recurrent_arguments import (
     ConvLSTMOptions,
     of_layer_and_cell,
 )
-from unifront.layers.rnn_cells import Cell, ForgetBias, States, _over_time, long_short_term
+from unifront.layers.rnn_cells import Cell, ForgetBias, States, long_short_term
 from unifront.opset import windows
 from unifront.opset.tensor import type_of
 
@@ -106,13 +106,13 @@ class ConvLSTMCell(Cell):
         kernels = ops.split(self.kernel, 4, axis=-1)
         biases = [None] * 4 if self.bias is None else ops.split(self.bias, 4)
         parts = [
-            self._convolved(ops.multiply(x, _over_time(mask, x)), kernel, bias)
+            self._convolved(ops.multiply(x, mask), kernel, bias)
             for mask, kernel, bias in zip(masks, kernels, biases, strict=True)
         ]
         return ops.concatenate(parts, axis=self.axis)
 
     def _convolved(self, x: Any, kernel: Any, bias: Any) -> Any:
-        """The convolution of one step, or of all steps as if they were one batch."""
+        """The convolution of one step, or of all, time first, as if they were one batch."""
         shape = type_of(x).shape
         of_time = len(shape) == self.rank + 3
         if of_time:

@@ -302,7 +302,7 @@ class _OwnSteps:
         masks: tuple[Any, Any] = cell.draw_masks(x) if training else (None, None)
         entering, self.masks = masks
         with cell._entered(self.context):
-            self.inputs = _swapped(cell.enter(x, entering))
+            self.inputs = cell.enter(_swapped(x), entering)
 
     def __call__(self, x: Any, states: States) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]]:
         with self.cell._entered(self.context):

@@ -83,7 +83,7 @@ class Cell(KnownCell):
         self.dropout, self.recurrent_dropout, self.seed = dropout.values()
 
     def enter(self, x: Any, masks: Sequence[Any] | None) -> Any:
-        """The input's part of the gates, for ``x[batch, ...]`` or ``x[batch, time, ...]``. Overridden.
+        """The input's part of the gates, for ``x[batch, ...]`` or ``x[time, batch, ...]``. Overridden.
 
         ``masks`` multiply the input: one, or one of each gate.
         """
@@ -273,16 +273,11 @@ class _DenseCell(Cell):
 
 def _by_gate(x: Any, masks: Sequence[Any], kernel: Any, gates: int) -> Any:
     """``x @ kernel``, ``x`` having been multiplied by the mask there is, or by that of each gate."""
-    masked = [ops.multiply(x, _over_time(mask, x)) for mask in masks]
+    masked = [ops.multiply(x, mask) for mask in masks]
     if len(masked) == 1:
         return ops.matmul(masked[0], kernel)
     parts = ops.split(kernel, gates, axis=-1)
     return ops.concatenate([ops.matmul(one, part) for one, part in zip(masked, parts, strict=True)], axis=-1)
-
-
-def _over_time(mask: Any, x: Any) -> Any:
-    """A mask of one step for ``x``, which may have an axis of time after the batch."""
-    return ops.expand_dims(mask, 1) if type_of(x).rank > type_of(mask).rank else mask
 
 
 class SimpleRNNCell(_DenseCell):

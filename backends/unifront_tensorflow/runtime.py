@@ -105,6 +105,8 @@ def _is_kind_of_variable(kind: Any) -> bool:
 
 LARGE = 2**20
 """Bytes from which on an array is worth not being copied twice."""
+
+
 def quick_call(function: Any) -> Callable[..., list[Any]]:
     """A concrete function as a callable of flat tensors, without the wrappers that take half of a short call.
 

@@ -20,6 +20,7 @@ from tests.train.numbered import Numbered
 from unifront import errors, layers
 from unifront.train.data import Ahead
 from unifront.train.data.py_dataset import batches_in_order
+from unifront.train.data.sources import KINDS, Pass
 
 ANY = TRAINABLE[0]
 SIZE = 8
@@ -372,3 +373,35 @@ def test_ahead_keeps_the_default_backend() -> None:
 
     with uf.backend("numpy"), Ahead(placement(None).name for _ in range(2)) as ahead:
         assert list(ahead) == ["numpy", "numpy"]
+
+
+@pytest.mark.parametrize("taken", [1, 3])
+def test_an_iterator_of_tensorflow_is_let_go_elsewhere(taken: int) -> None:
+    """That waits for TensorFlow's own threads, up to a second and more: here, until the pass is over."""
+    over, gone = threading.Event(), threading.Event()
+
+    class Numbers:
+        def __init__(self) -> None:
+            self.left = iter(range(3))
+
+        def __iter__(self) -> Numbers:
+            return self
+
+        def __next__(self) -> int:
+            return next(self.left)
+
+        def __del__(self) -> None:
+            if over.wait(20):
+                gone.set()
+
+    class Dataset:
+        def __iter__(self) -> Numbers:
+            return Numbers()
+
+    kind = next(kind for kind in KINDS if "tf.data" in kind.name)
+    batches = kind.begin(Dataset(), Pass(0, False, 1))
+    assert list(itertools.islice(batches, taken)) == [0, 1, 2][:taken]
+    batches.close()
+    assert not gone.is_set()
+    over.set()
+    assert gone.wait(20)

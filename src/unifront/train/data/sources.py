@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -67,6 +68,15 @@ def _iterate(source: Any, how: Pass) -> Iterator[Any]:
     return iter(source)
 
 
+def _tf_batches(source: Any, how: Pass) -> Iterator[Any]:
+    """Whoever lets go of TensorFlow's iterator waits for its tuning thread, which sleeps up to a second: not the epoch."""
+    held = [iter(source)]
+    try:
+        yield from held[0]
+    finally:
+        threading.Thread(target=held.clear).start()
+
+
 def _py_batches(source: Any, how: Pass) -> Iterator[Any]:
     count = source.num_batches
     if count is None:
@@ -114,7 +124,7 @@ KINDS = (
         _py_batches,
         lambda source, _: ENDLESS if source.num_batches is None else source.num_batches,
     ),
-    Kind("a tf.data.Dataset", lambda x: is_of(x, "tensorflow", "DatasetV2"), _iterate, _cardinality),
+    Kind("a tf.data.Dataset", lambda x: is_of(x, "tensorflow", "DatasetV2"), _tf_batches, _cardinality),
     Kind("a torch DataLoader", lambda x: is_of(x, "torch.utils.data", "DataLoader"), _iterate, _length),
     Kind(
         "a grain dataset",

@@ -69,7 +69,7 @@ def _iterate(source: Any, how: Pass) -> Iterator[Any]:
 
 
 def _tf_batches(source: Any, how: Pass) -> Iterator[Any]:
-    """Whoever lets go of TensorFlow's iterator waits for its tuning thread, which sleeps up to a second: not the epoch."""
+    """Whoever lets go of TensorFlow's iterator waits for its tuning thread, for up to a second: not who trains."""
     held = [iter(source)]
     try:
         yield from held[0]

@@ -184,6 +184,13 @@ def test_what_is_safe_in_half_does_not_overflow_where_float32_does_not(name, ope
     assert finite == (OPS[name].facts.precision == "half")
 
 
+@which(lambda case: case.spec.facts.whole)
+def test_whole_results_have_every_element(case):
+    (operand,) = case.sample.operands
+    (result,) = reference(case, [operand])
+    assert_close(np.sort(result.ravel()), np.sort(operand.ravel()))
+
+
 @pytest.mark.skipif("torch" not in installed(), reason="it is torch whose results are views")
 @which(lambda case: case.spec.facts.fresh)
 def test_fresh_results_share_no_memory(case):

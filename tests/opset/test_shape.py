@@ -35,6 +35,8 @@ X = tensor("float32[batch, time, 4]")
         (lambda: ops.broadcast_to(X[:, :1], X.shape), "float32[batch, time, 4]"),
         (lambda: ops.concatenate([X, X, X[:, 1:]], 1), "float32[batch, 3*time-min(1,time), 4]"),
         (lambda: ops.stack([X, X], -1), "float32[batch, time, 4, 2]"),
+        (lambda: ops.reshape(X, (X.shape[0], -1, 6)), "float32[batch, (2*time)//3, 6]"),
+        (lambda: ops.reshape(X, (-1, 8)), "float32[(batch*time)//2, 8]"),
         (lambda: ops.split(X, 2, -1)[1], "float32[batch, time, 2]"),
         (lambda: ops.split(X, [3], 1)[1], "float32[batch, time-3, 4]"),
         (lambda: ops.unstack(X, axis=-1)[3], "float32[batch, time]"),
@@ -48,9 +50,9 @@ def test_types_keep_named_dimensions(result, expected):
     ("call", "error", "message"),
     [
         (
-            lambda: ops.reshape(X, (5, -1)),
+            lambda: ops.reshape(X, (X.shape[1] + 1, -1)),
             ShapeError,
-            r"4\*batch\*time elements .* do not divide into \(5, -1\)",
+            r"4\*batch\*time elements .* do not divide into \(time\+1, -1\)",
         ),
         (lambda: ops.reshape(X, (X.shape[0], 8)), ShapeError, r"cannot become \(batch, 8\)"),
         (lambda: ops.reshape(X, (-1, -1)), ShapeError, "at most one -1"),

@@ -83,6 +83,20 @@ def test_what_is_joined_is_checked_when_it_arrives(backend):
         graph_of(lambda *xs: ops.concatenate(xs, axis=0), "float32[2, a]", "float32[3, a+1]")
 
 
+@pytest.mark.parametrize("backend", backends.installed())
+def test_that_nothing_is_left_over_is_checked_when_it_shows(backend):
+    """What -1 stands for may be a part of a size that is not known."""
+    native = backends.get_backend(backend)
+    graph = graph_of(lambda x: ops.reshape(x, (x.shape[0], -1, 8)), "float32[a, b, 2]")
+    assert str(graph.outputs[0].type) == "float32[a, b//4, 8]"
+    program = native.compile(graph, "cpu")
+    for count in (8, 0, 4):
+        x = np.random.default_rng(0).normal(size=(3, count, 2)).astype("float32")
+        assert_close(native.numpy(program([native.array(x)], [])[0]), x.reshape(3, count // 4, 8))
+    with pytest.raises(Exception, match=r"layer: reshape: .*sizes that should be equal are|equal"):
+        native.numpy(program([native.array(np.zeros((3, 5, 2), "float32"))], [])[0])
+
+
 def test_those_that_cannot_be_equal_are_refused_at_once():
     for types in (
         ("float32[a+1]", "float32[a]"),

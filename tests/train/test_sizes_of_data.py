@@ -115,3 +115,15 @@ def test_steps_in_python_too() -> None:
     model.fit(batches(), verbose=0)
     assert model.optimizer.iterations == len(LENGTHS)
     assert model.predict(np.ones((2, 7, 2), "float32"), verbose=0).shape == (2, 1)
+
+
+def test_a_reshape_takes_what_is_left_of_each_length() -> None:
+    model = uf.Sequential([layers.Reshape((-1, 8)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    stream = [(np.ones((1, n, 2), "float32"), np.ones((1, n // 4, 1), "float32")) for n in (12, 20, 12)]
+    model.fit(iter(stream), verbose=0)
+    assert model.output_shape == (None, None, 1)
+    for n in (12, 20, 24):
+        assert model.predict(np.ones((2, n, 2), "float32"), verbose=0).shape == (2, n // 4, 1)
+    with pytest.raises(errors.ShapeError, match=r"reshape.*: its operands do not fit: sizes .* 26 and 24"):
+        model.predict(np.ones((1, 13, 2), "float32"), verbose=0, backend="torch")

@@ -374,6 +374,22 @@ def divide_exactly(dim: Dim, divisor: Dim) -> Dim | None:
     return _sum(terms)
 
 
+def divide_down(dim: Dim, divisor: Dim) -> Dim | None:
+    """``dim / divisor`` as `divide_exactly` gives it; where a number may divide or not, as sizes will show, rounded
+    down."""
+    exact = divide_exactly(dim, divisor)
+    if exact is not None or isinstance(dim, int):
+        return exact
+    if isinstance(divisor, DimExpr):
+        if len(divisor.terms) != 1:
+            return None
+        (atoms, factor) = divisor.terms[0]
+        rest = divide_exactly(dim, DimExpr(((atoms, 1),)))
+    else:
+        rest, factor = dim, divisor
+    return rest // factor if isinstance(rest, DimExpr) and factor > 0 else None
+
+
 def solve(dim: Dim, size: int, sizes: dict[str, int]) -> bool:
     """Match ``dim`` against the concrete ``size``, adding new symbols to ``sizes``; False if they differ.
 

@@ -49,7 +49,7 @@ def same_sizes(layer: str, *sizes: Any) -> None:
 
 def unequal(layer: str, sizes: str) -> str:
     """What is said of sizes that were unknown to each other, and differ when they arrive."""
-    return f"{layer}: its operands do not broadcast: sizes that should be equal are {sizes}."
+    return f"{layer}: its operands do not fit: sizes that should be equal are {sizes}."
 
 
 @dataclass(frozen=True)
@@ -286,6 +286,8 @@ class _Writer:
         self.names[callee] = partial(row, **fixed) if fixed else row
         if node.op.facts.elementwise or node.op.facts.follows is JOINED:
             self.lines += [f"same({node.where()!r}, {', '.join(sizes)})" for sizes in _unknown(node)]
+        if node.op.facts.whole:
+            self.lines += [f"same({node.where()!r}, {total}, {wanted})" for total, wanted in _uncounted(node)]
         given = [value for value in node.outputs if not updates or value not in self.written]
         outputs = ", ".join(f"v{value.id}" for value in given) + "," * (len(given) > 1)
         comment = f"  # {node.name}" if node.name and node.name.isprintable() else ""
@@ -410,6 +412,14 @@ def _unknown(node: Node) -> list[list[str]]:
         if len(reads) > 1:
             found.append(list(reads.values()))
     return found
+
+
+def _uncounted(node: Node) -> list[tuple[str, str]]:
+    """How many elements there are and how many there must be, where the types do not show that these are equal."""
+    operand = node.operands[0]
+    assert operand is not None
+    total, wanted = operand.type.size, node.outputs[0].type.size
+    return [] if total == wanted else [(_expression(total), _expression(wanted))]
 
 
 def _has_symbols(attribute: Any) -> bool:

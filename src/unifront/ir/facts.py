@@ -53,6 +53,8 @@ class Facts:
         pads_with: what its own attribute ``padding`` adds around the data: zeros, or what is lower than all.
         fresh: its results have memory of their own on every backend. Of others they may be a view of an operand, or
             the operand: where weights are read that costs speed, never a wrong number.
+        whole: its result has each element of its one operand, none more. Where sizes are not known, the types need not
+            show it: it is looked after when the sizes arrive.
     """
 
     elementwise: bool
@@ -64,6 +66,7 @@ class Facts:
     channel_axes: int
     pads_with: Literal["zeros", "lowest"] | None
     fresh: bool
+    whole: bool
 
     def keeps_zeros_with(self, attributes: Attributes) -> bool:
         """`keeps_zeros` of a node with these attributes."""
@@ -85,23 +88,29 @@ def elementwise(
     """Of an operation on each element."""
     return Facts(
         elementwise=True, follows=None, commutes=commutes, keeps_zeros=keeps_zeros, sign=sign,
-        precision=precision, channel_axes=0, pads_with=None, fresh=fresh,
+        precision=precision, channel_axes=0, pads_with=None, fresh=fresh, whole=False,
     )  # fmt: skip
 
 
 def along(
-    follows: Follows | None, precision: Precision, *, keeps_zeros: bool, sign: Sign, fresh: bool = False
+    follows: Follows | None,
+    precision: Precision,
+    *,
+    keeps_zeros: bool,
+    sign: Sign,
+    fresh: bool = False,
+    whole: bool = False,
 ) -> Facts:
     """Of an operation along axes, which follows a change of them as ``follows`` says."""
     return Facts(
         elementwise=False, follows=follows, commutes=False, keeps_zeros=keeps_zeros, sign=sign,
-        precision=precision, channel_axes=0, pads_with=None, fresh=fresh,
+        precision=precision, channel_axes=0, pads_with=None, fresh=fresh, whole=whole,
     )  # fmt: skip
 
 
-def moving(follows: Follows | None, *, fresh: bool = False) -> Facts:
+def moving(follows: Follows | None, *, fresh: bool = False, whole: bool = False) -> Facts:
     """Of an operation that gives its operand's elements in other places."""
-    return along(follows, "half", keeps_zeros=True, sign="kept", fresh=fresh)
+    return along(follows, "half", keeps_zeros=True, sign="kept", fresh=fresh, whole=whole)
 
 
 def product(channel_axes: int, pads_with: Literal["zeros"] | None = None, *, fresh: bool = True) -> Facts:
@@ -109,6 +118,7 @@ def product(channel_axes: int, pads_with: Literal["zeros"] | None = None, *, fre
     return Facts(
         elementwise=False, follows=None, commutes=False, keeps_zeros=True, sign="kept",
         precision="accumulate", channel_axes=channel_axes, pads_with=pads_with, fresh=fresh,
+        whole=False,
     )  # fmt: skip
 
 

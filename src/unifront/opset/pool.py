@@ -145,7 +145,7 @@ def _pooling(
 def _facts(precision: Precision, pads_with: Literal["lowest"] | None) -> Facts:
     return Facts(
         elementwise=False, follows=None, commutes=False, keeps_zeros=True, sign="kept", precision=precision,
-        channel_axes=0, pads_with=pads_with, fresh=False,
+        channel_axes=0, pads_with=pads_with, fresh=False, whole=False,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir import facts
-from unifront.ir.dims import Dim, at_most, divide_exactly
+from unifront.ir.dims import Dim, DimExpr, at_most, divide_down, divide_exactly
 from unifront.ir.types import Shape, TensorType
 from unifront.opset.elementwise import TensorLike, promoted, where
 from unifront.opset.rules import (
@@ -36,7 +36,7 @@ def _solved(x: TensorType, shape: Shape) -> Shape:
         raise ShapeError(f"A shape has sizes and at most one -1; given was {show(shape)}.")
     if -1 not in shape:
         return shape
-    rest = divide_exactly(x.size, math.prod(dim for dim in shape if dim != -1))
+    rest = divide_down(x.size, math.prod(dim for dim in shape if dim != -1))
     if rest is None:
         raise ShapeError(
             f"The {x.size} elements of the shape {show(x.shape)} do not divide into {show(shape)}."
@@ -44,8 +44,17 @@ def _solved(x: TensorType, shape: Shape) -> Shape:
     return tuple(rest if dim == -1 else dim for dim in shape)
 
 
+def _may_divide(size: Dim, shape: Shape) -> bool:
+    """Whether one size of ``shape`` is what is left of ``size`` elements, rounded down: that nothing is left over shows
+    when the sizes arrive."""
+    return any(
+        isinstance(dim, DimExpr) and dim == divide_down(size, math.prod([*shape[:i], *shape[i + 1 :]]))
+        for i, dim in enumerate(shape)
+    )
+
+
 def _reshape_rule(x: TensorType, shape: tuple[Dim, ...]) -> TensorType:
-    if x.size != math.prod(shape):
+    if x.size != math.prod(shape) and not _may_divide(x.size, shape):
         raise ShapeError(
             f"The shape {show(x.shape)} has {x.size} elements and cannot become {show(shape)}, "
             f"which has {math.prod(shape)}."
@@ -62,7 +71,7 @@ RESHAPE = register(
     OpSpec(
         "reshape", _reshape_rule, np.reshape, _reshape_samples, "NumPy reshape; ONNX Reshape",
         attributes={"shape": tuple},
-        facts=facts.moving(None),
+        facts=facts.moving(None, whole=True),
     )
 )  # fmt: skip
 
@@ -74,7 +83,8 @@ def reshape(x: TensorLike, newshape: Dim | Sequence[Dim]) -> Any:
     Args:
         newshape: ints and named dimensions (of ``x.shape``); one may be -1, which takes what is left.
 
-    Raises `ShapeError` if the number of elements is another, or cannot be shown to be equal.
+    Raises `ShapeError` if the number of elements is another, or cannot be shown to be equal; where -1 stands for a part
+    of a size that is not known yet, and it turns out that something is left over, when it runs.
     """
     return bind(RESHAPE, x, shape=_solved(type_of(x), dims_in(newshape, "newshape")))
 

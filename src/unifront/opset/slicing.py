@@ -249,6 +249,7 @@ _PAD_FACTS = Facts(
     channel_axes=0,
     pads_with=None,
     fresh=False,
+    whole=False,
 )
 PAD = register(
     OpSpec(

@@ -508,17 +508,24 @@ def _written_out(function: Callable[..., Any], positional: Sequence[str]) -> ins
         return signature
     stub = SimpleNamespace(__annotations__={"options": last.annotation})
     hints = typing.get_type_hints(stub, function.__globals__, include_extras=True)
-    options = _options(hints["options"])
+    keywords = (
+        one for one in _keywords(hints["options"], tuple(positional)) if one.name not in signature.parameters
+    )
+    return signature.replace(parameters=[*parameters[:-1], *keywords])
+
+
+@cache  # many layers take the same options
+def _keywords(hint: Any, positional: tuple[str, ...]) -> tuple[inspect.Parameter, ...]:
+    """The parameters that ``**options: Unpack[…]`` stands for, those ``positional`` first."""
+    options = _options(hint)
     kinds = dict.fromkeys(positional, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    keywords = [
+    return tuple(
         inspect.Parameter(
             name, kinds.get(name, inspect.Parameter.KEYWORD_ONLY),
             default=_default(options[name]), annotation=_plain(options[name]),
         )
         for name in (*positional, *(name for name in options if name not in kinds))
-        if name not in signature.parameters
-    ]  # fmt: skip
-    return signature.replace(parameters=[*parameters[:-1], *keywords])
+    )  # fmt: skip
 
 
 def _default(hint: Any) -> Any:

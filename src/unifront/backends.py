@@ -14,10 +14,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache, cached_property
-from importlib import import_module, metadata, util
+from importlib import import_module, util
 from numbers import Integral
 from types import ModuleType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -27,6 +27,9 @@ from unifront.ir.emit import Rows
 from unifront.ir.graph import Graph, Op
 from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
+
+if TYPE_CHECKING:
+    from importlib import metadata
 
 GROUP = "unifront.backends"
 DEFAULT_VARIABLE = "UNIFRONT_BACKEND"
@@ -366,6 +369,8 @@ _EXTRAS = {"onnxruntime": "onnx"}
 @cache
 def entry_points() -> dict[str, metadata.EntryPoint]:
     """Every registered backend by name, none imported; some are built in."""
+    from importlib import metadata  # it takes longer to import than all else here
+
     found = {point.name: point for point in metadata.entry_points(group=GROUP)}
     return {name: metadata.EntryPoint(name, at, GROUP) for name, at in _BUILT_IN.items()} | found
 

@@ -11,7 +11,6 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib import metadata
 from typing import Annotated, Any
 
 from unifront.arguments import anything, checked, whole, within
@@ -89,6 +88,8 @@ def register(
 
 @cache
 def _load() -> None:
+    from importlib import metadata  # it takes longer to import than all else here
+
     for point in metadata.entry_points(group=GROUP):
         point.load()
 

@@ -428,7 +428,7 @@ def get(identifier: Any) -> Any:
 
     Raises `UnknownName` for another name, `ArgumentError` for what is none of these.
     """
-    backend = backend_of(identifier)
+    backend = None if isinstance(identifier, str) else backend_of(identifier)
     if backend is not None and not isinstance(identifier, bool | int | float):
         values = backend.numpy(identifier)
         if values.dtype.kind not in "biufV":

@@ -141,25 +141,27 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     Unlike `unifront.arguments.checked` it looks only at what is given, and lets it as it is: operations are
     called often.
     """
-    signature = inspect.signature(function)
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    places = {i: name for i, (name, one) in enumerate(signature.parameters.items()) if one.kind in by_place}
 
     @functools.cache
-    def checks() -> dict[str, Check]:
+    def asked() -> tuple[inspect.Signature, dict[int, str], dict[str, Check]]:
+        """The signature, what may come by place, and how each argument is checked: asked at the first call only."""
+        signature = inspect.signature(function)
+        places = {i: one.name for i, one in enumerate(signature.parameters.values()) if one.kind in by_place}
         hints = typing.get_type_hints(function, include_extras=True)
         found = {one: _check(hint) for one, hint in hints.items() if one != "return"}
         variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        return {
+        checks = {
             one: check
             for one, check in found.items()
             if check is not None and signature.parameters[one].kind not in variadic
         }
+        return signature, places, checks
 
     @functools.wraps(function)
     @remembering
     def wrapped(*args: Any, **kwargs: Any) -> Any:
-        known = checks()
+        _, places, known = asked()
         given = {places[i]: value for i, value in enumerate(args) if i in places}
         for one, value in (*given.items(), *kwargs.items()):
             if one in known:
@@ -178,9 +180,9 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             raise
         except TypeError as error:
             try:
-                signature.bind(*args, **kwargs)
+                asked()[0].bind(*args, **kwargs)
             except TypeError as unfit:  # the call did not fit
-                raise misfit(name, signature, kwargs, unfit) from None
+                raise misfit(name, asked()[0], kwargs, unfit) from None
             raise error
 
     return wrapped

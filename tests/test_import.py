@@ -28,6 +28,21 @@ def test_import_loads_nothing_heavy() -> None:
     assert not {name.partition(".")[0] for name in loaded} & {*HEAVY, *CORE}
 
 
+def test_a_first_layer_needs_little_of_the_library() -> None:
+    """What takes long to load and nothing asks for yet: `importlib.metadata` finds backends, the rest trains and saves."""
+    loaded = set(run("import sys; from unifront import layers; layers.Dense(3); print(*sys.modules)").split())
+    unused = {
+        "importlib.metadata",
+        "unifront.train",
+        "unifront.saving",
+        "unifront.onnx",
+        "unifront.zoo",
+        "unifront.model",
+    }
+    assert not loaded & unused
+    assert "unifront.layers.core" in loaded
+
+
 def test_building_and_running_on_numpy_loads_no_framework() -> None:
     loaded = run(
         "import sys, numpy as np, unifront as uf\n"

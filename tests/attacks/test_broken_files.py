@@ -33,7 +33,7 @@ def loads(*arguments: object) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("first", "count"),
-    [(0, 300), pytest.param(1_000, 200_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+    [(0, 150), pytest.param(1_000, 200_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
 )
 def test_mutated_files(first: int, count: int) -> None:
     counts = loads("mutations", first, count, 2)["counts"]
@@ -44,7 +44,7 @@ def test_mutated_files(first: int, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("first", "count"),
-    [(0, 2_000), pytest.param(10_000, 200_000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])],
+    [(0, 1_000), pytest.param(10_000, 200_000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])],
 )
 def test_mutated_onnx_models(first: int, count: int) -> None:
     counts = loads("onnx", first, count, 2)["counts"]
@@ -62,7 +62,7 @@ def test_mutated_onnx_models(first: int, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("first", "count"),
-    [(0, 300), pytest.param(10_000, 20_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
+    [(0, 150), pytest.param(10_000, 20_000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])],
 )
 def test_mutated_descriptions(first: int, count: int) -> None:
     """Of models, layers, losses … as JSON, in archives, and vocabularies."""

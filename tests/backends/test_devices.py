@@ -178,7 +178,10 @@ SECOND_DEVICES = [name for name in FIRST if name in installed()]
 
 
 def in_a_process_with_two_devices(code):
-    flags = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu"}
+    flags = {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2", "JAX_PLATFORMS": "cpu",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # the programs are small and run once
+    }  # fmt: skip
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **flags}, timeout=240
     )

@@ -61,14 +61,23 @@ def test_layers_are_keras(text: str, x: np.ndarray, mode: str, block_size: int |
         assert_close(own, other)
     expected = np.asarray(theirs(x))
     for backend in installed():
-        arrays = placement(backend).backend
-        if backend == "jax":  # one program: XLA compiles every operation of an eager call
-            found = uf.jit(ours)(arrays.array(x))
-        else:
-            found = ours(arrays.array(x))
-        assert_close(arrays.numpy(found), expected, what=backend)
+        if backend != "jax":  # XLA compiles every operation of an eager call: below
+            arrays = placement(backend).backend
+            assert_close(arrays.numpy(ours(arrays.array(x))), expected, what=backend)
     config = ours.get_config()
     assert type(ours).from_config(config).dtype_policy == ours.dtype_policy
+
+
+@pytest.mark.parametrize(("mode", "block_size"), MODES)
+def test_layers_in_one_program_are_keras(mode: str, block_size: int | None) -> None:
+    """Of XLA."""
+    pytest.importorskip("jax")
+    pairs = [pair(text, x, mode, block_size) for text, x in CASES]
+    together = uf.jit(lambda *given: [ours(x) for (_, ours), x in zip(pairs, given, strict=True)])
+    arrays = placement("jax").backend
+    found = together(*(arrays.array(x) for _, x in CASES))
+    for (theirs, _), (text, x), one in zip(pairs, CASES, found, strict=True):
+        assert_close(arrays.numpy(one), np.asarray(theirs(x)), what=text)
 
 
 @pytest.mark.parametrize("tie", [True, False])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-SMALL = {"backends", "conformance", "layers", "losses", "opset", "saving", "tests"}
+SMALL = {"backends", "conformance", "layers", "losses", "opset", "saving", "tests", "train"}
 """Folders whose programs are small and run once: XLA would spend most of the tests' time on making them quick."""
 
 

@@ -32,6 +32,7 @@ def network(X: Any, y: Any, loss: str, activation: str | None = "softmax", width
 
 QUIET = {"epochs": 3, "verbose": 0}
 ESTIMATORS: dict[str, Any] = {
+    "short Classifier": lambda: uf.sklearn.Classifier(epochs=20),
     "Classifier": lambda: uf.sklearn.Classifier(),
     "Regressor": lambda: uf.sklearn.Regressor(epochs=10),
     "SKLearnClassifier": lambda: uf.wrappers.SKLearnClassifier(
@@ -56,7 +57,7 @@ EXPECTED = {
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name != "Classifier")) for name in ESTIMATORS],
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "short Classifier")) for name in ESTIMATORS],
 )
 def test_the_checks_of_scikit_learn(name: str) -> None:
     from sklearn.utils.estimator_checks import check_estimator

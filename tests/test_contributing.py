@@ -32,7 +32,7 @@ def insert(file, marker, text):
 
 def test_adding_an_op(tmp_path):
     for folder in ("src", "backends", "zoo"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, tmp_path / folder)  # compiled modules too
     for name in ("tests/conformance/test_ops.py", "tests/opset/test_namespace.py", "pyproject.toml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)

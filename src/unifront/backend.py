@@ -52,7 +52,6 @@ class Namespace:
 
 
 NAMESPACE: Namespace = Namespace()
-vars(NAMESPACE).update(
-    __name__=__name__, __spec__=__spec__, __file__=__file__
-)  # what Python asks of whatever was imported
+# What Python asks of whatever was imported.
+vars(NAMESPACE).update(__name__=__name__, __spec__=__spec__, __file__=__file__)
 sys.modules[__name__] = NAMESPACE  # type: ignore[assignment]

@@ -107,6 +107,7 @@ def test_every_operation_of_a_tensorflow_step_has_a_gpu_kernel(
     graph = functions.one.graph.as_graph_def()
     used = {node.op for node in nodes_of(graph)}
     assert "ResourceApplyAdam" in used
+    assert ("CudnnRNNBackpropV3" in used) == (name in ("rnn", "masked"))  # an LSTM, a GRU: no loops
     missing = {}
     for op in used:
         devices = {kernel.device_type for kernel in kernels.get_registered_kernels_for_op(op).kernel}

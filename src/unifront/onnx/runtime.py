@@ -10,6 +10,7 @@ import io
 import tempfile
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
+from operator import is_
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +90,18 @@ class OnnxRuntimeProgram:
         self._variables: tuple[Array, ...] | None = None
         self._session: Any = None
         self._names: tuple[str, ...] = ()
+        self._found: list[str] = []
         self.storage = (None,) * len(graph.variables)
         self.source = str(graph)
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
-        known = self._variables
-        if known is None or any(new is not old for new, old in zip(variables, known, strict=True)):
+        if self._variables is None or not all(map(is_, variables, self._variables)):
             self._make(tuple(variables))
         check_indices(self._graph, self._bounds, inputs)
         if self._is_carried:
             inputs = [np.asarray(x, dtype) for x, dtype in zip(inputs, self._inputs, strict=True)]
         try:
-            found = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
+            found = self._session.run(self._found, dict(zip(self._names, inputs, strict=True)))
         except Exception as error:
             raise ArgumentError(f"ONNX Runtime cannot run {self._graph.name!r}: {error}") from error
         if self._is_carried:
@@ -112,6 +113,7 @@ class OnnxRuntimeProgram:
         session = _session(self._carried, dict(zip(names, map(np.asarray, variables), strict=True)))
         self._session, self._variables = session, variables
         self._names = tuple(value.name for value in session.get_inputs())
+        self._found = [value.name for value in session.get_outputs()]
 
 
 def _carried(graph: Graph) -> Graph:

@@ -17,8 +17,9 @@ from unifront.layers.regularizers import RegularizerLike
 
 
 class _Conv(Layer):
-    activation = ActivationAttribute()
     """What the convolutions share. ``rank`` is the number of spatial axes."""
+
+    activation = ActivationAttribute()
 
     rank: int
     paddings: tuple[str, ...] = ("valid", "same")

@@ -44,7 +44,7 @@ def test_mutated_files(first: int, count: int) -> None:
 
 @pytest.mark.parametrize(
     ("first", "count"),
-    [(0, 1_000), pytest.param(10_000, 200_000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])],
+    [(0, 2_000), pytest.param(10_000, 200_000, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])],
 )
 def test_mutated_onnx_models(first: int, count: int) -> None:
     counts = loads("onnx", first, count, 2)["counts"]

@@ -322,6 +322,12 @@ def _merged(r: Random, x: Any, tensors: list[Any]) -> Any:
     name = one_of(r, MERGES)
     same = [y for y in tensors if y.shape == x.shape]
     other = _followed(r, x) if r.random() < 0.5 or not same else one_of(r, same)
+    sizes = list(zip(reversed(x.shape[1:]), reversed(other.shape[1:]), strict=False))
+    if any(
+        str(a) != str(b) and 1 not in (a, b) and not (isinstance(a, int) and isinstance(b, int))
+        for a, b in sizes
+    ):
+        raise ShapeError("Data of few sizes fit where such sizes meet.")
     if name == "Dot":
         return layers.Dot(axes=-1, normalize=bool(r.integers(2)))([x, other])
     return getattr(layers, name)()([x, other])

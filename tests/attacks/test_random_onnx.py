@@ -8,7 +8,7 @@ import pytest
 import unifront as uf
 from tests.attacks.random_layers import INSIDE, LAYERS, MERGES, WORDS, random_inputs, random_model
 from tests.layers.cases import FIRST, layer_of
-from tests.onnx.runtimes import RUNTIME_OPSETS, check, runtime
+from tests.onnx.runtimes import RUNTIME_OPSETS, check, reference, runtime
 from unifront import tree
 from unifront.dtypes import float32, float64
 from unifront.onnx.export import convert
@@ -17,6 +17,9 @@ from unifront.reference import BACKEND, difference
 
 FEW, MANY = range(12), range(12, 320)
 BOUND, MARGIN = 1e-5, 10
+OF_RUNTIME = {251}
+"""Where ONNX Runtime itself rounds more: a group norm of 43,008 numbers that differ little. ONNX's reference evaluator, on the
+same file, judges these."""
 
 
 NOT_DRAWN = {"ConvLSTM3D", "Discretization", "Pipeline", "STFTSpectrogram"}
@@ -45,14 +48,13 @@ def _judge(seed: int) -> None:
     options = {"optimize": bool(r.random() < 0.7), "opset": int(r.choice(RUNTIME_OPSETS))}
     exported, _ = convert(model.trace(False), **options)  # type: ignore[arg-type]
     check(exported)
+    run = reference if seed in OF_RUNTIME else runtime
     for batch in (1, 3):
         inputs = random_inputs(model, batch, seed)
         given = inputs if len(inputs) > 1 else inputs[0]
-        reference = tree.leaves(model.predict(given, backend="numpy"))
+        expected = tree.leaves(model.predict(given, backend="numpy"))
         wide = _in_float64(model, inputs)
-        for i, (found, wanted, exact) in enumerate(
-            zip(runtime(exported, inputs), reference, wide, strict=True)
-        ):
+        for i, (found, wanted, exact) in enumerate(zip(run(exported, inputs), expected, wide, strict=True)):
             what = f"output {i} of seed {seed}, batch {batch}, {options}\n{model.graph()}"
             assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype), what
             assert difference(found, exact) <= BOUND + MARGIN * difference(wanted, exact), what

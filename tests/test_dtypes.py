@@ -9,7 +9,7 @@ import unifront as uf
 from unifront import dtypes, ops
 from unifront.backends import installed, placement
 from unifront.dtypes import BY_NAME, DType, dtype_of, float16, float32, int32, key, promote
-from unifront.errors import DTypeError, UnknownName
+from unifront.errors import ArgumentError, DTypeError, UnknownName
 
 NUMERIC = [dtype for dtype in dtypes.ALL if dtype is not key]
 PAIRS = list(itertools.combinations_with_replacement(NUMERIC, 2))
@@ -116,6 +116,49 @@ def test_numbers_are_stored_in_few_bits(name, dtype):
         assert backend.type_of(array).dtype is dtype
         assert np.array_equal(backend.numpy(array), stored)
         assert np.array_equal(backend.numpy(ops.cast(array, "float32")), stored.astype("float32"))
+
+
+class Stored(uf.Layer):
+    """Adds a weight that is kept in few bits."""
+
+    def __init__(self, kind, **options):
+        super().__init__(**options)
+        self.kind = kind
+
+    def build(self, shape):
+        self.table = self.add_weight((2, 3), "zeros", dtype=self.kind, trainable=False, name="table")
+
+    def call(self, x):
+        return x + ops.cast(self.table, "float32")
+
+
+@pytest.mark.parametrize("dtype", dtypes.PACKED, ids=_ids)
+def test_weights_of_few_bits_are_computed_with_and_saved(dtype, tmp_path):
+    """Where a framework has no such numbers, and in files, which know floats of 8 bits only, an error says so."""
+    values = (np.arange(6).reshape(2, 3) * (0.5 if dtype.is_float else 1)).astype(dtype.numpy)
+    model = uf.Sequential([uf.Input((2, 3)), Stored(dtype.name)])
+    model.layers[0].table.assign(values)
+    x, wanted = np.ones((1, 2, 3), "float32"), 1 + values[None].astype("float32")
+    for name in ("numpy", "torch", "jax", "tensorflow"):
+        if name not in installed():
+            continue
+        if name == "torch" and not dtype.is_float:
+            with pytest.raises(
+                DTypeError, match=f"'torch' has no {dtype}; keep such numbers as int8 or uint8"
+            ):
+                model.predict(x, verbose=0, backend=name)
+        else:
+            assert np.array_equal(model.predict(x, verbose=0, backend=name), wanted)
+    if not dtype.is_float:
+        with pytest.raises(
+            ArgumentError, match=f"'stored/table' is {dtype}, which files of weights do not hold"
+        ):
+            model.save(tmp_path / "m.uf")
+        return
+    model.save(tmp_path / "m.uf")
+    loaded = uf.load(tmp_path / "m.uf")
+    assert [weight.dtype for weight in loaded.weights] == [dtype]
+    assert np.array_equal(loaded.predict(x, verbose=0, backend="numpy"), wanted)
 
 
 @pytest.mark.parametrize("dtype", dtypes.PACKED, ids=_ids)

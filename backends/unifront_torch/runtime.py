@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from unifront.backends import HostKey, Step, StepPlan, StepState, host_free_bytes, live_table
+from unifront.dtypes import PACKED
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, DTypeError, UnknownName, UnsupportedOp
 from unifront.ir.emit import Program, Rows, emit
@@ -36,6 +37,7 @@ Array = Any
 
 _VIEWED = {"bfloat16": "int16", "float8_e4m3fn": "int8", "float8_e5m2": "int8"}
 """The dtypes that PyTorch does not exchange with NumPy, and those as whose bits they are."""
+_OF_FEW_BITS = frozenset(_VIEWED) | {dtype.name for dtype in PACKED}
 
 
 class TorchBackend:
@@ -60,8 +62,9 @@ class TorchBackend:
     def array(self, value: np.ndarray, device: str | None = None) -> torch.Tensor:
         copy = np.array(value, order="C")
         name = copy.dtype.name
-        if name in _VIEWED:
-            tensor = torch.from_numpy(copy.view(_VIEWED[name])).view(TORCH[name])
+        kind = TORCH[name] if name in _OF_FEW_BITS else None  # raises for what PyTorch has not
+        if kind is not None:
+            tensor = torch.from_numpy(copy.view(_VIEWED[name])).view(kind)
         else:
             tensor = torch.from_numpy(copy)
         return tensor.to(device or self.devices()[0])

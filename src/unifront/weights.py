@@ -20,7 +20,7 @@ import numpy as np
 
 from unifront.arguments import anything, checked
 from unifront.backends import Array, Backend, Placement, backend_of, placement
-from unifront.dtypes import DType, DTypeLike, dtype_of
+from unifront.dtypes import BY_NAME, DType, DTypeLike, dtype_of
 from unifront.errors import DTypeError, ShapeError
 from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
@@ -109,7 +109,8 @@ class Variable:
             array = np.asarray(initial)
         except ValueError:
             array = np.asarray(None)
-        if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        known = BY_NAME.get(array.dtype.name)
+        if array.dtype.kind not in "biuf" and (known is None or known.is_complex):
             raise DTypeError(f"The initial value of the variable {self.path!r} is an array of numbers.")
         if array.shape != self.type.shape:
             raise ShapeError(

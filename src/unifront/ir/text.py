@@ -29,7 +29,7 @@ from unifront.ir.types import TensorType
 # Every repetition is possessive (`*+`, `++`), so that no line, however long or odd, is read more than once.
 _ESCAPE = rb"\\(?:[\\'\"abfnrtv]|x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})"
 _NAME_TEXT = rb'"((?:[^"\\\n]++|' + _ESCAPE + rb')*+)"'
-_NUMBER_TEXT, _TYPE_TEXT = rb"%([0-9]{1,9}+)", rb"([a-z0-9]++\[[^\]\n]*+\])"
+_NUMBER_TEXT, _TYPE_TEXT = rb"%([0-9]{1,9}+)", rb"([a-z0-9_]++\[[^\]\n]*+\])"
 _NAME = re.compile(_NAME_TEXT)
 _TEXT = re.compile(rb"'((?:[^'\\\n]++|" + _ESCAPE + rb")*+)'")
 _ESCAPES = re.compile(_ESCAPE.decode())
@@ -41,14 +41,14 @@ _VARIABLE = re.compile(_INPUT.pattern + rb" (trainable|fixed)\Z")
 _RESULT = re.compile(_NUMBER_TEXT + b": " + _TYPE_TEXT)
 _RETURN = re.compile(rb"return(?: (?=%))?")
 _RETURNED = re.compile(_NUMBER_TEXT + b" " + _NAME_TEXT)
-_TYPE = re.compile(rb"([a-z0-9]++)\[([^\]\n]*+)\]")
+_TYPE = re.compile(rb"([a-z0-9_]++)\[([^\]\n]*+)\]")
 _LAYER = re.compile(b" " + _NAME_TEXT + rb"( \(\[)?+ *+\Z")
 _OPERATION = re.compile(rb" ?+= ([a-z_][a-z0-9_]{0,99}+)\(")
 _OPERANDS = re.compile(rb"((?:(?:none|%[0-9]{1,9}+)(?:, (?=[n%])|(?=\))))*+)\) \{")
 _ATTRIBUTE = re.compile(rb"([A-Za-z_][A-Za-z0-9_]{0,99}+) ?+= ?+")
 _NUMBER = re.compile(rb"(-?+[0-9]++)((?:\.[0-9]++)?+(?:e[+-]?+[0-9]++)?+)")
 _INTEGERS = re.compile(rb"\((-?+[0-9]{1,18}+(?:, -?+[0-9]{1,18}+)*+),?+\)")
-_ARRAY = re.compile(rb"array\('([a-z0-9]++)', (\([0-9, ]{0,1000}+\)), '([A-Za-z0-9+/=]*+)'\)")
+_ARRAY = re.compile(rb"array\('([a-z0-9_]++)', (\([0-9, ]{0,1000}+\)), '([A-Za-z0-9+/=]*+)'\)")
 _SPECIAL = re.compile(rb"number\('(nan|-?inf)'\)")
 _WORD = re.compile(rb"True|False|None")
 _WORDS = {b"True": True, b"False": False, b"None": None}

@@ -13,7 +13,7 @@ from unifront.errors import ParseError
 from unifront.ir.dims import Dim, DimExpr, parse_dim
 
 Shape = tuple[Dim, ...]
-_TYPE = re.compile(r"\s*([a-z0-9]+)\[(.*)\]\s*\Z", re.S)
+_TYPE = re.compile(r"\s*([a-z0-9_]+)\[(.*)\]\s*\Z", re.S)
 
 
 @dataclass(frozen=True)

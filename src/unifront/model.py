@@ -12,6 +12,7 @@ from weakref import ref
 from unifront import tree
 from unifront.arguments import Size, checked, only, whole
 from unifront.errors import ArgumentError, NotBuiltError, NotBuiltYet, ShapeError
+from unifront.free_sizes import FreeSizes
 from unifront.functional import (
     begun,
     calls_below,
@@ -30,9 +31,9 @@ from unifront.functional import (
     static_shapes,
     unlisted,
 )
-from unifront.ir.dims import Dim, symbol
+from unifront.ir.dims import Dim
 from unifront.ir.graph import Graph
-from unifront.ir.types import Shape, TensorType
+from unifront.ir.types import TensorType
 from unifront.layers.arguments import LayerName, PolicyLike
 from unifront.layers.ends import end_of
 from unifront.layers.input import BATCH, InputTensor, inputs_of
@@ -41,7 +42,7 @@ from unifront.layers.quantized import quantize_model
 from unifront.opset.tensor import Call, Symbolic, is_building, type_of
 from unifront.portable import Portable
 from unifront.reference import simplified
-from unifront.restoring import Restoring, State
+from unifront.restoring import Restoring
 from unifront.serialization import CustomObjectScope
 from unifront.stepwise import Stepwise
 from unifront.trace import MAKING, CallContext, Tracing, current_rng, renamed, trace
@@ -56,7 +57,7 @@ def _repeatable(build: Callable[..., None]) -> Callable[..., None]:
     return checked_build
 
 
-class Model(Restoring, Trained, Stepwise, Portable, Layer):
+class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
     """A model: ``Model(inputs, outputs)`` from the functional API, or a subclass with ``call``.
 
     Args:
@@ -81,8 +82,6 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
     notes_arguments = False
     _called_on: tuple[Any] | None = None
     """The types of the arrays of a first call, where no input was said before."""
-    _seen: tuple[tuple[Shape, ...], ...] = ()
-    """The shapes of the data that said what the inputs are, and of those that differed; none where the user said it."""
 
     @checked
     def __init__(
@@ -350,43 +349,6 @@ class Model(Restoring, Trained, Stepwise, Portable, Layer):
                 )
                 self.trace()
                 self._seen = (tuple(type_.shape for type_ in self.input_types.values()),)
-
-    @property
-    def sizes_became_free(self) -> bool:
-        """Whether data had other sizes than those that said what the inputs are."""
-        return len(self._seen) > 1
-
-    def let_differ(self, shapes: Sequence[Shape]) -> None:
-        """Make the sizes free in which inputs of these ``shapes`` differ from the data that came before, if it was data
-        that said what the inputs are. Raises what layers raise that must know such a size; nothing is changed then.
-        """
-        with MAKING:
-            known = list(self.input_types.items())
-            if not self._seen or [len(shape) for shape in shapes] != [type_.rank for _, type_ in known]:
-                return
-            seen = (*self._seen, tuple(shapes))
-            before = State(self.layers_below())
-            sizes: dict[tuple[Dim, ...], Dim] = {}  # those that were equal all along are one
-            tensors = [
-                InputTensor(
-                    type_.with_shape((BATCH, *(
-                        column[0] if len(set(column)) == 1
-                        else sizes.setdefault(column, symbol(f"{name}_{axis}"))
-                        for axis, column in enumerate(zip(*(one[number][1:] for one in seen), strict=True), 1)
-                    ))), name,
-                )
-                for number, (name, type_) in enumerate(known)
-            ]  # fmt: skip
-            try:
-                self._take_anew(tree.map_leaves(tensors.__getitem__, self.input_structure))
-                self.trace()
-            except BaseException:
-                before.restore()
-                raise
-            self._seen = seen
-
-    def _take_anew(self, inputs: Any) -> None:
-        self._take(inputs)
 
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if self._settled is not None:

@@ -220,5 +220,6 @@ def test_steps_for_xla_and_modules_take_no_rows_of_one_device(monkeypatch: pytes
 
     monkeypatch.setattr(type(BACKEND), "devices", lambda self: ("gpu:0", "cpu"))
     for op in (ops.LSTM, ops.GRU):
-        assert BACKEND.rows("gpu:0").table[op] is OVERLAYS["cuda"][op]
-        assert BACKEND.portable_rows("gpu:0").table[op] is TABLE[op]
+        # By name: other tests import the backend anew.
+        assert BACKEND.rows("gpu:0").table[op].__name__ == OVERLAYS["cuda"][op].__name__
+        assert BACKEND.portable_rows("gpu:0").table[op].__name__ == TABLE[op].__name__

@@ -93,7 +93,9 @@ def test_that_nothing_is_left_over_is_checked_when_it_shows(backend):
     for count in (8, 0, 4):
         x = np.random.default_rng(0).normal(size=(3, count, 2)).astype("float32")
         assert_close(native.numpy(program([native.array(x)], [])[0]), x.reshape(3, count // 4, 8))
-    first = "|Input to reshape" if backend == "tensorflow" else ""  # its reshape may run before the check does
+    first = (
+        "|Input to reshape" if backend == "tensorflow" else ""
+    )  # its reshape may run before the check does
     with pytest.raises(Exception, match=rf"layer: reshape: .*sizes that should be equal are|equal{first}"):
         native.numpy(program([native.array(np.zeros((3, 5, 2), "float32"))], [])[0])
 

@@ -77,11 +77,8 @@ if TYPE_CHECKING:
     from unifront.train.optimizers import Optimizer as Optimizer
     from unifront.weights import Variable as Variable
 
-    backend, name_scope, random_key = (
-        NAMESPACE,
-        scope,
-        HostKey,
-    )  # imported under another name they would not be shown
+    # Imported under another name they would not be shown.
+    backend, name_scope, random_key = NAMESPACE, scope, HostKey
 
 __version__ = "0.1.0"
 

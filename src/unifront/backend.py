@@ -15,7 +15,7 @@ from unifront import keras_backend as functions
 from unifront.backends import Placement, use_backend
 
 if TYPE_CHECKING:  # to a type checker a module's names are its own
-    from unifront.keras_backend import *  # noqa: F403
+    from unifront.keras_backend import *  # noqa: F403  # all of them, as `Namespace` has them
 
 
 class Namespace:
@@ -54,4 +54,4 @@ class Namespace:
 NAMESPACE: Namespace = Namespace()
 # What Python asks of whatever was imported.
 vars(NAMESPACE).update(__name__=__name__, __spec__=__spec__, __file__=__file__)
-sys.modules[__name__] = NAMESPACE  # type: ignore[assignment]
+sys.modules[__name__] = NAMESPACE  # type: ignore[assignment]  # no module, on purpose

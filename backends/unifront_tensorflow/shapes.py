@@ -21,10 +21,11 @@ def smallest(*sizes: Any) -> Any:
     return min(sizes) if all(isinstance(one, int) for one in sizes) else reduce(tf.minimum, sizes)
 
 
-def same(layer: str, *sizes: Any) -> None:
-    """Raise an error that names the layer unless ``sizes`` are equal: now if they are known, else when it runs."""
+def same(array: Any, layer: str, *sizes: Any) -> Any:
+    """``array``; raises an error that names the layer unless ``sizes`` are equal: now if they are known, else when it
+    is asked for the array."""
     if all(isinstance(one, int) for one in sizes):
-        same_sizes(layer, *sizes)
-    else:
-        for one in sizes[1:]:
-            tf.debugging.assert_equal(sizes[0], one, unequal(layer, "not"))
+        return same_sizes(array, layer, *sizes)
+    checks = [tf.debugging.assert_equal(sizes[0], one, unequal(layer, "not")) for one in sizes[1:]]
+    with tf.control_dependencies(checks):
+        return tf.identity(array)

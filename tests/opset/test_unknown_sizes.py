@@ -18,8 +18,7 @@ def graph_of(function, *types):
     return verify(builder.graph([result]))
 
 
-# TensorFlow runs what does not hang together in any order: its kernel may find it before the check does.
-SAID = r"layer: .*sizes that should be equal are|Incompatible shapes|ConcatOp"
+SAID = r"layer: .*sizes that should be equal are"
 PAIRS = {
     "two symbols": (ops.add, ("float32[a, 2]", "float32[b, 2]"), "float32[a, 2]", (3, 4)),
     "a symbol and an int": (ops.multiply, ("float32[a, 2]", "float32[3, 2]"), "float32[3, 2]", (3, None)),
@@ -93,10 +92,7 @@ def test_that_nothing_is_left_over_is_checked_when_it_shows(backend):
     for count in (8, 0, 4):
         x = np.random.default_rng(0).normal(size=(3, count, 2)).astype("float32")
         assert_close(native.numpy(program([native.array(x)], [])[0]), x.reshape(3, count // 4, 8))
-    first = (
-        "|Input to reshape" if backend == "tensorflow" else ""
-    )  # its reshape may run before the check does
-    with pytest.raises(Exception, match=rf"layer: reshape: .*sizes that should be equal are|equal{first}"):
+    with pytest.raises(Exception, match=rf"{SAID}|equal"):
         native.numpy(program([native.array(np.zeros((3, 5, 2), "float32"))], [])[0])
 
 
@@ -120,7 +116,7 @@ def test_nothing_is_checked_that_is_known():
         ("float32[a, 2]", "float32[]"),
     ):
         assert "same(" not in native.compile(graph_of(ops.add, *types)).source
-    assert "same('layer: add'" in native.compile(graph_of(ops.add, "float32[a]", "float32[b]")).source
+    assert "same(v0, 'layer: add'" in native.compile(graph_of(ops.add, "float32[a]", "float32[b]")).source
     first = graph_of(lambda x: ops.add(x, x[:1]), "float32[a]")
     assert "same(" not in native.compile(first).source
     assert_close(native.compile(first)([np.zeros(0, "float32")], [])[0], np.zeros(0, "float32"))

@@ -41,10 +41,11 @@ from unifront.ir.layouts import (
 from unifront.ir.types import TensorType
 
 
-def same_sizes(layer: str, *sizes: Any) -> None:
-    """Raise `ShapeError` unless ``sizes`` are equal."""
+def same_sizes(array: Any, layer: str, *sizes: Any) -> Any:
+    """``array``; raises `ShapeError` unless ``sizes`` are equal."""
     if any(size != sizes[0] for size in sizes[1:]):
         raise ShapeError(unequal(layer, " and ".join(map(str, sizes))))
+    return array
 
 
 def unequal(layer: str, sizes: str) -> str:
@@ -71,7 +72,9 @@ class Rows:
         read: cell → its value.
         minimum: the smallest of several sizes, as ``size`` gives them, and ints.
         typed: ``(operation, operand types, attributes)`` → a row for these alone, quicker than that of ``table``.
-        same: ``(layer, *sizes)``: raises an error that names the layer unless the sizes are equal.
+        same: ``(array, layer, *sizes)``: the array, for an operation that wants the sizes equal; raises an error that
+            names the layer unless they are. That it gives the array keeps the check before the operation, where a
+            framework runs in any order what does not hang together.
     """
 
     backend: str
@@ -284,10 +287,7 @@ class _Writer:
             row = self.rows.over[node.op]
             operands.insert(0, operands.pop(place))
         self.names[callee] = partial(row, **fixed) if fixed else row
-        if node.op.facts.elementwise or node.op.facts.follows is JOINED:
-            self.lines += [f"same({node.where()!r}, {', '.join(sizes)})" for sizes in _unknown(node)]
-        if node.op.facts.whole:
-            self.lines += [f"same({node.where()!r}, {total}, {wanted})" for total, wanted in _uncounted(node)]
+        self.lines += self.checks(node)
         given = [value for value in node.outputs if not updates or value not in self.written]
         outputs = ", ".join(f"v{value.id}" for value in given) + "," * (len(given) > 1)
         comment = f"  # {node.name}" if node.name and node.name.isprintable() else ""
@@ -301,6 +301,18 @@ class _Writer:
         dead = [name for name in dead if name not in self.names]
         if dead:
             self.lines.append(f"del {', '.join(dead)}")
+
+    def checks(self, node: Node) -> Iterator[str]:
+        """What holds the operands of ``node`` to sizes that the types do not show to be equal."""
+        sizes: list[list[str]] = []
+        if node.op.facts.elementwise or node.op.facts.follows is JOINED:
+            sizes += _unknown(node)
+        if node.op.facts.whole:
+            sizes += _uncounted(node)
+        if sizes:
+            held = next(f"v{v.id}" for v in node.operands if v is not None and not v.type.is_static)
+            for equal in sizes:
+                yield f"{held} = same({held}, {node.where()!r}, {', '.join(equal)})"
 
     def spent(self, node: Node, wanted: Sequence[Storage | None]) -> int | None:
         """The place of the operand that ``node`` may write over: nothing else uses it, so no view of it is about."""
@@ -414,12 +426,12 @@ def _unknown(node: Node) -> list[list[str]]:
     return found
 
 
-def _uncounted(node: Node) -> list[tuple[str, str]]:
+def _uncounted(node: Node) -> list[list[str]]:
     """How many elements there are and how many there must be, where the types do not show that these are equal."""
     operand = node.operands[0]
     assert operand is not None
     total, wanted = operand.type.size, node.outputs[0].type.size
-    return [] if total == wanted else [(_expression(total), _expression(wanted))]
+    return [] if total == wanted else [[_expression(total), _expression(wanted)]]
 
 
 def _has_symbols(attribute: Any) -> bool:

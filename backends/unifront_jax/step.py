@@ -17,7 +17,7 @@ from unifront.ir.emit import Rows
 from unifront.opset.replay import StepProgram, step_program
 from unifront_jax._wide import graph_is_wide, wide
 from unifront_jax.policy import POLICY
-from unifront_jax.runtime import sharding_of, share, typed_key
+from unifront_jax.runtime import device_of, sharding_of, share, typed_key
 
 Outcome = tuple[tuple[Any, ...], tuple[Any, ...]]
 """What a step gives: the new values of what it carries, and its results."""
@@ -36,17 +36,21 @@ class _Functions:
 _compiled: dict[tuple[int, str], _Functions] = {}
 
 
-def _functions_of(plan: StepPlan, rows: Rows, device: str) -> _Functions:
+def _functions_of(plan: StepPlan, rows: Rows, device: str, place: Any = None) -> _Functions:
     """The functions of ``plan``, compiled once for as long as it lives: a second `fit` starts at once.
 
-    Devices of one kind share them; several at once have theirs, which says where what is carried lies.
+    ``place`` is the one device on which it runs: said beforehand, one program serves NumPy's arrays and those that
+    are there already. Several devices say where what is carried lies.
     """
-    several = "," in device
-    known = (id(plan), device if several else kind_of(device))
+    known = (id(plan), device)
     if known not in _compiled:
         made, is_wide = step_program(plan, rows), graph_is_wide(plan.graph)
         step = _step_of(plan, made)
-        options = {"out_shardings": sharding_of(device)} if several else {}
+        options: dict[str, Any] = {}
+        if "," in device:
+            options["out_shardings"] = sharding_of(device)
+        elif place is not None:
+            options["in_shardings"] = jax.sharding.SingleDeviceSharding(place)
         one, block = (jax.jit(function, donate_argnums=0, **options) for function in (step, _looped(step)))
         _compiled[known] = _Functions(one, block, made, is_wide)
         weakref.finalize(plan, _compiled.pop, known, None).atexit = False
@@ -60,8 +64,9 @@ class JaxStep:
     """
 
     def __init__(self, plan: StepPlan, state: StepState, rows: Rows, device: str) -> None:
-        self._functions = functions = _functions_of(plan, rows, device)
         self._device, self._several, self._platform = device, "," in device, kind_of(device)
+        self._place = None if self._several else device_of(device)
+        self._functions = functions = _functions_of(plan, rows, device, self._place)
         self._on_host = self._platform == "cpu"
         self.storage, self.source = functions.made.program.storage, functions.made.program.source
         self.plan, self.state = plan, state
@@ -69,6 +74,8 @@ class JaxStep:
         self._fixed = [i for i in range(len(plan.graph.variables)) if i not in carried]
         types = [value.type.dtype for value in plan.graph.inputs[len(plan.graph.inputs) - plan.counters :]]
         self._counter_dtypes = [dtype.numpy for dtype in types]
+        self._numbers: list[Any] = [None] * plan.counters
+        self._values_of_numbers: list[float | None] = [None] * plan.counters
         self._seen: list[Any] = []
         self._views: list[tuple[Any, np.ndarray]] = []
         self._key: Any = None
@@ -87,8 +94,10 @@ class JaxStep:
                 seen.add(id(array))
             self._seen = state.variables
 
-    def _carry(self) -> tuple[Any, ...]:
-        return tuple(self.state.variables[position] for position in self.plan.carry)
+    def _values(self) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+        """What is carried, and what is not."""
+        value = self.state.variables.__getitem__
+        return tuple(map(value, self.plan.carry)), tuple(map(value, self._fixed))
 
     def _keep(self, outcome: Outcome) -> None:
         """At once: the arrays before this step are gone, and an error in a later one finds these."""
@@ -98,16 +107,19 @@ class JaxStep:
 
     def __call__(self, batch: Sequence[Array], counters: Sequence[float]) -> None:
         self._follow()
-        numbers = [dtype.type(value) for dtype, value in zip(self._counter_dtypes, counters, strict=True)]
-        fixed = tuple(self.state.variables[position] for position in self._fixed)
-        if self._on_host:  # in one form: for arrays on the device JAX would compile another program
-            batch = [np.asarray(array) for array in batch]  # a view
         with wide(self._functions.is_wide):
             if self._several:
                 batch = [share(array, self._device, 0) for array in batch]
-            self._keep(
-                self._functions.step(self._carry(), fixed, self._key_data, tuple(numbers), tuple(batch))
-            )
+            for i, value in enumerate(counters):
+                self._count(i, value)
+            self._keep(self._functions.step(*self._values(), self._key_data, self._numbers, batch))
+
+    def _count(self, i: int, value: float) -> None:
+        """Set a counter. One that stays, as a rate does, stays on the device: with each call it takes microseconds."""
+        if value != self._values_of_numbers[i]:
+            self._values_of_numbers[i], self._numbers[i] = value, self._counter_dtypes[i].type(value)
+        elif self._place is not None and isinstance(self._numbers[i], np.generic):
+            self._numbers[i] = jax.device_put(self._numbers[i], self._place)
 
     def run(self, arrays: Sequence[Array], indices: np.ndarray, counters: Sequence[Sequence[float]]) -> None:
         """Runs on batches ``array[indices[i]]``: `Policy.block` at a time in a compiled loop where that pays.
@@ -130,8 +142,7 @@ class JaxStep:
                 batches = _take(tuple(arrays), rows)
                 if self._several:
                     batches = tuple(share(array, self._device, 1) for array in batches)
-                fixed = tuple(self.state.variables[position] for position in self._fixed)
-                self._keep(self._functions.block(self._carry(), fixed, self._key_data, stacked, batches))
+                self._keep(self._functions.block(*self._values(), self._key_data, stacked, batches))
             for i in range(whole, steps):
                 self(self._batch(arrays, indices[i]), counters[i])
 

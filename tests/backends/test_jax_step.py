@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -68,6 +70,22 @@ def test_the_flag_of_the_user_stays_as_it_was() -> None:
     assert jnp.ones(()).dtype == np.float32
 
 
+@contextmanager
+def compiled() -> Iterator[list[str]]:
+    """The names of the functions that JAX compiles meanwhile."""
+    names: list[str] = []
+
+    def listen(event: str, _: float, **details: Any) -> None:
+        if event.endswith("/backend_compile_duration"):
+            names.append(details["fun_name"])
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield names
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
 def mlp() -> tuple[MLP, Running]:
     net = MLP()
     return net, Running("jax", net.step((Rule(*RULES["adam"], learning_rate=decreasing), range(5))))
@@ -92,14 +110,20 @@ def test_steps_compile_once_however_much_data_there_is(monkeypatch: pytest.Monke
 
     monkeypatch.setattr(module, "POLICY", replace(module.POLICY, block=5))
     net, step = mlp()
-    for rows in (40, 39, 20, 8):  # one more of each kind each time: blocks of five, and the two that are left
-        step.run([net.x[:rows], net.y[:rows]], net.indices % rows)
-        functions = step.step._functions
-        assert (functions.step._cache_size(), functions.block._cache_size()) == (1, 1)
-    step(net.x[:8], net.y[:8])
-    assert functions.step._cache_size() == 1  # a batch that is on the device is no other program
-    step(net.x[:7], net.y[:7])
-    assert functions.step._cache_size() == 2  # another size of the batch is
+    with compiled() as names:
+        for rows in (
+            40,
+            39,
+            20,
+            8,
+        ):  # one more of each kind each time: blocks of five, and the two that are left
+            step.run([net.x[:rows], net.y[:rows]], net.indices % rows)
+            assert names.count("jit(step)") == names.count("jit(block)") == 1
+        for _ in range(3):
+            step(net.x[:8], net.y[:8])  # a batch that is on the device is no other program
+        assert names.count("jit(step)") == 1
+        step(net.x[:7], net.y[:7])
+        assert names.count("jit(step)") == 2  # another size of the batch is
 
 
 def test_fit_compiles_once_for_any_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,18 +133,13 @@ def test_fit_compiles_once_for_any_number_of_rows(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module, "POLICY", replace(module.POLICY, block=5))
     model = uf.Sequential([uf.Input((3,)), uf.layers.Dense(1)])
     model.compile("adam", "mse")
-    before = set(module._compiled)
-    for rows in (
-        800,
-        784,
-        808,
-        16,
-    ):  # more and fewer batches than `fit` hands over at a time, and some that are left
-        model.fit(np.ones((rows, 3)), np.ones((rows, 1)), batch_size=8, epochs=2, verbose=0, backend="jax")
-    (own,) = set(module._compiled) - before
-    functions = module._compiled[own]
-    assert functions.step._cache_size() == 1
-    assert functions.block._cache_size() <= 1  # where steps take long, `fit` hands them over one by one
+    with compiled() as names:
+        # More and fewer batches than `fit` hands over at a time, and some that are left.
+        for rows in (800, 784, 808, 16):
+            x, y = np.ones((rows, 3)), np.ones((rows, 1))
+            model.fit(x, y, batch_size=8, epochs=2, verbose=0, backend="jax")
+    assert names.count("jit(step)") == 1
+    assert names.count("jit(block)") <= 1  # where steps take long, `fit` hands them over one by one
 
 
 def test_a_plan_compiles_once_and_is_forgotten_with_its_last_user() -> None:

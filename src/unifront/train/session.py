@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -44,21 +43,18 @@ class Session:
         self._private: dict[int, MetricVariable] = {}
         self.resume()
 
-    @contextmanager
-    def _taken(self) -> Iterator[CompiledStep]:
+    def __enter__(self) -> CompiledStep:
         """A block in which every value is borrowed, and stays so: other threads wait for them."""
         with MOVING:  # before the lock, as who reads a variable
             self._lock.acquire()
             try:
-                step = self._compiled if self._lent else None
-                step = step or self._take_all()
+                return (self._compiled if self._lent else None) or self._take_all()
             except BaseException:
                 self._lock.release()
                 raise
-        try:
-            yield step
-        finally:
-            self._lock.release()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
     def _take_all(self) -> CompiledStep:
         values: list[Array] = []
@@ -111,7 +107,7 @@ class Session:
 
     def reset_metrics(self) -> None:
         """Start every metric of the step again."""
-        with self._taken() as step:
+        with self as step:
             state, backend = step.state, self.place.backend
             state.variables = list(state.variables)
             for position in self.step.metric_variables:
@@ -120,7 +116,7 @@ class Session:
 
     def logs(self) -> dict[str, Any]:
         """What the step logs, as of the last run; waits for the device."""
-        with self._taken() as step:
+        with self as step:
             state, numpy = step.state, self.place.backend.numpy
             values = {
                 id(self.step.variables[i]): numpy(state.variables[i]) for i in self.step.metric_variables
@@ -135,7 +131,7 @@ class Session:
 
     def values(self) -> list[tuple[Variable, np.ndarray]]:
         """The variables that the step replaces, without metrics, and their values in the layout of the step."""
-        with self._taken() as step:
+        with self as step:
             numpy, metrics = self.place.backend.numpy, set(self.step.metric_variables)
             return [
                 (self.step.variables[i], numpy(step.state.variables[i]))
@@ -145,7 +141,7 @@ class Session:
 
     def snapshot(self) -> list[tuple[Variable, np.ndarray]]:
         """Every variable of the step and a copy of its value, in the canonical layout."""
-        with self._taken() as step, self.place.backend.outside():
+        with self as step, self.place.backend.outside():
             numpy, values = self.place.backend.numpy, step.state.variables
             return [
                 (variable, np.array(numpy(canonical(value, layout))))
@@ -158,13 +154,13 @@ class Session:
 
     def metrics(self) -> list[np.ndarray]:
         """The state of every metric of the step, for `set_metrics`."""
-        with self._taken() as step:
+        with self as step:
             values, numpy = step.state.variables, self.place.backend.numpy
             return [np.array(numpy(values[position])) for position in self.step.metric_variables]
 
     def set_metrics(self, values: Sequence[np.ndarray]) -> None:
         """Let every metric of the step go on from these states."""
-        with self._taken() as step:
+        with self as step:
             state, backend = step.state, self.place.backend
             state.variables = list(state.variables)
             for position, value in zip(self.step.metric_variables, values, strict=True):
@@ -173,14 +169,14 @@ class Session:
     def run(self, arrays: Sequence[Array], indices: np.ndarray) -> None:
         """Runs on batches of arrays kept on the device; ``indices`` is ``[runs, batch]``."""
         counters = [self._counters(ahead) for ahead in range(len(indices))]
-        with self._taken() as step:
+        with self as step:
             step.run(arrays, indices, counters)
             self._advance(len(indices))
 
     def run_on(self, batch: Sequence[Array]) -> tuple[Array, ...]:
         """One run on a batch of native arrays; its results, on the device."""
         counters = self._counters(0)
-        with self._taken() as step:
+        with self as step:
             step(batch, counters)
             self._advance(1)
             return step.state.results

@@ -1,0 +1,171 @@
+"""Measures this code beside that of an earlier commit: did a row become slower?
+
+    python benchmarks/against.py cce7a81                    all rows that the commit has, all installed backends
+    python benchmarks/against.py HEAD~3 --rows mlp,gru --backends torch --modes train
+
+The files of the commit are laid out in a temporary folder. Each row on each backend has two processes, one for
+either code, which take turns block by block, so that a machine whose speed changes slows both; who waits uses no
+core. A ratio is that of two neighbouring blocks, this code's by the commit's, and each pair begins with the other
+one. The median is shown with its own uncertainty: half the distance between the quartiles, by the root of the number of
+pairs. ✗: slower by more than 3 %, and by more than twice that uncertainty beyond it; the exit status is then 1.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import importlib.util
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+LIMIT = 1.03
+MODES = ("train", "infer")
+SECONDS, WARM_UP = 0.3, 5
+Block = Callable[[str, int], float]
+
+
+def serve(tree: Path, row: str, backend: str) -> None:
+    """The worker: builds what the code in ``tree`` has of the row, then runs as many steps as each line asks for, and
+    prints the milliseconds of one."""
+    sys.path[:1] = [str(tree / "benchmarks")]  # in the place of this script's own folder
+    measure, rows, ours = (importlib.import_module(name) for name in ("measure", "rows", "unifront_rows"))
+    contender = ours.build(rows.ROWS[row], backend, "")
+    for line in sys.stdin:
+        mode, steps = line.split()
+        print(measure.block(contender, mode, int(steps)), flush=True)
+
+
+@contextmanager
+def worker(tree: Path, row: str, backend: str) -> Iterator[Block]:
+    """One code's process: ``(mode, steps)`` → milliseconds of a step. Raises `RuntimeError` if it could not run."""
+    places = [str(tree / name) for name in ("src", "backends", "zoo")]
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            [sys.executable, __file__, "--worker", str(tree), row, backend],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "TF_CPP_MIN_LOG_LEVEL": "2"},
+        ) as process,
+    ):
+        asked, answers = process.stdin, process.stdout
+        assert asked is not None
+        assert answers is not None
+
+        def block(mode: str, steps: int) -> float:
+            print(mode, steps, file=asked, flush=True)
+            said = answers.readline()
+            if not said:
+                errors.seek(0)
+                raise RuntimeError((errors.read().strip().splitlines() or ["no message"])[-1])
+            return float(said)
+
+        yield block
+
+
+def compare(trees: Sequence[Path], row: str, backend: str, mode: str, pairs: int) -> dict[str, Any]:
+    """The times of both codes."""
+    result: dict[str, Any] = {"row": row, "backend": backend, "mode": mode}
+    try:
+        with worker(trees[0], row, backend) as before, worker(trees[1], row, backend) as now:
+            both: dict[str, Block] = {"before": before, "now": now}
+            for block in both.values():
+                block(mode, WARM_UP)
+            shortest = min(block(mode, WARM_UP) for block in both.values())
+            steps = max(1, min(5000, round(SECONDS * 1e3 / shortest)))
+            times: dict[str, list[float]] = {name: [] for name in both}
+            for turn in range(pairs):
+                for name in both if turn % 2 else reversed(both):
+                    times[name].append(both[name](mode, steps))
+    except (RuntimeError, BrokenPipeError) as error:
+        return {**result, "failed": str(error)}
+    return {**result, **times}
+
+
+def cells(result: dict[str, Any]) -> list[str]:
+    """One result as text, and its ratio kept in it."""
+    said = [result["row"], result["backend"], result["mode"]]
+    if "failed" in result:
+        return [*said, "", "", "failed"]
+    ratios = [now / before for before, now in zip(result["before"], result["now"], strict=True)]
+    first, median, third = statistics.quantiles(ratios, n=4)
+    unsure = (third - first) / 2 / len(ratios) ** 0.5
+    result |= {"ratio": median, "uncertainty": unsure}
+    times = [f"{statistics.median(result[name]):.3g}" for name in ("before", "now")]
+    return [*said, *times, f"{median:.3f} ±{unsure:.3f}{' ✗' if median - 2 * unsure > LIMIT else ''}"]
+
+
+def lay_out(commit: str, folder: Path) -> None:
+    packed = subprocess.run(
+        ["git", "archive", commit], cwd=HERE.parent, stdout=subprocess.PIPE, check=True
+    ).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+        archive.extractall(folder, filter="data")
+
+
+def main() -> int:
+    import machine
+    import report
+    from rows import ROWS
+
+    description, _, _ = (__doc__ or "").partition("\n")
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("commit", help="the earlier commit")
+    parser.add_argument(
+        "--rows", default=",".join(row.name for row in ROWS.values() if not row.optional), help="with commas"
+    )
+    parser.add_argument("--backends", default="torch,jax,tensorflow", help="with commas")
+    parser.add_argument("--modes", default=",".join(MODES), help="train, infer, or both")
+    parser.add_argument("--pairs", type=int, default=25, help="pairs of blocks (25)")
+    parser.add_argument("--output", type=Path, default=HERE / "results", help="the folder for the results")
+    options = parser.parse_args()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", options.commit],
+        cwd=HERE.parent,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout.strip()
+    information = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": machine.describe(),
+        "versions": machine.versions(),
+        "options": {"device": "auto", "repeats": options.pairs, "seconds": SECONDS},
+    }
+    lines = []
+    with tempfile.TemporaryDirectory() as folder:
+        lay_out(commit, Path(folder))
+        installed = [name for name in options.backends.split(",") if importlib.util.find_spec(name)]
+        for row, backend, mode in product(options.rows.split(","), installed, options.modes.split(",")):
+            result = compare((Path(folder), HERE.parent), row, backend, mode, options.pairs)
+            lines.append(cells(result))
+            print(*lines[-1], result.get("failed", ""), flush=True)
+    table = report.Table(
+        f"Beside {commit}", ["row", "backend", "mode", "before ms", "now ms", "now / before"], lines
+    )
+    report.show(*table)
+    name = report.file_name(information, "against", commit)
+    for path in report.write(options.output, name, information, [], [table]):
+        print(f"Written: {path}")
+    return int(table.missed)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--worker"]:
+        serve(Path(sys.argv[2]), *sys.argv[3:])
+        sys.exit(0)
+    sys.exit(main())

@@ -37,7 +37,16 @@ def _names() -> dict[str, Any]:
     assert keras.backend.backend() == os.environ["KERAS_BACKEND"]
     keras.config.set_floatx(DTYPES[keras.backend.backend()])
     keras.config.set_dtype_policy(keras.config.floatx())
-    return {**vars(keras.layers), "Input": keras.Input, "Model": keras.Model}
+
+    class MultiHeadAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]
+        """Keras's takes the masks away from its operands, so that who reads them later finds none: it gets
+        copies (a slope of 1 leaves the numbers, and masks, as they are)."""
+
+        def __call__(self, *operands: Any, **options: Any) -> Any:
+            return super().__call__(*(keras.layers.LeakyReLU(1.0)(one) for one in operands), **options)
+
+    own = {"Input": keras.Input, "Model": keras.Model, "MultiHeadAttention": MultiHeadAttention}
+    return {**vars(keras.layers), **own}
 
 
 def weights_of(names: list[tuple[str, tuple[int, ...]]], rng: np.random.Generator) -> list[np.ndarray]:

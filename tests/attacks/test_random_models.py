@@ -147,8 +147,8 @@ def check_between_backends(seed: int) -> None:
             assert off <= HALF[dtype], f"{name} in {dtype} is off by {off:.3g}: {program}"
 
 
-FOUND = ()
-"""Seeds of the long run that found something."""
+FOUND = (1502,)
+"""Seeds of the long run that found something: 1502, masks that Keras's attention takes away from its operands."""
 
 
 NOT_DRAWN = {

@@ -219,3 +219,23 @@ def test_free_sizes() -> None:
 def test_errors(call: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         call()
+
+
+@pytest.mark.parametrize("backend", installed())
+def test_a_row_that_is_masked_whole_has_the_gradient_of_a_mean(backend: str) -> None:
+    """PyTorch's kernel gave the values of such rows as many times the gradient as there are steps."""
+    rng, native = np.random.default_rng(0), get_backend(backend)
+    query, key, value, weights = (native.array(rng.normal(size=(1, 3, 2, 4))) for _ in range(4))
+    mask = native.array(np.array([[True, False, True], [False] * 3, [True] * 3])[None, None])
+
+    def loss(query, key, value, only):  # type: ignore[no-untyped-def]
+        found = ops.dot_product_attention(query, key, value, mask=mask)
+        return ops.sum(found * weights * only)
+
+    only = native.array(np.array([0.0, 1.0, 0.0]).reshape(1, 3, 1, 1))
+    _, gradients = uf.value_and_grad(loss, wrt=(0, 1, 2))(query, key, value, only)
+    found = [native.numpy(one) for one in gradients]
+    assert not found[0].any()
+    assert not found[1].any()
+    expected = np.broadcast_to(native.numpy(weights)[:, 1:2] / 3, (1, 3, 2, 4))
+    np.testing.assert_allclose(found[2], expected, rtol=1e-12)

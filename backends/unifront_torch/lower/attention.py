@@ -24,12 +24,13 @@ def _attention(
             shape = (query.shape[1], key.shape[1])
             earlier = torch.ones(shape, dtype=torch.bool, device=query.device).tril()
             mask = earlier if mask is None else mask & earlier
-        if mask.ndim == 4:
-            # Of a row that is masked whole PyTorch would make zeros or NaN from booleans: they are added as numbers,
-            # and of the row's query nothing is left that could have a gradient.
-            queries = torch.where(mask.any(-1, keepdim=True), queries, queries.new_zeros(()))
-        zero = query.new_zeros(()) if bias is None else bias
-        added = torch.where(mask, zero, masked_out(query.element_size() * 8))
+        # Of a row that is masked whole PyTorch would make zeros or NaN from booleans, and of large negative numbers
+        # alone a gradient that is too large: exp(x - logsumexp(x)) is 1 for each of them. Its query and what is added
+        # to it are zero instead, and nothing of them is left that could have a gradient.
+        whole, nothing = ~mask.any(-1, keepdim=True), query.new_zeros(())
+        queries = torch.where(whole, nothing, queries)
+        lifted = nothing if bias is None else torch.where(whole, nothing, bias)
+        added = torch.where(mask | whole, lifted, masked_out(query.element_size() * 8))
     if added is not None:
         added = added[(None,) * (4 - added.ndim)].to(query.dtype)
     return F.scaled_dot_product_attention(

@@ -164,7 +164,9 @@ def normalize(
     if order == 2:
         squares = reduce.sum(elementwise.square(x), axis, True)
         most = 1 / least if least else float("inf")
-        return elementwise.multiply(x, elementwise.minimum(elementwise.rsqrt(squares), most))
+        # The root of zero has no slope that could be multiplied by zero.
+        inverse = elementwise.rsqrt(elementwise.maximum(squares, least**2))
+        return elementwise.multiply(x, elementwise.minimum(inverse, most))
     sizes = elementwise.abs(x)
     if isinstance(axis, Sequence) and len(axis) == 2:  # the norm of matrices, as in Keras
         if order > 2:

@@ -346,7 +346,7 @@ CASES: dict[str, tuple[Any, str]] = {
             [node("f30", ["x"], ["y"], domain="own")],
             functions=[function(f"f{i}", 10, f"f{i - 1}" if i else "Neg") for i in range(31)],
         ),
-        "its functions and loops come to more than 20000 nodes when they are written out",
+        "its functions and loops come to more than 10000 nodes when they are written out",
     ),
     "a function of itself": (
         model_of([node("f", ["x"], ["y"], domain="own")], functions=[function("f", 1, "f")]),

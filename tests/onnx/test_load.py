@@ -293,7 +293,7 @@ def test_functions_that_call_each_other_many_times_are_refused() -> None:
     model = model_of([helper.make_node("f0", ["x"], ["y"], domain="own")], {"x": [2]})
     model.opset_import.append(helper.make_opsetid("own", 1))
     model.functions.extend(functions)
-    with pytest.raises(FileFormatError, match="come to more than 20000 nodes"):
+    with pytest.raises(FileFormatError, match="come to more than 10000 nodes"):
         uf.from_onnx(model)
 
 

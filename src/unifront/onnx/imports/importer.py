@@ -56,7 +56,7 @@ REFUSALS = (ArgumentError, DTypeError, GraphError, ShapeError, UnknownName)
 """How operations refuse what does not fit them."""
 FOLDED = 2**10
 """Elements up to which known operands are computed with at import."""
-DEEPEST, EXPANDED = 40, 20_000
+DEEPEST, EXPANDED = 40, 10_000
 """How deep functions and bodies may lie in one another; and how many nodes more than the file has may be made of it,
 by functions and loops that are written out."""
 LARGEST = 2**40

@@ -73,20 +73,21 @@ def _extremum_jvp(axes: tuple[int, ...], keepdims: bool, is_max: bool, primals: 
     return found if keepdims else found.squeeze(axes), (slope * share).sum(axes, keepdims=keepdims)
 
 
-def _maximum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return _extremum(x, axes, keepdims, True)
+def _extreme(native: Callable[..., Any], is_max: bool) -> Callable[..., Any]:
+    def row(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        if isinstance(x, jax.core.Tracer):
+            return _extremum(x, axes, keepdims, is_max)
+        return native(x, axis=axes, keepdims=keepdims)
 
-
-def _minimum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return _extremum(x, axes, keepdims, False)
+    return row
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.SUM: _sum,
     ops.PROD: _prod,
     ops.MEAN: _over(jnp.mean),
-    ops.MAX: _maximum,
-    ops.MIN: _minimum,
+    ops.MAX: _extreme(jnp.max, True),
+    ops.MIN: _extreme(jnp.min, False),
     ops.ALL: _over(jnp.all),
     ops.ANY: _over(jnp.any),
     ops.LOGSUMEXP: _over(jax.nn.logsumexp),

@@ -158,7 +158,8 @@ def main() -> int:
         f"Beside {commit}", ["row", "backend", "mode", "before ms", "now ms", "now / before"], lines
     )
     report.show(*table)
-    name = report.file_name(information, "against", commit)
+    chosen = [] if options.rows == parser.get_default("rows") else options.rows.split(",")
+    name = report.file_name(information, "against", commit, *chosen)
     for path in report.write(options.output, name, information, [], [table]):
         print(f"Written: {path}")
     return int(table.missed)

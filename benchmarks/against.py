@@ -1,6 +1,6 @@
 """Measures this code beside that of an earlier commit: did a row become slower?
 
-    python benchmarks/against.py cce7a81                    all rows that the commit has, all installed backends
+    python benchmarks/against.py f19a5ff --rows mlp         a row that the commit has too, on all installed backends
     python benchmarks/against.py HEAD~3 --rows mlp,gru --backends torch --modes train
 
 The files of the commit are laid out in a temporary folder. Each row on each backend has two processes, one for

@@ -38,7 +38,7 @@ def _names() -> dict[str, Any]:
     keras.config.set_floatx(DTYPES[keras.backend.backend()])
     keras.config.set_dtype_policy(keras.config.floatx())
 
-    class MultiHeadAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]
+    class MultiHeadAttention(keras.layers.MultiHeadAttention):  # type: ignore[misc]  # Keras has no types
         """Keras's takes the masks away from its operands, so that who reads them later finds none: it gets
         copies (a slope of 1 leaves the numbers, and masks, as they are)."""
 

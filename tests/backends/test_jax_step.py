@@ -111,12 +111,8 @@ def test_steps_compile_once_however_much_data_there_is(monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "POLICY", replace(module.POLICY, block=5))
     net, step = mlp()
     with compiled() as names:
-        for rows in (
-            40,
-            39,
-            20,
-            8,
-        ):  # one more of each kind each time: blocks of five, and the two that are left
+        # One more of each kind each time: blocks of five, and the two that are left.
+        for rows in (40, 39, 20, 8):
             step.run([net.x[:rows], net.y[:rows]], net.indices % rows)
             assert names.count("jit(step)") == names.count("jit(block)") == 1
         for _ in range(3):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -11,7 +13,7 @@ from unifront.opset.spec import OPS
 torch = pytest.importorskip("torch")
 
 
-def split(x, sizes, axis):  # type: ignore[no-untyped-def]
+def split(x: Any, sizes: tuple[int, ...], axis: int) -> Any:
     return get_backend("torch").rows("cpu").table[OPS["split"]](x, sizes=sizes, axis=axis)
 
 
@@ -36,7 +38,7 @@ def test_they_are_dense_and_lie_as_the_whole(channels: int, height: int, dense: 
 
 def test_an_exported_program_of_free_sizes_has_views() -> None:
     class Parts(torch.nn.Module):
-        def forward(self, x):  # type: ignore[no-untyped-def]
+        def forward(self, x: Any) -> Any:
             return split(x, (2, 2), 1)
 
     sizes = {"x": {0: torch.export.Dim("batch")}}

@@ -228,7 +228,7 @@ def test_a_row_that_is_masked_whole_has_the_gradient_of_a_mean(backend: str) -> 
     query, key, value, weights = (native.array(rng.normal(size=(1, 3, 2, 4))) for _ in range(4))
     mask = native.array(np.array([[True, False, True], [False] * 3, [True] * 3])[None, None])
 
-    def loss(query, key, value, only):  # type: ignore[no-untyped-def]
+    def loss(query: Any, key: Any, value: Any, only: Any) -> Any:
         found = ops.dot_product_attention(query, key, value, mask=mask)
         return ops.sum(found * weights * only)
 

@@ -92,7 +92,7 @@ def test_that_nothing_is_left_over_is_checked_when_it_shows(backend):
     for count in (8, 0, 4):
         x = np.random.default_rng(0).normal(size=(3, count, 2)).astype("float32")
         assert_close(native.numpy(program([native.array(x)], [])[0]), x.reshape(3, count // 4, 8))
-    with pytest.raises(Exception, match=rf"{SAID}|equal"):
+    with pytest.raises(Exception, match=SAID):
         native.numpy(program([native.array(np.zeros((3, 5, 2), "float32"))], [])[0])
 
 

@@ -289,8 +289,12 @@ class TensorFlowBackend:
     def signature(self, kind: type) -> Callable[[Array], Hashable] | None:
         if kind is not _eager_class():
             return None
-        # Dtypes are interned, and take longer to hash and compare than all else here.
-        return lambda array: (kind, id(array.dtype), tuple(array.shape.as_list()), array.device)
+        # TensorFlow's dtypes and shapes are Python objects, which take longer to make, hash and compare than all else.
+        dtype_of = getattr(kind, "_datatype_enum", lambda array: array.dtype.as_datatype_enum)
+        shape_of = getattr(kind, "_shape_tuple", lambda array: tuple(array.shape.as_list()))
+        if len(self.devices()) == 1:
+            return lambda array: (kind, dtype_of(array), shape_of(array))
+        return lambda array: (kind, dtype_of(array), shape_of(array), array.device)
 
     def outside(self) -> AbstractContextManager[Any]:
         return tf.init_scope()

@@ -249,6 +249,20 @@ Row = Callable[..., Any]
 """What runs an operation on native arrays."""
 
 
+def with_plain(row: Row, plain: Row) -> Row:
+    """``row``, and with it what it comes to for operands that are plain, see `is_plain`: of these it asks nothing."""
+    row.plain = plain  # type: ignore[attr-defined]
+    return row
+
+
+def is_plain(type_: TensorType | None) -> bool:
+    """Whether it is of an operand that frameworks differ least in: floats of 16 or 32 bits, of two to five axes."""
+    return type_ is not None and type_.dtype.name in _PLAIN and 2 <= type_.rank <= 5
+
+
+_PLAIN = frozenset({"float16", "bfloat16", "float32"})
+
+
 class LiveRows(dict[Op, Row]):
     """Rows that may change while programs run: whoever remembers some is told, see `when_rows_change`."""
 

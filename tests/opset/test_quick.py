@@ -10,8 +10,8 @@ import pytest
 import unifront as uf
 from tests.attacks.wrong_calls import op_targets
 from unifront import ops, tree
-from unifront.backends import added_rows, backend_of, get_backend, installed
-from unifront.dtypes import floatx
+from unifront.backends import added_rows, backend_of, get_backend, installed, is_plain
+from unifront.dtypes import dtype_of, floatx
 from unifront.errors import ArgumentError, DTypeError, ShapeError, UnifrontError
 from unifront.opset import elementwise, making, quick
 from unifront.opset.tensor import type_of
@@ -173,6 +173,27 @@ def test_a_row_that_is_added_counts_at_once(name):
     finally:
         del rows[elementwise.EXP]
     assert host(ops.exp(x))[0] == pytest.approx(np.e, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_rows_of_plain_operands_give_what_the_rows_give(name, dtype):
+    rows = get_backend(name).rows()
+    compared = set()
+    for spec, row in rows.table.items():
+        plain = getattr(row, "plain", None)
+        for sample in [] if plain is None else spec.samples(np.random.default_rng(0)):
+            given = [np.asarray(one) for one in sample.operands]
+            operands = [
+                native(name, x.astype(dtype_of(dtype).numpy) if x.dtype.kind == "f" else x) for x in given
+            ]
+            if all(is_plain(type_of(one)) for one in operands):
+                one, other = (run(*operands, **sample.attributes) for run in (row, plain))
+                for a, b in zip(tree.leaves(one), tree.leaves(other), strict=True):
+                    assert type_of(a) == type_of(b)
+                    np.testing.assert_array_equal(host(a), host(b), err_msg=spec.name)
+                compared.add(spec.name)
+    assert len(compared) >= {"numpy": 0, "jax": 1}.get(name, 6), compared
 
 
 def test_floatx_counts():

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 
+from unifront.backends import with_plain
 from unifront.opset import linalg as ops
 from unifront.opset.spec import OpSpec
 
@@ -33,7 +34,7 @@ def _einsum(*xs: Any, equation: str) -> Any:
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.MATMUL: _matmul,
+    ops.MATMUL: with_plain(_matmul, jnp.matmul),
     ops.DENSE: _dense,
     ops.EINSUM: _einsum,
 }

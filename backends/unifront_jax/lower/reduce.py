@@ -17,7 +17,8 @@ from unifront.opset.spec import OpSpec
 
 
 def _sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    return jnp.sum(x, axis=axes, dtype=x.dtype, keepdims=keepdims)
+    # Called at once, a number takes less time than a tuple of it.
+    return jnp.sum(x, axis=axes[0] if len(axes) == 1 else axes, dtype=x.dtype, keepdims=keepdims)
 
 
 def _prod(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from unifront.backends import with_plain
+
 MOST_AXES = 5
 """Of these its kernels broadcast any; of more only what falls together to as many (``Broadcast between … is not
 supported yet``)."""
@@ -31,7 +33,7 @@ def of_all_axes(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
         x, y = (tf.ensure_shape(spread(one, shape), static) for one in (x, y))
         return function(x, y)
 
-    return row
+    return with_plain(row, getattr(function, "plain", function))
 
 
 def broadcast_to(x: Any, shape: Any) -> Any:

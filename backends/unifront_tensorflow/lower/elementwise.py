@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from unifront.backends import with_plain
 from unifront.ir.graph import Op
 from unifront.opset import elementwise as ops
 from unifront_tensorflow.lower._axes import of_all_axes
@@ -31,7 +32,7 @@ def _of_booleans(
     function: Callable[[Any, Any], Any], logical: Callable[[Any, Any], Any]
 ) -> Callable[[Any, Any], Any]:
     """``function``, which has no kernel for booleans, completed by ``logical``."""
-    return lambda x, y: logical(x, y) if x.dtype == tf.bool else function(x, y)
+    return with_plain(lambda x, y: logical(x, y) if x.dtype == tf.bool else function(x, y), function)
 
 
 def _power(x: Any, y: Any) -> Any:

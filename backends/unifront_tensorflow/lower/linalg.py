@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from unifront.backends import with_plain
 from unifront.ir.graph import Op
 from unifront.opset import linalg as ops
 
@@ -60,7 +61,7 @@ def _sizes(x: Any) -> list[Any]:
 
 
 TABLE: dict[Op, Callable[..., Any]] = {
-    ops.MATMUL: _matmul,
+    ops.MATMUL: with_plain(_matmul, tf.matmul),
     ops.DENSE: _dense,
     ops.EINSUM: _einsum,
 }

@@ -8,24 +8,22 @@ from typing import Any
 
 import tensorflow as tf
 
+from unifront.backends import with_plain
 from unifront.ir.graph import Op
 from unifront.opset import reduce as ops
 
 
 def _over(native: Callable[..., Any]) -> Callable[..., Any]:
+    """At once, a number takes a third of the time that a tuple of it takes to become a tensor. In a graph the gradient
+    of a sum over all axes is one tile if they are a tuple, and a dozen operations on shapes if they are a number."""
+
+    def at_once(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+        return native(x, axes[0] if len(axes) == 1 else axes, keepdims)
+
     def row(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-        return native(x, _axis(axes), keepdims)
+        return at_once(x, axes, keepdims) if tf.executing_eagerly() else native(x, axes, keepdims)
 
-    return row
-
-
-def _axis(axes: tuple[int, ...]) -> int | tuple[int, ...]:
-    """``axes`` in the form that is quickest.
-
-    At once, a number takes a third of the time that a tuple of it takes to become a tensor. In a graph the gradient
-    of a sum over all axes is one tile if they are a tuple, and a dozen operations on shapes if they are a number.
-    """
-    return axes[0] if len(axes) == 1 and tf.executing_eagerly() else axes
+    return with_plain(row, at_once)
 
 
 def _mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -34,7 +32,7 @@ def _mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         return tf.cast(_mean(tf.cast(x, tf.float32), axes, keepdims), x.dtype)
     sizes = [x.shape[axis] for axis in axes]
     if None not in sizes or x.dtype not in (tf.float32, tf.float64):
-        return tf.reduce_mean(x, _axis(axes), keepdims)
+        return _over(tf.reduce_mean)(x, axes, keepdims)
     shape = tf.shape(x)
     counted = [shape[axis] if size is None else size for axis, size in zip(axes, sizes, strict=True)]
     return tf.reduce_sum(x, axes, keepdims) / tf.cast(math.prod(counted[1:], start=counted[0]), x.dtype)

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from unifront.backends import with_plain
 from unifront.errors import UnsupportedOp
 
 WIDER = {torch.uint16: torch.int64, torch.uint32: torch.int64}
@@ -38,7 +39,7 @@ def widened(row: Callable[..., Any]) -> Callable[..., Any]:
                 return tuple(_as(one, wider, dtype) for one in result)
             return _as(result, wider, dtype)
 
-    return run
+    return with_plain(run, getattr(row, "plain", row))
 
 
 def _as(operand: Any, old: torch.dtype, new: torch.dtype) -> Any:

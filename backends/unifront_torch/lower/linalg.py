@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from unifront.backends import with_plain
 from unifront.opset import linalg as ops
 from unifront.opset.spec import OpSpec
 
@@ -42,7 +43,7 @@ def _dense(x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor | None) -> 
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.MATMUL: _matmul,
+    ops.MATMUL: with_plain(_matmul, torch.matmul),
     ops.DENSE: _dense,
     ops.EINSUM: _einsum,
 }

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from unifront.backends import with_plain
 from unifront.opset import reduce as ops
 from unifront.opset.spec import OpSpec
 from unifront_torch.lower._unsigned import widened
@@ -52,7 +53,7 @@ def _argmin(x: torch.Tensor, axis: int, keepdims: bool) -> torch.Tensor:
 
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
-    ops.SUM: widened(_sum),
+    ops.SUM: widened(with_plain(_sum, _over(torch.sum))),
     ops.PROD: widened(_prod),
     ops.MEAN: _over(torch.mean),
     ops.MAX: widened(_over(torch.amax)),

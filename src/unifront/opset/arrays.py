@@ -20,6 +20,7 @@ from unifront.backends import (
     backend_of,
     default_name,
     get_backend,
+    is_plain,
     placement,
     use_backend,
 )
@@ -142,6 +143,8 @@ def run(
     result = rows.table[op](*natives, **extra, **attributes)
     if noted is not None:
         row = rows.table[op] if rows.typed is None else rows.typed(op, types, attributes)
+        if all(map(is_plain, types)):
+            row = getattr(row, "plain", row)
         noted.step(op, _converting(row, stored), canonical, attributes, result)
     return result
 

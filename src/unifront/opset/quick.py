@@ -12,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache
+from types import CodeType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -54,8 +55,7 @@ def _numpy_scalar(value: np.generic) -> Hashable:
 def _several(values: Sequence[Any]) -> Hashable:
     found: list[Hashable] = [type(values)]
     for value in values:
-        sign = _signs.get(type(value)) or _sign_of(type(value))
-        one = sign(value)
+        one = _signs[type(value)](value)
         if one is None:
             return None
         found.append(one)
@@ -70,29 +70,31 @@ def _unknown(value: Any) -> None:
     return None
 
 
-_signs: dict[type, Callable[[Any], Hashable]] = {
+class _Signs(dict[type, Callable[[Any], Hashable]]):
+    """For each class what two arguments that are used alike have in common; None for what may not be looked at."""
+
+    def __missing__(self, kind: type) -> Callable[[Any], Hashable]:
+        """A class met for the first time: arrays are asked of their backend."""
+        found: Callable[[Any], Hashable] = _unknown
+        if issubclass(kind, np.generic):
+            found = _numpy_scalar
+        elif issubclass(kind, np.dtype):
+            found = _by_value
+        else:
+            backend = backend_of_class(kind)
+            sign = None if backend is None else backend.signature(kind)
+            if sign is not None:
+                found = sign
+                _arrays.add(kind)
+        self[kind] = found
+        return found
+
+
+_signs = _Signs({
     bool: _by_value, int: _by_value, str: _by_value, type(None): _by_value, type(...): _by_value,
     DType: _by_value, type: _by_value, float: _float, tuple: _several, list: _several, slice: _slice,
-}  # fmt: skip
-"""For each class what two arguments that are used alike have in common; None for what may not be looked at."""
+})  # fmt: skip
 _arrays: set[type] = set()
-
-
-def _sign_of(kind: type) -> Callable[[Any], Hashable]:
-    """The entry of `_signs` for a class met for the first time: arrays are asked of their backend."""
-    found: Callable[[Any], Hashable] = _unknown
-    if issubclass(kind, np.generic):
-        found = _numpy_scalar
-    elif issubclass(kind, np.dtype):
-        found = _by_value
-    else:
-        backend = backend_of_class(kind)
-        sign = None if backend is None else backend.signature(kind)
-        if sign is not None:
-            found = sign
-            _arrays.add(kind)
-    _signs[kind] = found
-    return found
 
 
 # ---------------------------------------------------------------- what they do
@@ -100,12 +102,13 @@ def _sign_of(kind: type) -> Callable[[Any], Hashable]:
 
 @dataclass(frozen=True)
 class Step:
-    """One row that runs: the places of its operands among all values met, and whether it gives several."""
+    """One row that runs: the places of its operands among all values met, and how many results it gives; None for one
+    that is not in a tuple."""
 
     op: Op
     attributes: Mapping[str, Any]
     operands: tuple[int, ...]
-    several: bool
+    results: int | None
     row: Callable[..., Any] = field(compare=False)
 
 
@@ -125,33 +128,30 @@ class Plan:
 
     def function(self) -> Run:
         """The plan as a function of the arguments."""
-        plain = not self.constants and all(entry is None for _, entry in self.arrays)
-        if plain and len(self.steps) == 1 and self.result == len(self.arrays) and not self.steps[0].several:
-            return _one_row(self.steps[0], [argument for argument, _ in self.arrays])
-        return self._run
+        known: dict[str, Any] = {f"c{i}": value for i, value in enumerate(self.constants)}
+        names = [f"a[{i}]" if entry is None else f"a[{i}][{entry}]" for i, entry in self.arrays] + [*known]
+        lines = ["def run(a):"]
+        for number, step in enumerate(self.steps):
+            made = [f"v{len(names) + i}" for i in range(1 if step.results is None else step.results)]
+            known[f"f{number}"] = step.row
+            known.update((f"k{number}_{name}", value) for name, value in step.attributes.items())
+            operands = [names[place] for place in step.operands]
+            operands += [f"{name}=k{number}_{name}" for name in step.attributes]
+            target = made[0] if step.results is None else f"[{', '.join(made)}]"
+            lines.append(f"    {target} = f{number}({', '.join(operands)})")
+            names += made
+        if isinstance(self.result, int):
+            lines.append(f"    return {names[self.result]}")
+        else:
+            lines.append(f"    return ({''.join(names[place] + ', ' for place in self.result)})")
+        exec(_compiled("\n".join(lines)), known)  # noqa: S102 the text is written just above, from numbers and names
+        run: Run = known["run"]
+        return run
 
-    def _run(self, values: Values) -> Any:
-        known = [values[i] if entry is None else values[i][entry] for i, entry in self.arrays]
-        known.extend(self.constants)
-        for step in self.steps:
-            result = step.row(*[known[i] for i in step.operands], **step.attributes)
-            if step.several:
-                known.extend(result)
-            else:
-                known.append(result)
-        return known[self.result] if isinstance(self.result, int) else tuple([known[i] for i in self.result])
 
-
-def _one_row(step: Step, arguments: Sequence[int]) -> Run:
-    row = partial(step.row, **step.attributes) if step.attributes else step.row
-    places = tuple(arguments[operand] for operand in step.operands)
-    if len(places) == 1:
-        (first,) = places
-        return lambda values: row(values[first])
-    if len(places) == 2:
-        first, second = places
-        return lambda values: row(values[first], values[second])
-    return lambda values: row(*[values[place] for place in places])
+@lru_cache(256)
+def _compiled(source: str) -> CodeType:
+    return compile(source, "<unifront remembered call>", "exec")
 
 
 class Recorder:
@@ -213,9 +213,10 @@ class Recorder:
             places = tuple(_place(operand, values) for operand in operands)
             used.update(places)
             several = isinstance(results, tuple | list)
-            steps.append(Step(op, attributes, places, several, row))
-            groups.append([*range(len(values), len(values) + (len(results) if several else 1))])
-            values.extend(results if several else [results])
+            steps.append(Step(op, attributes, places, len(results) if several else None, row))
+            made = results if several else [results]
+            groups.append([*range(len(values), len(values) + len(made))])
+            values.extend(made)
         several = isinstance(result, tuple)
         given = tuple(_place(one, values) for one in (result if several else (result,)))
         used.update(given)
@@ -273,20 +274,16 @@ def remembering(function: Function) -> Function:
     _remembered.append(plans)
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        values = (*args, *kwargs.values()) if kwargs else args
-        key: list[Any] = [floatx(), image_data_format(), *kwargs]
-        for value in values:
-            kind = type(value)
-            one = (_signs.get(kind) or _sign_of(kind))(value)
-            if one is None:
-                return function(*args, **kwargs)
-            key.append(one)
         if recorder() is not None:
             return function(*args, **kwargs)
-        signature = tuple(key)
+        values = (*args, *kwargs.values()) if kwargs else args
+        signs = [_signs[type(value)](value) for value in values]
+        signature = (floatx().name, image_data_format(), *kwargs, *signs)
         try:
             plan = plans[signature]
         except KeyError:
+            if None in signs:
+                return function(*args, **kwargs)
             return record(signature, None, values, args, kwargs)
         except TypeError:  # not hashable after all
             return function(*args, **kwargs)

@@ -21,7 +21,7 @@ import numpy as np
 
 from unifront.dtypes import DTypeLike, dtype_of
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
-from unifront.files import path_of
+from unifront.paths import path_of
 
 T = TypeVar("T", bound=Callable[..., Any])
 Mixin = TypeVar("Mixin", bound=type)

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, and so that a suffix keeps what it promises.
+"""Writing files so that a reader never sees half of one.
 
 A file is written beside its place, under a hidden name, and renamed when it is whole. While it is written it is
 locked (``flock``). A writer that is killed leaves its hidden file but not its lock: so the next writer of the same
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import secrets
 import stat
 import struct
 import zipfile
@@ -18,11 +17,12 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from unifront.errors import ArgumentError, FileFormatError, FileWriteError, UnifrontError
+from unifront.paths import path_of
 
 try:
     import fcntl
@@ -52,66 +52,6 @@ _REASONS: dict[type[BaseException], str] = {
     MemoryError: "it does not fit into the memory",
 }
 _REASON_LENGTH = 600
-KERAS = "a file of Keras 2, which unifront does not write"
-FORMATS = {
-    ".uf": ("a model", "model.save({!r})"),
-    ".safetensors": ("weights alone", "model.save_weights({!r})"),
-    ".onnx": ("an ONNX model", "model.export({!r})"),
-    ".keras": ("a model in Keras's format", "model.save({!r})"),
-    ".h5": (KERAS, ""),
-    ".hdf5": (KERAS, ""),
-    ".pt": ("a file of PyTorch", 'torch.save(model.lower("torch").state_dict(), {!r})'),
-    ".pth": ("a file of PyTorch", 'torch.save(model.lower("torch").state_dict(), {!r})'),
-    ".pb": ("a model of TensorFlow", 'model.export("folder", format="tf_saved_model")'),
-    ".tflite": ("a model of LiteRT, which unifront does not write", ""),
-    ".npy": ("an array of NumPy", "numpy.save({!r}, array)"),
-    ".npz": ("arrays of NumPy", "numpy.savez({!r}, *model.get_weights())"),
-    ".pkl": ("a pickle, which unifront does not write", ""),
-    ".pickle": ("a pickle, which unifront does not write", ""),
-}
-"""What a file name's suffix promises, and the call that writes it; any other suffix promises nothing."""
-
-
-def path_of(path: Any) -> Path:
-    """``path`` as a `Path`; `ArgumentError` for what is no path."""
-    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
-    if not isinstance(text, str) or "\0" in text:
-        raise ArgumentError(f"A path is a str or an os.PathLike of one, without null bytes; not {path!r}.")
-    return Path(text)
-
-
-def destination(path: Any, suffix: str) -> Path:
-    """The path at which a call that writes ``suffix`` is to write.
-
-    Raises `ArgumentError` for what is no path, and for a name that promises another format, with the right call.
-    """
-    path = path_of(path)
-    other = path.suffix.lower()
-    if other in FORMATS and other != suffix:
-        (_, call), (what, right) = FORMATS[suffix], FORMATS[other]
-        instead = f" {right.format(str(path))} writes that." if right else ""
-        own = path.name[: -len(other)].removesuffix(".weights") + suffix
-        raise ArgumentError(
-            f"{call.partition('(')[0]} writes {suffix} files, and {path.name!r} promises {what}.{instead} "
-            f"For {FORMATS[suffix][0]}: {call.format(str(path.with_name(own)))}."
-        )
-    return path
-
-
-def model_destination(path: Any) -> Path:
-    """The path at which a whole model is to be written: ``.keras`` in Keras's format, any other as ``.uf``."""
-    return destination(path, ".keras" if path_of(path).suffix.lower() == ".keras" else ".uf")
-
-
-def weights_destination(path: Any) -> Path:
-    """The path at which weights are to be written: ``.weights.h5`` in Keras's format, any other as ``.safetensors``."""
-    path = path_of(path)
-    return path if is_keras_weights(path) else destination(path, ".safetensors")
-
-
-def is_keras_weights(path: Path) -> bool:
-    """Whether the name promises Keras's format of weights."""
-    return path.name.lower().endswith(".weights.h5")
 
 
 def existing(path: str | Path) -> Path:
@@ -213,7 +153,7 @@ def _open_beside(place: Path) -> tuple[BinaryIO, Path]:
     """A new hidden file beside ``place``, locked."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
-        name = place.with_name(_prefix(place) + secrets.token_hex(8))
+        name = place.with_name(_prefix(place) + os.urandom(8).hex())
         handle = os.open(name, flags, 0o666)
         if fcntl is not None:
             with contextlib.suppress(OSError):  # a file system without locks: there nobody removes anything

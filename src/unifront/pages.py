@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from unifront.files import path_of, write_beside
+from unifront.files import write_beside
+from unifront.paths import path_of
 
 _STYLE = """
 :root{color-scheme:light dark;--text:#1f2328;--soft:#59636e;--line:#d1d9e0;--back:#fff;--panel:#f6f8fa;--first:#0969da;

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from unifront.arguments import Location, Name, checked, part_of, shown
 from unifront.backends import Placement, backend_of, placement
 from unifront.errors import ArgumentError, UnknownName
-from unifront.files import path_of
+from unifront.paths import path_of
 from unifront.weights import together
 
 if TYPE_CHECKING:

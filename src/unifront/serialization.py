@@ -22,7 +22,6 @@ from unifront.arguments import shown
 from unifront.backends import backend_of
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
-from unifront.files import BROKEN
 
 T = TypeVar("T")
 
@@ -290,6 +289,8 @@ def check_trusted(what: str) -> None:
 def making(cls: Any, config: Any) -> Iterator[None]:
     """A block that makes a ``cls`` of a description, whose faults become an `ArgumentError`; those of a user's own
     class do if they are such as wrong arguments give."""
+    from unifront.files import BROKEN  # with what reads archives: a layer needs none
+
     ours = str(getattr(cls, "__module__", "")).startswith("unifront.")
     faults: tuple[type[BaseException], ...] = BROKEN if ours else (TypeError, KeyError, ValueError)
     try:

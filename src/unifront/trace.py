@@ -7,7 +7,6 @@ from, the masks that travel beside tensors, and the losses that layers add.
 from __future__ import annotations
 
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -172,7 +171,7 @@ def seeded(seed: int | None) -> Iterator[None]:
 def current_seed() -> int:
     """The seed set by `set_seed`; else one drawn once from the operating system."""
     if not _seed:
-        _seed.append(secrets.randbits(31))
+        _seed.append(int.from_bytes(os.urandom(4)) >> 1)
     return _seed[0]
 
 

@@ -41,7 +41,7 @@ LONGEST = 2**20
 """The most characters that are added at once."""
 MODULES = (
     "builtins", "os", "keras", "keras.layers", "keras.ops", "keras.src.ops.numpy", "keras.losses", "unifront.ops", "unifront.opset",
-    "unifront.files", CODE, None,
+    "unifront.paths", CODE, None,
 )  # fmt: skip
 FUNCTIONS = (
     "zeros", "arange", "eye", "reshape", "concatenate", "repeat", "tile", "while_loop", "cond", "pad", "linspace", "einsum",
@@ -84,7 +84,7 @@ IN_ARCHIVES = (1, 3)
 
 def objects() -> Iterator[tuple[str, Any]]:
     """One of every layer and some of all else, with what reads its description."""
-    names = {**vars(layers), "Sequential": uf.Sequential, "Model": uf.Model, "Input": uf.Input,
+    names = {**{name: getattr(layers, name) for name in dir(layers)}, "Sequential": uf.Sequential, "Model": uf.Model, "Input": uf.Input,
              "regularizers": uf.regularizers}  # fmt: skip
     for case in cases.FIRST:
         if not case.text.startswith("(lambda"):
@@ -178,7 +178,7 @@ def read(path: Path) -> None:
 def _from_config(data: Any) -> Any:
     """By the class's own method."""
     name = data.get("class_name") if isinstance(data, dict) else None
-    cls = uf.Model if name == "Functional" else vars(layers).get(name) if isinstance(name, str) else None
+    cls = uf.Model if name == "Functional" else getattr(layers, name, None) if isinstance(name, str) else None
     if not isinstance(cls, type) or not isinstance(data.get("config"), dict):
         return deserialize_keras_object(data)
     return cls.from_config(data["config"])  # type: ignore[attr-defined]

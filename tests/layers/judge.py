@@ -26,7 +26,7 @@ from unifront.testing import FORWARD, GRADIENT, assert_close
 from unifront.trace import current_context, trace
 
 BACKENDS = [name for name in installed() if name != "numpy"]
-OURS = {**vars(layers), "Input": uf.Input, "Model": uf.Model, "Sequential": uf.Sequential,
+OURS = {**{name: getattr(layers, name) for name in dir(layers)}, "Input": uf.Input, "Model": uf.Model, "Sequential": uf.Sequential,
         "regularizers": uf.regularizers}  # fmt: skip
 
 

@@ -40,7 +40,7 @@ def public(module: Any) -> dict[str, Any]:
     """The public names of ``module``, without modules."""
     return {
         name: value
-        for name, value in vars(module).items()
+        for name, value in ((name, getattr(module, name)) for name in dir(module))
         if not name.startswith("_") and not inspect.ismodule(value) and callable(value)
     }
 

@@ -41,7 +41,10 @@ def config_of(module: Any, mode: str, block_size: int | None) -> Any:
 
 def pair(text: str, x: np.ndarray, mode: str, block_size: int | None) -> tuple[Any, Any]:
     """Keras's layer and ours, quantized, from the same weights."""
-    theirs, ours = eval(text, vars(keras.layers)), eval(text, vars(layers))
+    theirs, ours = (
+        eval(text, vars(keras.layers)),
+        eval(text, {name: getattr(layers, name) for name in dir(layers)}),
+    )
     theirs(x), ours(x)
     weights = [RNG.normal(size=weight.shape).astype("float32") for weight in theirs.weights]
     for layer, module in ((theirs, keras), (ours, uf)):

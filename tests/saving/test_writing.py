@@ -16,7 +16,8 @@ import pytest
 
 import unifront as uf
 from unifront import layers
-from unifront.files import FORMATS, write_beside, writing
+from unifront.files import write_beside, writing
+from unifront.paths import FORMATS
 
 Write = Callable[[uf.Model, Any], None]
 WRITERS: dict[str, tuple[Write, str]] = {

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 from unifront.browser.arrays import described
 from unifront.browser.training import write_training
 from unifront.errors import ArgumentError, BackendMissing
-from unifront.files import path_of
 from unifront.onnx import export
+from unifront.paths import path_of
 
 if TYPE_CHECKING:
     from unifront.model import Model

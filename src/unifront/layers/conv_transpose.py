@@ -147,3 +147,9 @@ class Conv3DTranspose(_ConvTranspose):
             use_bias, kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer,
             activity_regularizer, kernel_constraint, bias_constraint, **options,
         )  # fmt: skip
+
+
+# Keras's other names.
+Convolution1DTranspose = Conv1DTranspose
+Convolution2DTranspose = Conv2DTranspose
+Convolution3DTranspose = Conv3DTranspose

@@ -13,8 +13,9 @@ import numpy as np
 
 from unifront.dtypes import DType, DTypeLike, bfloat16, dtype_of, float32
 from unifront.errors import ArgumentError, BackendMissing, DTypeError
-from unifront.files import destination, parts_of, writing
+from unifront.files import parts_of, writing
 from unifront.onnx.data import write_inside, write_outside
+from unifront.paths import destination
 from unifront.weights import together
 
 if TYPE_CHECKING:

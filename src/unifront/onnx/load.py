@@ -25,12 +25,13 @@ from unifront.errors import (
     UnifrontError,
     UnsupportedOp,
 )
-from unifront.files import existing, path_of
+from unifront.files import existing
 from unifront.ir.dims import Dim, symbol
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset.arrays import at_most
 from unifront.opset.tensor import Builder, building
+from unifront.paths import path_of
 from unifront.trace import finish
 
 LARGEST_FILE = 2**31

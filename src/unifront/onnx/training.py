@@ -12,8 +12,8 @@ import numpy as np
 
 from unifront.dtypes import bfloat16, dtype_of
 from unifront.errors import ArgumentError
-from unifront.files import destination
 from unifront.ir.graph import Graph
+from unifront.paths import destination
 
 KEY = "unifront.state"
 """The key of the model's metadata that says, a line for each, which output is the next value of which input."""

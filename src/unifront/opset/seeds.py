@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -83,7 +83,7 @@ class SeedGenerator:
             raise ArgumentError(f"Argument `seed` must be an integer (or None), not {seed!r}.")
         self.name = name or "seed_generator"
         self.seed = None if seed is None else int(seed)
-        first = secrets.randbits(31) if self.seed is None else self.seed
+        first = int.from_bytes(os.urandom(4)) >> 1 if self.seed is None else self.seed
         state = np.array([_signed(first), 0], np.int32)
         self.state = Variable(
             f"{self.name}/seed_generator_state", (2,), "int32", initial=state, trainable=False, scoped=False

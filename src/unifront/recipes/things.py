@@ -34,7 +34,7 @@ _EPOCHS = re.compile(r"(\d+(?:\.\d+)?) epochs?")
 def _classes(module: Any, base: type) -> dict[str, Callable[..., Any]]:
     return {
         name: one
-        for name, one in vars(module).items()
+        for name, one in ((name, getattr(module, name)) for name in dir(module))
         if isinstance(one, type) and issubclass(one, base) and one is not base and not name.startswith("_")
     }
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from unifront.errors import ArgumentError
-from unifront.files import path_of, writing
+from unifront.files import writing
 from unifront.model_config import is_functional
+from unifront.paths import path_of
 from unifront.saving.keras_files import CONFIG, WEIGHTS, h5py, has_keras_slots, optimizer_variables
 from unifront.saving.keras_tree import groups
 from unifront.sequential import Sequential

@@ -15,7 +15,7 @@ import numpy as np
 from unifront import safetensors, tree
 from unifront.arguments import Location, checked
 from unifront.errors import FileFormatError
-from unifront.files import BROKEN, existing, path_of, reason
+from unifront.files import BROKEN, existing, reason
 from unifront.graph_model import GraphModel
 from unifront.graph_parts import Part
 from unifront.ir.graph import Graph
@@ -24,6 +24,7 @@ from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
 from unifront.model import Model
 from unifront.opset.spec import OPS
+from unifront.paths import path_of
 from unifront.saving import constraints, layout
 from unifront.saving.archives import check_stored, opened
 from unifront.saving.compiled import compile_as

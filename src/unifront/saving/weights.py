@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 from unifront import safetensors
 from unifront.errors import FileFormatError
-from unifront.files import BROKEN, existing, is_keras_weights, path_of, reason, weights_destination, writing
+from unifront.files import BROKEN, existing, reason, writing
+from unifront.paths import is_keras_weights, path_of, weights_destination
 from unifront.saving.foreign import load_foreign
 from unifront.saving.keras_write import save_keras_weights
 from unifront.saving.orbax import is_orbax, load_orbax_weights

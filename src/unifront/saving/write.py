@@ -12,11 +12,12 @@ import numpy as np
 
 from unifront import tree
 from unifront.errors import ArgumentError, ParseError
-from unifront.files import model_destination, writing
+from unifront.files import writing
 from unifront.ir.text import parse_graph, print_graph
 from unifront.opset.replay import known_only
 from unifront.opset.spec import OPS
 from unifront.opset.tensor import Traced
+from unifront.paths import model_destination
 from unifront.recording import Recorder
 from unifront.safetensors import Contents
 from unifront.saving import constraints, layout

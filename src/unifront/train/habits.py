@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront.errors import ArgumentError, UnknownName
-from unifront.files import path_of
+from unifront.paths import path_of
 from unifront.trace import restore_rng, rng_state
 from unifront.train.callbacks import Callback, History, TerminateOnNaN
 from unifront.train.callbacks.base import Logs

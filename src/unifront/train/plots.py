@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unifront.errors import ArgumentError, BackendMissing
-from unifront.files import path_of, write_beside
+from unifront.files import write_beside
 from unifront.pages import Page, curve
+from unifront.paths import path_of
 
 if TYPE_CHECKING:
     from unifront.train.callbacks import History

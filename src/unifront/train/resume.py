@@ -24,7 +24,8 @@ import numpy as np
 
 from unifront.arguments import shown
 from unifront.errors import ArgumentError, FileFormatError, FileWriteError
-from unifront.files import BROKEN, path_of, reason, writing
+from unifront.files import BROKEN, reason, writing
+from unifront.paths import path_of
 from unifront.trace import restore_rng, rng_state
 from unifront.train.callbacks import Callback
 from unifront.train.callbacks.base import constant_rate

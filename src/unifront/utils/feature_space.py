@@ -14,12 +14,12 @@ from unifront.arguments import Size, checked, shown
 from unifront.backends import backend_of, placement, use_backend
 from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError, DataError, NotBuiltError, UnknownName
-from unifront.files import model_destination
 from unifront.layers.arguments import LayerName
 from unifront.layers.layer import Layer
 from unifront.layers.preprocessing.data import DataLayer, array_of
 from unifront.layers.preprocessing.strings import Awaited, on_host, told
 from unifront.opset.tensor import Tensor
+from unifront.paths import model_destination
 from unifront.saving.keras_write import save_keras
 from unifront.serialization import Configured, deserialize_keras_object, serialize_keras_object
 

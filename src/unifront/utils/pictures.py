@@ -12,12 +12,13 @@ from unifront import tree
 from unifront.activations import name_of
 from unifront.arguments import Size, checked
 from unifront.errors import ArgumentError, NotBuiltError
-from unifront.files import path_of, write_beside
+from unifront.files import write_beside
 from unifront.functional import static_shapes
 from unifront.layers.input import InputLayer
 from unifront.layers.layer import Layer
 from unifront.model import Model
 from unifront.opset.tensor import Symbolic, bind
+from unifront.paths import path_of
 
 FORMATS = ("png", "svg", "pdf", "jpg", "jpeg", "gif", "dot")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from unifront.errors import ArgumentError, DataError
-from unifront.files import path_of
+from unifront.paths import path_of
 from unifront.train.data.tables import Columns, as_matrix, column
 
 SUFFIXES = (".csv", ".parquet")

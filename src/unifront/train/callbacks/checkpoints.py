@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from unifront.arguments import Count, Real, Size, checked
 from unifront.errors import ArgumentError, FileWriteError
-from unifront.files import model_destination, path_of, weights_destination
+from unifront.paths import model_destination, path_of, weights_destination
 from unifront.train.callbacks.base import Callback, Logs
 from unifront.train.callbacks.monitors import Mode, Monitor
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from unifront.arguments import checked
 from unifront.errors import ArgumentError, BackendMissing, FileWriteError, NonFiniteLoss
-from unifront.files import path_of
+from unifront.paths import path_of
 from unifront.train.callbacks.base import Callback, Logs, say
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from unifront import tree
 from unifront.arguments import Count, Real, Size, checked
 from unifront.errors import BackendMissing
-from unifront.files import path_of
+from unifront.paths import path_of
 from unifront.train.callbacks.base import Logs
 from unifront.train.callbacks.checkpoints import check_frequency
 from unifront.train.callbacks.monitors import Mode, Monitor

@@ -17,8 +17,8 @@ import numpy as np
 from unifront.arguments import Count, checked
 from unifront.backends import placement
 from unifront.errors import ArgumentError, FileWriteError
-from unifront.files import path_of
 from unifront.ir.graph import Graph, Value
+from unifront.paths import path_of
 from unifront.train.callbacks.base import Callback, Logs, rated
 from unifront.train.callbacks.loggers import library, plain_logs
 

@@ -6,8 +6,10 @@
 The files of the commit are laid out in a temporary folder. Each row on each backend has two processes, one for
 either code, which take turns block by block, so that a machine whose speed changes slows both; who waits uses no
 core. A ratio is that of two neighbouring blocks, this code's by the commit's, and each pair begins with the other
-one. The median is shown with its own uncertainty: half the distance between the quartiles, by the root of the number of
-pairs. ✗: slower by more than 3 %, and by more than twice that uncertainty beyond it; the exit status is then 1.
+one. Where a process's memory and threads came to lie makes more of a difference than all blocks of it show: so this is
+done again with new processes, and each two give one number, the median of their ratios. The median of these is shown
+with its own uncertainty, half the distance between their quartiles by the root of their number. ✗: slower by more than
+3 %, and by more than twice that uncertainty beyond it; the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -77,23 +79,34 @@ def worker(tree: Path, row: str, backend: str) -> Iterator[Block]:
         yield block
 
 
-def compare(trees: Sequence[Path], row: str, backend: str, mode: str, pairs: int) -> dict[str, Any]:
-    """The times of both codes."""
+def compare(
+    trees: Sequence[Path], row: str, backend: str, mode: str, processes: int, pairs: int
+) -> dict[str, Any]:
+    """The times of both codes, a list for each process."""
     result: dict[str, Any] = {"row": row, "backend": backend, "mode": mode}
+    times: dict[str, list[list[float]]] = {"before": [], "now": []}
     try:
-        with worker(trees[0], row, backend) as before, worker(trees[1], row, backend) as now:
-            both: dict[str, Block] = {"before": before, "now": now}
-            for block in both.values():
-                block(mode, WARM_UP)
-            shortest = min(block(mode, WARM_UP) for block in both.values())
-            steps = max(1, min(5000, round(SECONDS * 1e3 / shortest)))
-            times: dict[str, list[float]] = {name: [] for name in both}
-            for turn in range(pairs):
-                for name in both if turn % 2 else reversed(both):
-                    times[name].append(both[name](mode, steps))
+        for _ in range(processes):
+            for name, own in once(trees, row, backend, mode, pairs).items():
+                times[name].append(own)
     except (RuntimeError, BrokenPipeError) as error:
         return {**result, "failed": str(error)}
     return {**result, **times}
+
+
+def once(trees: Sequence[Path], row: str, backend: str, mode: str, pairs: int) -> dict[str, list[float]]:
+    """The times of two processes."""
+    with worker(trees[0], row, backend) as before, worker(trees[1], row, backend) as now:
+        both: dict[str, Block] = {"before": before, "now": now}
+        for block in both.values():
+            block(mode, WARM_UP)
+        shortest = min(block(mode, WARM_UP) for block in both.values())
+        steps = max(1, min(5000, round(SECONDS * 1e3 / shortest)))
+        times: dict[str, list[float]] = {name: [] for name in both}
+        for turn in range(pairs):
+            for name in both if turn % 2 else reversed(both):
+                times[name].append(both[name](mode, steps))
+        return times
 
 
 def cells(result: dict[str, Any]) -> list[str]:
@@ -101,11 +114,17 @@ def cells(result: dict[str, Any]) -> list[str]:
     said = [result["row"], result["backend"], result["mode"]]
     if "failed" in result:
         return [*said, "", "", "failed"]
-    ratios = [now / before for before, now in zip(result["before"], result["now"], strict=True)]
+    ratios = [
+        statistics.median(now / before for before, now in zip(*own, strict=True))
+        for own in zip(result["before"], result["now"], strict=True)
+    ]
     first, median, third = statistics.quantiles(ratios, n=4)
     unsure = (third - first) / 2 / len(ratios) ** 0.5
     result |= {"ratio": median, "uncertainty": unsure}
-    times = [f"{statistics.median(result[name]):.3g}" for name in ("before", "now")]
+    times = [
+        f"{statistics.median(statistics.median(own) for own in result[name]):.3g}"
+        for name in ("before", "now")
+    ]
     return [*said, *times, f"{median:.3f} ±{unsure:.3f}{' ✗' if median - 2 * unsure > LIMIT else ''}"]
 
 
@@ -130,7 +149,8 @@ def main() -> int:
     )
     parser.add_argument("--backends", default="torch,jax,tensorflow", help="with commas")
     parser.add_argument("--modes", default=",".join(MODES), help="train, infer, or both")
-    parser.add_argument("--pairs", type=int, default=25, help="pairs of blocks (25)")
+    parser.add_argument("--processes", type=int, default=5, help="pairs of processes, at least two (5)")
+    parser.add_argument("--pairs", type=int, default=9, help="pairs of blocks of each two processes (9)")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="the folder for the results")
     options = parser.parse_args()
     commit = subprocess.run(
@@ -144,14 +164,16 @@ def main() -> int:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": machine.describe(),
         "versions": machine.versions(),
-        "options": {"device": "auto", "repeats": options.pairs, "seconds": SECONDS},
+        "options": {"device": "auto", "repeats": options.processes * options.pairs, "seconds": SECONDS},
     }
     lines = []
     with tempfile.TemporaryDirectory() as folder:
         lay_out(commit, Path(folder))
         installed = [name for name in options.backends.split(",") if importlib.util.find_spec(name)]
         for row, backend, mode in product(options.rows.split(","), installed, options.modes.split(",")):
-            result = compare((Path(folder), HERE.parent), row, backend, mode, options.pairs)
+            result = compare(
+                (Path(folder), HERE.parent), row, backend, mode, options.processes, options.pairs
+            )
             lines.append(cells(result))
             print(*lines[-1], result.get("failed", ""), flush=True)
     table = report.Table(

@@ -149,10 +149,9 @@ def check_between_backends(seed: int) -> None:
 
 FOUND = (1502, 1566, 1613, 1691)
 """Seeds of the long run that found something: masks that Keras's attention takes away from its operands (the judge gives
-it copies), a maximum whose gradient XLA lost, a slope of zero's root, rows that are masked whole on PyTorch. In 1860 Keras
-on TensorFlow is wrong: attention over as many steps as heads is off by 0.7 there, from the formula and from Keras on JAX.
-"""
-KERAS_IS_WRONG = (1860,)
+it copies), a maximum whose gradient XLA lost, a slope of zero's root, rows that are masked whole on PyTorch."""
+KERAS_IS_WRONG = (1860, 2140, 2345)
+"""Keras's attention on TensorFlow over as many steps as heads, off by 0.7 from the formula; Keras on JAX agrees with us."""
 
 
 NOT_DRAWN = {
@@ -173,7 +172,7 @@ def test_a_random_model_is_that_of_keras(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("start", range(1000, 2000, 20))
+@pytest.mark.parametrize("start", range(1000, 3000, 20))
 def test_random_models_are_those_of_keras(start: int) -> None:
     for seed in range(start, start + 20):
         if seed not in KERAS_IS_WRONG:

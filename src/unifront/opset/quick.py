@@ -53,6 +53,8 @@ def _numpy_scalar(value: np.generic) -> Hashable:
 
 
 def _several(values: Sequence[Any]) -> Hashable:
+    if {*map(type, values)} == {int}:  # a shape, or axes
+        return type(values), tuple(values)
     found: list[Hashable] = [type(values)]
     for value in values:
         one = _signs[type(value)](value)

@@ -15,6 +15,7 @@ import torch
 
 from unifront.backends import StepPlan, StepState
 from unifront.ir.emit import Rows
+from unifront.ir.in_place import has_own_memory
 from unifront.opset.replay import step_program
 from unifront_torch.dtypes import TORCH
 from unifront_torch.lower.optimize import like
@@ -45,8 +46,20 @@ class TorchStep:
         ]
         count = plan.counters
         types = [value.type for value in plan.graph.inputs[len(plan.graph.inputs) - count :]]
-        # Counters stay on the host, where kernels read them without waiting; they go with any device's tensors.
+        # Counters stay on the host, where kernels read them without waiting; they go with any device's tensors. Updates
+        # alone want numbers.
         self._counters = [torch.zeros((), dtype=TORCH[type_.dtype.name]) for type_ in types]
+        tensors = {
+            value for node in made.graph.nodes if node.op not in rows.in_place for value in node.operands
+        }
+        tensors.update(made.graph.outputs)
+        values = made.graph.inputs[len(made.graph.inputs) - count :]
+        self._numbers = None if tensors.intersection(values) else [type_.dtype.numpy.type for type_ in types]
+        self._carried = [
+            (plan.results + i, position, not has_own_memory(made.graph, made.graph.outputs[plan.results + i]))
+            for i, position in enumerate(made.carry)
+            if position is not None
+        ]
         self._bound: list[Any] | None = None
 
     def _bind(self) -> list[Any]:
@@ -79,31 +92,33 @@ class TorchStep:
         bound = self._bound
         if bound is None or len(bound) != len(variables) or not all(map(is_, variables, bound)):
             bound = self._bind()  # somebody put other values into the state
-        for counter, value in zip(self._counters, counters, strict=True):
-            counter.fill_(value)
+        given_counters: list[Any] = self._counters
+        if self._numbers is not None:
+            given_counters = [kind(value) for kind, value in zip(self._numbers, counters, strict=True)]
+        else:
+            for counter, value in zip(self._counters, counters, strict=True):
+                counter.fill_(value)
         key = (state.key,) if self.plan.has_key else ()
-        inputs = (*batch, *key, *self._counters)
+        inputs = (*batch, *key, *given_counters)
         with torch.no_grad():
             if self._made.in_place:
                 outputs = self._function(inputs, tuple(self._operands), tuple(variables))
             else:
                 outputs = self._function(inputs, tuple(self._operands))
             count = self.plan.results
-            overwritten, given = self._overwritten, {*map(_memory, batch)}
             if count:
-                state.results = tuple(
-                    o.clone() if _memory(o) in overwritten or _memory(o) in given else o
-                    for o in outputs[:count]
-                )
-            for position, value in zip(self._made.carry, outputs[count:], strict=True):
-                if position is None:
-                    continue
-                memory = _memory(value)
-                if memory in overwritten or memory in given:
-                    value = value.clone()
+                state.results = tuple(self._own(output, batch) for output in outputs[:count])
+            for place, position, may_share in self._carried:
+                value = self._own(outputs[place], batch) if may_share else outputs[place]
                 variables[position] = bound[position] = value
                 operand = self._operands[position]
                 self._operands[position] = value.detach().requires_grad_() if operand.requires_grad else value
+
+    def _own(self, value: torch.Tensor, batch: Sequence[Any]) -> torch.Tensor:
+        """``value``, or a copy of it where it shares memory with what is overwritten or with the batch."""
+        memory = _memory(value)
+        shares = memory in self._overwritten or any(memory == _memory(array) for array in batch)
+        return value.clone() if shares else value
 
     def run(
         self, arrays: Sequence[torch.Tensor], indices: np.ndarray, counters: Sequence[Sequence[float]]

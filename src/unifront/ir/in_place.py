@@ -29,6 +29,17 @@ def updates_of(node: Node, in_place: Container[Op]) -> list[Update]:
     return found
 
 
+def has_own_memory(graph: Graph, value: Value) -> bool:
+    """Whether ``value`` is no view on any backend: some operation of ``graph`` made it that gives new memory."""
+    node = next((node for node in graph.nodes if value in node.outputs), None)
+    if node is None:
+        return False
+    if node.op.name == "gradient":  # first it gives the results of its body
+        place, (body,) = node.outputs.index(value), node.regions
+        return place < len(body.outputs) and has_own_memory(body, body.outputs[place])
+    return node.op.facts.fresh and len(node.outputs) == 1
+
+
 def updates_in(graph: Graph, in_place: Container[Op]) -> list[Update]:
     """The updates that the nodes of ``graph`` do by operations of ``in_place``."""
     return [update for node in graph.nodes for update in updates_of(node, in_place)]

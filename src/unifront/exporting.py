@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 def export(model: Model, path: Any, format: str | None, options: Mapping[str, Any]) -> None:
     """See `Model.export`."""
     place = path_of(path)
-    chosen = format or ("onnx" if place.suffix.lower() == ".onnx" else "tf_saved_model")
+    usual = "onnx" if place.suffix.lower() == ".onnx" else "tf_saved_model"
+    chosen = usual if format is None else format
     if chosen not in FORMATS:
         raise UnknownName("export format", chosen, FORMATS)
     FORMATS[chosen](model, place, options)

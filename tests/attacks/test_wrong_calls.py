@@ -34,7 +34,7 @@ RIGHT: dict[str, set[str]] = {
     },  # only whose array it is counts
     r"ops\.get_item\.key": {"None", "...", "-1", "0"},
     r"ops\.\w+\.(q|bins|values|default|init_val|init|base|dx|b|tol|rcond|rtol|atol|x_min|x_max|default_value)": ARRAYS,
-    r"ops\.\w+\.(nan|posinf|neginf|max_val|variable|a|array|counts|probabilities|loop_vars|elements|elems)": ARRAYS,
+    r"ops\.\w+\.(nan|posinf|neginf|max_val|variable|a|array|counts|probabilities|loop_vars|elements|elems|abs_|angle)": ARRAYS,
     r"ops\.\w+\.(mask|bias|scale|inputs|sorted_sequence|x1|x2|lower|upper|alpha|beta)": ARRAYS,
     r"ops\.(is_tensor|view|array|convert_to_\w+)\.x": set(VALUES),  # they say what is an array, or make one
     r"ops\.\w+\.(x|x1|x2|xs|y|data|elems|a|array|variable|condition|init_val|rcond|max_val)": {
@@ -90,6 +90,8 @@ RIGHT: dict[str, set[str]] = {
     r"schedules\.CosineDecayRestarts\.(first_decay_steps|t_mul|m_mul)": NUMBERS,
     r"schedules\.OneCycle\.(maximal_learning_rate|total_steps|initial_divisor|final_divisor|share_rising)": NUMBERS,
     r"Model\.compile\.jit_compile": {"0", "True"},
+    r"Model\.export\.filepath": {"'no'"},  # a folder, for TensorFlow
+    r"ops\.vectorize\.excluded": {"[]", "['a']"},
     r"Model\.compile\.remat": {"'no'", "['a']", "10**12", "10**30"},  # patterns, and bytes
     r"Model\.(fit|evaluate)\.sample_weight": {"{}", "[None]"},  # of no output
     r"Model\.(evaluate|predict)\.callbacks": {"[]", "{}", "[None]"},  # nobody listens

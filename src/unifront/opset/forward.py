@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from unifront import tree
+from unifront.arguments import shown
 from unifront.errors import ArgumentError, ShapeError
 from unifront.opset import reduce
 from unifront.opset.creation import zeros_like
@@ -37,6 +38,11 @@ def jvp(
 
         value, derivative = uf.ops.jvp(uf.ops.sin, (x,), (uf.ops.ones_like(x),))
     """
+    for name, several in (("primals", primals), ("tangents", tangents)):
+        if not isinstance(several, tuple | list):
+            raise ArgumentError(
+                f"jvp: {name} is a tuple or a list, one for each argument, not {shown(several)}."
+            )
     given, along = list(primals), tree.leaves(list(tangents))
     leaves = tree.leaves(given)
     if len(leaves) != len(along):

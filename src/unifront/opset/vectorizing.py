@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from typing import Any
 
+from unifront.arguments import shown
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.dims import Dim
 from unifront.ir.graph import Graph
@@ -124,6 +125,11 @@ def vectorize(
     if not callable(pyfunc):
         raise ArgumentError(f"vectorize: pyfunc is a function, not {pyfunc!r}.")
     cores = None if signature is None else _parsed(signature)
+    if excluded is not None and not (
+        isinstance(excluded, set | frozenset | tuple | list)
+        and all(isinstance(one, int | str) for one in excluded)
+    ):
+        raise ArgumentError(f"vectorize: excluded holds positions and names, not {shown(excluded)}.")
     left = frozenset(excluded or ())
 
     @functools.wraps(pyfunc)

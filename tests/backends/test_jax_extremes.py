@@ -39,6 +39,32 @@ def test_they_are_those_of_single_operations(name: str, dtype: str) -> None:
             np.testing.assert_allclose(compiled(*given), expected, rtol=bound, atol=bound)
 
 
+@pytest.mark.parametrize("name", ["maximum", "minimum", "clip"])
+def test_the_larger_of_two_has_the_gradient_of_jax(name: str) -> None:
+    """Of equal ones either has half of it, at any broadcast and order."""
+    attributes = {"minimum": -0.5, "maximum": 0.5} if name == "clip" else {}
+    theirs = {"maximum": jnp.maximum, "minimum": jnp.minimum, "clip": lambda x: jnp.clip(x, -0.5, 0.5)}[name]
+    x = np.array([[-1.0, -0.5, 0.0], [0.5, 2.0, 0.25]], "float32")
+    given = (x,) if name == "clip" else (x, np.array([[0.0, -0.5, 0.25]], "float32"))
+
+    def ours(*operands: Any) -> Any:
+        return row(name)(*operands, **attributes)
+
+    places = tuple(range(len(given)))
+    for function in (lambda one, f: one(*f), lambda one, f: jnp.sin(one(*(x**3 for x in f)))):
+        own, other = (
+            jax.jit(jax.grad(lambda *f, o=o, g=function: g(o, f).sum(), places))(*given)
+            for o in (ours, theirs)
+        )
+        for a, b in zip(own, other, strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-6)
+    if name != "clip":
+        assert jax.jit(ours)(*(x.astype("int32") for x in given)).dtype == jnp.int32
+    forward = jax.jvp(ours, given, given)
+    for a, b in zip(forward, jax.jvp(theirs, given, given), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
 def test_equal_elements_share_the_gradient_along_any_axes() -> None:
     x = np.zeros((2, 3, 4), "float32")
     x[0, 1, 2] = x[0, 2, 0] = x[1, 0, 0] = 5

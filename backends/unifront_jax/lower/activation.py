@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from unifront.opset import activation as ops
 from unifront.opset.spec import OpSpec
+from unifront_jax.lower._extremes import clip
 
 
 def _gelu(x: Any, approximate: bool) -> Any:
@@ -19,7 +20,7 @@ def _gelu(x: Any, approximate: bool) -> Any:
 
 
 def _sigmoid_hard(x: Any) -> Any:
-    return jnp.clip(x / 6 + 0.5, 0, 1)
+    return clip(x / 6 + 0.5, 0, 1)
 
 
 def _relu6(x: Any) -> Any:

@@ -11,6 +11,7 @@ from jax import lax
 
 from unifront.opset import elementwise as ops
 from unifront.opset.spec import OpSpec
+from unifront_jax.lower._extremes import clip, maximum, minimum
 
 TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.NEGATIVE: jnp.negative,
@@ -41,10 +42,10 @@ TABLE: dict[OpSpec, Callable[..., Any]] = {
     ops.FLOOR_DIVIDE: jnp.floor_divide,
     ops.REMAINDER: jnp.remainder,
     ops.POWER: jnp.power,
-    ops.MAXIMUM: jnp.maximum,
-    ops.MINIMUM: jnp.minimum,
+    ops.MAXIMUM: maximum,
+    ops.MINIMUM: minimum,
     ops.CAST: lambda x, dtype: lax.convert_element_type(x, dtype),
     ops.WHERE: jnp.where,
-    ops.CLIP: lambda x, minimum, maximum: jnp.clip(x, minimum, maximum),
+    ops.CLIP: lambda x, minimum, maximum: clip(x, minimum, maximum),
     ops.STOP_GRADIENT: lax.stop_gradient,
 }

@@ -175,7 +175,7 @@ class _Choices:
         }.get(len(shape), ())  # fmt: skip
         for layer, after in inner:
             yield Choice(f"TimeDistributed({layer.format(units)}, {{name}})", after)
-        if 3 <= len(shape) <= 4:
+        if 3 <= len(shape) <= 4 and not self.free:
             options = f"{units}, 2, padding='same', return_sequences={several}"
             yield Choice(
                 f"ConvLSTM{len(shape) - 2}D({options}, {{name}})",

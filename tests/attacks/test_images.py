@@ -41,6 +41,8 @@ def mutated(rng: random.Random, file: bytes) -> bytes:
     data = bytearray(file)
     for _ in range(rng.randint(1, 4)):
         # More often at the beginning, where the sizes are.
+        if not data:
+            break
         at = rng.randrange(min(len(data), rng.choice((24, 64, 10**6))))
         kind = rng.randrange(6)
         if kind == 0:

@@ -180,9 +180,9 @@ def under_policy(texts: Sequence[Case], policy: str) -> list[Judged]:
 def _under_policy(keras: Any, case: Case) -> Judged:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not support masking")
-        layer = eval(case.judge or case.text, _names(keras))
         given = [keras.ops.convert_to_tensor(with_floats(one, "float32")) for one in case.arrays()]
         try:
+            layer = eval(case.judge or case.text, _names(keras))
             apply(case.call, layer, given)
         except Exception as error:  # noqa: BLE001  # of any kind
             return Judged(str(error)[:200], [], [], [], [])

@@ -239,3 +239,14 @@ def test_a_row_that_is_masked_whole_has_the_gradient_of_a_mean(backend: str) -> 
     assert not found[1].any()
     expected = np.broadcast_to(native.numpy(weights)[:, 1:2] / 3, (1, 3, 2, 4))
     np.testing.assert_allclose(found[2], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("backend", installed())
+@pytest.mark.parametrize("dtype", ["float16", ml_dtypes.bfloat16, "float32"])
+def test_short_vectors_are_normalized_in_every_dtype(backend: str, dtype: Any) -> None:
+    """The squares of the second are zeros in float16."""
+    native = get_backend(backend)
+    for function in (ops.normalize, lambda x: uf.layers.UnitNormalization(dtype=np.dtype(dtype).name)(x)):
+        found = native.numpy(function(native.array(np.array([[0, 0], [3e-5, 4e-5], [3, 4]], dtype))))
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found.astype("float32"), [[0, 0], [0.6, 0.8], [0.6, 0.8]], atol=5e-3)

@@ -162,11 +162,13 @@ def normalize(
         raise ArgumentError(f"Argument `order` must be an int >= 1. Received: order={order}")
     x, least = _with_axis(floating(x)), _epsilon(epsilon)
     if order == 2:
-        squares = reduce.sum(elementwise.square(x), axis, True)
+        dtype = type_of(x).dtype
+        wide = elementwise.cast(x, "float32") if dtype.bits == 16 else x  # in 16 bits small squares are zeros
+        squares = reduce.sum(elementwise.square(wide), axis, True)
         most = 1 / least if least else float("inf")
         # The root of zero has no slope that could be multiplied by zero.
         inverse = elementwise.rsqrt(elementwise.maximum(squares, least**2))
-        return elementwise.multiply(x, elementwise.minimum(inverse, most))
+        return elementwise.cast(elementwise.multiply(wide, elementwise.minimum(inverse, most)), dtype)
     sizes = elementwise.abs(x)
     if isinstance(axis, Sequence) and len(axis) == 2:  # the norm of matrices, as in Keras
         if order > 2:

@@ -38,9 +38,25 @@ def test_a_first_layer_needs_little_of_the_library() -> None:
         "unifront.onnx",
         "unifront.zoo",
         "unifront.model",
+        "unifront.files",
+        "unifront.layers.conv",
+        "unifront.layers.preprocessing",
+        "zipfile",
     }
     assert not loaded & unused
     assert "unifront.layers.core" in loaded
+
+
+def test_layers_are_loaded_by_name() -> None:
+    layers = uf.layers
+    for name in dir(layers):
+        assert getattr(layers, name) is vars(layers)[name]
+    assert layers.MaxPool2D is layers.MaxPooling2D
+    assert layers.preprocessing.text.TextVectorization is layers.TextVectorization
+    with pytest.raises(
+        AttributeError, match="'unifront.layers': Unknown layer 'Conv2d'. Did you mean 'Conv2D'"
+    ):
+        _ = layers.Conv2d
 
 
 def test_building_and_running_on_numpy_loads_no_framework() -> None:

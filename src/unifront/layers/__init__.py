@@ -256,10 +256,11 @@ if not TYPE_CHECKING:  # to a type checker, a name that is not above is an error
     def __getattr__(name: str) -> Any:
         family = _HOMES.get(name) or _OTHER_HOMES.get(name)
         if family is None:
-            is_module = name.startswith("_") or importlib.util.find_spec(
-                f"{__name__}.{name}"
-            )  # `from … import`
-            raise AttributeError("" if is_module else f"module {__name__!r}: {_unknown(name)}")
+            if name.startswith("_"):
+                raise AttributeError(name)
+            if importlib.util.find_spec(f"{__name__}.{name}"):
+                return importlib.import_module(f"{__name__}.{name}")
+            raise AttributeError(f"module {__name__!r}: {_unknown(name)}")
         found = getattr(importlib.import_module(f"{__name__}.{family}"), name)
         return globals().setdefault(name, found)
 

@@ -33,7 +33,17 @@ def rnn(dtype: str) -> tuple[uf.Model, np.ndarray]:
     return uf.Model(x, layers.Dense(3, dtype=dtype)(y)), WORDS
 
 
-MODELS = {"cnn": cnn, "rnn": rnn}
+def volumes(dtype: str) -> tuple[uf.Model, np.ndarray]:
+    """Both poolings over three axes: some frameworks have no kernels for 16 bits on a CPU."""
+    x = uf.Input((2, 3, 6, 2), dtype=dtype)
+    y = layers.Conv3D(4, 2, padding="same", dtype=dtype)(x)
+    y = layers.AveragePooling3D((1, 1, 2), dtype=dtype)(layers.MaxPooling3D((1, 2, 1), dtype=dtype)(y))
+    return uf.Model(x, layers.Dense(3, dtype=dtype)(layers.Flatten()(y))), IMAGES.reshape(
+        16, 2, 3, 6, 2
+    ).astype(dtype_of(dtype).numpy)
+
+
+MODELS = {"cnn": cnn, "rnn": rnn, "volumes": volumes}
 
 
 @cache

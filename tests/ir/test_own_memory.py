@@ -20,9 +20,7 @@ def traced(function: Any) -> Graph:
 
 
 def test_views_have_none() -> None:
-    graph = traced(
-        lambda x: [x, ops.reshape(x, (-1, 2, 2)), x[:, 1:], ops.add(x, x), ops.sum(x, ())]
-    )
+    graph = traced(lambda x: [x, ops.reshape(x, (-1, 2, 2)), x[:, 1:], ops.add(x, x), ops.sum(x, ())])
     assert [has_own_memory(graph, value) for value in graph.outputs] == [False, False, False, True, False]
 
 

@@ -47,7 +47,7 @@ def several(operand: np.ndarray) -> np.ndarray:
     """``COUNT`` rows like ``operand``: other numbers of its kind, such as indices of the same table."""
     if operand.dtype.kind in "fc":
         return np.stack([operand, operand * 0.5, operand * 0.75]).astype(operand.dtype)
-    return np.stack([operand, np.flip(operand), operand])
+    return np.stack([operand, operand[::-1] if operand.ndim else operand, operand])  # a place stays a place
 
 
 def which(operands: tuple[Any, ...]) -> Iterator[tuple[bool, ...]]:

@@ -35,6 +35,8 @@ def _pool(
     name = _name(x.shape[1:-1], pool_size, strides, padding)
     if name is None or x.dtype == tf.float64:
         return _by_planes(plane, x, pool_size, strides, padding)
+    if x.dtype == tf.float16 and not on_gpu(x):  # the CPU has no kernel
+        return tf.cast(volume(tf.cast(x, tf.float32), pool_size, strides, name), tf.float16)
     return volume(x, pool_size, strides, name)
 
 

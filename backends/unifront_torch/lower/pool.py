@@ -62,9 +62,7 @@ def _max_windows(x: torch.Tensor, pool_size: Axes, strides: Axes, pairs: Pairs) 
 
 
 def _average_windows(x: torch.Tensor, pool_size: Axes, strides: Axes, pairs: Pairs) -> torch.Tensor:
-    if (
-        len(pairs) == 3 and x.dtype is torch.bfloat16 and x.device.type == "cpu"
-    ):  # for which there is no kernel
+    if len(pairs) == 3 and x.element_size() == 2 and x.device.type == "cpu":  # for which there is no kernel
         return _average_windows(x.float(), pool_size, strides, pairs).to(x.dtype)
     pool = _AVERAGE[len(pairs)]
     own = _own_padding(x, pool_size, strides, pairs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -100,5 +101,9 @@ def test_images_become_a_served_model_without_code(backend: str, tmp_path: Path)
         assert_close(np.float32([output["data"]]), scores, bounds={"float32": 1e-4})
     finally:
         server.terminate()
-        assert server.communicate(timeout=60)[1] == ""
+        printed = server.communicate(timeout=60)[1].splitlines()
+        # TensorFlow 2.21 prints some lines of its own, whatever level is set.
+        assert [
+            line for line in printed if not re.match(r"[IWE]\d{4} |WARNING: All log messages", line)
+        ] == []
     assert server.returncode == 0

@@ -251,7 +251,7 @@ Row = Callable[..., Any]
 
 def with_plain(row: Row, plain: Row) -> Row:
     """``row``, and with it what it comes to for operands that are plain, see `is_plain`: of these it asks nothing."""
-    row.plain = plain  # type: ignore[attr-defined]
+    row.plain = plain  # type: ignore[attr-defined]  # kept by the function itself
     return row
 
 

@@ -153,6 +153,8 @@ def main() -> int:
     parser.add_argument("--pairs", type=int, default=9, help="pairs of blocks of each two processes (9)")
     parser.add_argument("--output", type=Path, default=HERE / "results", help="the folder for the results")
     options = parser.parse_args()
+    if options.processes < 2:
+        parser.error("--processes: one pair of processes has no uncertainty; give two or more")
     commit = subprocess.run(
         ["git", "rev-parse", "--short", options.commit],
         cwd=HERE.parent,

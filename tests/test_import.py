@@ -53,6 +53,8 @@ def test_layers_are_loaded_by_name() -> None:
         assert getattr(layers, name) is vars(layers)[name]
     assert layers.MaxPool2D is layers.MaxPooling2D
     assert layers.preprocessing.text.TextVectorization is layers.TextVectorization
+    assert not hasattr(layers, "conv.none")
+    assert not hasattr(layers, "")
     with pytest.raises(
         AttributeError, match="'unifront.layers': Unknown layer 'Conv2d'. Did you mean 'Conv2D'"
     ):

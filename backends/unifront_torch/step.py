@@ -92,14 +92,8 @@ class TorchStep:
         bound = self._bound
         if bound is None or len(bound) != len(variables) or not all(map(is_, variables, bound)):
             bound = self._bind()  # somebody put other values into the state
-        given_counters: list[Any] = self._counters
-        if self._numbers is not None:
-            given_counters = [kind(value) for kind, value in zip(self._numbers, counters, strict=True)]
-        else:
-            for counter, value in zip(self._counters, counters, strict=True):
-                counter.fill_(value)
         key = (state.key,) if self.plan.has_key else ()
-        inputs = (*batch, *key, *given_counters)
+        inputs = (*batch, *key, *self._counted(counters))
         with torch.no_grad():
             if self._made.in_place:
                 outputs = self._function(inputs, tuple(self._operands), tuple(variables))
@@ -113,6 +107,14 @@ class TorchStep:
                 variables[position] = bound[position] = value
                 operand = self._operands[position]
                 self._operands[position] = value.detach().requires_grad_() if operand.requires_grad else value
+
+    def _counted(self, counters: Sequence[float]) -> Sequence[Any]:
+        """The counters as the program takes them."""
+        if self._numbers is not None:
+            return [kind(value) for kind, value in zip(self._numbers, counters, strict=True)]
+        for counter, value in zip(self._counters, counters, strict=True):
+            counter.fill_(value)
+        return self._counters
 
     def _own(self, value: torch.Tensor, batch: Sequence[Any]) -> torch.Tensor:
         """``value``, or a copy of it where it shares memory with what is overwritten or with the batch."""

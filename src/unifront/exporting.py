@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ def new_folder(folder: Path, mark: str, what: str) -> Iterator[Path]:
     place = Path(os.path.realpath(folder))
     if place.exists() and not place.is_dir():
         raise ArgumentError(f"A {what} is a folder, and {folder} is a file.")
-    beside = place.with_name(f".unifront-{os.urandom(8).hex()}")
+    beside = place.with_name(f".unifront-{secrets.token_hex(8)}")
     try:
         if place.is_dir() and any(place.iterdir()) and not (place / mark).is_file():
             raise ArgumentError(f"The folder {folder} is not empty; a {what} is written to a new one.")

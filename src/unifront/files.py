@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import stat
 import struct
 import zipfile
@@ -153,7 +154,7 @@ def _open_beside(place: Path) -> tuple[BinaryIO, Path]:
     """A new hidden file beside ``place``, locked."""
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     while True:
-        name = place.with_name(_prefix(place) + os.urandom(8).hex())
+        name = place.with_name(_prefix(place) + secrets.token_hex(8))
         handle = os.open(name, flags, 0o666)
         if fcntl is not None:
             with contextlib.suppress(OSError):  # a file system without locks: there nobody removes anything

@@ -24,8 +24,8 @@ from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.ir.verify import verify
 from unifront.opset.seeds import current_rng as current_rng
+from unifront.opset.seeds import drawn_seed, set_fresh_key
 from unifront.opset.seeds import first_key as first_key
-from unifront.opset.seeds import set_fresh_key
 from unifront.opset.seeds import set_rng as set_rng
 from unifront.opset.tensor import (
     Builder,
@@ -171,7 +171,7 @@ def seeded(seed: int | None) -> Iterator[None]:
 def current_seed() -> int:
     """The seed set by `set_seed`; else one drawn once from the operating system."""
     if not _seed:
-        _seed.append(int.from_bytes(os.urandom(4)) >> 1)
+        _seed.append(drawn_seed())
     return _seed[0]
 
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import unifront as uf
+from tests.layers.judge import OURS
 from unifront import errors, layers
 from unifront.backends import installed, placement
 from unifront.testing import assert_close
@@ -43,7 +44,7 @@ def pair(text: str, x: np.ndarray, mode: str, block_size: int | None) -> tuple[A
     """Keras's layer and ours, quantized, from the same weights."""
     theirs, ours = (
         eval(text, vars(keras.layers)),
-        eval(text, {name: getattr(layers, name) for name in dir(layers)}),
+        eval(text, OURS),
     )
     theirs(x), ours(x)
     weights = [RNG.normal(size=weight.shape).astype("float32") for weight in theirs.weights]

@@ -22,10 +22,9 @@ def _extreme(x: Any, y: Any, is_max: bool) -> Any:
 def _extreme_jvp(is_max: bool, primals: Any, tangents: Any) -> Any:
     (x, y), (of_x, of_y) = primals, tangents
     loses = x < y if is_max else x > y
-    slope = jnp.where(
-        loses, of_y, jnp.where(x == y, (of_x + of_y) / 2, of_x)
-    )  # equal ones share it, as in JAX
-    return _extreme(x, y, is_max), slope.astype(jnp.result_type(x, y))
+    # Equal ones share it, as in JAX.
+    slope = jnp.where(loses, of_y, jnp.where(x == y, (of_x + of_y) / 2, of_x))
+    return _extreme(x, y, is_max), slope
 
 
 def _is_differentiable(*xs: Any) -> bool:

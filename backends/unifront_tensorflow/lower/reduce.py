@@ -26,13 +26,16 @@ def _over(native: Callable[..., Any]) -> Callable[..., Any]:
     return with_plain(row, at_once)
 
 
+_native_mean = _over(tf.reduce_mean)
+
+
 def _mean(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     """TensorFlow's own gradient of a mean over free sizes divides every element, after ten operations on shapes."""
     if x.dtype in (tf.float16, tf.bfloat16):  # whose sums TensorFlow keeps in 16 bits too
         return tf.cast(_mean(tf.cast(x, tf.float32), axes, keepdims), x.dtype)
     sizes = [x.shape[axis] for axis in axes]
     if None not in sizes or x.dtype not in (tf.float32, tf.float64):
-        return _over(tf.reduce_mean)(x, axes, keepdims)
+        return _native_mean(x, axes, keepdims)
     shape = tf.shape(x)
     counted = [shape[axis] if size is None else size for axis, size in zip(axes, sizes, strict=True)]
     return tf.reduce_sum(x, axes, keepdims) / tf.cast(math.prod(counted[1:], start=counted[0]), x.dtype)

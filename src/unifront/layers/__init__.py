@@ -258,7 +258,7 @@ if not TYPE_CHECKING:  # to a type checker, a name that is not above is an error
         if family is None:
             if name.startswith("_"):
                 raise AttributeError(name)
-            if importlib.util.find_spec(f"{__name__}.{name}"):
+            if name.isidentifier() and importlib.util.find_spec(f"{__name__}.{name}"):
                 return importlib.import_module(f"{__name__}.{name}")
             raise AttributeError(f"module {__name__!r}: {_unknown(name)}")
         found = getattr(importlib.import_module(f"{__name__}.{family}"), name)

@@ -136,9 +136,8 @@ class Plan:
         for number, step in enumerate(self.steps):
             made = [f"v{len(names) + i}" for i in range(1 if step.results is None else step.results)]
             known[f"f{number}"] = step.row
-            known.update((f"k{number}_{name}", value) for name, value in step.attributes.items())
-            operands = [names[place] for place in step.operands]
-            operands += [f"{name}=k{number}_{name}" for name in step.attributes]
+            known[f"k{number}"] = step.attributes
+            operands = [names[place] for place in step.operands] + [f"**k{number}"] * bool(step.attributes)
             target = made[0] if step.results is None else f"[{', '.join(made)}]"
             lines.append(f"    {target} = f{number}({', '.join(operands)})")
             names += made
@@ -146,7 +145,7 @@ class Plan:
             lines.append(f"    return {names[self.result]}")
         else:
             lines.append(f"    return ({''.join(names[place] + ', ' for place in self.result)})")
-        exec(_compiled("\n".join(lines)), known)  # noqa: S102 the text is written just above, from numbers and names
+        exec(_compiled("\n".join(lines)), known)  # noqa: S102 the text is written just above, from numbers alone
         run: Run = known["run"]
         return run
 

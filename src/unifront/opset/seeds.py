@@ -57,6 +57,11 @@ def set_fresh_key(function: Callable[[], Any]) -> None:
     _fresh[:] = [function]
 
 
+def drawn_seed() -> int:
+    """31 bits of the operating system's. (`secrets` would load OpenSSL for them.)"""
+    return int.from_bytes(os.urandom(4)) >> 1
+
+
 class SeedGenerator:
     """Seeds, another one at each draw; the numbers of one generator are repeatable.
 
@@ -83,7 +88,7 @@ class SeedGenerator:
             raise ArgumentError(f"Argument `seed` must be an integer (or None), not {seed!r}.")
         self.name = name or "seed_generator"
         self.seed = None if seed is None else int(seed)
-        first = int.from_bytes(os.urandom(4)) >> 1 if self.seed is None else self.seed
+        first = drawn_seed() if self.seed is None else self.seed
         state = np.array([_signed(first), 0], np.int32)
         self.state = Variable(
             f"{self.name}/seed_generator_state", (2,), "int32", initial=state, trainable=False, scoped=False

@@ -107,23 +107,34 @@ LARGE = 2**20
 """Bytes from which on an array is worth not being copied twice."""
 
 
-def quick_call(function: Any) -> Callable[..., list[Any]]:
+def quick_call(function: Any, *, one_thread: bool = False) -> Callable[..., list[Any]]:
     """A concrete function as a callable of flat tensors, without the wrappers that take half of a short call.
 
     It gives a list of tensors. No gradient tape records it. By the function's name, as the wrappers call it in the end:
     as an operand of `StatefulPartitionedCall` large graphs take up to a tenth longer, and a kernel of a megabyte stays
     behind for each function.
+
+    Args:
+        one_thread: start one kernel after the other, each with the threads that it takes itself: handing small ones
+            from thread to thread takes longer than they do. A function that calls others, as loops do, cannot.
     """
     where = context.context()
     name, count = function.inference_fn.name.decode(), len(function.outputs)
     captured = function.captured_inputs
-    attributes = tuple(chain.from_iterable(where.function_call_options.as_attrs().items()))
+    options = where.function_call_options.as_attrs()
+    if one_thread and not any(map(_calls_another, function.graph.get_operations())):
+        options["executor_type"] = "SINGLE_THREADED_EXECUTOR"
+    attributes = tuple(chain.from_iterable(options.items()))
 
     def call(*tensors: Any, _alive: Any = function) -> list[Any]:
         found: list[Any] = execute.execute(name, count, [*tensors, *captured], attributes, where)
         return found
 
     return call
+
+
+def _calls_another(operation: Any) -> bool:
+    return any(attribute.type == "func" for attribute in operation.op_def.attr)
 
 
 class Compiled:

@@ -97,6 +97,7 @@ class _Functions:
     def __init__(self, plan: StepPlan, rows: Rows, device: str | None) -> None:
         where = device or BACKEND.devices()[0]
         self._jit = POLICY.suits_xla(plan.graph, where) if plan.jit is None else plan.jit
+        self._small = not self._jit and POLICY.is_small(plan.graph, where)
         self._rows, self._device = BACKEND.portable_rows(device) if self._jit else rows, device_name(device)
         self.made = step_program(plan, self._rows)
         self._plan_graph, self._carry, self._results = plan.graph, plan.carry, plan.results
@@ -119,7 +120,7 @@ class _Functions:
         def one(update: Function, *tensors: Any) -> Any:
             return (*update(tensors), *(tensors[first + i] + 1 for i in self.numbers_of_steps))
 
-        return self._compiled(one, [*self._batch, *self._rest])
+        return self._compiled(one, [*self._batch, *self._rest], one_thread=self._small)
 
     def _trace_many(self) -> Function:
         count, keys = len(self._batch), self._keys
@@ -148,7 +149,7 @@ class _Functions:
         indices = tf.TensorSpec((None, None), tf.int64)
         return self._compiled(many, [*whole, *self._rest[:keys], *numbers, indices])
 
-    def _compiled(self, body: Function, specs: list[tf.TensorSpec]) -> Function:
+    def _compiled(self, body: Function, specs: list[tf.TensorSpec], *, one_thread: bool = False) -> Function:
         handles = [tf.TensorSpec((), tf.resource)] * len(self._held)
 
         update = (
@@ -161,7 +162,8 @@ class _Functions:
                 # Constants made while tracing are part of the function; made before, they would be arguments.
                 return body(lambda inputs: update(inputs, held), *tensors[: len(specs)])
 
-        return quick_call(tf.function(step, autograph=False).get_concrete_function(*specs, *handles))
+        function = tf.function(step, autograph=False).get_concrete_function(*specs, *handles)
+        return quick_call(function, one_thread=one_thread)
 
     def _update(self) -> Function:
         """A function of (batch, key and counters), (handles): it updates the variables and gives the results."""

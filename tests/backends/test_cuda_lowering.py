@@ -100,7 +100,7 @@ def test_every_operation_of_a_tensorflow_step_has_a_gpu_kernel(
 
     if not any(k.device_type == "GPU" for k in kernels.get_registered_kernels_for_op("MatMul").kernel):
         pytest.skip("this TensorFlow was built without GPUs")
-    monkeypatch.setattr(module, "quick_call", lambda function: function)
+    monkeypatch.setattr(module, "quick_call", lambda function, **_: function)
     plan = traced_step(name).plan
     with tf.Graph().as_default():  # what is made at once would need the device
         functions = module._Functions(plan, _rows(get_backend("tensorflow"), "gpu:0"), "gpu:0")

@@ -13,12 +13,12 @@ from unifront.opset.spec import OpSpec
 
 
 def _sparse_softmax_cross_entropy(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    # F.cross_entropy has the classes on axis 1, so every row becomes one of a batch.
-    rows = logits.flatten(0, -2) if logits.ndim > 2 else logits
-    losses = F.cross_entropy(
-        rows, labels.flatten().long() if labels.ndim else labels.long(), reduction="none"
-    )
-    return losses.view(labels.shape)
+    labels = labels.long()
+    if logits.ndim <= 2:
+        return F.cross_entropy(logits, labels, reduction="none")
+    # Its classes are on axis 1, so every row becomes one of a batch.
+    rows, of_rows = logits.flatten(0, -2), labels.flatten()
+    return F.cross_entropy(rows, of_rows, reduction="none").view(labels.shape)
 
 
 def _softmax_cross_entropy(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -24,59 +24,33 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from turns import Block, agreed, process, serve
+
 HERE = Path(__file__).resolve().parent
 LIMIT = 1.03
 MODES = ("train", "infer")
 SECONDS, WARM_UP = 0.3, 5
-Block = Callable[[str, int], float]
 
 
-def serve(tree: Path, row: str, backend: str) -> None:
-    """The worker: builds what the code in ``tree`` has of the row, then runs as many steps as each line asks for, and
-    prints the milliseconds of one."""
+def worker(tree: Path, row: str, backend: str) -> AbstractContextManager[Block]:
+    """A process of the code in ``tree``."""
+    places = os.pathsep.join(str(tree / name) for name in ("src", "backends", "zoo"))
+    return process([__file__, "--worker", str(tree), row, backend], {"PYTHONPATH": places})
+
+
+def work(tree: Path, row: str, backend: str) -> None:
+    """That process: what the code in ``tree`` has of the row."""
     sys.path[:1] = [str(tree / "benchmarks")]  # in the place of this script's own folder
     measure, rows, ours = (importlib.import_module(name) for name in ("measure", "rows", "unifront_rows"))
     contender = ours.build(rows.ROWS[row], backend, "")
-    for line in sys.stdin:
-        mode, steps = line.split()
-        print(measure.block(contender, mode, int(steps)), flush=True)
-
-
-@contextmanager
-def worker(tree: Path, row: str, backend: str) -> Iterator[Block]:
-    """One code's process: ``(mode, steps)`` → milliseconds of a step. Raises `RuntimeError` if it could not run."""
-    places = [str(tree / name) for name in ("src", "backends", "zoo")]
-    with (
-        tempfile.TemporaryFile("w+") as errors,
-        subprocess.Popen(
-            [sys.executable, __file__, "--worker", str(tree), row, backend],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "TF_CPP_MIN_LOG_LEVEL": "2"},
-        ) as process,
-    ):
-        asked, answers = process.stdin, process.stdout
-        assert asked is not None
-        assert answers is not None
-
-        def block(mode: str, steps: int) -> float:
-            print(mode, steps, file=asked, flush=True)
-            said = answers.readline()
-            if not said:
-                errors.seek(0)
-                raise RuntimeError((errors.read().strip().splitlines() or ["no message"])[-1])
-            return float(said)
-
-        yield block
+    serve(lambda mode, steps: measure.block(contender, mode, steps))
 
 
 def compare(
@@ -89,7 +63,7 @@ def compare(
         for _ in range(processes):
             for name, own in once(trees, row, backend, mode, pairs).items():
                 times[name].append(own)
-    except (RuntimeError, BrokenPipeError) as error:
+    except RuntimeError as error:
         return {**result, "failed": str(error)}
     return {**result, **times}
 
@@ -118,8 +92,7 @@ def cells(result: dict[str, Any]) -> list[str]:
         statistics.median(now / before for before, now in zip(*own, strict=True))
         for own in zip(result["before"], result["now"], strict=True)
     ]
-    first, median, third = statistics.quantiles(ratios, n=4)
-    unsure = (third - first) / 2 / len(ratios) ** 0.5
+    median, unsure = agreed(ratios)
     result |= {"ratio": median, "uncertainty": unsure}
     times = [
         f"{statistics.median(statistics.median(own) for own in result[name]):.3g}"
@@ -191,6 +164,6 @@ def main() -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--worker"]:
-        serve(Path(sys.argv[2]), *sys.argv[3:])
+        work(Path(sys.argv[2]), *sys.argv[3:])
         sys.exit(0)
     sys.exit(main())

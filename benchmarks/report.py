@@ -10,8 +10,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from contender import INFERENCE_ONLY
-
 Result = dict[str, Any]
 Rows = list[list[str]]
 
@@ -29,8 +27,6 @@ class Table(NamedTuple):
         return any(_bad(cell) for row in self.rows for cell in row)
 
 
-LIMIT = 1.05
-"""Of the best inference by the best of the others: two processes, one after the other, differ by some per cent."""
 # What a training step of unifront is to reach.
 TARGETS = {"unifront/native": 1.10, "unifront/keras": 1.00}
 MODES = {"train": "Training step", "infer": "Inference"}
@@ -82,29 +78,6 @@ def table_rows(results: list[Result], mode: str) -> Iterator[list[str]]:
             *(_ratio(result, name) for name in (*TARGETS, "keras/native")),
             "; ".join(also),
         ]
-
-
-def best(results: list[Result]) -> list[Table]:
-    """For each row the quickest inference of unifront, on any backend, beside the quickest of all others."""
-    found: dict[str, dict[bool, tuple[float, str]]] = {}
-    for result in results:
-        if result.get("mode") != "infer":
-            continue
-        for name, column in result["columns"].items():
-            ours = name == "unifront"
-            if "median" not in column or (result["backend"] in INFERENCE_ONLY and not ours):
-                continue  # a session runs what unifront wrote: it is nobody else's
-            here = (column["median"], result["backend"] if ours else f"{name} on {result['backend']}")
-            row = found.setdefault(result["row"], {})
-            row[ours] = min(row.get(ours, here), here)
-    cells = []
-    for name, row in found.items():
-        if len(row) == 2:
-            ratio = row[True][0] / row[False][0]
-            each = [f"{_number(time)} {who}" for time, who in (row[False], row[True])]
-            cells.append([name, *each, f"{ratio:.2f}{' ✗' if ratio > LIMIT else ''}"])
-    names = ["row", "best of the others", "best of unifront", "ratio"]
-    return [Table("Inference, the best of all backends, ms", names, cells)] if cells else []
 
 
 def _problems(result: Result) -> Iterator[str]:

@@ -277,3 +277,67 @@ def test_no_more_than_so_many_signatures_are_kept():
     for size in range(quick._MOST + 10):
         remembered(np.ones(size, "float32"))
     assert len(plans) <= quick._MOST
+
+
+REMEMBERED = {
+    "add": lambda x, y: ops.add(x, y),
+    "divide": lambda x, y: ops.divide(x, y),
+    "relu": lambda x, y: ops.relu(x) * y,
+    "matmul": lambda x, y: ops.matmul(x, y),
+    "reshape": lambda x, y: ops.reshape(x, (1, 4)) * 2.0,
+    "sum": lambda x, y: ops.sum(x * y, axis=-1, keepdims=True),
+}
+
+
+@pytest.mark.parametrize("case", REMEMBERED)
+@pytest.mark.parametrize("name", [name for name in BACKENDS if name != "numpy"])
+def test_calls_made_again_keep_gradients_and_are_traced_by_the_framework(name, case):
+    function = REMEMBERED[case]
+    x, y = np.array([[0.0, -1.0], [2.0, 3.0]], "float32"), np.array([[1.0, 2.0], [4.0, 5.0]], "float32")
+    for _ in range(3):
+        function(native(name, x), native(name, y))
+    if name == "torch":
+        import torch
+
+        leaf = torch.tensor(x, requires_grad=True)
+        function(leaf, torch.tensor(y)).sum().backward()
+        gradient, traced = leaf.grad, function(torch.tensor(x), torch.tensor(y))
+    elif name == "jax":
+        import jax
+
+        gradient = jax.grad(lambda one: function(one, native(name, y)).sum())(native(name, x))
+        traced = jax.jit(function)(native(name, x), native(name, y))
+    else:
+        import tensorflow as tf
+
+        leaf = native(name, x)
+        with tf.GradientTape() as tape:
+            tape.watch(leaf)
+            loss = tf.reduce_sum(function(leaf, native(name, y)))
+        gradient = tape.gradient(loss, leaf)
+        compiled = tf.function(lambda one, other: function(one, other)).get_concrete_function(
+            *(tf.TensorSpec(one.shape) for one in (leaf, leaf))
+        )
+        assert not compiled.captured_inputs  # a tensor that was kept would be an argument
+        assert compiled.outputs[0].shape == function(leaf, leaf).shape
+        traced = compiled(leaf, native(name, y))
+    expected = {
+        "add": np.ones_like(x),
+        "divide": 1 / y,
+        "relu": y * (x > 0),
+        "matmul": np.broadcast_to(y.sum(1), x.shape),
+        "reshape": np.full_like(x, 2),
+        "sum": y,
+    }[case]
+    assert_close(host(gradient), expected)
+    assert_close(host(traced), host(function(native(name, x), native(name, y))))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_relu_made_again_gives_what_it_gave(name):
+    x = native(name, np.array([[np.nan, -np.inf, -1.0, -0.0, 0.0, np.inf]], "float32"))
+    first, *others = (host(ops.relu(x)) for _ in range(4))
+    np.testing.assert_array_equal(first, [[np.nan, 0.0, 0.0, 0.0, 0.0, np.inf]])
+    for other in others:
+        np.testing.assert_array_equal(first, other)
+        np.testing.assert_array_equal(np.signbit(first), np.signbit(other))

@@ -1,8 +1,9 @@
-"""Broadcasting along more axes than TensorFlow's kernels take."""
+"""Broadcasting along more axes than TensorFlow's kernels take, and axes and sizes as tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import tensorflow as tf
@@ -39,3 +40,15 @@ def of_all_axes(function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any
 def broadcast_to(x: Any, shape: Any) -> Any:
     """``tf.broadcast_to``, for any number of axes."""
     return tf.broadcast_to(x, shape) if len(shape) <= MOST_AXES else spread(x, shape)
+
+
+def at_once(numbers: tuple[int, ...]) -> Any:
+    """Axes or sizes for a kernel that runs at once, as a tensor that is kept: making it takes longer than most small
+    kernels do. While TensorFlow traces it would be an argument of its function, and ``numbers`` are given back."""
+    return _kept(numbers) if tf.executing_eagerly() else numbers
+
+
+@lru_cache(1024)
+def _kept(numbers: tuple[int, ...]) -> Any:
+    with tf.device("cpu:0"):  # where every device's kernels want them
+        return tf.constant(numbers, tf.int32)

@@ -58,6 +58,17 @@ def _erf(x: tf.Tensor) -> tf.Tensor:
     return tf.math.erf(tf.clip_by_value(x, -30.0, 30.0) if x.dtype == tf.float64 else x)
 
 
+# tf.add and its like are Python around these, which takes as long as a small kernel.
+_RAW: dict[Op, Callable[[Any, Any], Any]] = {
+    ops.ADD: lambda x, y: tf.raw_ops.AddV2(x=x, y=y),
+    ops.SUBTRACT: lambda x, y: tf.raw_ops.Sub(x=x, y=y),
+    ops.MULTIPLY: lambda x, y: tf.raw_ops.Mul(x=x, y=y),
+    ops.DIVIDE: lambda x, y: tf.raw_ops.RealDiv(x=x, y=y),
+    ops.MAXIMUM: lambda x, y: tf.raw_ops.Maximum(x=x, y=y),
+    ops.MINIMUM: lambda x, y: tf.raw_ops.Minimum(x=x, y=y),
+}
+
+
 TABLE: dict[Op, Callable[..., Any]] = {
     ops.NEGATIVE: _signed(tf.negative, _times_minus_one),
     ops.ABS: _signed(tf.abs, tf.identity),
@@ -94,3 +105,6 @@ TABLE: dict[Op, Callable[..., Any]] = {
     ops.CLIP: lambda x, minimum, maximum: tf.clip_by_value(x, minimum, maximum),
     ops.STOP_GRADIENT: tf.stop_gradient,
 }
+
+for _op, _raw in _RAW.items():
+    with_plain(TABLE[_op], _raw)

@@ -37,6 +37,13 @@ def _matmul(x: Any, y: Any) -> Any:
     return tf.squeeze(product, taken)
 
 
+def _raw_matmul(x: Any, y: Any) -> Any:
+    # tf.matmul is Python around these, which takes as long as a small kernel.
+    if x.ndim == y.ndim == 2:
+        return tf.raw_ops.MatMul(a=x, b=y)
+    return tf.raw_ops.BatchMatMulV2(x=x, y=y)
+
+
 def _dense(x: Any, kernel: Any, bias: Any) -> Any:
     if x.shape.rank == 2:
         if bias is None:
@@ -61,7 +68,7 @@ def _sizes(x: Any) -> list[Any]:
 
 
 TABLE: dict[Op, Callable[..., Any]] = {
-    ops.MATMUL: with_plain(_matmul, tf.matmul),
+    ops.MATMUL: with_plain(_matmul, _raw_matmul),
     ops.DENSE: _dense,
     ops.EINSUM: _einsum,
 }

@@ -11,6 +11,7 @@ import tensorflow as tf
 from unifront.backends import with_plain
 from unifront.ir.graph import Op
 from unifront.opset import reduce as ops
+from unifront_tensorflow.lower._axes import at_once
 
 
 def _over(native: Callable[..., Any]) -> Callable[..., Any]:
@@ -24,6 +25,10 @@ def _over(native: Callable[..., Any]) -> Callable[..., Any]:
         return at_once(x, axes, keepdims) if tf.executing_eagerly() else native(x, axes, keepdims)
 
     return with_plain(row, at_once)
+
+
+def _raw_sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    return tf.raw_ops.Sum(input=x, axis=at_once(axes), keep_dims=keepdims)
 
 
 _native_mean = _over(tf.reduce_mean)
@@ -57,7 +62,7 @@ def _position(native: Callable[..., Any]) -> Callable[..., Any]:
 
 
 TABLE: dict[Op, Callable[..., Any]] = {
-    ops.SUM: _over(tf.reduce_sum),
+    ops.SUM: with_plain(_over(tf.reduce_sum), _raw_sum),
     ops.PROD: _over(tf.reduce_prod),
     ops.MEAN: _mean,
     ops.MAX: _extremum(tf.reduce_max, tf.reduce_any),

@@ -7,9 +7,14 @@ from typing import Any
 
 import tensorflow as tf
 
+from unifront.backends import with_plain
 from unifront.ir.graph import Op
 from unifront.opset import shape as ops
-from unifront_tensorflow.lower._axes import broadcast_to
+from unifront_tensorflow.lower._axes import at_once, broadcast_to
+
+
+def _reshape(x: Any, shape: tuple[Any, ...]) -> Any:
+    return tf.reshape(x, shape)
 
 
 def _expand_dims(x: Any, axes: tuple[int, ...]) -> Any:
@@ -31,7 +36,7 @@ def _stack(*xs: Any, axis: int) -> Any:
 
 
 TABLE: dict[Op, Callable[..., Any]] = {
-    ops.RESHAPE: tf.reshape,
+    ops.RESHAPE: with_plain(_reshape, lambda x, shape: tf.raw_ops.Reshape(tensor=x, shape=at_once(shape))),
     ops.TRANSPOSE: lambda x, axes: tf.transpose(x, axes),
     ops.EXPAND_DIMS: _expand_dims,
     ops.SQUEEZE: _squeeze,

@@ -57,8 +57,11 @@ def _matmul_rule(x: TensorType, y: TensorType) -> TensorType:
     return TensorType(_product_dtype(x.dtype), (*broadcast(x.shape[:-2], y.shape[:-2]), *rows, *columns))
 
 
+_INT8 = np.dtype(np.int8)
+
+
 def _summable(x: np.ndarray) -> np.ndarray:
-    return x.astype(np.int32) if x.dtype == np.int8 else x
+    return x.astype(np.int32) if x.dtype == _INT8 else x
 
 
 def _matmul_samples(rng: np.random.Generator) -> Iterator[Sample]:

@@ -18,6 +18,7 @@ FAMILIES = (
     "elementwise",
     "trigonometry",
     "special",
+    "searching",
     "bitwise",
     "activations",
     "reduce",

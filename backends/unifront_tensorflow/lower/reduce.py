@@ -18,13 +18,13 @@ def _over(native: Callable[..., Any]) -> Callable[..., Any]:
     """At once, a number takes a third of the time that a tuple of it takes to become a tensor. In a graph the gradient
     of a sum over all axes is one tile if they are a tuple, and a dozen operations on shapes if they are a number."""
 
-    def at_once(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
+    def plain(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
         return native(x, axes[0] if len(axes) == 1 else axes, keepdims)
 
     def row(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-        return at_once(x, axes, keepdims) if tf.executing_eagerly() else native(x, axes, keepdims)
+        return plain(x, axes, keepdims) if tf.executing_eagerly() else native(x, axes, keepdims)
 
-    return with_plain(row, at_once)
+    return with_plain(row, plain)
 
 
 def _raw_sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

@@ -24,6 +24,7 @@ from unifront.backends import (
     host_free_bytes,
     live_table,
     refuse_after_fork,
+    with_plain,
 )
 from unifront.dtypes import dtype_of, key
 from unifront.errors import ArgumentError, UnknownName
@@ -430,7 +431,8 @@ def _on(device: str, row: Callable[..., Any]) -> Callable[..., Any]:
         with tf.device(name):
             return row(*operands, **attributes)
 
-    return call
+    plain = getattr(row, "plain", None)  # which `wraps` has taken along as it is
+    return call if plain is None else with_plain(call, _on(device, plain))
 
 
 BACKEND = TensorFlowBackend()

@@ -56,6 +56,13 @@ for given, device in ((on_second, "cpu:1"), (on_first, "cpu"), (on_second, "cpu:
     model.weights[2].assign(np.ones(2)); model.weights[3].assign(np.zeros(2))
     model.weights[4].assign(np.zeros(2)); model.weights[5].assign(np.ones(2))
 assert backend.device_of(uf.ops.add(on_second, 1)) == "cpu:1"
+square, other = (put(np.full((4, 4), value, "float32"), second) for value in (1, 2))
+for number in range(4):  # calls made again are remembered
+    for result in (
+        uf.ops.add(square, other), uf.ops.matmul(square, other), uf.ops.sum(square, axis=1), uf.ops.reshape(square, (2, 8)),
+        uf.ops.maximum(square, other), uf.ops.relu(square),
+    ):
+        assert backend.device_of(result) == "cpu:1", (number, result)
 assert backend.device_of(uf.ops.multiply(np.ones(1, "float32"), on_second)) == "cpu:1"
 assert backend.device_of(uf.ops.exp(layers.Dense(2, name="d").build((None, 3)) or on_second)) == "cpu:1"
 weight = model.weights[0]

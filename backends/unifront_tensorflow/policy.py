@@ -23,9 +23,11 @@ class Policy:
 
     With TensorFlow 2.21 on two cores a step of a transformer (4 blocks of width 256, 128 tokens) takes 0.86 of the time
     by XLA, and one of a small CNN 7 times, of a ConvLSTM 27 times as long: convolutions and loops lose their fast
-    kernels there. XLA compiles for seconds, and anew for each size of a batch. A step of an MLP (64, 128, 128, 10; 32
-    rows) takes 0.77 to 0.94 of the time when one thread starts its kernels, one of LeNet-5 0.93; one of the CNN on
-    CIFAR, of 400 million operations, 1.1 times as long.
+    kernels there. XLA compiles for seconds, and anew for each size of a batch.
+
+    A step of the MLP of benchmarks/rows.py takes 0.8 of the time when one thread starts its kernels
+    (benchmarks/against.py with ``small`` 0 and as it is). The CNN on CIFAR there, of 400 million operations, took a
+    tenth longer in the one trial by hand that set the bound: there the kernels are worth being run side by side.
 
     Args:
         quick: the operations that XLA knows and runs no slower on a CPU; elementwise ones need not be named.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from unifront.ir.graph import Graph, Node, Op
-from unifront.opset.flops import flops_of
+from unifront.opset.flops import flops_of_an_example
 
 _QUICK = """
 all any argmax argmin attention batch_norm batch_norm_training broadcast_to concatenate cond constant dense dropout
@@ -45,12 +45,12 @@ class Policy:
         """Whether steps of ``graph`` run faster by XLA, and none of its sizes is free but that of the batch."""
         if not device.startswith("cpu") or not all(map(self._is_quick, _nodes(graph))):
             return False
-        count = _flops_of_an_example(graph)
+        count = flops_of_an_example(graph)
         return count is not None and count >= self.flops
 
     def is_small(self, graph: Graph, device: str) -> bool:
         """Whether the kernels of a step of ``graph`` are too short to be handed from thread to thread."""
-        count = _flops_of_an_example(graph) if device.startswith("cpu") else None
+        count = flops_of_an_example(graph) if device.startswith("cpu") else None
         return count is not None and count < self.small
 
     def _is_quick(self, node: Node) -> bool:
@@ -61,13 +61,6 @@ class Policy:
     def knows(self, op: Op) -> bool:
         """Whether XLA has the operation, and is no slower in it."""
         return op.name in self.quick or (op.facts.elementwise and op.name not in self.unknown)
-
-
-def _flops_of_an_example(graph: Graph) -> int | None:
-    """None where more is free than the size of the batch, or the operations cannot be counted."""
-    sizes = {str(dim) for value in graph.inputs for dim in value.type.shape if not isinstance(dim, int)}
-    count = flops_of(graph.bind_symbols(dict.fromkeys(sizes, 1))) if len(sizes) <= 1 else None
-    return count if isinstance(count, int) else None
 
 
 def _nodes(graph: Graph) -> Iterator[Node]:

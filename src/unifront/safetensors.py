@@ -76,7 +76,7 @@ class Contents:
         header: dict[str, Any] = {_METADATA: dict(metadata)} if metadata else {}
         end = 0
         for name, array in self.arrays.items():
-            start, end = end, end + _bytes_of(array.type)
+            start, end = end, end + array.type.nbytes
             dtype = array.type.dtype.name
             if dtype not in _CODE_OF:
                 raise ArgumentError(
@@ -101,10 +101,6 @@ class Contents:
         for array in self.arrays.values():
             for part in parts_of(array.numpy()):
                 file.write(part)
-
-
-def _bytes_of(type_: TensorType) -> int:
-    return math.prod(type_.shape) * (type_.dtype.bits // 8)  # type: ignore[return-value]  # sizes are ints
 
 
 def places(file: BinaryIO, size: int, metadata: dict[str, str] | None = None) -> dict[str, Place]:
@@ -161,7 +157,7 @@ def _place(name: str, text: str) -> Place:
     if len(shape) > _RANK_LIMIT or math.prod(filter(None, shape)) > _SIZE_LIMIT:
         raise FileFormatError(f"{name[:200]!r} has too many dimensions or too large ones: {text[:100]}")
     dtype = BY_NAME[_CODES[code]]
-    if ends[1] - ends[0] != _bytes_of(TensorType(dtype, tuple(shape))):
+    if ends[1] - ends[0] != TensorType(dtype, tuple(shape)).nbytes:
         raise FileFormatError(f"{name[:200]!r} is {dtype}{shape}, which {ends[1] - ends[0]} bytes are not")
     return Place(dtype, tuple(shape), *ends)
 

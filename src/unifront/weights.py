@@ -136,16 +136,22 @@ class Variable:
         home = self._held.home
         return "host" if home is None else str(home)
 
-    def _settle(self) -> Held:
-        """What is held, here and made. Under `MOVING`, or the value may be lent at any moment."""
+    def _settle(self, to_move: bool = False) -> Held:
+        """What is held, here and made. Under `MOVING`, or the value may be lent at any moment.
+
+        What is ``to_move`` is copied to its place by whoever asks: a first value is not copied before, nor kept.
+        """
         with MOVING:
             lease = self._held.lease
             if lease is not None:
                 lease.give_back()
             if self._initial is not None:
-                value = self._initial() if callable(self._initial) else self._initial
-                self._held = Held(self.checked(value))
-                self._initial = None
+                if callable(self._initial):
+                    self._initial = self._initial()
+                held = Held(self.checked(self._initial, copy=None if to_move else True))
+                if to_move:
+                    return held
+                self._held, self._initial = held, None
             return self._held
 
     def checked(self, value: Any, copy: bool | None = True) -> np.ndarray:
@@ -276,12 +282,14 @@ class Variable:
             return self._move(place, None if isinstance(storage, EllipsisType) else storage, as_leaf)
 
     def _move(self, place: Placement, storage: Storage | None, as_leaf: bool) -> Array:
-        held = self._settle()
+        held = self._settle(to_move=True)
         self._readers.add(threading.get_ident())
         backend = place.backend
         with backend.outside():
             if held.home is None or held.home != place:
-                value = backend.array(self.numpy(), place.device)
+                value = backend.array(
+                    held.value if held.home is None else self.numpy(), place.device
+                )  # a copy
                 if not set(place.devices).issubset(backend.devices()):  # there it would be lost
                     return backend.leaf(value, self.trains) if as_leaf else _stored(value, None, storage)
                 held = Held(value, place)
@@ -289,7 +297,7 @@ class Variable:
                 held = held._replace(value=backend.plain(held.value), leaf_for=None)
             if held.storage is not storage:
                 held = held._replace(value=_stored(held.value, held.storage, storage), storage=storage)
-            self._held = held
+            self._held, self._initial = held, None
             if as_leaf and held.leaf_for != self.trains:
                 self._keep_leaf(held.value, place)
         return self._held.value

@@ -83,12 +83,42 @@ def test_one_session_serves_all_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
 
     made = []
     own = runtime._session
-    monkeypatch.setattr(runtime, "_session", lambda *args: made.append(1) or own(*args))
+    monkeypatch.setattr(runtime, "_session", lambda *args, **options: made.append(1) or own(*args, **options))
     model, x = images()
     for size in (7, 9, 5):
         model.predict(x[:, :size], backend=NAME)
         model.predict(x[:3, :, :size], batch_size=2, backend=NAME)
     assert len(made) == 1
+
+
+def test_small_calls_take_one_thread_and_others_as_many_as_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from unifront.onnx import runtime
+
+    made = []
+    own = runtime._session
+
+    def session(*args: Any, **options: Any) -> Any:
+        made.append(own(*args, **options))
+        return made[-1]
+
+    monkeypatch.setattr(runtime, "_session", session)
+    x = uf.Input((512,))
+    dense = layers.Dense(64)
+    model = uf.Model(x, dense(x))
+    rows = np.random.default_rng(0).normal(size=(400, 512)).astype(np.float32)
+
+    def threads(batch_size: int) -> list[int]:
+        before = len(made)
+        found = model.predict(rows, batch_size=batch_size, backend=NAME)
+        assert_close(found, rows @ dense.kernel.numpy())
+        return [one.get_session_options().intra_op_num_threads for one in made[before:]]
+
+    assert threads(4) == [1]
+    assert threads(400) == [0]  # 26 million operations
+    assert threads(8) == threads(400) == []
+    dense.kernel.assign(np.ones((512, 64), np.float32))
+    assert threads(400) == [0]  # and both have the new weights
+    assert threads(4) == [1]
 
 
 def test_parity_takes_it() -> None:

@@ -37,6 +37,11 @@ class TensorType:
         """The number of elements."""
         return math.prod(self.shape)
 
+    @property
+    def nbytes(self) -> int:
+        """The bytes that the elements of a static type take."""
+        return self.size * (self.dtype.bits // 8)  # type: ignore[return-value]  # sizes are ints
+
     def admits(self, shape: Sequence[Any]) -> bool:
         """Whether ``shape`` has the rank and the sizes of this type; a symbol stands for any size."""
         known = (own == size for own, size in zip(self.shape, shape, strict=False) if isinstance(own, int))

@@ -217,7 +217,9 @@ class VarianceScaling(Initializer):
         fan_in, fan_out = fans(shape, self.input_axes, self.output_axes)
         counts = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}
         variance = self.scale / max(1.0, counts[self.mode])
-        return (math.sqrt(variance) * _DISTRIBUTIONS[self.distribution](rng, shape)).astype(dtype.numpy)
+        values = np.asarray(_DISTRIBUTIONS[self.distribution](rng, shape))
+        values *= math.sqrt(variance)
+        return values.astype(dtype.numpy)
 
     def along(self, inputs: Sequence[int], outputs: Sequence[int]) -> VarianceScaling:
         """This one with these axes, for a kernel whose layer knows them; itself if it has its own."""

@@ -44,9 +44,10 @@ class Nested(Weighted):
         """Every child layer once, in the order they were set; lists may have grown since."""
         found: dict[int, Layer] = {}
         for key, value in list(vars(self).items()):  # another thread may be setting attributes
-            for name, layer in layers_in(key, value):
-                self._take_in(name, layer)
-                found.setdefault(id(layer), layer)
+            if isinstance(value, _HOLDERS):
+                for name, layer in layers_in(key, value):
+                    self._take_in(name, layer)
+                    found.setdefault(id(layer), layer)
         return iter(found.values())
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Layer]]:
@@ -99,6 +100,10 @@ class Nested(Weighted):
     def _is_root(self) -> bool:
         """Whether this layer stands at the top, so that its name is not part of paths (models)."""
         return False
+
+
+_HOLDERS = (Nested, list, tuple, dict)
+"""Of what is in an attribute, all that `layers_in` can find a layer in; most are none of these."""
 
 
 def layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:

@@ -53,6 +53,16 @@ def flops_of(graph: Graph) -> Dim:
     return _sum(map(flops_of_node, graph.nodes))
 
 
+def flops_of_an_example(graph: Graph) -> int | None:
+    """`flops_of` for a batch of one; None where more is free than the size of the batch, or nothing can be counted."""
+    shapes = [value.type.shape for value in graph.inputs]
+    free = {str(size) for shape in shapes for size in shape if not isinstance(size, int)}
+    if free - {str(shape[0]) for shape in shapes if shape} or len(free) > 1:
+        return None
+    count = flops_of(graph.bind_symbols(dict.fromkeys(free, 1)))
+    return count if isinstance(count, int) else None
+
+
 def flops_by_path(graph: Graph, sizes: Mapping[str, Dim]) -> dict[str, Dim]:
     """The floating-point operations by the path of the layer whose call they are, with these sizes of symbols."""
     found: dict[str, Dim] = {}

@@ -37,6 +37,7 @@ from unifront.opset.replay import expand
 from unifront_tensorflow import lower
 from unifront_tensorflow.keys import Key, key_of
 from unifront_tensorflow.lower.gradient import dense_gradients
+from unifront_tensorflow.policy import POLICY
 from unifront_tensorflow.shapes import same, size, smallest
 from unifront_tensorflow.variables import Reference
 
@@ -117,12 +118,15 @@ def quick_call(function: Any, *, one_thread: bool = False) -> Callable[..., list
 
     Args:
         one_thread: start one kernel after the other, each with the threads that it takes itself: handing small ones
-            from thread to thread takes longer than they do. A function that calls others, as loops do, cannot.
+            from thread to thread takes longer than they do. A function that calls others, as loops do, cannot; nor is
+            it done where there are two devices: a function that is of both would wait for itself, and results are
+            where TensorFlow likes to have them.
     """
     where = context.context()
     name, count = function.inference_fn.name.decode(), len(function.outputs)
     captured = function.captured_inputs
     options = where.function_call_options.as_attrs()
+    one_thread = one_thread and len(tf.config.list_logical_devices()) == 1
     if one_thread and not any(map(_calls_another, function.graph.get_operations())):
         options["executor_type"] = "SINGLE_THREADED_EXECUTOR"
     attributes = tuple(chain.from_iterable(options.items()))
@@ -139,10 +143,11 @@ def _calls_another(operation: Any) -> bool:
 
 
 class Compiled:
-    """A graph as a concrete function, traced once; see `unifront.backends.Compiled`."""
+    """A graph as a function, traced once, whose calls no tape records; see `unifront.backends.Compiled`."""
 
     def __init__(self, graph: Graph, rows: Rows, device: str | None, wrt: Sequence[str] = ()) -> None:
-        self._graph, self._rows, self._device = expand(graph, rows.table), rows, device_name(device)
+        self._graph, self._rows = expand(graph, rows.table), rows
+        self._where, self._device = device, device_name(device)
         places = {variable.name: len(graph.inputs) + i for i, variable in enumerate(graph.variables)}
         places |= {name: i for i, name in enumerate(graph.input_names)}
         missing = [name for name in wrt if name not in places]
@@ -151,7 +156,9 @@ class Compiled:
         self._wrt = [places[name] for name in wrt]
         self._key_outputs = [i for i, value in enumerate(graph.outputs) if value.type.dtype == key]
         self.storage = self._layouts()
-        self._functions: dict[bool, Any] = {}  # by whether the variables come as `tf.Variable` objects
+        self._functions: dict[
+            bool, Callable[..., Sequence[Any]]
+        ] = {}  # by whether the variables come as `tf.Variable` objects
 
     def _layouts(self) -> tuple[Storage | None, ...]:
         return storage_of(self._graph, self._rows.storage)
@@ -168,13 +175,17 @@ class Compiled:
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
         handles = bool(variables) and all(map(_is_variable, variables))
         if handles not in self._functions:
-            self._functions[handles] = self._trace(handles=handles)
+            self._functions[handles] = self._callable(self._trace(handles=handles))
         # After training they are variables; reading each one first would take longer than a small model.
         held = [variable.handle for variable in variables] if handles else map(flat, variables)
         outputs = self._functions[handles](*map(flat, inputs), *held)
         if not self._key_outputs:
             return tuple(outputs)
         return tuple(Key(o) if i in self._key_outputs else o for i, o in enumerate(outputs))
+
+    def _callable(self, function: Any) -> Callable[..., Sequence[Any]]:
+        where = self._where or BACKEND.devices()[0]
+        return quick_call(function, one_thread=POLICY.is_small(self._graph, where))
 
     def _trace(self, *, handles: bool) -> Any:
         """The concrete function of inputs and variables, or of inputs and handles of variables."""
@@ -203,6 +214,10 @@ class Recordable(Compiled):
 
     def _layouts(self) -> tuple[Storage | None, ...]:
         return (None,) * len(self._graph.variables)
+
+    def _callable(self, function: Any) -> Callable[..., Sequence[Any]]:
+        whole: Callable[..., Sequence[Any]] = function
+        return whole
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
         # Variables are read here: a tape watches those that are read where it looks, not inside of the function.

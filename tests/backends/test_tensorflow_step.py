@@ -98,41 +98,48 @@ def test_adam_in_float32_corrects_its_bias_as_well_as_in_float64() -> None:
     np.testing.assert_allclose(found[0], found[1], rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("act", ["step", "program"])
 @pytest.mark.parametrize(
     ("size", "small", "alone"),
     [(3, 10**7, True), (3, 0, False), (None, 10**7, False)],
     ids=["small", "large", "loop"],
 )
-def test_one_thread_starts_the_kernels_of_a_small_step_that_has_no_loop(
-    size: int | None, small: int, alone: bool, monkeypatch: pytest.MonkeyPatch
+def test_one_thread_starts_the_kernels_of_what_is_small_and_has_no_loop(
+    act: str, size: int | None, small: int, alone: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import unifront as uf
     from unifront_tensorflow import runtime, step
 
     x, y = np.ones((4, 5, 3), "float32"), np.ones((4, 2), "float32")
 
-    def losses() -> list[float]:
+    def found() -> np.ndarray:
         first = uf.layers.Flatten() if size else uf.layers.SimpleRNN(2, activation="softsign")
         model = uf.Sequential([uf.Input((5, 3)), first, uf.layers.Dense(2)], name="small")
         for weight in model.weights:
             weight.assign(np.full(weight.shape, 0.1, "float32"))
         model.compile("adam", loss="mse")
-        return [model.train_on_batch(x, y, backend="tensorflow") for _ in range(5)]
+        if act == "program":
+            return np.asarray(model.predict(np.repeat(x, 5, 0), batch_size=4, backend="tensorflow"))
+        return np.asarray([model.train_on_batch(x, y, backend="tensorflow") for _ in range(5)])
+
+    def limit(patch: pytest.MonkeyPatch, small: int) -> None:
+        for module in (step, runtime):
+            patch.setattr(module, "POLICY", replace(step.POLICY, small=small))
 
     with monkeypatch.context() as patch:
-        patch.setattr(step, "POLICY", replace(step.POLICY, small=0))
-        expected = losses()
+        limit(patch, 0)
+        expected = found()
     executors = []
     execute = runtime.execute.execute
 
     def watched(
         name: str, count: int, inputs: object, attributes: tuple[object, ...], where: object
     ) -> object:
-        if "step" in name:
+        if act in name:
             executors.append(dict(zip(attributes[::2], attributes[1::2], strict=True))["executor_type"])
         return execute(name, count, inputs, attributes, where)
 
     monkeypatch.setattr(runtime.execute, "execute", watched)
-    monkeypatch.setattr(step, "POLICY", replace(step.POLICY, small=small))
-    np.testing.assert_allclose(losses(), expected, rtol=1e-6)
+    limit(monkeypatch, small)
+    np.testing.assert_allclose(found(), expected, rtol=1e-6)
     assert executors == [("SINGLE_THREADED_EXECUTOR" if alone else "")] * 5

@@ -44,10 +44,14 @@ def check_against_keras(seed: int) -> tuple[float, float]:
     """Outputs of NumPy and one backend, and its weights after a step of SGD, against Keras.
 
     In float64 Keras on TensorFlow judges; of every fourth model our float32 is held to the error that Keras on JAX has
-    in float32. (On torch Keras's AveragePooling2D(padding="same") is wrong where sizes are uneven.) Gives these two
-    errors, or zeros.
+    in float32. (On torch Keras's AveragePooling2D(padding="same") is wrong where sizes are uneven, and its attention on
+    TensorFlow over as many steps as heads is off by up to 0.7, from the formula and from Keras on JAX, which judges
+    that alone.) Gives these two errors, or zeros.
     """
     program, backend = draw(seed), BACKENDS[seed % len(BACKENDS)]
+    if _attends_over_as_many_steps_as_heads(program):
+        _check_exactly(program, backend, keras_verdict(program, "jax"))
+        return 0.0, 0.0
     exact = keras_verdict(program, "tensorflow")
     _check_exactly(program, backend, exact)
     if seed % 4:
@@ -61,6 +65,35 @@ def check_against_keras(seed: int) -> tuple[float, float]:
     what = f"in float32 {backend} is off by {off:.3g}, Keras on JAX by {allowed:.3g}: {program}"
     assert off <= ROUNDING + MARGIN * allowed, what
     return off, allowed
+
+
+def _attends_over_as_many_steps_as_heads(program: Program) -> bool:
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not support masking")
+        _, layers = program.build(OURS)
+    attending = [layer for layer in layers if hasattr(layer, "num_heads")]
+    return any(layer.num_heads in {x.shape[1] for x in uf.tree.leaves(layer.input)} for layer in attending)
+
+
+def _normalizes_zeros(program: Program, exact: Verdict) -> bool:
+    """Whether `UnitNormalization` is given a vector of zeros, as a norm over one feature gives.
+
+    Its slope there is 1e6, and what comes to it is rounding: 1e-16 of numbers that the norm before cancels.
+    """
+    with floatx("float64"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*does not support masking")
+        model, layers = program.build(OURS)
+        for layer, weights in zip(layers, exact.before, strict=True):
+            layer.set_weights(weights)
+        given = program.arrays()
+        norms = [layer for layer in layers if isinstance(layer, uf.layers.UnitNormalization)]
+        for layer in norms:
+            x = uf.Model(model.inputs, layer.input).predict(
+                given if len(given) > 1 else given[0], backend="numpy"
+            )
+            if (np.abs(x).max(axis=layer.axis) < 1e-6).any():
+                return True
+    return False
 
 
 def _run(program: Program, backend: str, dtype: str, begin: Verdict, train: bool = True) -> Verdict:
@@ -97,7 +130,7 @@ def _check_exactly(program: Program, backend: str, exact: Verdict) -> None:
         assert found.output.shape == exact.output.shape, what
         off = difference(found.output, exact.output)
         assert off <= bound, f"{name} is off by {off:.3g}: {what}"
-    if program.draws:
+    if program.draws or _normalizes_zeros(program, exact):
         return
     for number, weights in enumerate(found.after):
         for ours, theirs, old in zip(weights, exact.after[number], exact.before[number], strict=True):
@@ -147,12 +180,10 @@ def check_between_backends(seed: int) -> None:
             assert off <= HALF[dtype], f"{name} in {dtype} is off by {off:.3g}: {program}"
 
 
-FOUND = (1502, 1566, 1613, 1691, 2907)
-"""Seeds of the long run that found something: masks that Keras's attention takes away from its operands (the judge gives
-it copies), a maximum whose gradient XLA lost, a slope of zero's root, rows that are masked whole on PyTorch, and a
-maximum of two whose gradient XLA lost."""
-KERAS_IS_WRONG = (1860, 2140, 2345)
-"""Keras's attention on TensorFlow over as many steps as heads, off by 0.7 from the formula; Keras on JAX agrees with us."""
+FOUND = (1142, 1502, 1566, 1613, 1691, 1860, 2907)
+"""Seeds of the long run that found something: a norm of zeros, masks that Keras's attention takes away from its operands
+(the judge gives it copies), a maximum whose gradient XLA lost, a slope of zero's root, rows that are masked whole on
+PyTorch, an attention that Keras has wrong on TensorFlow, and a maximum of two whose gradient XLA lost."""
 
 
 NOT_DRAWN = {
@@ -176,8 +207,7 @@ def test_a_random_model_is_that_of_keras(seed: int) -> None:
 @pytest.mark.parametrize("start", range(1000, 3000, 20))
 def test_random_models_are_those_of_keras(start: int) -> None:
     for seed in range(start, start + 20):
-        if seed not in KERAS_IS_WRONG:
-            check_against_keras(seed)
+        check_against_keras(seed)
 
 
 @pytest.mark.parametrize("seed", range(1))

@@ -66,8 +66,13 @@ def assert_alike(graph, inputs, draws=()):
                 continue
             found = backend.numpy(a)
             assert (found.dtype, found.shape) == (value.type.dtype.numpy, np.shape(e)), name
-            if not draws:
+            if not draws and not (is_rounding(found) and is_rounding(e)):
                 assert_close(found, e, bounds=GRAPH, what=name)
+
+
+def is_rounding(array):
+    """Whether numbers of size one that cancel each other may have left this: on one backend 1e-17, on another 0."""
+    return array.dtype.kind in "fc" and array.size and np.abs(array).max() < 10 * np.finfo(array.dtype).eps
 
 
 GRAPH = {"float64": 1e-9, "float32": 1e-4, "complex128": 1e-9, "complex64": 1e-4}

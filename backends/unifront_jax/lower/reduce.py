@@ -15,10 +15,13 @@ from jax import lax
 from unifront.opset import reduce as ops
 from unifront.opset.spec import OpSpec
 
+_SINGLE = np.dtype("float32")
+
 
 def _sum(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
-    # Called at once, a number takes less time than a tuple of it.
-    return jnp.sum(x, axis=axes[0] if len(axes) == 1 else axes, dtype=x.dtype, keepdims=keepdims)
+    # Called at once, a number takes less time than a tuple of it, and no dtype less than one; others JAX would widen.
+    dtype = None if x.dtype is _SINGLE else x.dtype
+    return jnp.sum(x, axis=axes[0] if len(axes) == 1 else axes, dtype=dtype, keepdims=keepdims)
 
 
 def _prod(x: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

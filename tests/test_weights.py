@@ -204,3 +204,18 @@ def test_a_scalar_variable_is_a_number_but_in_a_graph() -> None:
         int(Variable("v", (2,), initial=np.ones(2)))
     with pytest.raises(ArgumentError, match="is no number that Python knows while a graph is traced"):
         uf.jit(lambda x: x * int(weight))(np.ones(2, np.float32))
+
+
+@pytest.mark.parametrize("backend", INSTALLED)
+@pytest.mark.parametrize("count", [4, 2**19])  # TensorFlow takes large arrays another way
+@pytest.mark.parametrize("is_called", [False, True])
+def test_a_first_value_is_the_variables_own_wherever_it_goes(
+    backend: str, count: int, is_called: bool
+) -> None:
+    raw = np.zeros(4 * count + 64, np.uint8)
+    start = -raw.ctypes.data % 64  # where a framework might take the memory as it is
+    given = raw[start : start + 4 * count].view(np.float32)
+    variable = Variable("v", (count,), initial=(lambda: given) if is_called else given)
+    variable.native(backend)
+    given[:] = 7
+    assert not variable.numpy().any()

@@ -156,9 +156,7 @@ class Compiled:
         self._wrt = [places[name] for name in wrt]
         self._key_outputs = [i for i, value in enumerate(graph.outputs) if value.type.dtype == key]
         self.storage = self._layouts()
-        self._functions: dict[
-            bool, Callable[..., Sequence[Any]]
-        ] = {}  # by whether the variables come as `tf.Variable` objects
+        self._functions: dict[bool, Any] = {}  # by whether the variables come as `tf.Variable` objects
 
     def _layouts(self) -> tuple[Storage | None, ...]:
         return storage_of(self._graph, self._rows.storage)
@@ -183,7 +181,7 @@ class Compiled:
             return tuple(outputs)
         return tuple(Key(o) if i in self._key_outputs else o for i, o in enumerate(outputs))
 
-    def _callable(self, function: Any) -> Callable[..., Sequence[Any]]:
+    def _callable(self, function: Any) -> Any:
         where = self._where or BACKEND.devices()[0]
         return quick_call(function, one_thread=POLICY.is_small(self._graph, where))
 
@@ -215,9 +213,8 @@ class Recordable(Compiled):
     def _layouts(self) -> tuple[Storage | None, ...]:
         return (None,) * len(self._graph.variables)
 
-    def _callable(self, function: Any) -> Callable[..., Sequence[Any]]:
-        whole: Callable[..., Sequence[Any]] = function
-        return whole
+    def _callable(self, function: Any) -> Any:
+        return function
 
     def __call__(self, inputs: Sequence[Array], variables: Sequence[Array]) -> tuple[Array, ...]:
         # Variables are read here: a tape watches those that are read where it looks, not inside of the function.

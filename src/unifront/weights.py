@@ -287,9 +287,8 @@ class Variable:
         backend = place.backend
         with backend.outside():
             if held.home is None or held.home != place:
-                value = backend.array(
-                    held.value if held.home is None else self.numpy(), place.device
-                )  # a copy
+                host = held.value if held.home is None else self.numpy()
+                value = backend.array(host, place.device)  # a copy
                 if not set(place.devices).issubset(backend.devices()):  # there it would be lost
                     return backend.leaf(value, self.trains) if as_leaf else _stored(value, None, storage)
                 held = Held(value, place)

@@ -39,8 +39,8 @@ class TensorType:
 
     @property
     def nbytes(self) -> int:
-        """The bytes that the elements of a static type take."""
-        return self.size * (self.dtype.bits // 8)  # type: ignore[return-value]  # sizes are ints
+        """The bytes that the elements of a static type take; one of fewer than eight bits takes a byte, as in NumPy."""
+        return self.size * max(self.dtype.bits // 8, 1)  # type: ignore[return-value]  # a static size is an int
 
     def admits(self, shape: Sequence[Any]) -> bool:
         """Whether ``shape`` has the rank and the sizes of this type; a symbol stands for any size."""

@@ -107,7 +107,12 @@ class TorchBackend:
     def signature(self, kind: type) -> Callable[[torch.Tensor], Hashable] | None:
         if kind not in (torch.Tensor, torch.nn.Parameter):
             return None
-        return lambda array: (kind, array.dtype, array.shape, array.device)
+        return lambda array: (
+            kind,
+            array.dtype,
+            array.shape,
+            array.is_cpu or array.device,
+        )  # a flag compares at once
 
     @contextmanager
     def outside(self) -> Iterator[None]:

@@ -206,3 +206,13 @@ def set_floatx(dtype: DTypeLike) -> None:
     if not chosen.is_float:
         raise DTypeError(f"floatx is a float dtype, not {chosen}.")
     _default_float[:] = [chosen]
+    for listener in _listeners:
+        listener()
+
+
+_listeners: list[Callable[[], None]] = []
+
+
+def when_floatx_changes(listener: Callable[[], None]) -> None:
+    """Call ``listener`` after every change of `floatx`."""
+    _listeners.append(listener)

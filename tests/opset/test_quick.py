@@ -196,19 +196,57 @@ def test_rows_of_plain_operands_give_what_the_rows_give(name, dtype):
     assert len(compared) >= {"numpy": 0, "jax": 1}.get(name, 6), compared
 
 
-def test_floatx_counts():
-    like = np.float32([1, 2])
-
-    def made(x):
-        return ops.cast(x, floatx())
-
-    remembered = quick.remembering(made)
-    for dtype in ("float32", "float16", "float32", "float64") * 3:
-        uf.set_floatx(dtype)
+@pytest.mark.parametrize(
+    ("change", "values", "got"),
+    [
+        (uf.set_floatx, ("float16", "float64", "float32"), lambda x: ops.cast(x, floatx())),
+        (
+            uf.config.set_image_data_format,
+            ("channels_first", "channels_last"),
+            lambda x: ops.average_pool(x, 2),
+        ),
+    ],
+)
+def test_defaults_of_the_process_count(change, values, got):
+    x = np.arange(64, dtype="float32").reshape(1, 4, 4, 4)
+    remembered = quick.remembering(got)
+    for value in values:
+        change(value)
         try:
-            assert remembered(like).dtype == dtype
+            expected = got(x)
+            for _ in range(3):
+                result = remembered(x)
+                assert (result.dtype, result.shape) == (expected.dtype, expected.shape)
         finally:
-            uf.set_floatx("float32")
+            change(values[-1])
+
+
+def test_a_change_while_a_call_is_noted_counts():
+    x, changes = np.float32([1, 2]), iter(["float16", "float64"])
+
+    def changing(x):
+        result = ops.cast(x, floatx())
+        change = next(changes, None)
+        if change is not None:  # as another thread might, between the call and its being remembered
+            uf.set_floatx(change)
+        return result
+
+    remembered = quick.remembering(changing)
+    try:
+        dtypes = [remembered(x).dtype.name for _ in range(5)]
+    finally:
+        uf.set_floatx("float32")
+    assert dtypes == ["float32", "float16", "float64", "float64", "float64"]
+
+
+@pytest.mark.parametrize("name", ["by", "lambda", "not a name", "'"])
+def test_attributes_of_any_name_reach_the_row(name):
+    seen = []
+    step = quick.Step(
+        elementwise.EXP, {name: 2.0, "axis": 1}, (0,), None, lambda x, **given: seen.append(given)
+    )
+    quick.Plan(((0, None),), (), (step,), 1).function()((np.ones(2),))
+    assert seen == [{name: 2.0, "axis": 1}]
 
 
 def test_weights_and_keys_are_never_remembered():
@@ -273,10 +311,11 @@ def test_no_more_than_so_many_signatures_are_kept():
         return ops.negative(x)
 
     remembered = quick.remembering(same)
-    plans = quick._remembered[-1]
+    kept = quick._remembered[-2:]
     for size in range(quick._MOST + 10):
         remembered(np.ones(size, "float32"))
-    assert len(plans) <= quick._MOST
+        remembered(np.ones(2 * size, "float32"))
+    assert all(len(plans) <= quick._MOST for plans in kept)
 
 
 REMEMBERED = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from unifront.errors import UnknownName
+from unifront.opset import quick
 
 DATA_FORMATS = ("channels_last", "channels_first")
 
@@ -17,6 +18,7 @@ def image_data_format() -> str:
 def set_image_data_format(data_format: str) -> None:
     """Make ``data_format`` (``"channels_last"`` or ``"channels_first"``) the one that `image_data_format` gives."""
     _default[:] = [standardize_data_format(data_format)]
+    quick.forget()
 
 
 def standardize_data_format(data_format: str | None) -> str:

@@ -13,15 +13,15 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache
+from keyword import iskeyword
 from types import CodeType
 from typing import Any, TypeVar
 
 import numpy as np
 
 from unifront.backends import backend_of_class, when_rows_change
-from unifront.dtypes import DType, floatx
+from unifront.dtypes import DType, when_floatx_changes
 from unifront.ir.graph import Op
-from unifront.opset.data_format import image_data_format
 
 Values = tuple[Any, ...]
 Run = Callable[[Values], Any]
@@ -136,8 +136,12 @@ class Plan:
         for number, step in enumerate(self.steps):
             made = [f"v{len(names) + i}" for i in range(1 if step.results is None else step.results)]
             known[f"f{number}"] = step.row
-            known[f"k{number}"] = step.attributes
-            operands = [names[place] for place in step.operands] + [f"**k{number}"] * bool(step.attributes)
+            operands = [names[place] for place in step.operands]
+            for i, (name, value) in enumerate(step.attributes.items()):
+                known[f"k{number}_{i}"] = value
+                # An unpacked dict takes longer, and is for names that only a dict can have (a user's ``lambda``).
+                plain = name.isidentifier() and not iskeyword(name)
+                operands.append(f"{name}=k{number}_{i}" if plain else f"**{{{name!r}: k{number}_{i}}}")
             target = made[0] if step.results is None else f"[{', '.join(made)}]"
             lines.append(f"    {target} = f{number}({', '.join(operands)})")
             names += made
@@ -145,7 +149,7 @@ class Plan:
             lines.append(f"    return {names[self.result]}")
         else:
             lines.append(f"    return ({''.join(names[place] + ', ' for place in self.result)})")
-        exec(_compiled("\n".join(lines)), known)  # noqa: S102 the text is written just above, from numbers alone
+        exec(_compiled("\n".join(lines)), known)  # noqa: S102 the text is written just above, from numbers and names
         run: Run = known["run"]
         return run
 
@@ -255,15 +259,18 @@ def value_is_read() -> None:
 # ---------------------------------------------------------------- functions that remember
 
 _remembered: list[dict[Any, Any]] = []
+_changes = [0]
 
 
 def forget() -> None:
-    """Forget all plans: the rows are others now."""
+    """Forget all plans: the rows are others now, or a default that functions heed."""
+    _changes[0] += 1
     for plans in _remembered:
         plans.clear()
 
 
 when_rows_change(forget)
+when_floatx_changes(forget)
 
 
 def remembering(function: Function) -> Function:
@@ -271,36 +278,34 @@ def remembering(function: Function) -> Function:
 
     What a plan raises nobody sees: the function is called then, for the errors that it has.
     """
-    plans: dict[Any, Run | Plan | None] = {}
-    _remembered.append(plans)
+    runs: dict[Any, Run | None] = {}
+    once: dict[Any, Plan] = {}
+    """The plans of what was called a single time."""
+    _remembered.extend((once, runs))
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if recorder() is not None:
             return function(*args, **kwargs)
         values = (*args, *kwargs.values()) if kwargs else args
         signs = [_signs[type(value)](value) for value in values]
-        signature = (floatx().name, image_data_format(), *kwargs, *signs)
+        signature = (*kwargs, *signs) if kwargs else tuple(signs)  # no sign is a string
         try:
-            plan = plans[signature]
+            run = runs[signature]
         except KeyError:
             if None in signs:
                 return function(*args, **kwargs)
-            return record(signature, None, values, args, kwargs)
+            return record(signature, values, args, kwargs)
         except TypeError:  # not hashable after all
             return function(*args, **kwargs)
-        if plan is None:
-            return function(*args, **kwargs)
-        if isinstance(plan, Plan):
-            return record(signature, plan, values, args, kwargs)
-        try:
-            return plan(values)
-        except Exception:  # noqa: BLE001  # whatever the row raised
-            pass
+        if run is not None:
+            try:
+                return run(values)
+            except Exception:  # noqa: BLE001  # whatever the row raised
+                pass
         return function(*args, **kwargs)
 
-    def record(
-        signature: Any, before: Plan | None, values: Values, args: Values, kwargs: dict[str, Any]
-    ) -> Any:
+    def record(signature: Any, values: Values, args: Values, kwargs: dict[str, Any]) -> Any:
+        changes = _changes[0]
         noted = Recorder(values)
         token = _recorder.set(noted)
         try:
@@ -309,12 +314,18 @@ def remembering(function: Function) -> Function:
             _recorder.reset(token)
         if noted.ok and noted.is_doubtful:
             return result
-        plan = noted.plan(result)
-        if len(plans) >= _MOST:
-            plans.clear()
-        plans[signature] = (
-            plan if before is None or plan is None else plan.function() if plan == before else None
-        )
+        plan, before = noted.plan(result), once.pop(signature, None)
+        for plans in (runs, once):
+            if len(plans) >= _MOST:
+                plans.clear()
+        if plan is None or (before is not None and plan != before):
+            runs[signature] = None
+        elif before is None:
+            once[signature] = plan
+        else:
+            runs[signature] = plan.function()
+        if changes != _changes[0]:  # in another thread, since this call began
+            forget()
         return result
 
     return call  # type: ignore[return-value]  # called alike

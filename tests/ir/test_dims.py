@@ -281,3 +281,10 @@ def test_many_minima_are_refused():
         text = f"min({text}//2+b,c{number})"
     with pytest.raises(ParseError, match="is not a dimension"):
         parse_dim(text)
+
+
+def test_a_minimum_that_stands_often_counts_once():
+    x, half = symbol("x"), (BATCH + minimum(2, BATCH)) // 2 - minimum(2, BATCH) + 1
+    dim = half * (minimum(TIME, BATCH) + minimum(x, BATCH) - minimum(x, TIME, BATCH))
+    assert str(dim).count("min(") == 15
+    assert parse_dim(str(dim)) == dim

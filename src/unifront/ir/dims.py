@@ -407,8 +407,8 @@ def solve(dim: Dim, size: int, sizes: dict[str, int]) -> bool:
 def parse_dim(text: str) -> Dim:
     """The dimension written as ``text``, the inverse of ``str``."""
     try:
-        if len(text) <= _MAX_TEXT and text.count("min(") + text.count("max(") <= _MAX_MINIMA:
-            return _parse(ast.parse(text.strip(), mode="eval").body)
+        if len(text) <= _MAX_TEXT:
+            return _parse(ast.parse(text.strip(), mode="eval").body, {})
     except (SyntaxError, RecursionError, MemoryError, ValueError):
         pass
     raise ParseError(
@@ -416,16 +416,17 @@ def parse_dim(text: str) -> Dim:
     )
 
 
-def _parse(node: ast.expr) -> Dim:
+def _parse(node: ast.expr, minima: dict[str, Dim]) -> Dim:
+    """What ``node`` says; ``minima`` keeps what each ``min(…)`` or ``max(…)`` was found to be, as many stand often."""
     match node:
         case ast.Constant(value=int(value)) if not isinstance(value, bool):
             return value
         case ast.Name(id=name):
             return symbol(name)
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return _parse(operand) * -1
+            return _parse(operand, minima) * -1
         case ast.BinOp(left=left, op=op, right=right):
-            a, b = _parse(left), _parse(right)
+            a, b = _parse(left, minima), _parse(right, minima)
             if len(_terms(a)) * len(_terms(b)) > _MAX_TERMS:
                 raise ValueError("too many terms")
             match op:
@@ -440,10 +441,13 @@ def _parse(node: ast.expr) -> Dim:
                 case ast.Mod() if isinstance(b, int) and b > 0:
                     return a % b
         case ast.Call(func=ast.Name(id="min" | "max" as name), args=parts, keywords=[]):
-            read = [_parse(part) for part in parts[: _MAX_PARTS + 1]]
+            text = ast.dump(node)
+            if text in minima:
+                return minima[text]
+            read = [_parse(part, minima) for part in parts[: _MAX_PARTS + 1]]
             few = len(read) <= _MAX_PARTS and sum(len(_terms(part)) for part in read) <= _MAX_TERMS
-            if read and few:
-                return (minimum if name == "min" else maximum)(*read)
+            if read and few and len(minima) < _MAX_MINIMA:
+                return minima.setdefault(text, (minimum if name == "min" else maximum)(*read))
     raise ValueError("not a dimension")
 
 

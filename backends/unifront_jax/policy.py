@@ -20,6 +20,8 @@ class Policy:
         positions, multiplications: of a convolution's output; with fewer, XLA's gradient of the kernel is as quick as
             that by way of patches.
         patches: how many elements of patches are made at a time: 4 MiB of float32, which a core's caches about hold.
+        places: of the window of a convolution by channel; with more, it is left to XLA.
+        seen: how many elements of its results are made at a time for its kernel's gradient.
         window: the sum of a window's sizes from which a maximum is left to XLA.
     """
 
@@ -33,6 +35,8 @@ class Policy:
     positions: int = 128
     multiplications: int = 2**26
     patches: int = 2**20
+    places: int = 128
+    seen: int = 2**18
     window: int = 16
 
     def loops_well(self, graph: Graph, platform: str) -> bool:

@@ -74,7 +74,11 @@ def operations_table() -> str:
         cells = " | ".join(cell(op, *tables[name]) for name in tables)
         lines.append(f"| `{op.name}` | {cells} | {op.source.replace('|', '&#124;')} |")
     counts = ", ".join(f"{name} {100 * _share(name):.1f} %" for name in tables)
-    told = [f"\nOf {len(OPS)} operations there is no way to run: {counts}.\n"]
+    native = sum("**row**" in line for line in lines)
+    told = [
+        f"\nOf {len(OPS)} operations {native} have a row somewhere; the others are composites that keep a name, for "
+        f"passes and files. There is no way to run: {counts}.\n"
+    ]
     told += [f"{number}. {why}" for number, why in enumerate(reasons, 1)]
     return HEAD + "\n".join([*lines, *told]) + "\n"
 

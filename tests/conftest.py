@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import gc
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,12 @@ SMALL = {"backends", "conformance", "layers", "losses", "opset", "saving", "test
 BEFORE_XLA = SMALL - {"backends", "conformance"}
 """Folders whose tests ask what is given to XLA, more than what XLA makes of it: its older emitters do, in half the
 time. Those that users have are tested in the other folders, and by the slow tests of all."""
+
+
+def pytest_collection_finish() -> None:
+    """Millions of objects of the frameworks stay for good: no collection looks through them again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

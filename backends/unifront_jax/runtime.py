@@ -307,12 +307,8 @@ class JaxBackend:
     def signature(self, kind: type) -> Callable[[Array], Hashable] | None:
         if kind is not _array_class():
             return None
-        if len(devices_by_name()) == 1:
-            return lambda array: (
-                kind,
-                array.dtype.num,
-                array.shape,
-            )  # a number is hashed and compared at once
+        if len(devices_by_name()) == 1:  # a dtype's number is hashed and compared at once
+            return lambda array: (kind, array.dtype.num, array.shape)
         return lambda array: (kind, array.dtype.num, array.shape, array.sharding)
 
     def outside(self) -> AbstractContextManager[Any]:

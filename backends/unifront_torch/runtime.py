@@ -107,12 +107,8 @@ class TorchBackend:
     def signature(self, kind: type) -> Callable[[torch.Tensor], Hashable] | None:
         if kind not in (torch.Tensor, torch.nn.Parameter):
             return None
-        return lambda array: (
-            kind,
-            array.dtype,
-            array.shape,
-            array.is_cpu or array.device,
-        )  # a flag compares at once
+        # A flag is hashed and compared quicker than a device.
+        return lambda array: (kind, array.dtype, array.shape, array.is_cpu or array.device)
 
     @contextmanager
     def outside(self) -> Iterator[None]:

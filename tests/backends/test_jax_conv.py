@@ -188,3 +188,7 @@ def test_odd_sizes_by_channel(shape, window, padding):
     found, wanted = (f(x, kernel, (1, 1), padding, (1, 1), 2) for f in (_ours, _plain))
     assert found.shape == wanted.shape
     np.testing.assert_allclose(found, wanted)
+    gradient = jax.grad(lambda k: _ours(x, k, (1, 1), padding, (1, 1), 2).sum())(kernel)
+    np.testing.assert_allclose(
+        gradient, jax.grad(lambda k: _plain(x, k, (1, 1), padding, (1, 1), 2).sum())(kernel)
+    )

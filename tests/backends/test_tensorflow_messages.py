@@ -26,7 +26,7 @@ print(os.environ["TF_CPP_MIN_LOG_LEVEL"])
     [
         (None, "1", True, False),
         pytest.param("0", "0", True, True, marks=pytest.mark.slow),
-        ("2", "2", False, False),
+        pytest.param("2", "2", False, False, marks=pytest.mark.slow),
     ],
 )
 def test_warnings_are_shown_and_who_has_set_a_level_keeps_it(

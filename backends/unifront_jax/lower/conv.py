@@ -192,7 +192,7 @@ def _from_places_by_images(geometry: Geometry, x: Any, kernel: Any) -> Any:
     """The same some images at a time, which for the gradient of the kernel are then read from the cache."""
     batch, each = x.shape[0], prod(geometry.sizes(x, kernel)) * kernel.shape[-1]
     images = _divisor(batch, POLICY.seen // max(each, 1))
-    if images == batch:
+    if images >= batch:
         return _from_places(geometry, x, kernel)
     x, bare = geometry.padded(x), replace(geometry, padding=((0, 0),) * len(geometry.padding))
     some = jax.checkpoint(lambda x: _from_places(bare, x, kernel))  # what places see is not kept

@@ -10,8 +10,8 @@ import pytest
 SMALL = {"backends", "conformance", "layers", "losses", "opset", "saving", "tests", "train"}
 """Folders whose programs are small and run once: XLA would spend most of the tests' time on making them quick."""
 BEFORE_XLA = SMALL - {"backends", "conformance"}
-"""Folders whose tests ask what is given to XLA, more than what XLA makes of it: its older emitters do, in half the
-time. Those that users have are tested in the other folders, and by the slow tests of all."""
+"""Folders whose tests ask what is given to XLA, more than what XLA makes of it: its older emitters do, and
+sooner. Those that users have are tested in the other folders, and by the slow tests of all."""
 
 
 def pytest_collection_finish() -> None:

@@ -2,8 +2,8 @@
 
 On a CPU the gradient of a large convolution's kernel is a product of patches, some images at a time. XLA makes
 it a convolution whose window is the whole image: with that the training steps of the benchmarks' rows cifar and
-resnet50 take twice as long (2 cores), and with groups the gradient alone ten to fifty times. The values, and the
-gradient of the images, are XLA's.
+resnet50 take twice as long (2 cores), and one with groups many times. The values, and the gradient of the images,
+are XLA's.
 
 A convolution of each channel by itself is a sum over the places of its window there, of what each place sees times its
 weight, which XLA makes one loop of. Its own such convolutions go number by number: the benchmarks' row mobilenet_v2
@@ -162,15 +162,10 @@ def _convolution(convolve: Callable[..., Any], geometry: Geometry, groups: int) 
 def _by_channel(convolve: Callable[..., Any], geometry: Geometry) -> Callable[..., Any]:
     """``convolve(x, kernel)`` of each channel by itself, on a CPU without XLA's own such convolution."""
 
-    def forward(x: Any, kernel: Any) -> Any:
-        return lax.platform_dependent(x, kernel, cpu=partial(_from_places, geometry), default=convolve)
+    def here(cpu: Callable[..., Any]) -> Callable[..., Any]:
+        return partial(lax.platform_dependent, cpu=partial(cpu, geometry), default=convolve)
 
-    def of_kernel(x: Any, kernel: Any) -> Any:
-        free = not isinstance(x.shape[0], int)
-        by_images = forward if free else partial(_from_places_by_images, geometry)
-        return lax.platform_dependent(x, kernel, cpu=by_images, default=convolve)
-
-    return _bilinear(forward, of_kernel)
+    return _bilinear(here(_from_places), here(_from_places_by_images))
 
 
 def _from_places(geometry: Geometry, x: Any, kernel: Any) -> Any:
@@ -191,8 +186,9 @@ def _from_places(geometry: Geometry, x: Any, kernel: Any) -> Any:
 def _from_places_by_images(geometry: Geometry, x: Any, kernel: Any) -> Any:
     """The same some images at a time, which for the gradient of the kernel are then read from the cache."""
     batch, each = x.shape[0], prod(geometry.sizes(x, kernel)) * kernel.shape[-1]
-    images = _divisor(batch, POLICY.seen // max(each, 1))
-    if images >= batch:
+    free = not isinstance(batch, int)  # while exporting
+    images = batch if free else _divisor(batch, POLICY.seen // max(each, 1))
+    if free or images >= batch:
         return _from_places(geometry, x, kernel)
     x, bare = geometry.padded(x), replace(geometry, padding=((0, 0),) * len(geometry.padding))
     some = jax.checkpoint(lambda x: _from_places(bare, x, kernel))  # what places see is not kept

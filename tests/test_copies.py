@@ -221,3 +221,19 @@ def test_threads_that_use_a_model_first_all_at_once(make, call, quick_switches):
             assert not isinstance(result, Exception), result
             assert_close(result, twin(X))
         assert [w.path for w in model.weights] == [w.path for w in twin.weights]
+
+
+@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ops.reshape(x, (-1, 1, 3)), lambda x: x[:, 0], lambda x: ops.tile(x, (1, 2)), lambda x: x[..., None],
+        lambda x: ops.stack([x, x]), lambda x: ops.pad(x, ((0, 0), (1, 1))), lambda x: ops.repeat(x, 2, 1),
+        lambda x: ops.cumsum(x, 1), lambda x: ops.one_hot(ops.cast(x, "int32"), 3), lambda x: ops.flip(x),
+    ],
+)  # fmt: skip
+def test_functions_between_layers_are_copied(way, function):
+    image = uf.Input((3,))
+    model = uf.Model(image, function(image))
+    x = np.arange(6, dtype="float32").reshape(2, 3)
+    np.testing.assert_array_equal(COPIES[way](model).predict(x, verbose=0), model.predict(x, verbose=0))

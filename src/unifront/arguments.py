@@ -21,6 +21,7 @@ import numpy as np
 
 from unifront.dtypes import DTypeLike, dtype_of
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
+from unifront.ir.dims import DimExpr
 from unifront.paths import path_of
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -51,7 +52,7 @@ class Default:
 # ---------------------------------------------------------------- checks
 
 
-def _number(value: Any) -> Any:
+def number(value: Any) -> Any:
     """Scalars of NumPy and of frameworks as Python's; what is no number as it is."""
     if getattr(value, "shape", None) != ():
         return value
@@ -66,7 +67,7 @@ def within(interval: str) -> Check:
     low, high = map(float, interval[1:-1].split(","))
 
     def convert(value: Any, owner: Any) -> float:
-        value = _number(value)
+        value = number(value)
         if (
             not isinstance(value, int | float)
             or isinstance(value, bool)
@@ -88,7 +89,7 @@ def whole(least: float = -math.inf, most: float = math.inf) -> Check:
     what = {-math.inf: "an int", 1: "a positive int"}.get(least, f"an int >= {least}")
 
     def convert(value: Any, owner: Any) -> int:
-        value = _number(value)
+        value = number(value)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise Wrong(what)
         if value > most:
@@ -137,12 +138,19 @@ def meant(get: Callable[[Any], Any]) -> Check:
     return Check(lambda value, owner: get(value))
 
 
+def entries(value: Any) -> Any:
+    """An array of one axis as a list; what is none as it is."""
+    if getattr(value, "ndim", 0) != 1:
+        return value
+    # TensorFlow's tensors are told by NumPy's only.
+    return value.tolist() if hasattr(value, "tolist") else value.numpy().tolist()
+
+
 def sequence(each: Check, form: Callable[[Iterable[Any]], Any] = tuple) -> Check:
     """A list or tuple, each entry of which passes ``each``."""
 
     def convert(value: Any, owner: Any) -> Any:
-        if getattr(value, "ndim", 0) == 1:  # TensorFlow's tensors are told by NumPy's only
-            value = value.tolist() if hasattr(value, "tolist") else value.numpy().tolist()
+        value = entries(value)
         if not isinstance(value, Sequence) or isinstance(value, str | bytes):
             raise Wrong("a list")
         try:
@@ -169,7 +177,7 @@ def _row(each: Sequence[Check]) -> Check:
 
 
 def _flag(value: Any, owner: Any) -> bool:
-    value = _number(value)
+    value = number(value)
     if not isinstance(value, int) or value not in (0, 1):
         raise Wrong("True or False")
     return bool(value)
@@ -199,6 +207,13 @@ def _instance(kind: type) -> Check:
         return value
 
     return Check(convert)
+
+
+def _dimension(value: Any, owner: Any) -> DimExpr:
+    value = number(value)
+    if not isinstance(value, DimExpr):
+        raise Wrong("a named dimension")
+    return value
 
 
 class _FrameworkDType:
@@ -252,6 +267,7 @@ SIMPLE: dict[Any, Check] = {
     int: whole(),
     float: within("[-inf, inf]"),
     str: Check(_text),
+    DimExpr: Check(_dimension),
     _FrameworkDType: Check(_framework_dtype),
     NoneType: Check(_nothing),
     Callable: Check(_function),

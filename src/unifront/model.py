@@ -31,7 +31,7 @@ from unifront.functional import (
     static_shapes,
     unlisted,
 )
-from unifront.ir.dims import Dim
+from unifront.ir.dims import Dim, DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.layers.arguments import LayerName, PolicyLike
@@ -195,6 +195,16 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
         if is_functional(self) and self._told_class() is None:
             return functional_config(self)
         return super().get_config()
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shapes of the inputs of a model of your own class, free sizes as None; None before they are known."""
+        if self._inputs is not None or self.has_free_inputs:  # told by its layers, or nothing to tell
+            return super().get_build_config()
+        shapes = [
+            [None if isinstance(dim, DimExpr) else dim for dim in type_.shape]
+            for type_ in self.input_types.values()
+        ]
+        return {"input_shape": tree.map_leaves(shapes.__getitem__, self.input_structure)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:

@@ -8,6 +8,8 @@ import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from unifront import ops, tree
 from unifront.arguments import checked, shown
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
@@ -16,10 +18,12 @@ from unifront.layers.configs import layer_from
 from unifront.layers.input import InputLayer, InputTensor
 from unifront.layers.layer import Layer
 from unifront.model import Model
+from unifront.opset.arrays import host_array
 from unifront.opset.spec import OPS, OpSpec
 from unifront.opset.tensor import Call, Symbolic, bind
 from unifront.sequential import Sequential
 from unifront.serialization import (
+    array_config,
     deserialize_keras_object,
     making,
     serialize_keras_object,
@@ -53,7 +57,7 @@ def functional_config(model: Model) -> dict[str, Any]:
         name = names.of(call)
         if not isinstance(call.function, Layer):
             layers[name] = {**_told_operation(call), "name": name, "inbound_nodes": []}
-        args = call.args[1:] if call.function is bind else call.args
+        args = tree.map_leaves(_told_number, call.args[1:]) if call.function is bind else call.args
         node = {
             what: serialize_keras_object(tree.map_leaves(names.tensor, given))
             for what, given in (("args", args), ("kwargs", dict(call.kwargs)))
@@ -85,6 +89,12 @@ def _told_operation(call: Call) -> dict[str, Any]:
         )
     module = OPERATION if call.function is bind else FUNCTION
     return {"module": module, "class_name": "function", "config": name, "registered_name": None}
+
+
+def _told_number(operand: Any) -> Any:
+    """A number that met a tensor in its dtype, with that: as Python's it would be read as float32 or int32."""
+    alone = isinstance(operand, np.ndarray) and operand.ndim == 0
+    return array_config(operand) if alone and host_array(operand.item()).dtype != operand.dtype else operand
 
 
 def _public(function: Any) -> str | None:
@@ -238,7 +248,8 @@ class _Made:
             name: one for name, one in kwargs.items() if one is not None or name not in ("mask", "training")
         }
         found = [self._tensor(leaf.history) for leaf in _histories([args, kwargs])]
-        if not found:  # it would run at once, on whatever backend is the default
+        sized = any(isinstance(leaf, DimExpr) for leaf in tree.leaves([args, kwargs]))
+        if not found and not sized:  # it would run at once, on whatever backend is the default
             raise ArgumentError(
                 f"A call in a model takes a tensor of the model; that of {shown(node)} takes none."
             )

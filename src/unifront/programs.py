@@ -170,12 +170,21 @@ def _are_open(arrays: Sequence[Any]) -> bool:
     return not all(isinstance(size, int) for one in arrays for size in type_of(one).shape)
 
 
-def sizes_are_open(context: CallContext, arguments: Any) -> bool:
+def needs_graph(context: CallContext, arguments: Any, reads_values: bool) -> bool:
     """Whether a call is on arrays whose sizes are not known yet: of a function or a dataset that TensorFlow traces.
 
     One operation after the other cannot tell such sizes apart; a graph can, which is made for the call.
+
+    Args:
+        reads_values: whether the layer looks at values where there are some; then those must be known too.
     """
-    return _are_open(_arrays_of_call(context, arguments))
+    arrays = _arrays_of_call(context, arguments)
+    return _are_open(arrays) or (reads_values and any(map(_is_awaited, arrays)))
+
+
+def _is_awaited(array: Any) -> bool:
+    backend = backend_of(array)
+    return backend is not None and backend.awaited(array) is not None
 
 
 def _opened(types: Iterable[TensorType]) -> tuple[TensorType, ...]:

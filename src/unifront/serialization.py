@@ -22,6 +22,7 @@ from unifront.arguments import shown
 from unifront.backends import backend_of
 from unifront.dtypes import DType, dtype_of
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
+from unifront.ir.dims import DimExpr, parse_dim
 
 T = TypeVar("T")
 
@@ -188,13 +189,15 @@ def serialize_keras_object(obj: Any) -> Any:
             return _named("__ellipsis__")
         case DType():
             return obj.name
+        case DimExpr():
+            return _named("__dimension__", value=str(obj))
         case np.generic():
             return obj.item()
         case np.ndarray():
-            return obj.item() if obj.ndim == 0 else _array("__numpy__", obj)
+            return obj.item() if obj.ndim == 0 else array_config(obj)
     backend = backend_of(obj)
     if backend is not None:
-        return _array("__tensor__", backend.numpy(obj))
+        return array_config(backend.numpy(obj), "__tensor__")
     if isinstance(obj, FunctionType | BuiltinFunctionType) or (
         callable(obj) and not hasattr(obj, "get_config")
     ):
@@ -213,7 +216,8 @@ def serialize_keras_object(obj: Any) -> Any:
     return found
 
 
-def _array(kind: str, array: np.ndarray) -> dict[str, Any]:
+def array_config(array: np.ndarray, kind: str = "__numpy__") -> dict[str, Any]:
+    """The description of an array, in which its numbers stand."""
     wide = array.astype(np.float64) if array.dtype.kind == "V" else array
     return _named(kind, value=wide.tolist(), dtype=dtype_of(array.dtype).name)
 
@@ -313,6 +317,7 @@ _DATA: dict[str, Callable[[Any], Any]] = {
     "__tensor__": lambda c: np.array(c["value"], dtype_of(c["dtype"]).numpy),
     "__bytes__": lambda c: c["value"].encode("utf-8"),
     "__ellipsis__": lambda c: ...,
+    "__dimension__": lambda c: parse_dim(c["value"]),
     "__slice__": lambda c: slice(*(deserialize_keras_object(c[end]) for end in ("start", "stop", "step"))),
     "__tuple__": lambda c: tuple(deserialize_keras_object(one) for one in c["value"]),
 }

@@ -89,11 +89,11 @@ class CallContext:
         self.masks[id(tensor)] = (tensor, mask)  # the tensor is kept, so that its id stays its own
 
     def hand_over(self, result: Any) -> None:
-        """Let the masks of native arrays in ``result`` travel on to the next call, by the arrays themselves."""
+        """Let the masks of ``result`` travel on to the next call, by the arrays or tensors themselves."""
         if self.masks:
             for leaf in tree.leaves(result):
                 mask = self.masks.get(id(leaf), (None, None))[1]
-                if mask is not None and backend_of(leaf) is not None:
+                if mask is not None and (isinstance(leaf, Traced) or backend_of(leaf) is not None):
                     _carry(leaf, mask)
 
 

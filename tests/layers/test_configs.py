@@ -323,3 +323,14 @@ def test_circles_and_missing_layers_are_named() -> None:
 def test_lambdas_are_not_told() -> None:
     with pytest.raises(errors.ArgumentError, match="plain data, which holds no code"):
         serialize_keras_object(layers.Activation(lambda x: x))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "int64", "uint8"])
+def test_numbers_in_operations_keep_the_dtype_that_they_met(dtype: str) -> None:
+    """Written as Python's they would be read as float32 or int32, and meet nothing."""
+    given = uf.Input((2,), dtype=dtype)
+    model = uf.Model(given, uf.ops.maximum(given * 2 + 1, 4))
+    again = model_from_json(model.to_json())
+    x = np.array([[1, 2]]).astype(model.input_types["input"].dtype.numpy)
+    assert again.predict(x, verbose=0).dtype == x.dtype
+    np.testing.assert_array_equal(again.predict(x, verbose=0), np.array([[4, 5]]).astype(x.dtype))

@@ -209,6 +209,15 @@ def test_layers_are_mapped_over_a_dataset_of_tensorflow():
         testing.assert_close(found.numpy(), np.asarray(resized(IMAGES[0, :size])), bounds={"float32": 1e-4})
 
 
+@pytest.mark.parametrize("name", ["RandAugment", "AugMix", "RandomFlip", "RandomGrayscale"])
+def test_layers_are_mapped_over_single_images(name):
+    """Of known sizes, so that only the values are not there yet."""
+    rows = tf.data.Dataset.from_tensor_slices(IMAGES)
+    found = list(rows.map(getattr(layers, name)(seed=3)))
+    assert [one.shape for one in found] == [(9, 7, 3)] * len(IMAGES)
+    assert all(np.isfinite(one).all() for one in found)
+
+
 @pytest.mark.parametrize("source", box.NAMES)
 def test_boxes_in_other_formats_are_those_of_keras(source):
     for target in box.NAMES:

@@ -162,3 +162,29 @@ def test_shapes_of_outputs_without_weights():
     assert layer.compute_output_shape((None, 4)) == (None, 8)
     assert not layer.built
     assert layers.Add().compute_output_shape([(None, 4), (None, 1)]) == (None, 4)
+
+
+def test_a_layer_of_the_users_gets_its_mask_while_a_model_is_made():
+    """As keras.io's guide to masking has it: `call` computes with the mask, which is never None."""
+
+    class Kept(layers.Layer):
+        supports_masking = True
+
+        def call(self, x):
+            return uf.ops.relu(x)
+
+    class Share(layers.Layer):
+        def call(self, x, mask=None):
+            return x / uf.ops.sum(uf.ops.cast(mask, "float32"), axis=1)[:, None, None]
+
+    words = uf.Input((None,), dtype="int32")
+    x = layers.Embedding(9, 4, mask_zero=True)(words)
+    model = uf.Model(words, Share()(layers.Dense(2)(Kept()(x))))
+    ids = np.array([[1, 2, 0], [3, 0, 0]])
+    plain = uf.Model(words, model.layers[-2].output)
+    for name in installed():
+        wanted = np.asarray(plain.predict(ids, backend=name)) / np.array([2, 1])[:, None, None]
+        assert_close(model.predict(ids, backend=name), wanted)
+    assert uf.models.clone_model(model).output.shape[-1] == 2
+    with pytest.raises(TypeError):
+        Share()(uf.Input((3, 2)))

@@ -446,3 +446,37 @@ def test_strings_in_a_dataset_of_torch():
 
     (batch,) = torch.utils.data.DataLoader(Texts(), batch_size=3)
     assert np.array_equal(batch.numpy(), layer(["sea wind", "fire", "wind wind sea"]))
+
+
+def test_a_standard_of_the_users_may_be_made_of_tensorflows_operations():
+    """As in keras.io's text classification from scratch: `tf.strings` in ``standardize``, the layer in a map."""
+    tf = pytest.importorskip("tensorflow")
+
+    def standard(texts):
+        return tf.strings.regex_replace(tf.strings.lower(texts), "<br />", " ")
+
+    given = {
+        "standardize": standard,
+        "split": lambda texts: tf.strings.split(texts),
+        "output_sequence_length": 3,
+    }
+    texts = tf.data.Dataset.from_tensor_slices(["Sea<br />sea wind", "fire"]).batch(2)
+    found = []
+    for layer in pair("TextVectorization", **given):
+        layer.adapt(texts)
+        found.append(next(iter(texts.map(layer))).numpy())
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("batched", [True, False])
+@pytest.mark.parametrize(
+    ("name", "vocabulary", "rows"),
+    [("IntegerLookup", [5, 6], [[6], [5]]), ("StringLookup", ["sea", "wind"], [["wind"], ["sea"]])],
+)
+def test_lookups_without_unknown_entries_are_mapped(name, vocabulary, rows, batched):
+    """What the layer does is found out by values that it knows: zeros and texts of ours it would refuse."""
+    tf = pytest.importorskip("tensorflow")
+    layer = getattr(layers, name)(vocabulary=vocabulary, num_oov_indices=0)
+    data = tf.data.Dataset.from_tensor_slices(rows)
+    found = list((data.batch(2) if batched else data).map(layer))
+    np.testing.assert_array_equal(np.reshape(found, -1), [1, 0])

@@ -61,11 +61,6 @@ def test_a_size_becomes_a_number_when_the_graph_runs():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (
-            lambda: ops.zeros((TIME, 2)),
-            ArgumentError,
-            "has named dimensions; give a tensor of the graph as like",
-        ),
         (lambda: ops.zeros((-1, 2)), ArgumentError, "sizes are not negative"),
         (lambda: ops.iota((2,), 1), ShapeError, "axis 1 is out of range"),
         (lambda: ops.iota((2,), dtype="bool", like=X), DTypeError, "iota gives numbers, not bool"),

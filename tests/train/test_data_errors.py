@@ -232,9 +232,14 @@ FIT: dict[str, tuple[Any, type[Exception], str]] = {
         "validation_split needs arrays",
     ),
     "validation_form": (
-        lambda: fitted(validation_data=X),
+        lambda: fitted(validation_data=0.2),
         errors.ArgumentError,
-        r"validation_data is \(x, y\)",
+        r"validation_data is x, \(x, y\) .* not 0\.2",
+    ),
+    "validation_without_targets": (
+        lambda: fitted(validation_data=X),
+        errors.DataError,
+        "No targets were given",
     ),
     "validation_shape": (
         lambda: fitted(validation_data=(X[:, :2], Y)),

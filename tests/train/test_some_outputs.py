@@ -74,7 +74,7 @@ def test_an_output_that_nothing_judges_needs_no_target(backend: str, named: bool
     [
         ([A, None, B], None, "The target of output 'b' is None; it is needed"),
         ({"a": A}, None, r"The target has the keys \['a'\]; the model needs"),
-        ([A, B], None, "The target has 2 parts; the model needs 3"),
+        ([A], None, "The target has 1 parts; the model needs 3"),
         ([A, B, None], {"z": W}, "Unknown output in sample_weight 'z'"),
         ([A, B, None], [W, W[:3], None], r"sample_weight of output 'b' has the shape \(3,\)"),
         (
@@ -89,3 +89,45 @@ def test_what_does_not_fit_is_refused(y: Any, weight: Any, said: str) -> None:
     model.compile("sgd", loss=["mse", "mae", None])
     with pytest.raises(errors.UnifrontError, match=said):
         model.fit(X, y, sample_weight=weight, verbose=0)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("place", range(3))
+def test_targets_of_the_judged_outputs_alone_are_taken_as_by_keras(place: int) -> None:
+    """``loss=[mse, None, None]`` with one target, as in keras.io's miniature GPT."""
+    target = [A, B, B][place]
+    for y, weight in ((target, None), ([target], [W]), ((target,), W)):
+        weight = None if place else weight  # Keras counts them by all outputs elsewhere, and has too few
+        logs = []
+        for library in (uf, keras):
+            model = model_of(library, named=False)
+            losses: list[Any] = [None, None, None]
+            losses[place] = "mse"
+            model.compile(library.optimizers.SGD(0.1), loss=losses)
+            logs.append(
+                model.fit(
+                    X, y, sample_weight=weight, batch_size=4, shuffle=False, verbose=0, validation_data=(X, y)
+                ).history
+            )
+        ours, theirs = logs
+        assert ours.keys() == theirs.keys()
+        assert all(difference(np.array(ours[name]), np.array(theirs[name])) < 1e-5 for name in ours)
+    model = model_of(uf, named=False)
+    model.compile("sgd", loss=losses)
+    with pytest.raises(errors.DataError, match="has 2 parts; the model needs 3"):
+        model.fit(X, [target, target], verbose=0)
+
+
+class Unsupervised(uf.layers.Layer):
+    def call(self, x: Any) -> Any:
+        self.add_loss(uf.ops.mean(uf.ops.square(x)))
+        return x
+
+
+@pytest.mark.parametrize("form", [lambda x: x, lambda x: (x,), lambda x: {"x": x}, lambda x: [x]])
+def test_data_held_out_may_have_no_targets(form: Any) -> None:
+    x = uf.Input((3,), name="x")
+    model = uf.Model(x, Unsupervised()(uf.layers.Dense(2, kernel_initializer="ones")(x)))
+    model.compile(uf.optimizers.SGD(0.0))
+    history = model.fit(X, validation_data=form(X), verbose=0, shuffle=False).history
+    assert history["val_loss"] == pytest.approx([float(np.mean(X.sum(1) ** 2))], rel=1e-5)

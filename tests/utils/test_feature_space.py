@@ -87,6 +87,23 @@ def test_rows_and_tables_are_those_of_keras(name: str) -> None:
             _same(ours(_of(name, table)), theirs(_of(name, table)), name)
 
 
+@pytest.mark.parametrize("batched", [True, False])
+def test_features_without_unknown_values_are_mapped(batched: bool) -> None:
+    """As in keras.io's structured data with FeatureSpace: ``num_oov_indices=0``."""
+    import tensorflow as tf
+
+    table = {"kind": ["fixed", "normal", "fixed", "none"], "level": [7, 9, 7, 8]}
+    data = tf.data.Dataset.from_tensor_slices(table)
+    options = {"kind": "string_categorical", "level": "integer_categorical"}
+    found = []
+    for cls in (FeatureSpace, keras.utils.FeatureSpace):
+        space = cls({key: getattr(cls, kind)(num_oov_indices=0) for key, kind in options.items()}, "concat")
+        space.adapt(data)
+        mapped = data.batch(4).map(space) if batched else data.map(space)
+        found.append(np.concatenate([np.reshape(one, (-1, 6)) for one in mapped]))
+    np.testing.assert_array_equal(*found)
+
+
 def test_batches_of_every_kind_teach_the_same() -> None:
     import tensorflow as tf
 

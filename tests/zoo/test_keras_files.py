@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -194,18 +194,96 @@ def test_sixteen_bits_are_kept(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- what cannot be written
 
 
-@uf.saving.register_keras_serializable("mine")
-class Twice(uf.Layer):
+def own_classes(library: Any) -> tuple[type, type]:
+    """A layer and a model of the user's own, as anyone writes them in Keras."""
+
+    class Scaled(library.layers.Layer):  # type: ignore[misc, name-defined]
+        def __init__(self, factor: float, **options: Any) -> None:
+            super().__init__(**options)
+            self.factor, self.inner = factor, library.layers.Dense(3)
+            self.many = [library.layers.Dense(3), library.layers.Dense(3)]
+
+        def build(self, shape: Any) -> None:
+            self.scale = self.add_weight(shape=(shape[-1],), name="scale", initializer="uniform")
+            self.inner.build(shape)
+            for layer in self.many:
+                layer.build((None, 3))
+            super().build(shape)
+
+        def call(self, x: Any) -> Any:
+            x = self.inner(x * self.factor * self.scale)
+            for layer in self.many:
+                x = layer(x)
+            return x
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "factor": self.factor}
+
+    class Chain(library.Model):  # type: ignore[misc, name-defined]
+        def __init__(self, sizes: Sequence[int], **options: Any) -> None:
+            super().__init__(**options)
+            self.sizes = sizes
+            self.steps = [Scaled(0.5), *(library.layers.Dense(size) for size in sizes)]
+
+        def call(self, x: Any) -> Any:
+            for step in self.steps:
+                x = step(x)
+            return x
+
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "sizes": self.sizes}
+
+    return Scaled, Chain
+
+
+def own_models(library: Any) -> tuple[dict[str, Any], dict[str, type]]:
+    scaled, chain = own_classes(library)
+    x = library.Input((4,))
+    models = {
+        "functional": library.Model(x, library.layers.Dense(2)(scaled(0.5)(x))),
+        "sequential": library.Sequential([library.Input((4,)), scaled(2.0)]),
+        "own": chain([3, 2]),
+    }
+    return models, {"Scaled": scaled, "Chain": chain}
+
+
+@pytest.mark.parametrize("kind", ["functional", "sequential", "own"])
+@pytest.mark.parametrize(("writer", "reader"), [(uf, uf), (uf, keras), (keras, uf)])
+def test_classes_of_the_users_are_written_and_read(
+    kind: str, writer: Any, reader: Any, tmp_path: Path
+) -> None:
+    """Whoever reads gives them as ``custom_objects``: ours here, Keras's there."""
+    x = np.random.default_rng(0).normal(size=(8, 4)).astype("float32")
+    model = own_models(writer)[0][kind]
+    model.compile("adam", "mse")
+    model.fit(x, np.ones((8, int(model(x).shape[-1])), "float32"), verbose=0)
+    model.save(tmp_path / "m.keras")
+    again = reader.models.load_model(tmp_path / "m.keras", custom_objects=own_models(reader)[1])
+    assert_close(again.predict(x, verbose=0), model.predict(x, verbose=0), bounds={"float32": 1e-5})
+    assert int(again.optimizer.iterations) == 1
+    assert len(again.optimizer.variables) == len(model.optimizer.variables)
+    again.fit(x, again.predict(x, verbose=0), verbose=0)
+    if reader is uf:
+        with pytest.raises(errors.FileFormatError, match="Scaled|Chain"):
+            reader.models.load_model(tmp_path / "m.keras")
+
+
+class Untold(uf.Model):
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.dense = uf.layers.Dense(size)
+
     def call(self, x: Any) -> Any:
-        return 2.0 * x
+        return self.dense(x)
 
 
 def test_what_keras_would_not_find_is_not_written(tmp_path: Path) -> None:
     x = uf.Input((4,))
-    custom = uf.Model(x, Twice()(uf.layers.Dense(3)(x)))
-    with pytest.raises(errors.ArgumentError, match="has Twice of .*, which Keras does not have"):
-        custom.save(tmp_path / "m.keras")
-    custom.save_weights(tmp_path / "w.weights.h5")  # weights have no classes
+    untold = Untold(3)
+    untold(np.ones((1, 4), "float32"))
+    with pytest.raises(errors.ArgumentError, match=r"needs its get_config\(\), with the arguments"):
+        untold.save(tmp_path / "m.keras")
+    untold.save_weights(tmp_path / "w.weights.h5")  # weights have no classes
     summed = uf.Model(x, uf.ops.abs(uf.layers.Dense(3)(x)), name="summed")
     with pytest.raises(
         errors.ArgumentError, match="'summed' has abs.* of unifront.opset, which Keras does not have"

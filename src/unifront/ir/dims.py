@@ -10,10 +10,11 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cached_property, lru_cache, wraps
+from numbers import Integral
+from typing import Any, TypeVar, cast
 
 from unifront.errors import ParseError, ShapeError
 
@@ -26,6 +27,23 @@ _DEPTH = 3
 
 # A graph calculates the same few dimensions over and over: each layer asks for the sizes that the last one had.
 _remembered = lru_cache(maxsize=4096, typed=True)
+
+_Operator = TypeVar("_Operator", bound=Callable[..., Any])
+
+
+def is_dim(value: object) -> bool:
+    """Whether ``value`` is a dimension: an expression, or a whole number of Python's or NumPy's."""
+    return isinstance(value, (int, DimExpr, Integral))
+
+
+def _of_dims(operator: _Operator) -> _Operator:
+    """``operator`` among dimensions; what else there is (floats, tensors) Python asks the other operand for."""
+
+    @wraps(operator)
+    def method(self: DimExpr, other: Any) -> Any:
+        return operator(self, other) if is_dim(other) else NotImplemented
+
+    return cast(_Operator, method)
 
 
 @dataclass(frozen=True, repr=False)
@@ -89,6 +107,7 @@ class DimExpr:
 
     terms: tuple[tuple[Monomial, int], ...]
 
+    @_of_dims
     @_remembered
     def __add__(self, other: Dim) -> Dim:
         return _sum([*self.terms, *_terms(other)])
@@ -98,12 +117,15 @@ class DimExpr:
     def __neg__(self) -> Dim:
         return self * -1
 
+    @_of_dims
     def __sub__(self, other: Dim) -> Dim:
         return self + other * -1
 
+    @_of_dims
     def __rsub__(self, other: int) -> Dim:
         return self * -1 + other
 
+    @_of_dims
     @_remembered
     def __mul__(self, other: Dim) -> Dim:
         if len(self.terms) * len(_terms(other)) > _MAX_PRODUCTS:
@@ -112,6 +134,7 @@ class DimExpr:
 
     __rmul__ = __mul__
 
+    @_of_dims
     @_remembered
     def __floordiv__(self, divisor: int) -> Dim:
         if not isinstance(divisor, int) or divisor <= 0:
@@ -122,18 +145,23 @@ class DimExpr:
         rest = _sum((monomial, n % divisor) for monomial, n in self.terms)
         return whole if isinstance(rest, int) else whole + _fraction(rest, divisor)
 
+    @_of_dims
     def __mod__(self, divisor: int) -> Dim:
         return self - (self // divisor) * divisor
 
+    @_of_dims
     def __lt__(self, other: Dim) -> bool:
         return _decide(self, "<", other, other - 1 - self, self - other)
 
+    @_of_dims
     def __le__(self, other: Dim) -> bool:
         return _decide(self, "<=", other, other - self, self - other - 1)
 
+    @_of_dims
     def __gt__(self, other: Dim) -> bool:
         return _decide(self, ">", other, self - other - 1, other - self)
 
+    @_of_dims
     def __ge__(self, other: Dim) -> bool:
         return _decide(self, ">=", other, self - other, other - 1 - self)
 
@@ -335,6 +363,9 @@ def _term_at_least(monomial: Monomial, n: int, depth: int) -> int | None:
     return 0 if n > 0 and known else None
 
 
+_NAMES = {"<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}
+
+
 def _decide(a: DimExpr, sign: str, b: Dim, true: Dim, false: Dim) -> bool:
     """``a sign b``, where either of two dimensions can be shown not to be negative."""
     for outcome, dim in ((True, true), (False, false)):
@@ -343,7 +374,7 @@ def _decide(a: DimExpr, sign: str, b: Dim, true: Dim, false: Dim) -> bool:
             return outcome
     raise ShapeError(
         f"Whether {a} {sign} {b} depends on the sizes, which are not known yet. For the smaller or larger of two "
-        "sizes take unifront.ir.dims.minimum or maximum."
+        f"sizes take unifront.ir.dims.minimum or maximum; as a tensor, uf.ops.{_NAMES[sign]}."
     )
 
 

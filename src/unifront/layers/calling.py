@@ -29,7 +29,7 @@ from unifront.opset.tensor import (
     record,
     type_of,
 )
-from unifront.programs import Hybrid, sizes_are_open
+from unifront.programs import Hybrid, needs_graph
 from unifront.trace import CallContext, call_context, current_context
 from unifront.weights import Overlay, overlaid
 
@@ -39,6 +39,8 @@ class Called(Built):
     """What happens when a layer is called."""
 
     autocast = True
+    reads_values = False
+    """Whether `call` looks at the values of native arrays: to choose what it does, or to refuse them."""
     input_spec: Any = None
     """What the input has to be: an `InputSpec`, or a list of them."""
     remat_mode: RematMode | None = None
@@ -174,7 +176,7 @@ class Called(Built):
             vars(self)["_hybrid"] = Hybrid()
         if self._hybrid is not None and self._hybrid.takes(this, context, [args, kwargs]):
             return self._hybrid(this, context, args, kwargs)
-        if not context.depth and sizes_are_open(context, [args, kwargs]):
+        if not context.depth and needs_graph(context, [args, kwargs], self.reads_values):
             return Hybrid()(this, context, args, kwargs)
         return self.run_now(context, args, kwargs)
 

@@ -12,12 +12,15 @@ import typing
 from collections.abc import Callable
 from typing import Any
 
+from unifront import tree
 from unifront.arguments import Check, Wrong, check_of, misfit, sequence, shown
 from unifront.backends import backend_of
 from unifront.errors import ArgumentError, DTypeError, UnifrontError
+from unifront.ir.dims import DimExpr
 from unifront.ir.facts import Facts
 from unifront.opset.quick import remembering
 from unifront.opset.spec import OPS, OpSpec, Sample
+from unifront.opset.tensor import Tensor
 
 FAMILIES = (
     "activation",
@@ -138,8 +141,8 @@ NO_OPERATIONS = (
 def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A public function whose arguments are checked by their annotations, and whose errors name it.
 
-    Unlike `unifront.arguments.checked` it looks only at what is given, and lets it as it is: operations are
-    called often.
+    Unlike `unifront.arguments.checked` it looks only at what is given, and lets it as it is but for lists of sizes and
+    tensors: operations are called often.
     """
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -163,16 +166,21 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         _, places, known = asked()
         given = {places[i]: value for i, value in enumerate(args) if i in places}
+        packed: dict[str, Any] = {}
         for one, value in (*given.items(), *kwargs.items()):
             if one in known:
                 try:
-                    known[one].convert(value, function)
+                    found = known[one].convert(value, function)
+                    if isinstance(found, Tensor) and found is not value:
+                        packed[one] = found
                 except Wrong as wrong:
-                    what = str(wrong).replace("a DimExpr", "a named dimension")
-                    raise ArgumentError(f"{name}: {one} is {what}, not {shown(value)}.") from None
+                    raise ArgumentError(f"{name}: {one} is {wrong}, not {shown(value)}.") from None
                 except UnifrontError as error:
                     error.of(name)
                     raise
+        if packed:
+            args = tuple(packed.get(places.get(i, ""), value) for i, value in enumerate(args))
+            kwargs = {one: packed.get(one, value) for one, value in kwargs.items()}
         try:
             return function(*args, **kwargs)
         except UnifrontError as error:
@@ -189,7 +197,14 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _tensor(value: Any, owner: Any) -> Any:
-    known = hasattr(value, "dtype") or isinstance(value, int | float | complex | list | tuple)
+    """``value``; a list that holds sizes or tensors of a graph is made one of those."""
+    if isinstance(value, list | tuple) and any(
+        isinstance(leaf, DimExpr | Tensor) for leaf in tree.leaves(value)
+    ):
+        from unifront.opset.conversion import convert_to_tensor
+
+        return convert_to_tensor(value)
+    known = hasattr(value, "dtype") or isinstance(value, int | float | complex | list | tuple | DimExpr)
     if not known and backend_of(value) is None:  # keys have no dtype
         raise DTypeError(f"Operations take tensors, arrays and numbers, not {shown(value)}.")
     return value

@@ -16,7 +16,7 @@ from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, ShapeError, UnifrontError
 from unifront.ir import facts
 from unifront.ir import graph as ir
-from unifront.ir.dims import Dim, symbol
+from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.graph import Graph, Literal, Node, Value
 from unifront.ir.types import Shape, TensorType, symbols_of
 from unifront.opset.arrays import to_numpy
@@ -85,12 +85,23 @@ class Tensor:
 
 
 class Traced(Tensor):
-    """A value of the graph that ``builder`` is writing. ``mask`` travels with it from layer to layer."""
+    """A value of the graph that ``builder`` is writing. Its mask is called as in Keras."""
 
     def __init__(self, value: Value, builder: Builder) -> None:
         super().__init__(value.type)
         self.value, self.builder = value, builder
-        self.mask: Any = None
+        self._keras_mask: Any = None
+
+    def tolist(self) -> Any:
+        """The sizes that a tensor holds which was made of sizes; refused for others, whose values are not known yet."""
+        from unifront.opset.known_sizes import known_sizes
+
+        found = known_sizes(self)
+        return super().tolist() if found is None else found.tolist()
+
+    def item(self) -> Any:
+        """The size that a tensor of one element holds; see `tolist`."""
+        return super().item() if self.shape else self.tolist()
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,6 +115,9 @@ class Call:
 
 class Symbolic(Tensor):
     """A tensor of the functional API: the ``index``-th result of ``call``, or an input (``call`` is None)."""
+
+    mask_type: TensorType | None = None
+    """Of the mask that comes with it when the calls are made; None where there will be none."""
 
     def __init__(self, type_: TensorType, name: str, call: Call | None = None, index: int = 0) -> None:
         super().__init__(type_)
@@ -272,6 +286,12 @@ class Builder:
             (self._constants[shared],) = self.add(CONSTANT, (), {"value": literal})
         return self._constants[shared]
 
+    def size(self, dim: DimExpr, dtype: DType = int32) -> Traced:
+        """The size that ``dim`` is when the graph runs, a scalar."""
+        like = self.constant(np.zeros((), np.float32))
+        (found,) = self.add(OPS["fill"], [like.value], {"shape": (), "value": dim, "dtype": dtype.name})
+        return found
+
     def add(
         self,
         op: ir.Op,
@@ -364,11 +384,13 @@ def builder_for(operands: Sequence[Any]) -> Builder | None:
 
 
 def lift(operand: Any, builder: Builder) -> Traced:
-    """``operand`` (tensor, variable, array, scalar or key) as a value of the graph being built."""
+    """``operand`` (tensor, variable, array, scalar, size or key) as a value of the graph being built."""
     if isinstance(operand, Traced):
         return builder.capture(operand)
     if isinstance(operand, Variable):
         return builder.variable(operand)
+    if isinstance(operand, DimExpr):
+        return builder.size(operand)
     if isinstance(operand, HostKey):
         (found,) = builder.add(OPS["random_key"], [None], {"seed": int(operand)})
         return found

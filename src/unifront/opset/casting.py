@@ -11,11 +11,12 @@ from unifront.backends import Array, HostKey, backend_of
 from unifront.dtypes import DType, DTypeLike, bool_, dtype_of, promote
 from unifront.errors import ArgumentError, DTypeError
 from unifront.ir import facts
+from unifront.ir.dims import DimExpr
 from unifront.ir.types import TensorType
 from unifront.opset import flops
 from unifront.opset.quick import recorder
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import Tensor, bind, type_of
+from unifront.opset.tensor import Tensor, bind, size_tensor, type_of
 from unifront.weights import Variable
 
 TensorLike = Tensor | Array
@@ -29,6 +30,8 @@ def cast(x: TensorLike, dtype: DTypeLike) -> Any:
     Raises `DTypeError` for random keys, `UnknownName` if ``dtype`` is none (NumPy astype; ONNX Cast).
     """
     target = dtype_of(dtype)
+    if isinstance(x, DimExpr):
+        return size_tensor(x, target)
     is_tensor = isinstance(x, Tensor | Variable) or backend_of(x) is not None
     own = type_of(x).dtype if is_tensor else None
     if own == target:
@@ -45,13 +48,15 @@ def cast(x: TensorLike, dtype: DTypeLike) -> Any:
 
 
 def promoted(*operands: TensorLike) -> tuple[Any, ...]:
-    """The operands cast to the dtype in which they meet; Python numbers follow the others."""
+    """The operands cast to the dtype in which they meet; Python numbers, and sizes, follow the others."""
     if not operands:
         return ()
     dtypes = [None if backend_of(o) is None else type_of(o).dtype for o in operands]
     if dtypes[0] is not None and dtypes.count(dtypes[0]) == len(dtypes):  # as most often
         return operands
-    dtype = promote(*(o if is_number(o) else type_of(o).dtype for o in operands))
+    dtype = promote(
+        *(1 if isinstance(o, DimExpr) else o if is_number(o) else type_of(o).dtype for o in operands)
+    )
     return tuple(_number(o, dtype) if is_number(o) else cast(o, dtype) for o in operands)
 
 

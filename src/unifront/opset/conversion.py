@@ -45,8 +45,8 @@ def convert_to_tensor(
     """``x`` as an array of the default backend, on its device (Keras ops.convert_to_tensor).
 
     Args:
-        x: a number, a list (of tensors too), an array of any kind, a variable. An array of a framework stays where it
-            is, a tensor of a graph is one already.
+        x: a number, a size, a list (of these and of tensors too), an array of any kind, a variable. An array of a
+            framework stays where it is, a tensor of a graph is one already.
         dtype: of the result; that of ``x`` unless given, ``floatx`` for Python's floats, int32 for its ints.
         sparse, ragged: there are dense tensors only.
 
@@ -56,8 +56,12 @@ def convert_to_tensor(
     if sparse or ragged:
         raise ArgumentError("convert_to_tensor: tensors are dense; leave sparse and ragged at None.")
     kind = None if dtype is None else dtype_of(dtype)
-    if isinstance(x, list | tuple) and any(tensor.is_tensor(leaf) for leaf in tree.leaves(x)):
+    if isinstance(x, list | tuple) and any(
+        tensor.is_tensor(leaf) or isinstance(leaf, DimExpr) for leaf in tree.leaves(x)
+    ):
         return stack([convert_to_tensor(one, dtype) for one in x])
+    if isinstance(x, DimExpr):
+        return e.cast(x, int32 if kind is None else kind)
     if isinstance(x, Variable):
         if is_building():
             return e.cast(e.where(True, x, x), x.dtype if kind is None else kind)

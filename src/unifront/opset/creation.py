@@ -1,7 +1,8 @@
 """Tensors made from nothing: filled with a number, or with their own positions.
 
 Where all sizes are known the result is a NumPy array, which becomes a constant of the graph that uses it. A
-shape with named dimensions needs ``like``, any tensor of the graph: it says which graph, backend and device.
+shape with named dimensions is of the graph being written, or of that of ``like``, any tensor: it says which graph,
+backend and device.
 """
 
 from __future__ import annotations
@@ -18,13 +19,23 @@ from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
-from unifront.opset.builder import active_builder
+from unifront.opset.arrays import run
+from unifront.opset.builder import Tensor, active_builder
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.quick import value_is_read
 from unifront.opset.rules import axis_in, dims_in, negative_size, show, whole
 from unifront.opset.shape import broadcast_to
 from unifront.opset.spec import OpSpec, Sample, register
-from unifront.opset.tensor import bind, builder_for, current_path, is_tensor, lift, replayed, type_of
+from unifront.opset.tensor import (
+    bind,
+    builder_for,
+    current_path,
+    is_tensor,
+    lift,
+    replayed,
+    size_tensor,
+    type_of,
+)
 
 Number = bool | int | float | DimExpr
 
@@ -85,19 +96,15 @@ IOTA = register(
 
 
 def _home(name: str, shape: tuple[Dim, ...], like: Any) -> Any:
-    """The tensor in whose graph or backend to make it, None for a NumPy array; `ArgumentError` where neither is
-    possible. Named dimensions are of the graph being written, if ``like`` says no other."""
-    static = all(isinstance(dim, int) for dim in shape)
+    """The tensor in whose graph or backend to make it, None for a NumPy array; `ArgumentError` for a negative size.
+    Named dimensions are of the graph being written, or of the calls being noted, if ``like`` says no other."""
+    free = [dim for dim in shape if isinstance(dim, DimExpr)]
     if any(isinstance(dim, int) and dim < 0 for dim in shape):
         raise ArgumentError(f"{name}: sizes are not negative; given was the shape {show(shape)}.")
-    if like is None and not static:
-        writing = active_builder()
-        if writing is None:
-            raise ArgumentError(
-                f"{name}: the shape {show(shape)} has named dimensions; give a tensor of the graph as like."
-            )
-        return writing.constant(np.zeros((), np.float32))
-    return like
+    if like is not None or not free:
+        return like
+    writing = active_builder()
+    return size_tensor(free[0]) if writing is None else writing.constant(np.zeros((), np.float32))
 
 
 @replayed
@@ -113,8 +120,8 @@ def full(
     Args:
         fill_value: a number, or a named dimension: its size. Or a tensor that broadcasts to ``shape``.
         dtype: ``floatx`` unless given.
-        like: a tensor of the graph or backend to make it in; needed for named dimensions unless a graph is being
-            written, as in a call of a layer or in a training step.
+        like: a tensor of the graph or backend to make it in. Named dimensions are of the graph being written unless
+            it is given.
     """
     sizes, kind = dims_in(shape), floatx() if dtype is None else dtype_of(dtype)
     if fill_value is None:
@@ -180,8 +187,8 @@ def iota(
     """A tensor of ``shape`` in which each element is its position along ``axis`` (XLA Iota).
 
     Args:
-        like: a tensor of the graph or backend to make it in; needed for named dimensions unless a graph is being
-            written, as in a call of a layer or in a training step.
+        like: a tensor of the graph or backend to make it in. Named dimensions are of the graph being written unless
+            it is given.
     """
     sizes, kind = dims_in(shape), dtype_of(dtype)
     place = axis_in(axis, len(sizes))
@@ -207,8 +214,8 @@ def arange(
         start, stop: numbers, or named dimensions; ``step`` (1 unless given) is then a positive int. Or integer
             scalars that are tensors: the length then comes from their values.
         dtype: int32, or ``floatx`` if a bound or the step is a float.
-        like: a tensor of the graph or backend to make it in; needed for named dimensions unless a graph is being
-            written, as in a call of a layer or in a training step.
+        like: a tensor of the graph or backend to make it in. Named dimensions are of the graph being written unless
+            it is given.
         size: with tensors, a fixed length, which XLA needs: ``start``, ``start + step``, …, so many.
     """
     first, last = (0, start) if stop is None else (start, stop)
@@ -298,7 +305,10 @@ def bind_size(value: TensorLike, name: str = "size") -> Any:
     builder = builder_for([value])
     if builder is None:
         value_is_read()  # what follows takes the size from the result
-        return bind(BIND_SIZE, value, size=symbol(name), layer=current_path())
+        attributes = {"size": symbol(name), "layer": current_path()}
+        if isinstance(value, Tensor):
+            return bind(BIND_SIZE, value, **attributes)
+        return run(BIND_SIZE, (value,), attributes, ())
     key = ("size of", lift(value, builder).value)
     if key not in builder.notes:  # one value is one size, however often it is asked for
         builder.notes[key] = bind(BIND_SIZE, value, size=builder.new_size(name), layer=current_path())

@@ -58,7 +58,7 @@ def tri(
         M: ``N`` unless given.
         k: which diagonal; those below the main one are negative.
         dtype: ``floatx`` unless given.
-        like: a tensor of the graph or backend to make it in; needed for named dimensions.
+        like: a tensor of the graph or backend to make it in.
     """
     rows = _side(N, "N")
     columns = rows if M is None else _side(M, "M")

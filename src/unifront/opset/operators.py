@@ -1,11 +1,13 @@
-"""Python's operators on tensors and variables: one table. ``==`` stays identity; use ``uf.ops.equal``."""
+"""Python's operators on tensors, variables and sizes: one table. ``==`` stays identity; use ``uf.ops.equal``."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 from unifront.errors import ArgumentError
+from unifront.ir.dims import DimExpr, is_dim
 from unifront.opset import comparison, elementwise, linalg, slicing
 from unifront.opset.builder import active_builder, lift
 from unifront.opset.lines import users_line
@@ -70,6 +72,20 @@ UFUNCS: dict[str, Function] = {
 """What NumPy's own operators become, as in ``array + tensor``."""
 
 
+SIZES: dict[str, Function] = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "floor_divide": operator.floordiv,
+    "remainder": operator.mod,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+}
+"""Those of them that give sizes of sizes."""
+
+
 def _refusal(function: Any, framework: str) -> ArgumentError:
     """The error of a framework's function that is called with a symbolic tensor."""
     from unifront.opset import FAMILIES, public_functions
@@ -119,6 +135,41 @@ for _attribute, _protocol in {
     "__tf_tensor__": _converter("tensorflow"),
 }.items():
     setattr(Tensor, _attribute, _protocol)
+
+
+def _of_size(own: Function | None, function: Function) -> Function:
+    """An operator of sizes, which gives a size where there is one, else a tensor."""
+
+    def method(size: DimExpr, other: Any) -> Any:
+        found = NotImplemented if own is None else own(size, other)
+        return function(size, other) if found is NotImplemented else found
+
+    return method
+
+
+for _name, _function in {**COMPARISONS, **BINARY}.items():
+    for _called, _chosen in ((f"__{_name}__", _function), (f"__r{_name}__", _reflected(_function))):
+        setattr(DimExpr, _called, _of_size(vars(DimExpr).get(_called), _chosen))
+
+
+def _size_ufunc(self: DimExpr, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
+    """NumPy's protocol: with whole numbers a size is calculated, with other arrays a tensor."""
+    if method == "__call__" and ufunc.__name__ in SIZES and all(map(is_dim, operands)):
+        return SIZES[ufunc.__name__](*(one if isinstance(one, DimExpr) else int(one) for one in operands))
+    return _array_ufunc(self, ufunc, method, *operands, **options)  # type: ignore[arg-type]  # it looks at operands only
+
+
+setattr(DimExpr, "__array_ufunc__", _size_ufunc)  # noqa: B010
+
+
+def _no_number(size: DimExpr) -> Any:
+    raise ArgumentError(
+        f"The size {size} is not known while a graph is traced. As a tensor it is uf.ops.cast({size}, 'float32')."
+    )
+
+
+for _name in ("float", "int", "index"):
+    setattr(DimExpr, f"__{_name}__", _no_number)
 
 
 for _class in (Tensor, Variable):

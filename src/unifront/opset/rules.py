@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from unifront.arguments import LARGEST
+from unifront.arguments import LARGEST, entries, number
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, at_least, at_most, minimum
@@ -150,10 +150,11 @@ def need_rank(type_: TensorType, rank: int, what: str = "the operand") -> Tensor
 
 
 def dims_in(shape: Dim | Sequence[Dim], what: str = "shape") -> Shape:
-    """A shape as a tuple of ints and symbolic dimensions; NumPy's integers become ints."""
-    given = shape if isinstance(shape, list | tuple) else (shape,)
+    """A shape as a tuple of ints and symbolic dimensions, of which it may be an array, or a tensor of known sizes."""
+    listed = entries(shape)
+    given = listed if isinstance(listed, list | tuple) else (listed,)
     found: list[Dim] = []
-    for dim in given:
+    for dim in map(number, given):
         if isinstance(dim, DimExpr):
             found.append(dim)
         elif is_whole(dim) and dim <= LARGEST:

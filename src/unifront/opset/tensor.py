@@ -8,13 +8,16 @@ replayed when the model is traced.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec
 
 from unifront import tree
 from unifront.backends import HostKey, backend_of, placement
-from unifront.dtypes import DType, dtype_of, key
+from unifront.dtypes import DType, dtype_of, int32, key
 from unifront.errors import ArgumentError
+from unifront.ir.dims import DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
 from unifront.opset.arrays import backend_of_arrays, host_array, native, run, to_numpy
@@ -44,19 +47,39 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
     dtype = autocast_dtype()
     if dtype is not None:
         operands = tuple(_seen(o, dtype, operands) for o in operands)
-    tensors = [o for o in operands if isinstance(o, Tensor)]
-    if any(isinstance(o, Symbolic) for o in tensors):
+    noted, builder = any(isinstance(o, Symbolic) for o in operands), None
+    if not noted:
+        builder = builder_for(operands)
+        if builder is None and (_sized(operands) or _sized(attributes.values())):
+            builder = active_builder()
+            noted = builder is None  # the sizes are those of symbolic tensors
+    if noted:
         extra = {"regions": regions} if regions else {}
         types = op.infer(*(None if o is None else type_of(o) for o in operands), **extra, **attributes)
         call = Call(bind, (op, *operands), {**extra, **attributes})
         outputs: tuple[Any, ...] = tuple(Symbolic(t, op.name, call, i) for i, t in enumerate(types))
         return outputs[0] if len(outputs) == 1 else outputs
-    builder = builder_for(operands)
     if builder is not None:
         values = [None if o is None else lift(o, builder).value for o in operands]
         outputs = builder.add(op, values, attributes, regions)
         return outputs[0] if len(outputs) == 1 else outputs
     return run(op, operands, attributes, regions)
+
+
+def _sized(values: Iterable[Any]) -> bool:
+    """Whether there is a named dimension among ``values``, or in tuples among them."""
+    return any(isinstance(one, DimExpr) or (isinstance(one, tuple) and _sized(one)) for one in values)
+
+
+def size_tensor(dim: DimExpr, dtype: DType = int32) -> Tensor:
+    """The size that ``dim`` is when the program runs, as a scalar tensor of the graph that is being written; outside of
+    one it is noted as calls on symbolic tensors are."""
+    builder = active_builder()
+    if builder is not None:
+        return builder.size(dim, dtype)
+    from unifront.opset.creation import full
+
+    return Symbolic(TensorType(dtype), "size", Call(full, ((), dim, dtype.name), {}))
 
 
 def _is_cast(operand: Any, dtype: DType) -> bool:
@@ -139,7 +162,7 @@ def is_tensor(operand: Any) -> bool:
 
 
 def type_of(operand: Any) -> TensorType:
-    """The type of a tensor, variable, native array or Python number."""
+    """The type of a tensor, variable, native array, size or Python number."""
     if isinstance(operand, Tensor):
         return operand.type
     if isinstance(operand, Variable):
@@ -152,6 +175,8 @@ def type_of(operand: Any) -> TensorType:
         return backend.type_of(operand)
     if isinstance(operand, HostKey):
         return TensorType(key)
+    if isinstance(operand, DimExpr):
+        return TensorType(int32)
     array = host_array(operand)
     return TensorType(dtype_of(array.dtype), array.shape)
 
@@ -165,9 +190,12 @@ def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     builder = Builder("types", _sizes=_recorded_sizes)
 
     def placeholder(leaf: Any) -> Any:
-        return (
-            builder.input(f"input_{len(builder.inputs)}", leaf.type) if isinstance(leaf, Symbolic) else leaf
-        )
+        if not isinstance(leaf, Symbolic):
+            return leaf
+        found = builder.input(f"input_{len(builder.inputs)}", leaf.type)
+        if leaf.mask_type is not None:
+            found._keras_mask = builder.input(f"input_{len(builder.inputs)}", leaf.mask_type)
+        return found
 
     with building(builder):
         result = function(*tree.map_leaves(placeholder, args), **tree.map_leaves(placeholder, kwargs))
@@ -176,7 +204,12 @@ def record(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
 
     def named(leaf: Any) -> Any:
         place = next(places)
-        return None if leaf is None else Symbolic(type_of(leaf), "", call, place)
+        if leaf is None:
+            return None
+        found = Symbolic(type_of(leaf), "", call, place)
+        mask = leaf._keras_mask if isinstance(leaf, Traced) else None
+        found.mask_type = None if mask is None else type_of(mask)
+        return found
 
     return tree.map_leaves(named, result)
 
@@ -191,7 +224,9 @@ def replayed(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
     @functools.wraps(function)
     def wrapped(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
         if any(isinstance(leaf, Symbolic) for leaf in tree.leaves([args, kwargs])):
-            return record(wrapped, *args, **kwargs)
+            # What has its name in its module: a pickle finds it there.
+            public = getattr(sys.modules[function.__module__], function.__name__, wrapped)
+            return record(public if inspect.unwrap(public) is function else wrapped, *args, **kwargs)
         return function(*args, **kwargs)
 
     return wrapped
@@ -200,6 +235,6 @@ def replayed(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
 __all__ = [
     "CONSTANT", "Builder", "Call", "Counter", "Symbolic", "Tensor", "Traced", "active_builder", "autocast_dtype",
     "autocasting", "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_path",
-    "is_building", "is_tensor", "lift", "native", "outermost_builder", "record", "replayed", "scope", "to_numpy",
-    "type_of", "update",
+    "is_building", "is_tensor", "lift", "native", "outermost_builder", "record", "replayed", "scope", "size_tensor",
+    "to_numpy", "type_of", "update",
 ]  # fmt: skip

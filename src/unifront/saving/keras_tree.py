@@ -44,6 +44,8 @@ def _walk(layer: Layer, path: str, seen: set[int]) -> Iterator[tuple[str, Layer]
 def _walk_attributes(thing: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Layer]]:
     private = _PRIVATE.get(type(thing).__name__, ())
     attributes = {f"_{key}" if key in private else key: value for key, value in vars(thing).items()}
+    if isinstance(thing, Model):  # its layers come among its attributes, at the place of the property
+        attributes["layers"] = thing.layers
     for key in sorted(attributes, key=lambda key: f"~{key}" if key.startswith("_") else key):
         if key in ("_children", "_calls", "_order"):
             continue

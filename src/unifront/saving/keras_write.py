@@ -44,16 +44,22 @@ def save_keras(model: Model, filepath: str | Path) -> None:
     """Write ``model`` as Keras's ``save`` does: how it is made and compiled, its weights, its optimizer's slots. A
     layer that is no model may be written too.
 
-    Raises `ArgumentError` for a model with a layer or an operation that Keras would not find, naming it.
+    Classes and functions of the user's are told by their names: whoever reads the file, here or in Keras, gives them as
+    ``custom_objects`` or has them registered. Raises `ArgumentError` for a model with a layer or an operation that is
+    ours alone, naming it, and for one of the user's class without a `get_config`.
     """
     h5py()
+    from unifront.model import Model
+
     is_model = hasattr(model, "trace")
     if is_model:
         model.trace()
-    if is_model and not isinstance(model, Sequential) and not is_functional(model):
+    by_layers = not is_model or isinstance(model, Sequential) or is_functional(model)
+    if not by_layers and type(model).get_config is Model.get_config:
         raise ArgumentError(
             f"{type(model).__name__} {model.name!r} is told by its graph or its code, not by layers and their "
-            "connections, so Keras cannot make it again. model.save('….uf') keeps any model."
+            "connections: a .keras file needs its get_config(), with the arguments of its constructor. "
+            "model.save('….uf') keeps any model."
         )
     told: dict[str, Any] = serialize_keras_object(model)
     strange = next(_strange(told), None)
@@ -92,10 +98,10 @@ def _fill(store: Any, group: str, name: str, variables: list[Variable]) -> None:
 
 
 def _strange(told: Any) -> Iterator[str]:
-    """What is told that Keras would not find: classes and functions of other modules than its own."""
+    """What is told that is ours alone, so that nobody could give it to Keras as custom objects."""
     if isinstance(told, dict):
         module = told.get("module")
-        if "class_name" in told and isinstance(module, str) and module.partition(".")[0] != "keras":
+        if "class_name" in told and isinstance(module, str) and module.partition(".")[0] == "unifront":
             called = told["config"] if told["class_name"] == "function" else told["class_name"]
             yield f"{called} of {module}"
         for one in told.values():

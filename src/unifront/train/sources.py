@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from unifront.arguments import shown
 from unifront.dtypes import floatx
 from unifront.errors import ArgumentError, DataError
 from unifront.train import data
@@ -46,9 +47,16 @@ def held_out_of(model: Model, training: Compiled, given: Any, size: int) -> Sour
         return None
     if data.is_stream(given):
         return source_of(model, training, given, None, None, None, size)
-    if not isinstance(given, tuple | list) or len(given) not in (2, 3):
-        raise ArgumentError("validation_data is (x, y) or (x, y, sample_weight), or an iterable of batches.")
-    x, y, weight = (*given, None)[:3]
+    if isinstance(given, Mapping) or hasattr(
+        given, "shape"
+    ):  # no targets, as of a model that adds its losses
+        given = (given,)
+    if not isinstance(given, tuple | list) or len(given) not in (1, 2, 3):
+        raise ArgumentError(
+            "validation_data is x, (x, y) or (x, y, sample_weight), or an iterable of batches; not "
+            f"{shown(given)}."
+        )
+    x, y, weight = (*given, None, None)[:3]
     return source_of(model, training, x, y, weight, None, size)
 
 

@@ -325,7 +325,7 @@ class FeatureSpace(Layer):
                 f"{self.name}: a FeatureSpace works on data, and a tensor of uf.Input(...) has none. Build the model "
                 "on get_encoded_features(), and map the FeatureSpace over the data."
             )
-        found = on_host(self._numbers, [given])
+        found = on_host(self._numbers, [given], map(self._examples, given))
         if found is not None:
             return found
         frameworks = (backend_of(leaf) for leaf in given.values())
@@ -334,6 +334,11 @@ class FeatureSpace(Layer):
         )
         result = self._numbers(given)
         return result if backend.name == "numpy" else tree.map_leaves(backend.array, result)
+
+    def _examples(self, name: str) -> tuple[Any, Any]:
+        """Two values that the feature ``name`` may have."""
+        layer = self.preprocessors[name]
+        return layer.examples() if hasattr(layer, "examples") else (0, 0)
 
     def _numbers(self, data: Mapping[str, Any]) -> Any:
         """Likewise, in NumPy."""
@@ -413,7 +418,10 @@ class FeatureSpace(Layer):
             return
         on_data = (layers.Hashing, layers.StringLookup, layers.TextVectorization)
         if self.crosses or any(isinstance(one, on_data) for one in self.preprocessors.values()):
-            rows = {name: Awaited(one.dtype, (None, 1)) for name, one in self.features.items()}
+            rows = {
+                name: Awaited(one.dtype, (None, 1), self._examples(name))
+                for name, one in self.features.items()
+            }
             known = told(self._numbers, [rows])
             self._encoded = (
                 {name: _as_input(one, name) for name, one in known.items()}

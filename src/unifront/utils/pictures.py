@@ -11,7 +11,7 @@ from typing import Any, Literal
 from unifront import tree
 from unifront.activations import name_of
 from unifront.arguments import Size, checked
-from unifront.errors import ArgumentError, NotBuiltError
+from unifront.errors import ArgumentError, BackendMissing, NotBuiltError
 from unifront.files import write_beside
 from unifront.functional import static_shapes
 from unifront.layers.input import InputLayer
@@ -165,7 +165,8 @@ def plot_model(
         dpi: dots an inch of a PNG.
 
     Returns the ``graphviz.Source``, which a notebook shows. Raises `NotBuiltError` before the input is known,
-    `ArgumentError` for another format or without Graphviz. Source: ``keras.utils.plot_model``.
+    `ArgumentError` for another format, `BackendMissing` (an ImportError, as in Keras) without Graphviz. Source:
+    ``keras.utils.plot_model``.
     """
     path = path_of(to_file)
     kind = path.suffix[1:].lower()
@@ -179,7 +180,7 @@ def plot_model(
     try:
         drawn = dot.source.encode() if kind == "dot" else dot.pipe(format=kind)
     except _graphviz().ExecutableNotFound:
-        raise ArgumentError(
+        raise BackendMissing(
             "Graphviz's program `dot` draws the picture, and is not installed (apt install graphviz, brew install "
             "graphviz). A .dot file is written without it."
         ) from None

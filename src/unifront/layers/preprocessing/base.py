@@ -94,6 +94,7 @@ class BaseImagePreprocessingLayer(Layer):
     """
 
     autocast = False
+    reads_values = True
     _USE_BASE_FACTOR = True
     _FACTOR_BOUNDS: tuple[float, float] = (-1, 1)
     factor: Any = None

@@ -19,6 +19,7 @@ class DataLayer(Layer):
     """A layer on numbers that is called on Python's too: numbers, and lists of them."""
 
     autocast = False
+    reads_values = True
 
     def __call__(self, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
         return super().__call__(*map(numbers, args), training=training, **kwargs)

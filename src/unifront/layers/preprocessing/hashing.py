@@ -35,7 +35,7 @@ class _Hashed(Layer):
         self.built = True
         return called_on_host(self, args, kwargs)
 
-    example_texts = HostLayer.example_texts
+    examples = HostLayer.examples
 
 
 def values_of(data: Any) -> np.ndarray:

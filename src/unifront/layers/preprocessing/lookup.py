@@ -68,6 +68,7 @@ class IndexLookup(Layer):
     """What `StringLookup` and `IntegerLookup` share: the vocabulary, and how it is learned."""
 
     autocast = False
+    reads_values = True
 
     def __init__(
         self, max_tokens: Any, num_oov_indices: int, mask_token: Any, oov_token: Any, vocabulary: Any,
@@ -335,6 +336,11 @@ class IndexLookup(Layer):
             raise NotBuiltError("When `output_mode` is `'tf_idf'`, `idf_weights` must be provided.")
         return ops.multiply(counts, self._idf)
 
+    def examples(self) -> tuple[Any, Any]:
+        """Two entries that the layer takes, which its results are found out by."""
+        known = self._tokens[0] if self._tokens else "a"
+        return known, known
+
     def _refuse_unknown(self, unknown: Sequence[Any]) -> None:
         if len(unknown):
             raise ArgumentError(
@@ -416,9 +422,7 @@ class StringLookup(HostLayer, IndexLookup):
             return self._strings_at(array_of(inputs))
         return self.encode(self.indices(strings_of(inputs, self.encoding)))
 
-    def example_texts(self) -> tuple[str, str]:
-        known = str(self._tokens[0]) if self._tokens else "a"
-        return known, known
+    examples = IndexLookup.examples
 
     def _strings_at(self, indices: np.ndarray) -> np.ndarray:
         if indices.dtype.kind not in "iu":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from unifront.opset.tensor import Tensor
 
 LARGEST_FILE = 2**31
 """Bytes: more is no vocabulary."""
+TEXTS = ("a", "a b")
+"""Of one word and of two."""
 
 
 class HostLayer(Layer):
@@ -41,9 +44,9 @@ class HostLayer(Layer):
         self.built = True
         return called_on_host(self, args, kwargs)
 
-    def example_texts(self) -> tuple[str, str]:
-        """Two texts that the layer takes, which its results are found out by."""
-        return "a", "a b"
+    def examples(self) -> tuple[Any, Any]:
+        """Two texts (or ints) that the layer takes, which its results are found out by."""
+        return TEXTS
 
 
 def text_of(token: Any, encoding: str = "utf-8") -> str:
@@ -111,33 +114,36 @@ def lines_of(path: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class Awaited:
-    """An array that has no value yet: the name of its dtype (or ``"string"``), and its sizes, None for free ones."""
+    """An array that has no value yet: the name of its dtype (or ``"string"``), and its sizes, None for free ones.
+
+    Args:
+        values: two that may be in it, texts or ints.
+    """
 
     dtype: str
     shape: tuple[int | None, ...]
+    values: tuple[Any, Any] = TEXTS
 
-    def example(self, size: int, text: str) -> np.ndarray:
-        """An array like it, free sizes being ``size``."""
-        shape = tuple(size if one is None else one for one in self.shape)
-        return (
-            np.full(shape, text, object)
-            if self.dtype == "string"
-            else np.zeros(shape, dtype_of(self.dtype).numpy)
-        )
+    def example(self, number: int) -> np.ndarray:
+        """An array like it, the first or the second (0, 1), whose free sizes differ."""
+        shape, value = tuple(2 + number if one is None else one for one in self.shape), self.values[number]
+        if self.dtype == "string":
+            return np.full(shape, str(value), object)
+        return np.full(shape, 0 if isinstance(value, str) else value, dtype_of(self.dtype).numpy)
 
 
-def told(function: Callable[..., Any], arguments: Any, texts: tuple[str, str] = ("a", "a b")) -> Any:
+def told(function: Callable[..., Any], arguments: Any) -> Any:
     """What ``function`` gives for arguments that hold `Awaited` in the place of arrays, as such: by two calls on
     examples. Sizes that differ between these are free."""
 
-    def called(size: int, text: str) -> Any:
+    def called(number: int) -> Any:
         given = tree.map_leaves(
-            lambda leaf: leaf.example(size, text) if isinstance(leaf, Awaited) else leaf, arguments
+            lambda leaf: leaf.example(number) if isinstance(leaf, Awaited) else leaf, arguments
         )
         with use_backend("numpy"):
             return function(*given)
 
-    first, second = called(2, texts[0]), called(3, texts[1])
+    first, second = called(0), called(1)
     others = iter(tree.leaves(second))
 
     def both(one: Any) -> Awaited:
@@ -148,9 +154,13 @@ def told(function: Callable[..., Any], arguments: Any, texts: tuple[str, str] = 
     return tree.map_leaves(both, first)
 
 
-def on_host(function: Callable[..., Any], arguments: Any, texts: tuple[str, str] = ("a", "a b")) -> Any:
+def on_host(function: Callable[..., Any], arguments: Any, examples: Iterable[tuple[Any, Any]]) -> Any:
     """The results of ``function`` where arrays among ``arguments`` have no values yet, as in the map of a
-    ``tf.data.Dataset``: it runs on the host once they have. None where they have."""
+    ``tf.data.Dataset``: it runs on the host once they have. None where they have.
+
+    Args:
+        examples: for each leaf of the arguments two values that it may have, texts or ints.
+    """
     leaves = tree.leaves(arguments)
     backends = [backend_of(leaf) for leaf in leaves]
     known = [
@@ -161,9 +171,16 @@ def on_host(function: Callable[..., Any], arguments: Any, texts: tuple[str, str]
     if not waiting:
         return None
     kinds = refilled(
-        arguments, [leaf if one is None else Awaited(*one) for leaf, one in zip(leaves, known, strict=True)]
+        arguments,
+        [
+            leaf if one is None else Awaited(*one, values)
+            for leaf, one, values in zip(leaves, known, examples, strict=False)
+        ],
     )
-    results = told(function, kinds, texts)
+    backend = backends[waiting[0]]
+    assert backend is not None
+    with backend.outside():  # a function of the user's may compute in the framework, as it does later
+        results = told(function, kinds)
 
     def run(*given: Any) -> list[np.ndarray]:
         values = iter(given)
@@ -172,8 +189,6 @@ def on_host(function: Callable[..., Any], arguments: Any, texts: tuple[str, str]
             found = function(*arguments)
         return [_plain(array_of(one)) for one in tree.leaves(found)]
 
-    backend = backends[waiting[0]]
-    assert backend is not None
     wanted = [(one.dtype, one.shape) for one in tree.leaves(results)]
     return refilled(results, backend.later(run, [leaves[i] for i in waiting], wanted))
 
@@ -199,5 +214,5 @@ def called_on_host(layer: Any, args: Any, kwargs: Any) -> Any:
     def call(args: Any, kwargs: Any) -> Any:
         return layer.call(*args, **kwargs)
 
-    found = on_host(call, [args, kwargs], layer.example_texts())
+    found = on_host(call, [args, kwargs], itertools.repeat(layer.examples()))
     return call(args, kwargs) if found is None else found

@@ -200,7 +200,10 @@ class TextVectorization(HostLayer):
                 f"TextVectorization splits texts of shape [batch] or [batch, 1], not {texts.shape}."
             )
         split = self.split if callable(self.split) else _each(SPLITS[self.split])
-        rows = [strings_of(list(row), self.encoding).reshape(-1).tolist() for row in split(texts.reshape(-1))]
+        rows = [
+            strings_of(row if is_array(row) else list(row), self.encoding).reshape(-1).tolist()
+            for row in split(texts.reshape(-1))
+        ]
         rows = rows if self._widths is None else [_ngrams(row, self._widths) for row in rows]
         return rows if texts.ndim else np.array(rows[0], object)
 

@@ -14,7 +14,8 @@ from unifront.ir.dims import DimExpr, solve
 from unifront.ir.types import TensorType
 from unifront.train import losses
 from unifront.train.arguments import number
-from unifront.train.data.arrays import cast, named_leaves, to_numpy
+from unifront.train.data.arrays import cast, holds_arrays, named_leaves, to_numpy
+from unifront.train.data.tables import columns_of
 from unifront.train.outputs import CROSSENTROPIES, losses_of, metrics_of, per_output
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def check_targets(
     )
     unjudged = set(range(count)) - _judged(training, traced.structure, names) if count > 1 else set()
     judged = set(names) - {names[i] for i in unjudged}
-    if unjudged and isinstance(y, Mapping) and judged <= y.keys():
-        y = {names[i]: None for i in unjudged if names[i] not in y} | dict(y)
+    if unjudged:
+        y = _of_judged(y, judged, names)
     parts = _as_structured(y, traced.structure) if len(tree.leaves(y)) == count > 1 else None
     for i, part in enumerate(named_leaves(y, names, "The target") if parts is None else parts):
         what = f"The target of output {names[i]!r}"
@@ -71,6 +72,19 @@ def check_targets(
             check_labels(labelled[i], array, output.shape, what)
         found.append(cast(array, dtype, what))
     return tuple(found)
+
+
+def _of_judged(y: Any, judged: set[str], names: Sequence[str]) -> Any:
+    """Targets of outputs that have a loss or a metric alone, with None for the others; anything else as it is."""
+    table = columns_of(y)
+    y = y if table is None else table
+    if isinstance(y, Mapping):
+        return {name: None for name in names if name not in y} | dict(y) if judged <= y.keys() else y
+    given = list(y) if isinstance(y, list | tuple) and holds_arrays(list(y)) else [y]
+    if len(given) != len(judged):
+        return y
+    parts = iter(given)
+    return {name: next(parts) if name in judged else None for name in names}
 
 
 def _as_structured(y: Any, structure: Any) -> list[Any] | None:
@@ -147,9 +161,13 @@ def check_weights(
     There is one weight for each example, or for each step (and so on) of each example.
 
     Args:
-        weight: an array; or for outputs called ``names`` a list of one or None for each, or a dict by their names.
+        weight: an array; or for outputs called ``names`` a list of one or None for each (or each that has a target), or
+            a dict by their names.
         classes: how many there are.
     """
+    judged = [name for name, target in zip(names, targets, strict=False) if target is not None]
+    if len(judged) < len(names) and _one_each(weight, len(judged)):
+        weight = dict(zip(judged, weight, strict=True))
     if len(names) > 1 and (isinstance(weight, Mapping) or _one_each(weight, len(names))):
         if class_weight is not None:
             raise ArgumentError("class_weight is for models of one output.")

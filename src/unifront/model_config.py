@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 import json
 import operator
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ from unifront.serialization import (
 OPERATION = "unifront.opset"
 FUNCTION = "unifront.ops"
 """The ``module`` of a call that is no layer's, in descriptions: of an operation, of a function of `unifront.ops`."""
+SPACES = ("image", "linalg", "nn")
+"""Namespaces in that with names of their own."""
 
 
 def is_functional(model: Any) -> bool:
@@ -100,8 +103,18 @@ def _told_number(operand: Any) -> Any:
 def _public(function: Any) -> str | None:
     """The name under which ``function`` is in `unifront.ops`, if it is."""
     name = getattr(function, "__name__", "")
-    found = getattr(ops, name, None) if name in ops.__all__ else None
-    return name if found is not None and inspect.unwrap(found) is inspect.unwrap(function) else None
+    for place in (name, *(f"{space}.{name}" for space in SPACES)):
+        found = _operation_called(place)
+        if found is not None and inspect.unwrap(found) is inspect.unwrap(function):
+            return place
+    return None
+
+
+def _operation_called(place: str) -> Any:
+    """The function of `unifront.ops` called so, or so in one of its namespaces (``image.resize``); None if none is."""
+    space, _, name = place.rpartition(".")
+    module = getattr(ops, space) if space in SPACES else ops
+    return getattr(module, name) if name in module.__all__ else None
 
 
 class _Names:
@@ -350,9 +363,9 @@ def _operation(name: Any) -> Callable[..., Any]:
 
 
 def _function(name: Any) -> Callable[..., Any]:
-    if name not in ops.__all__:
+    function = _operation_called(str(name))
+    if function is None:
         raise UnknownName("operation", name, ops.__all__)
-    function = getattr(ops, name)
     return lambda *args, **kwargs: function(
         *_keys(args), **{key: _tuples(one) for key, one in kwargs.items()}
     )
@@ -380,13 +393,18 @@ def _keras_operation(entry: Mapping[str, Any]) -> Callable[..., Any]:
     from unifront.layers.nesting import snake_case
 
     cls, config = str(entry.get("class_name")), dict(entry.get("config") or {})
-    function = getattr(ops, snake_case(cls), None)
     if cls == "GetItem":
         return _function("get_item")
+    space, name = str(entry.get("module")).rpartition(".")[2], snake_case(cls)
+    function = _operation_called(f"{space}.{name}") or _operation_called(name)
     if function is None:
         raise UnknownName("operation", cls, ops.__all__)
-    options = {key: _tuples(value) for key, value in config.items() if key not in ("name", "dtype")}
-    return lambda *args, **kwargs: function(*args, **{**options, **kwargs})
+    takes = list(inspect.signature(function).parameters)
+    options = {key: _tuples(value) for key, value in config.items() if key in takes}
+    first = [
+        options.pop(name) for name in itertools.takewhile(options.copy().__contains__, takes)
+    ]  # of an einsum
+    return lambda *args, **kwargs: function(*first, *args, **{**options, **kwargs})
 
 
 # ---------------------------------------------------------------- JSON

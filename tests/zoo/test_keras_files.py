@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import json
 import zipfile
@@ -17,6 +18,7 @@ import unifront as uf
 from tests.models import TRAINABLE
 from tests.train.keras_judge import keras
 from unifront import errors
+from unifront.saving.keras_operations import CLASSES
 from unifront.testing import assert_close
 
 BACKEND = TRAINABLE[-1]
@@ -268,6 +270,40 @@ def test_classes_of_the_users_are_written_and_read(
             reader.models.load_model(tmp_path / "m.keras")
 
 
+OPERATIONS: list[Callable[[Any, Any], Any]] = [
+    lambda o, x: x + 1, lambda o, x: 1 - x, lambda o, x: x * x / 2, lambda o, x: x // 2, lambda o, x: x % 2 + x**2,
+    lambda o, x: -abs(x), lambda o, x: x[:, 0], lambda o, x: x[:, 1:3, None], lambda o, x: x @ o.transpose(x, (0, 2, 1)),
+    lambda o, x: o.mean(x, axis=1), lambda o, x: o.sum(x, -1, keepdims=True), lambda o, x: o.max(x, axis=(1, 2)),
+    lambda o, x: o.reshape(x, (-1, 12)), lambda o, x: o.squeeze(o.expand_dims(x, -1), -1), lambda o, x: o.min(x, 1),
+    lambda o, x: o.concatenate([x, x], -1), lambda o, x: o.stack([x, x], 1), lambda o, x: o.cast(x * 3, "int32"),
+    lambda o, x: o.softmax(x, axis=1), lambda o, x: o.gelu(x), lambda o, x: o.where(x > 0.5, x, 0.0),
+    lambda o, x: o.clip(x, 0.2, 0.6), lambda o, x: o.argmax(x, -1), lambda o, x: o.one_hot(o.cast(x * 3, "int32"), 3),
+    lambda o, x: o.split(x, 2, axis=-1)[1], lambda o, x: o.tile(x, (1, 2, 1)), lambda o, x: o.repeat(x, 2, axis=1),
+    lambda o, x: o.einsum("bij,bkj->bik", x, x), lambda o, x: o.normalize(x, axis=-1), lambda o, x: o.swapaxes(x, 1, 2),
+    lambda o, x: o.pad(x, ((0, 0), (1, 1), (0, 0))), lambda o, x: o.var(x, 1), lambda o, x: o.cumsum(x, 1),
+    lambda o, x: o.image.resize(o.expand_dims(x, -1), (6, 2)), lambda o, x: o.take(x, [0, 2], axis=1),
+    lambda o, x: o.flip(x, 1), lambda o, x: o.logsumexp(x, 1), lambda o, x: o.sqrt(o.exp(o.log1p(x))),
+    lambda o, x: o.leaky_relu(x - 0.5, 0.1), lambda o, x: o.logical_and(x > 0.2, o.less_equal(x, 0.9)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("writer", "reader"), [(uf, uf), (uf, keras), (keras, uf)])
+def test_operations_between_layers_are_written_and_read(writer: Any, reader: Any, tmp_path: Path) -> None:
+    x = writer.Input((3, 4), name="x")
+    model = writer.Model(x, [operation(writer.ops, x) for operation in OPERATIONS])
+    model.save(tmp_path / "m.keras")
+    again = reader.models.load_model(tmp_path / "m.keras")
+    given = np.random.default_rng(0).random((2, 3, 4)).astype("float32")
+    found, wanted = again.predict(given, verbose=0), model.predict(given, verbose=0)
+    for i, (one, other) in enumerate(zip(found, wanted, strict=True)):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6, err_msg=str(i))
+
+
+def test_the_words_for_operations_are_keras() -> None:
+    for module, name in CLASSES.values():
+        assert hasattr(importlib.import_module(module), name), name
+
+
 class Untold(uf.Model):
     def __init__(self, size: int) -> None:
         super().__init__()
@@ -284,9 +320,9 @@ def test_what_keras_would_not_find_is_not_written(tmp_path: Path) -> None:
     with pytest.raises(errors.ArgumentError, match=r"needs its get_config\(\), with the arguments"):
         untold.save(tmp_path / "m.keras")
     untold.save_weights(tmp_path / "w.weights.h5")  # weights have no classes
-    summed = uf.Model(x, uf.ops.abs(uf.layers.Dense(3)(x)), name="summed")
+    summed = uf.Model(x, uf.ops.logaddexp(uf.ops.top_k(uf.layers.Dense(3)(x), 2)[0], 1.0), name="summed")
     with pytest.raises(
-        errors.ArgumentError, match="'summed' has abs.* of unifront.opset, which Keras does not have"
+        errors.ArgumentError, match="'summed' has top_k of unifront.opset, which a .keras file cannot tell"
     ):
         summed.save(tmp_path / "m.keras")
     summed.save(tmp_path / "m.uf")

@@ -305,7 +305,7 @@ def bind_size(value: TensorLike, name: str = "size") -> Any:
     builder = builder_for([value])
     if builder is None:
         value_is_read()  # what follows takes the size from the result
-        attributes = {"size": symbol(name), "layer": current_path()}
+        attributes: dict[str, Any] = {"size": symbol(name), "layer": current_path()}
         if isinstance(value, Tensor):
             return bind(BIND_SIZE, value, **attributes)
         return run(BIND_SIZE, (value,), attributes, ())

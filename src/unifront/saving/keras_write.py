@@ -15,6 +15,7 @@ from unifront.files import writing
 from unifront.model_config import is_functional
 from unifront.paths import path_of
 from unifront.saving.keras_files import CONFIG, WEIGHTS, h5py, has_keras_slots, optimizer_variables
+from unifront.saving.keras_operations import in_keras_words
 from unifront.saving.keras_tree import groups
 from unifront.sequential import Sequential
 from unifront.serialization import serialize_keras_object
@@ -61,11 +62,12 @@ def save_keras(model: Model, filepath: str | Path) -> None:
             "connections: a .keras file needs its get_config(), with the arguments of its constructor. "
             "model.save('….uf') keeps any model."
         )
-    told: dict[str, Any] = serialize_keras_object(model)
+    told: dict[str, Any] = in_keras_words(serialize_keras_object(model))
     strange = next(_strange(told), None)
     if strange is not None:
         raise ArgumentError(
-            f"The model {model.name!r} has {strange}, which Keras does not have. model.save('….uf') keeps any model."
+            f"The model {model.name!r} has {strange}, which a .keras file cannot tell. model.save('….uf') keeps any "
+            "model."
         )
     slots = dict(enumerate(optimizer_variables(model))) if is_model else {}
     contents = io.BytesIO()

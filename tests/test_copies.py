@@ -167,7 +167,7 @@ def test_graphs_and_dimensions(copied):
 
 def test_a_weight_that_was_never_used_has_the_same_first_value(copied):
     made = []
-    weight = Variable("w", (2,), initial=lambda: made.append(1) or np.ones(2))
+    weight = Variable.at("w", (2,), initial=lambda: made.append(1) or np.ones(2))
     assert_close(copied(weight).numpy(), np.ones(2, "float32"))
     assert made == [1]
 

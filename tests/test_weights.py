@@ -17,7 +17,7 @@ VALUE = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 
 def variable(initial=VALUE, **keywords):
-    return Variable("dense/kernel", (2, 3), initial=initial, **keywords)
+    return Variable.at("dense/kernel", (2, 3), initial=initial, **keywords)
 
 
 def swapped(name="swapped"):
@@ -57,7 +57,7 @@ def test_the_value_is_nobody_elses_array():
 
 
 def test_values_are_cast_to_the_dtype():
-    weight = Variable("w", (2,), "float64", initial=np.array([1, 2]))
+    weight = Variable.at("w", (2,), "float64", initial=np.array([1, 2]))
     assert weight.numpy().dtype == np.float64
     weight.assign([3, 4])
     assert weight.numpy().dtype == np.float64
@@ -186,7 +186,7 @@ def test_assigning_while_lent_wins():
 
 def test_a_variable_is_named_within_its_scope() -> None:
     with uf.name_scope("encoder"), uf.name_scope("dense"):
-        inner = Variable("kernel", (2,), initial=np.ones(2))
+        inner = Variable.at("kernel", (2,), initial=np.ones(2))
         built = uf.layers.Dense(1, name="head")
         built.build((None, 2))
     assert inner.path == "encoder/dense/kernel"
@@ -194,14 +194,14 @@ def test_a_variable_is_named_within_its_scope() -> None:
         "encoder/dense/head/kernel",
         "encoder/dense/head/bias",
     ]
-    assert Variable("kernel", (2,), initial=np.ones(2)).path == "kernel"
+    assert Variable.at("kernel", (2,), initial=np.ones(2)).path == "kernel"
 
 
 def test_a_scalar_variable_is_a_number_but_in_a_graph() -> None:
-    weight = Variable("w", (), "int32", initial=np.array(3))
+    weight = Variable.at("w", (), "int32", initial=np.array(3))
     assert (int(weight), float(weight)) == (3, 3.0)
     with pytest.raises(TypeError, match="0-dimensional|length-1|size-1"):
-        int(Variable("v", (2,), initial=np.ones(2)))
+        int(Variable.at("v", (2,), initial=np.ones(2)))
     with pytest.raises(ArgumentError, match="is no number that Python knows while a graph is traced"):
         uf.jit(lambda x: x * int(weight))(np.ones(2, np.float32))
 
@@ -215,7 +215,7 @@ def test_a_first_value_is_the_variables_own_wherever_it_goes(
     raw = np.zeros(4 * count + 64, np.uint8)
     start = -raw.ctypes.data % 64  # where a framework might take the memory as it is
     given = raw[start : start + 4 * count].view(np.float32)
-    variable = Variable("v", (count,), initial=(lambda: given) if is_called else given)
+    variable = Variable.at("v", (count,), initial=(lambda: given) if is_called else given)
     variable.native(backend)
     given[:] = 7
     assert not variable.numpy().any()

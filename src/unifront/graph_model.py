@@ -279,7 +279,7 @@ def _variables(
     """The live variables in the order of the layout."""
     types = {seen.name: seen.value.type for graph in graphs for seen in graph.variables}
     return {
-        path: Variable(
+        path: Variable.at(
             path,
             values[path].shape,
             types[path].dtype,

@@ -308,6 +308,16 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
         """The output's shape, free sizes as None; a list of them for several outputs."""
         return static_shapes(tree.leaves(self.output))
 
+    @property
+    def output_names(self) -> list[str]:
+        """What losses, metrics and dicts of targets call the outputs: the keys of a dict, else their layers' names."""
+        return list(self._output_names(self.output))
+
+    @property
+    def operations(self) -> list[Layer]:
+        """The layers, as Keras also calls them."""
+        return self.layers
+
     def _end(self, which: str) -> Any:
         if vars(self)[which] is None and type(self).call is not Model.call:
             self._infer_from_call()

@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from itertools import count
 from types import EllipsisType
-from typing import Annotated, Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol, Self
 from weakref import ref
+from zlib import crc32
 
 import numpy as np
 
 from unifront.arguments import anything, checked
 from unifront.backends import Array, Backend, Placement, backend_of, placement
-from unifront.dtypes import BY_NAME, DType, DTypeLike, dtype_of
+from unifront.dtypes import BY_NAME, DType, DTypeLike, dtype_of, floatx, int32
 from unifront.errors import DTypeError, ShapeError
 from unifront.ir.layouts import Storage
 from unifront.ir.types import TensorType
@@ -56,23 +58,116 @@ class Held(NamedTuple):
     lease: Lease | None = None
 
 
+_made = count()
+
+
+def _free_name() -> str:
+    number = next(_made)
+    return f"variable_{number}" if number else "variable"
+
+
+def _first_value(name: str, value: Any, dtype: DType | None) -> tuple[np.ndarray, DType]:
+    """A value as NumPy, and its dtype: what has no width of its own, and NumPy's float64, becomes `floatx`."""
+    backend = backend_of(value)
+    given = (
+        value.numpy() if isinstance(value, Variable) else value if backend is None else backend.numpy(value)
+    )
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        array = np.asarray(None)
+    if array.dtype.kind not in "biufV" or array.dtype.name not in BY_NAME:
+        raise DTypeError(f"The initial value of the variable {name!r} is an array of numbers.")
+    kind = dtype_of(array.dtype)
+    if dtype is None and (not hasattr(given, "dtype") or kind == "float64"):
+        dtype = floatx() if kind.is_float else int32 if kind.is_integer else kind
+    kind = kind if dtype is None else dtype
+    return array.astype(kind.numpy), kind
+
+
 class Variable:
-    """A weight: a path, a type, a value.
+    """A weight: a path, a type, a value (keras.Variable).
 
     Args:
-        path: the layer path and the weight's name, ``encoder/dense/kernel``; within the `uf.name_scope` it is made in.
-        shape: static shape.
-        dtype: element type, float32 unless given.
-        initial: a function giving the first value as NumPy (called at the first use), or the array itself.
+        initializer: the first value: a number, list or array; or the name of an initializer, or one, for ``shape``.
+        shape: static shape; that of the value unless given.
+        dtype: element type; that of the value unless given, of Python's numbers int32 and ``floatx``.
         trainable: whether optimizers change it.
         autocast: whether layers that compute in another float dtype read it in that.
-        regularizer: a function of the variable giving a scalar to add to the loss, or None.
-        constraint: a function of the variable giving what it becomes after each update, or None.
-        scoped: False if ``path`` is the whole path, wherever it is made.
+        aggregation, synchronization: how copies on several devices meet, which there are none of: kept as they are.
+        name: "variable", "variable_1" … unless given. As an attribute of a layer it is one of the layer's weights.
+
+    Raises `ShapeError` where the value has another shape, or an initializer none; `DTypeError` for what is no number.
+
+    Example::
+
+        count = uf.Variable(0, trainable=False)
+        count.assign_add(1)
     """
 
     @checked
     def __init__(
+        self,
+        initializer: Annotated[Any, anything],
+        shape: Annotated[Sequence[int] | None, anything] = None,
+        dtype: Annotated[DTypeLike | None, anything] = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        aggregation: str | None = "none",
+        synchronization: str | None = "auto",
+        name: str | None = None,
+    ) -> None:
+        self.aggregation, self.synchronization = aggregation, synchronization
+        self.loose, self.named = True, name is not None
+        called = name or _free_name()
+        if isinstance(initializer, str) or callable(initializer):
+            from unifront import initializers
+            from unifront.trace import current_seed
+
+            if shape is None:
+                raise ShapeError(f"The variable {called!r} has an initializer and no shape; give it one.")
+            draw, kind = initializers.get(initializer), floatx() if dtype is None else dtype_of(dtype)
+            seeds = [current_seed(), crc32(called.encode())]
+            start: Any = lambda: initializers.drawn(draw, self.shape, kind, np.random.default_rng(seeds))  # noqa: E731
+        else:
+            start, kind = _first_value(called, initializer, None if dtype is None else dtype_of(dtype))
+        self._set(
+            called,
+            start.shape if shape is None else shape,
+            kind,
+            initial=start,
+            trainable=trainable,
+            autocast=autocast,
+        )
+
+    aggregation: str | None = "none"
+    synchronization: str | None = "auto"
+    overwrite_with_gradient = False
+    loose = False
+    """Whether the first layer that it is set as an attribute of takes it in as its weight."""
+    named = True
+    """Whether its name was chosen by who made it."""
+
+    @classmethod
+    def at(cls, path: str, shape: Sequence[int], dtype: DTypeLike = "float32", **options: Any) -> Self:
+        """A weight at a path.
+
+        Args:
+            path: the layer path and the weight's name, ``encoder/dense/kernel``; within the `uf.name_scope` it is made
+                in.
+            shape: static shape.
+            dtype: element type.
+            options: ``initial``, a function giving the first value as NumPy (called at the first use), or the array
+                itself; ``regularizer`` and ``constraint``, functions of the variable giving a scalar to add to the loss
+                and what it becomes after each update, or None; ``scoped``, False if ``path`` is the whole path,
+                wherever it is made; ``trainable`` and ``autocast``.
+        """
+        variable = cls.__new__(cls)
+        variable._set(path, shape, dtype, **options)
+        return variable
+
+    @checked
+    def _set(
         self,
         path: str,
         shape: Annotated[Sequence[int], anything],
@@ -97,6 +192,11 @@ class Variable:
         if not callable(initial) or isinstance(initial, type):
             self._check_initial(initial)
         self._start(initial)
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+        return len(self.shape)
 
     def _start(self, initial: np.ndarray | Callable[[], np.ndarray]) -> None:
         self._initial: np.ndarray | Callable[[], np.ndarray] | None = initial

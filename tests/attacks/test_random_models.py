@@ -46,12 +46,14 @@ def check_against_keras(seed: int) -> tuple[float, float]:
     In float64 Keras on TensorFlow judges; of every fourth model our float32 is held to the error that Keras on JAX has
     in float32. (On torch Keras's AveragePooling2D(padding="same") is wrong where sizes are uneven, and its attention on
     TensorFlow over as many steps as heads is off by up to 0.7, from the formula and from Keras on JAX, which judges
-    that alone.) Gives these two errors, or zeros.
+    that alone, unless its own is NaN, as of seed 1633.) Gives these two errors, or zeros.
     """
     program, backend = draw(seed), BACKENDS[seed % len(BACKENDS)]
     if _attends_over_as_many_steps_as_heads(program):
-        _check_exactly(program, backend, keras_verdict(program, "jax"))
-        return 0.0, 0.0
+        exact = keras_verdict(program, "jax")
+        if np.isfinite(exact.output).all():
+            _check_exactly(program, backend, exact)
+            return 0.0, 0.0
     exact = keras_verdict(program, "tensorflow")
     _check_exactly(program, backend, exact)
     if seed % 4:
@@ -180,10 +182,10 @@ def check_between_backends(seed: int) -> None:
             assert off <= HALF[dtype], f"{name} in {dtype} is off by {off:.3g}: {program}"
 
 
-FOUND = (1142, 1502, 1566, 1613, 1691, 1860, 2907)
+FOUND = (1142, 1502, 1566, 1613, 1633, 1691, 1860, 2907)
 """Seeds of the long run that found something: a norm of zeros, masks that Keras's attention takes away from its operands
-(the judge gives it copies), a maximum whose gradient XLA lost, a slope of zero's root, rows that are masked whole on
-PyTorch, an attention that Keras has wrong on TensorFlow, and a maximum of two whose gradient XLA lost."""
+(the judge gives it copies), a maximum whose gradient XLA lost, Keras's NaN on JAX, a slope of zero's root, rows that
+are masked whole on PyTorch, an attention that Keras has wrong on TensorFlow, and a maximum of two whose gradient XLA lost."""
 
 
 NOT_DRAWN = {

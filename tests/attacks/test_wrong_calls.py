@@ -161,7 +161,8 @@ RIGHT: dict[str, set[str]] = {
     r"Model\.compile\.(loss|metrics|weighted_metrics)": {"[]", "{}", "[None]"},
     r"Model\.compile\.loss_weights": SIGNED | {"[]", "{}", "[None]", "[[1], [2, 3]]"},
     r"(Sequential\.layers|Model\.set_weights\.values)": {"None", "[]"},
-    r"Variable\.(path|initial)": {"''", "'no'"},
+    r"(.*\.shape|ops\.tile\.repeats)": {"empty array"},  # a scalar's
+    r"Variable\.(name|aggregation|synchronization)": {"''", "'no'"},
 }
 """Values that are wrong elsewhere and right here, by the names of callable and parameter."""
 

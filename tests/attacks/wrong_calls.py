@@ -336,7 +336,7 @@ def facade_targets(folder: Any) -> Iterator[Target]:
     yield Target(
         "Variable",
         uf.Variable,
-        {"path": "a", "shape": (2,), "dtype": uf.floatx(), "initial": np.ones(2, np.float32)},
+        {"initializer": np.ones(2, np.float32), "shape": (2,), "dtype": uf.floatx(), "name": "a"},
     )
 
 

@@ -89,7 +89,7 @@ def traced(function: Callable[..., Any], **types: TensorType) -> TracedStep:
 def variable(path: str, value: Any, **options: Any) -> Variable:
     """A float64 variable."""
     array = np.asarray(value, np.float64)
-    return Variable(path, array.shape, "float64", initial=array, **options)
+    return Variable.at(path, array.shape, "float64", initial=array, **options)
 
 
 class Rule(Optimizer):

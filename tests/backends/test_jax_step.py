@@ -178,7 +178,7 @@ def test_convolutions_do_not_run_inside_a_loop_on_the_cpu(slow: bool) -> None:
     from unifront_jax.policy import POLICY
 
     shape = (3, 2, 2) if slow else (2, 2)
-    kernel = Variable("kernel", shape, "float32", initial=np.ones(shape, np.float32))
+    kernel = Variable.at("kernel", shape, "float32", initial=np.ones(shape, np.float32))
 
     def function(x: Any) -> Any:
         def loss_of() -> Any:

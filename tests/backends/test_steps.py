@@ -440,7 +440,7 @@ def test_rules_of_16_bits_compute_in_32(backend: str, name: str, dtype: str) -> 
     spec, attributes, slots = RULES[name]
     kind = dtype_of(dtype)
     start = np.array([1.0, -2.0, 0.5])
-    weight = Variable("weight", (3,), dtype, initial=start.astype(kind.numpy))
+    weight = Variable.at("weight", (3,), dtype, initial=start.astype(kind.numpy))
     gradient = np.array([1e-4, -3e-4, 2e-2]).astype(kind.numpy)
 
     def function(x: Any) -> Any:

@@ -44,7 +44,9 @@ def weights() -> dict[str, Variable]:
     rng = np.random.default_rng(0)
     shapes = {"head/dense/kernel": (SIZE, CLASSES), "head/dense/bias": (CLASSES,), "norm/mean": (SIZE,)}
     return {
-        path: Variable(path, shape, "float64", initial=rng.normal(size=shape), trainable=path != "norm/mean")
+        path: Variable.at(
+            path, shape, "float64", initial=rng.normal(size=shape), trainable=path != "norm/mean"
+        )
         for path, shape in shapes.items()
     }
 

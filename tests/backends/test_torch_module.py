@@ -32,7 +32,9 @@ def variables() -> list[Variable]:
     rng = np.random.default_rng(0)
     shapes = ((SIZE, HIDDEN), (HIDDEN,), (HIDDEN, CLASSES), (SIZE,), (CLASSES,))
     return [
-        Variable(name, shape, initial=rng.normal(size=shape).astype("float32"), trainable=name != "net/mean")
+        Variable.at(
+            name, shape, initial=rng.normal(size=shape).astype("float32"), trainable=name != "net/mean"
+        )
         for name, shape in zip(NAMES, shapes, strict=True)
     ]
 

@@ -354,7 +354,7 @@ def test_arrays_of_several_frameworks_are_refused(backend):
 
 @each
 def test_what_a_jitted_function_updates_is_updated(backend):
-    count = uf.Variable("count", (), "float32", initial=np.zeros(()), trainable=False)
+    count = uf.Variable.at("count", (), "float32", initial=np.zeros(()), trainable=False)
 
     @uf.jit
     def counted(x):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -174,3 +175,13 @@ def test_a_checkpoint_of_the_best_without_its_log_warns(tmp_path: Any) -> None:
     with pytest.warns(UserWarning, match="there is no log 'unknown' among loss. Each is saved"):
         model.fit(X, X[:, :1], verbose=0, callbacks=[keeper])
     assert (tmp_path / "m.uf").exists()
+
+
+def test_outputs_have_the_names_of_their_layers() -> None:
+    for library in (uf, keras):
+        x = library.Input((3,))
+        first = library.layers.Dense(2, name="first")(x)
+        second = library.layers.Dense(1, name="second")(first)
+        model = library.Model(x, [first, second])
+        assert model.output_names == ["first", "second"]
+        assert [one.name for one in model.operations][1:] == ["first", "second"]

@@ -157,7 +157,7 @@ def test_an_lstm_by_scan_has_the_values_and_gradients_of_the_operation(name: str
 
 
 def test_variables_are_captured() -> None:
-    weight = Variable("w", (2,), "float64", initial=np.array([2.0, 3.0]))
+    weight = Variable.at("w", (2,), "float64", initial=np.array([2.0, 3.0]))
     builder = Builder("test")
     x = builder.input("x", TensorType(FLOAT, (3, 2)))
     last, _ = ops.scan(lambda h, x: (ops.add(ops.multiply(h, weight), x), h), ops.sum(x, axis=0), x)

@@ -103,7 +103,7 @@ def test_weights_are_where_the_input_is(name):
 
 @pytest.mark.parametrize("name", installed())
 def test_weights_by_themselves_are_on_the_default_backend(name):
-    weight = Variable("w", (2,), initial=np.ones(2, "float32"))
+    weight = Variable.at("w", (2,), initial=np.ones(2, "float32"))
     with uf.backend(name):
         for result in (ops.exp(weight), weight * 2, ops.add(weight, [1, 2])):
             assert get_backend(name).type_of(result).shape == (2,)

@@ -66,7 +66,7 @@ def slopes(function: Callable[[np.ndarray], float], at: np.ndarray, step: float 
 
 def weight_of(value: Any, path: str = "weight", dtype: str = "float64") -> Variable:
     array = np.asarray(value, dtype)
-    return Variable(path, array.shape, dtype, initial=array)
+    return Variable.at(path, array.shape, dtype, initial=array)
 
 
 def test_by_the_first_argument(run: Run) -> None:
@@ -403,7 +403,7 @@ def test_what_is_no_function() -> None:
 
 
 def test_an_integer_variable_is_named(run: Run) -> None:
-    steps = Variable("steps", (2,), "int32", initial=np.zeros(2, np.int32))
+    steps = Variable.at("steps", (2,), "int32", initial=np.zeros(2, np.int32))
     function = uf.value_and_grad(lambda x: ops.sum(ops.multiply(x, ops.cast(steps, "float64"))), wrt=[steps])
     with pytest.raises(DTypeError, match=r"the variable 'steps' is int32\[2\]; .* floats only"):
         run(function, A[:2])

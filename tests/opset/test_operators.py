@@ -62,7 +62,7 @@ def test_unary_power_and_indexing(function):
 
 
 def test_variables_take_part():
-    kernel = Variable("kernel", (2, 3), initial=np.ones((2, 3), "float32"))
+    kernel = Variable.at("kernel", (2, 3), initial=np.ones((2, 3), "float32"))
     builder = Builder()
     x = builder.input("x", parse_type("float32[batch, 2]"))
     assert str((x @ kernel + kernel[0] * 2).type) == "float32[batch, 3]"

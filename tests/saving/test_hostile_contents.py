@@ -88,7 +88,7 @@ HUGE = 2**62
 
 def constrained(path: str, shape: tuple[int, ...] = (3,)) -> bytes:
     """The graph of a constraint of the weight called ``path``."""
-    weight = uf.Variable(path, shape, initial=np.zeros(shape), constraint=lambda w: w * 0.5)
+    weight = uf.Variable.at(path, shape, initial=np.zeros(shape), constraint=lambda w: w * 0.5)
     return print_graph(graph_of([weight], {id(weight): path})).encode()
 
 

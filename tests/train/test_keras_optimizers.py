@@ -140,7 +140,7 @@ def ours(case: str) -> tuple[Any, list[uf.Variable]]:
     name, arguments = CASES[case]
 
     def make(start: np.ndarray, path: str) -> uf.Variable:
-        return uf.Variable(path, start.shape, "float64", initial=start)
+        return uf.Variable.at(path, start.shape, "float64", initial=start)
 
     return getattr(optimizers, name)(rate_of(case), **arguments), Linear(make).variables
 

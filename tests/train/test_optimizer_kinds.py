@@ -61,7 +61,7 @@ def test_a_scaled_loss_trains_as_the_loss_itself(backend: str) -> None:
 @pytest.mark.parametrize("backend", TRAINABLE)
 def test_a_step_that_is_not_finite_is_left_out(backend: str) -> None:
     optimizer = optimizers.LossScaleOptimizer(optimizers.SGD(0.25, momentum=0.5), 64.0, 2)
-    variable = uf.Variable("w", (2,), "float64", initial=np.ones(2))
+    variable = uf.Variable.at("w", (2,), "float64", initial=np.ones(2))
     array = get_backend(backend).array
     scales, values = [], []
     for gradient in ([64.0, 0.0], [np.inf, 0.0], [np.nan, 1.0], [16.0, 0.0], [16.0, 0.0]):
@@ -136,7 +136,7 @@ def test_uneven_batches_count_by_their_examples() -> None:
     assert not np.allclose(plain.get_weights()[0], whole.get_weights()[0], rtol=1e-6)
     with pytest.raises(errors.ArgumentError, match=r"pass their number, apply\(grads, variables, examples"):
         gathered.apply(
-            [get_backend(ANY).array(np.ones(2))], [uf.Variable("v", (2,), "float64", initial=np.ones(2))]
+            [get_backend(ANY).array(np.ones(2))], [uf.Variable.at("v", (2,), "float64", initial=np.ones(2))]
         )
 
 
@@ -190,8 +190,8 @@ def test_applied_without_state_inside_jit(make: Any) -> None:
     import jax
 
     array = get_backend("jax").array
-    variable = uf.Variable("w", (3,), "float32", initial=np.ones(3, np.float32))
-    twin = uf.Variable("w", (3,), "float32", initial=np.ones(3, np.float32))
+    variable = uf.Variable.at("w", (3,), "float32", initial=np.ones(3, np.float32))
+    twin = uf.Variable.at("w", (3,), "float32", initial=np.ones(3, np.float32))
     optimizer, judge = make(), make()
     optimizer.build([variable])
     state, weights = [array(v.numpy()) for v in optimizer.variables], [array(variable.numpy())]
@@ -248,7 +248,7 @@ def test_a_saved_optimizer_goes_on(make: Any, tmp_path: Path) -> None:
 
 def test_values_go_from_one_optimizer_to_another() -> None:
     one, other, store = optimizers.Adam(0.5), optimizers.Adam(), {}
-    variable = uf.Variable("w", (2,), "float64", initial=np.ones(2))
+    variable = uf.Variable.at("w", (2,), "float64", initial=np.ones(2))
     one.apply([get_backend(ANY).array(np.ones(2))], [variable])
     one.save_own_variables(store)
     with pytest.warns(UserWarning, match="has not been called/built yet"):
@@ -261,7 +261,7 @@ def test_values_go_from_one_optimizer_to_another() -> None:
 
 
 def test_weights_without_a_gradient_are_told_of() -> None:
-    pair = [uf.Variable(name, (2,), "float64", initial=np.ones(2)) for name in "ab"]
+    pair = [uf.Variable.at(name, (2,), "float64", initial=np.ones(2)) for name in "ab"]
     with pytest.warns(UserWarning, match=r"Gradients do not exist for variables \['b'\]"):
         optimizers.SGD(0.5).apply([get_backend(ANY).array(np.ones(2)), None], pair)
     assert [v.numpy().tolist() for v in pair] == [[0.5, 0.5], [1.0, 1.0]]

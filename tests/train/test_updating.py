@@ -164,7 +164,7 @@ def test_an_eager_loop_and_a_jitted_one(backend: str) -> None:
 
 
 def test_gradients_that_do_not_fit_are_refused() -> None:
-    optimizer, (variable,) = uf.optimizers.SGD(), [uf.Variable("w", (3,), initial=np.zeros(3))]
+    optimizer, (variable,) = uf.optimizers.SGD(), [uf.Variable.at("w", (3,), initial=np.zeros(3))]
     with pytest.raises(errors.ArgumentError, match=r"SGD\.apply: 2 gradients for 1 variables"):
         optimizer.apply([None, None], [variable])
     with pytest.raises(errors.ArgumentError, match=r"SGD\.apply: No gradients provided for any variable"):

@@ -95,13 +95,13 @@ class Built(Nested):
         self.path = self.path or current_path()
         self._policy = self._policy or dtype_policy()
         self.children()  # names those that were appended to lists
-        before = len(self._weights)
+        before = list(self._weights)
         self._is_building = True
         vars(self)["_built_for"] = tuple(shapes)
         try:
             self.build(*shapes)
         except Exception:
-            del self._weights[before:]  # so that it may be tried again
+            self._weights[:] = before  # so that it may be tried again
             raise
         finally:
             self._is_building = False

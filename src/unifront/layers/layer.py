@@ -117,6 +117,9 @@ class Layer(Called, Ended, Described):
         if "_children" in self.__dict__:
             for name, layer in layers_in(key, value):
                 self._take_in(name, layer)
+            for place, weight in enumerate(value if isinstance(value, list | tuple) else (value,)):
+                if isinstance(weight, Variable) and weight.loose:
+                    self.take_weight(key if weight is value else f"{key}_{place}", weight)
         super().__setattr__(key, value)
         if isinstance(value, Variable) and value is self._nameless:
             value.path = _joined(value.path.rpartition("/")[0], key)

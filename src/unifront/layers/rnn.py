@@ -128,7 +128,7 @@ class RNN(Layer):
         def kept(state: Any) -> Variable:
             initial = np.asarray(to_numpy(state), self.compute_dtype.numpy)
             path = f"{self.name}/rnn_state_{next(number)}"
-            return Variable(
+            return Variable.at(
                 path, initial.shape, self.compute_dtype, initial=initial, trainable=False, scoped=False
             )
 

@@ -104,12 +104,11 @@ class Weighted:
                     error.operation = ""  # it is not the fault of the operation that asks for the value
                 raise
 
-        variable = Variable(
+        variable = Variable.at(
             path, [int(s) for s in shape], chosen, initial=initial, trainable=trainable, autocast=autocast,
             regularizer=regularizer, constraint=constraint, scoped=False,
         )  # fmt: skip
-        variable.owners = (self,)
-        self._weights.append(variable)
+        self._own(variable)
         vars(self)["_nameless"] = variable if name is None else None
         return variable
 
@@ -123,6 +122,21 @@ class Weighted:
             shape, initializer, name=name, dtype=dtype, trainable=trainable, regularizer=regularizer,
             constraint=constraint, autocast=autocast,
         )  # fmt: skip
+
+    def take_weight(self, name: str, weight: Variable) -> None:
+        """Take in a `uf.Variable` that is set as the attribute ``name``: as a weight called so, or as it is itself."""
+        called, taken = weight.name if weight.named else name, {one.name for one in self._weights}
+        weight.path = _joined(
+            current_path() or self.name, called if called not in taken else f"{called}_{len(taken)}"
+        )
+        weight.loose = False
+        self._own(weight)
+
+    def _own(self, weight: Variable) -> None:
+        """Have ``weight`` behind the others of this layer: those that train come first, as in Keras."""
+        weight.owners = (self,)
+        place = sum(one.trainable for one in self._weights) if weight.trainable else len(self._weights)
+        self._weights.insert(place, weight)
 
     def declare(self, name: str, initializer: Any, regularizer: Any = None, constraint: Any = None) -> None:
         """Keep what a constructor was given for a weight as ``NAME_initializer`` …; see `add_declared`."""

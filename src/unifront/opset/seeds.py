@@ -90,7 +90,7 @@ class SeedGenerator:
         self.seed = None if seed is None else int(seed)
         first = drawn_seed() if self.seed is None else self.seed
         state = np.array([_signed(first), 0], np.int32)
-        self.state = Variable(
+        self.state = Variable.at(
             f"{self.name}/seed_generator_state", (2,), "int32", initial=state, trainable=False, scoped=False
         )
 

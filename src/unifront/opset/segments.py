@@ -79,7 +79,7 @@ SEGMENT = register(
 )  # fmt: skip
 
 
-def _over(kind: str, data: TensorLike, ids: TensorLike, num_segments: int | None, is_sorted: bool) -> Any:
+def _over(kind: str, data: TensorLike, ids: TensorLike, num_segments: Dim | None, is_sorted: bool) -> Any:
     if type_of(data).dtype == bool_:
         data = e.cast(data, "int32")
     size: Any
@@ -93,7 +93,7 @@ def _over(kind: str, data: TensorLike, ids: TensorLike, num_segments: int | None
 
 @replayed
 def segment_sum(
-    data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False
+    data: TensorLike, segment_ids: TensorLike, num_segments: Dim | None = None, sorted: bool = False
 ) -> Any:
     """The sum of the rows of each segment: ``[n, ...]`` → ``[num_segments, ...]`` (jax.ops.segment_sum).
 
@@ -113,7 +113,7 @@ def segment_sum(
 
 @replayed
 def segment_max(
-    data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False
+    data: TensorLike, segment_ids: TensorLike, num_segments: Dim | None = None, sorted: bool = False
 ) -> Any:
     """The largest of the rows of each segment, as `segment_sum`; an empty one has the lowest number of the dtype."""
     return _over("max", data, segment_ids, num_segments, sorted)
@@ -121,7 +121,7 @@ def segment_max(
 
 @replayed
 def segment_min(
-    data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False
+    data: TensorLike, segment_ids: TensorLike, num_segments: Dim | None = None, sorted: bool = False
 ) -> Any:
     """The smallest of the rows of each segment, as `segment_sum`; an empty one has the highest number of the dtype."""
     return _over("min", data, segment_ids, num_segments, sorted)
@@ -129,7 +129,7 @@ def segment_min(
 
 @replayed
 def segment_prod(
-    data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None, sorted: bool = False
+    data: TensorLike, segment_ids: TensorLike, num_segments: Dim | None = None, sorted: bool = False
 ) -> Any:
     """The product of the rows of each segment, as `segment_sum`; an empty one has 1."""
     return _over("prod", data, segment_ids, num_segments, sorted)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -127,7 +128,12 @@ class Compiled:
             true, prediction = (_filled(part.where, given) for given in (trues, predictions))
             with _naming(f"Loss {part.loss.name} of output {part.title!r}"):
                 mask = _mask_of(prediction) if isinstance(part.where, int) else None
-                value = part.loss(true, prediction, _weight_of(weight, part.where), mask=mask)
+                takes = (
+                    mask is not None and "mask" in inspect.signature(part.loss).parameters
+                )  # not all of users' own
+                value = part.loss(
+                    true, prediction, _weight_of(weight, part.where), **({"mask": mask} if takes else {})
+                )
                 value = ops.mean(value) if type_of(value).rank else value
             if part.tracker is not None:
                 part.tracker.update_state(value, sample_weight=examples_in(tree.leaves(prediction)[0]))

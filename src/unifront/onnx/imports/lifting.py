@@ -56,7 +56,7 @@ class Lifting:
             )
             path = self._names.weight(value.name)
             dtype = dtype_of(array.dtype)
-            value.made[order] = Variable(
+            value.made[order] = Variable.at(
                 path, array.shape, dtype, initial=array, trainable=value.trainable, scoped=False
             )
         first, variable = next(iter(value.made.items()))
@@ -73,7 +73,7 @@ class Lifting:
         if found is None:
             array = np.ascontiguousarray(change(weight.array[number]))
             name = f"{weight.name}_{number}" if number else weight.name
-            found = Variable(
+            found = Variable.at(
                 self._names.weight(name),
                 array.shape,
                 dtype_of(array.dtype),
@@ -88,7 +88,7 @@ class Lifting:
         """A weight that the file has as an attribute."""
         path = self._names.weight(name)
         return lift(
-            Variable(path, array.shape, dtype_of(array.dtype), initial=array, scoped=False), self.active()
+            Variable.at(path, array.shape, dtype_of(array.dtype), initial=array, scoped=False), self.active()
         )
 
     def random_key(self, node: Node) -> Any:

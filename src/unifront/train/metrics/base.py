@@ -33,7 +33,7 @@ class MetricVariable(Variable):
     def __init__(
         self, path: str, shape: Sequence[int], dtype: DTypeLike, initializer: Callable[..., Any]
     ) -> None:
-        super().__init__(path, shape, dtype, initial=self.start, trainable=False, scoped=False)
+        self._set(path, shape, dtype, initial=self.start, trainable=False, scoped=False)
         self.initializer = initializer
         self.follows = False
         self._claimed: ref[object] | None = None

@@ -73,7 +73,7 @@ class HostNumber(Variable):
     """
 
     def __init__(self, path: str, dtype: str, owner: Owner, attribute: str) -> None:
-        super().__init__(path, (), dtype, initial=np.zeros(()), trainable=False, scoped=False)
+        self._set(path, (), dtype, initial=np.zeros(()), trainable=False, scoped=False)
         self._owner, self._attribute = owner, attribute
 
     def numpy(self) -> np.ndarray:

@@ -72,7 +72,7 @@ class State:
     def count_on_device(self) -> None:
         """Count the calls in the graph of the step, where it depends on values whether there is one."""
         if self._counter is None:
-            self._counter = Variable(
+            self._counter = Variable.at(
                 f"{self.name}/iteration",
                 (),
                 "int32",
@@ -146,7 +146,7 @@ class State:
             value = first() if callable(first) else first
             return np.broadcast_to(np.asarray(value, variable.dtype.numpy), shape)
 
-        slot = Variable(
+        slot = Variable.at(
             f"{variable.path}/{name}", shape, variable.dtype, initial=initial, trainable=False, scoped=False
         )
         self._slots.setdefault(id(variable), {})[name] = slot
@@ -169,7 +169,7 @@ class State:
         size = tuple(int(n) for n in shape)
         draws = initializers.get(initializer)
         called = name or f"variable_{len(self._variables)}"
-        variable = Variable(
+        variable = Variable.at(
             f"{self.name}/{called}", size, kind, trainable=False, scoped=False,
             initial=lambda: initializers.drawn(draws, size, kind, np.random.default_rng(0)),
         )  # fmt: skip

@@ -131,7 +131,7 @@ _HOMES = {
     "RematScope": "unifront.layers.remat:RematScope",
     "remat": "unifront.opset.remat:remat",
     "Sequential": "unifront.sequential:Sequential",
-    "Variable": "unifront.weights:Variable",
+    "Variable": "unifront.layers.weighted:Variable",
     "backend": "unifront.backend:",
     "device": "unifront.keras_backend:device",
     "name_scope": "unifront.scopes:scope",

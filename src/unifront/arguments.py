@@ -21,7 +21,6 @@ import numpy as np
 
 from unifront.dtypes import DTypeLike, dtype_of
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
-from unifront.ir.dims import DimExpr
 from unifront.paths import path_of
 
 T = TypeVar("T", bound=Callable[..., Any])
@@ -209,13 +208,6 @@ def _instance(kind: type) -> Check:
     return Check(convert)
 
 
-def _dimension(value: Any, owner: Any) -> DimExpr:
-    value = number(value)
-    if not isinstance(value, DimExpr):
-        raise Wrong("a named dimension")
-    return value
-
-
 class _FrameworkDType:
     """Stands for the dtypes of frameworks where a `DTypeLike` is taken: ``torch.float32``, ``tf.float32``."""
 
@@ -267,7 +259,6 @@ SIMPLE: dict[Any, Check] = {
     int: whole(),
     float: within("[-inf, inf]"),
     str: Check(_text),
-    DimExpr: Check(_dimension),
     _FrameworkDType: Check(_framework_dtype),
     NoneType: Check(_nothing),
     Callable: Check(_function),

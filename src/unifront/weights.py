@@ -16,7 +16,6 @@ from itertools import count
 from types import EllipsisType
 from typing import Annotated, Any, NamedTuple, Protocol, Self
 from weakref import ref
-from zlib import crc32
 
 import numpy as np
 
@@ -121,14 +120,11 @@ class Variable:
         self.loose, self.named = True, name is not None
         called = name or _free_name()
         if isinstance(initializer, str) or callable(initializer):
-            from unifront import initializers
-            from unifront.trace import current_seed
-
             if shape is None:
                 raise ShapeError(f"The variable {called!r} has an initializer and no shape; give it one.")
-            draw, kind = initializers.get(initializer), floatx() if dtype is None else dtype_of(dtype)
-            seeds = [current_seed(), crc32(called.encode())]
-            start: Any = lambda: initializers.drawn(draw, self.shape, kind, np.random.default_rng(seeds))  # noqa: E731
+            assert Variable.drawn is not None
+            draw, kind = Variable.drawn(called, initializer), floatx() if dtype is None else dtype_of(dtype)
+            start: Any = lambda: draw(self.shape, kind)  # noqa: E731
         else:
             start, kind = _first_value(called, initializer, None if dtype is None else dtype_of(dtype))
         self._set(
@@ -140,6 +136,8 @@ class Variable:
             autocast=autocast,
         )
 
+    drawn: Callable[[str, Any], Callable[[tuple[int, ...], DType], np.ndarray]] | None = None
+    """What an initializer gives for a variable called so; set by `unifront.layers.weighted`, which knows of seeds."""
     aggregation: str | None = "none"
     synchronization: str | None = "auto"
     overwrite_with_gradient = False

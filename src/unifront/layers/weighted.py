@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
@@ -240,3 +240,11 @@ class Weighted:
 
 def _joined(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
+
+
+def _drawing(name: str, initializer: Any) -> Callable[[tuple[int, ...], DType], np.ndarray]:
+    draws, seeds = initializers.get(initializer), [current_seed(), crc32(name.encode())]
+    return lambda shape, dtype: initializers.drawn(draws, shape, dtype, np.random.default_rng(seeds))
+
+
+Variable.drawn = staticmethod(_drawing)

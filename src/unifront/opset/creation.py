@@ -19,8 +19,7 @@ from unifront.ir import facts
 from unifront.ir.dims import Dim, DimExpr, symbol
 from unifront.ir.types import TensorType
 from unifront.opset import elementwise as e
-from unifront.opset.arrays import run
-from unifront.opset.builder import Tensor, active_builder
+from unifront.opset.builder import active_builder
 from unifront.opset.elementwise import TensorLike
 from unifront.opset.quick import value_is_read
 from unifront.opset.rules import axis_in, dims_in, negative_size, show, whole
@@ -305,10 +304,7 @@ def bind_size(value: TensorLike, name: str = "size") -> Any:
     builder = builder_for([value])
     if builder is None:
         value_is_read()  # what follows takes the size from the result
-        attributes: dict[str, Any] = {"size": symbol(name), "layer": current_path()}
-        if isinstance(value, Tensor):
-            return bind(BIND_SIZE, value, **attributes)
-        return run(BIND_SIZE, (value,), attributes, ())
+        return bind(BIND_SIZE, value, size=symbol(name), layer=current_path())
     key = ("size of", lift(value, builder).value)
     if key not in builder.notes:  # one value is one size, however often it is asked for
         builder.notes[key] = bind(BIND_SIZE, value, size=builder.new_size(name), layer=current_path())

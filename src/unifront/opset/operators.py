@@ -147,9 +147,10 @@ def _of_size(own: Function | None, function: Function) -> Function:
     return method
 
 
-for _name, _function in {**COMPARISONS, **BINARY}.items():
-    for _called, _chosen in ((f"__{_name}__", _function), (f"__r{_name}__", _reflected(_function))):
-        setattr(DimExpr, _called, _of_size(vars(DimExpr).get(_called), _chosen))
+for _name, _function in {
+    **COMPARISONS, **BINARY, **{f"r{name}": _reflected(function) for name, function in BINARY.items()}
+}.items():  # fmt: skip
+    setattr(DimExpr, f"__{_name}__", _of_size(vars(DimExpr).get(f"__{_name}__"), _function))
 
 
 def _size_ufunc(self: DimExpr, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:

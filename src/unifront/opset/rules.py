@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from unifront.arguments import LARGEST, entries, number
+from unifront.arguments import LARGEST, SIMPLE, Check, Wrong, entries, number
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.ir.dims import Dim, DimExpr, at_least, at_most, minimum
@@ -76,6 +76,16 @@ def stretches(dim: Dim, wide: Dim) -> bool:
 def show(shape: Shape) -> str:
     """A shape as errors print it."""
     return f"({', '.join(map(str, shape))}{',' if len(shape) == 1 else ''})"
+
+
+def _dimension(value: Any, owner: Any) -> DimExpr:
+    value = number(value)
+    if not isinstance(value, DimExpr):
+        raise Wrong("a named dimension")
+    return value
+
+
+SIMPLE[DimExpr] = Check(_dimension)
 
 
 def is_whole(value: Any) -> TypeGuard[int]:

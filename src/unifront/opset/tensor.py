@@ -50,7 +50,8 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
     noted, builder = any(isinstance(o, Symbolic) for o in operands), None
     if not noted:
         builder = builder_for(operands)
-        if builder is None and (_sized(operands) or _sized(attributes.values())):
+        names = op.name == "bind_size"  # an operation that names a size knows it by a value
+        if builder is None and not names and (_sized(operands) or _sized(attributes.values())):
             builder = active_builder()
             noted = builder is None  # the sizes are those of symbolic tensors
     if noted:

@@ -124,7 +124,7 @@ class Variable:
                 raise ShapeError(f"The variable {called!r} has an initializer and no shape; give it one.")
             assert Variable.drawn is not None
             draw, kind = Variable.drawn(called, initializer), floatx() if dtype is None else dtype_of(dtype)
-            start: Any = lambda: draw(self.shape, kind)  # noqa: E731
+            start: Any = lambda: draw(self.shape, kind)  # noqa: E731  # called at the first use
         else:
             start, kind = _first_value(called, initializer, None if dtype is None else dtype_of(dtype))
         self._set(

@@ -212,3 +212,13 @@ def test_a_draw_in_a_loop() -> None:
         )
         assert_close(first, again)
         assert (first != second).all()
+
+
+def test_without_the_program_of_graphviz_it_is_an_import_error(tmp_path, monkeypatch):
+    """As in Keras: scripts catch it and go on."""
+    pytest.importorskip("graphviz")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    image = uf.Input((3,))
+    model = uf.Model(image, uf.layers.Dense(2)(image))
+    with pytest.raises(ImportError, match="Graphviz's program `dot` draws the picture"):
+        uf.utils.plot_model(model, tmp_path / "m.png")

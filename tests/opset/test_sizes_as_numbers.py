@@ -48,6 +48,7 @@ CASES: dict[str, Any] = {
     "taken": lambda x: ops.take(x, rows(x) - 1, axis=0)[None] * x,
     "loop": lambda x: ops.fori_loop(0, rows(x), lambda i, a: a + 1.0, x),
     "while": lambda x: ops.while_loop(lambda i, a: i < rows(x), lambda i, a: (i + 1, a + 1.0), (0, x))[1],
+    "segments": lambda x: ops.segment_sum(x, ops.arange(rows(x)) // 2, num_segments=rows(x)),
     "constant of a size": lambda x: ops.tile(np.ones((1, 2), "float32"), (rows(x), 1)) * x,
     "constant widened": lambda x: ops.broadcast_to(np.float32(2), (rows(x), 2)) * x,
 }  # fmt: skip

@@ -160,7 +160,7 @@ def _size_ufunc(self: DimExpr, ufunc: Any, method: str, *operands: Any, **option
     return _array_ufunc(self, ufunc, method, *operands, **options)  # type: ignore[arg-type]  # it looks at operands only
 
 
-setattr(DimExpr, "__array_ufunc__", _size_ufunc)  # noqa: B010
+setattr(DimExpr, "__array_ufunc__", _size_ufunc)  # noqa: B010  # it is of another module
 
 
 def _no_number(size: DimExpr) -> Any:

@@ -5,7 +5,9 @@ import operator
 import numpy as np
 import pytest
 
-from unifront.errors import ArgumentError
+import unifront as uf
+from unifront.backends import installed
+from unifront.errors import ArgumentError, DTypeError
 from unifront.ir.emit import emit
 from unifront.ir.types import parse_type
 from unifront.opset.tensor import Builder
@@ -68,11 +70,81 @@ def test_variables_take_part():
     assert str((x @ kernel + kernel[0] * 2).type) == "float32[batch, 3]"
 
 
-def test_equality_stays_identity_and_truth_is_refused():
+def test_truth_is_refused():
     x = Builder().input("x", parse_type("float32[batch, 2]"))
-    assert x == x
-    assert (x == 1) is False
     with pytest.raises(ArgumentError, match="has no truth value while a graph is traced"):
-        bool(x < 1)
+        bool(x == x)
     with pytest.raises(ArgumentError, match="has no length"):
         len(x)
+
+
+INTEGERS = np.array([[1, -2], [3, 6]], "int32")
+BITS = [operator.and_, operator.or_, operator.xor, operator.lshift, operator.rshift]
+
+
+@pytest.mark.parametrize("function", BITS, ids=lambda function: function.__name__)
+def test_bits(function):
+    twos = np.array([[2, 3], [0, 1]], "int32")
+
+    def traced(*arrays):
+        builder = Builder()
+        tensors = [builder.input(f"x{i}", parse_type("int32[2, 2]")) for i in range(len(arrays))]
+        found = [
+            function(*tensors),
+            function(tensors[0], 2),
+            function(3, tensors[1]),
+            function(arrays[0], tensors[1]),
+        ]
+        return emit(builder.graph([*found, ~tensors[0]]), BACKEND.rows()).function(arrays, ())
+
+    expected = [
+        function(INTEGERS, twos),
+        function(INTEGERS, 2),
+        function(3, twos),
+        function(INTEGERS, twos),
+        ~INTEGERS,
+    ]
+    for mine, wanted in zip(traced(INTEGERS, twos), expected, strict=True):
+        np.testing.assert_array_equal(mine, wanted)
+
+
+@pytest.mark.parametrize("function", [operator.and_, operator.or_, operator.xor], ids=lambda f: f.__name__)
+def test_bits_of_booleans_are_logic(function):
+    check(lambda x, y: function(x > 0, y > 1), A, B)
+    check(lambda x: ~function(x > 0, True), A)
+    with pytest.raises(DTypeError, match="takes integers, not float32"):
+        run(function, A, B)
+
+
+def test_equality_is_elementwise_where_there_are_values():
+    check(operator.eq, A, np.abs(A))
+    check(operator.ne, A, np.abs(A))
+    for other in (-2, 0.5, np.float32(3), B):
+        check(lambda x, other=other: x == other, A)
+        check(lambda x, other=other: x != other, A)
+        check(lambda x, other=other: other == x, A)
+    x = Builder().input("x", parse_type("float32[batch, 2]"))
+    assert [x == None, x != None, x == "x"] == [False, True, False]  # noqa: E711
+    assert {x: 1}[x] == 1
+
+
+def test_symbolic_tensors_and_variables_are_found_in_lists():
+    first, second = uf.Input((3,)), uf.Input((4,))
+    assert second in [first, second]
+    assert (first == second) is False
+    ones, more = uf.Variable(np.ones(2)), uf.Variable(np.ones(3))
+    assert [ones, more].index(more) == 1
+    assert (ones == more) is False
+    np.testing.assert_array_equal(ones == np.array([1.0, 2.0]), [True, False])
+    np.testing.assert_array_equal(ones != 1, [False, False])
+
+
+def test_equality_of_the_functional_api_is_of_the_values():
+    x = uf.Input((3,), dtype="int32")
+    model = uf.Model(x, [x == 2, x != 2, (x != 2) & (x > 1), x != uf.ops.flip(x, 1)])
+    given = np.array([[1, 2, 3]], "int32")
+    for backend in installed():
+        found = model.predict(given, verbose=0, backend=backend)
+        expected = [given == 2, given != 2, (given != 2) & (given > 1), given != given[:, ::-1]]
+        for mine, wanted in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(mine, wanted)

@@ -1,4 +1,8 @@
-"""Python's operators on tensors, variables and sizes: one table. ``==`` stays identity; use ``uf.ops.equal``."""
+"""Python's operators on tensors, variables and sizes: one table.
+
+``==`` and ``!=`` are elementwise, as on the arrays of every framework, but of two tensors of the functional API and of two
+variables, where ``==`` is identity: lists of them are searched (Keras does so with its symbolic tensors).
+"""
 
 from __future__ import annotations
 
@@ -6,12 +10,14 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from unifront.errors import ArgumentError
 from unifront.ir.dims import DimExpr, is_dim
-from unifront.opset import comparison, elementwise, linalg, slicing
-from unifront.opset.builder import active_builder, lift
+from unifront.opset import bitwise, comparison, elementwise, linalg, slicing
+from unifront.opset.builder import Symbolic, active_builder, lift
 from unifront.opset.lines import users_line
-from unifront.opset.tensor import Tensor, update, updated_in_graph
+from unifront.opset.tensor import Tensor, is_tensor, update, updated_in_graph
 from unifront.weights import Variable
 
 Function = Callable[..., Any]
@@ -19,6 +25,8 @@ Function = Callable[..., Any]
 UNARY: dict[str, Function] = {
     "neg": elementwise.negative,
     "abs": elementwise.abs,
+    "invert": bitwise.bitwise_invert,
+    "round": elementwise.round,
     "getitem": slicing.get_item,
 }
 COMPARISONS: dict[str, Function] = {
@@ -27,6 +35,7 @@ COMPARISONS: dict[str, Function] = {
     "gt": comparison.greater,
     "ge": comparison.greater_equal,
 }
+EQUALITIES: dict[str, Function] = {"eq": comparison.equal, "ne": comparison.not_equal}
 BINARY: dict[str, Function] = {
     "add": elementwise.add,
     "sub": elementwise.subtract,
@@ -36,6 +45,11 @@ BINARY: dict[str, Function] = {
     "mod": elementwise.remainder,
     "pow": elementwise.power,
     "matmul": linalg.matmul,
+    "and": bitwise.bitwise_and,
+    "or": bitwise.bitwise_or,
+    "xor": bitwise.bitwise_xor,
+    "lshift": bitwise.bitwise_left_shift,
+    "rshift": bitwise.bitwise_right_shift,
 }
 
 
@@ -68,6 +82,13 @@ UFUNCS: dict[str, Function] = {
     "less_equal": comparison.less_equal,
     "greater": comparison.greater,
     "greater_equal": comparison.greater_equal,
+    "equal": comparison.equal,
+    "not_equal": comparison.not_equal,
+    "bitwise_and": bitwise.bitwise_and,
+    "bitwise_or": bitwise.bitwise_or,
+    "bitwise_xor": bitwise.bitwise_xor,
+    "left_shift": bitwise.bitwise_left_shift,
+    "right_shift": bitwise.bitwise_right_shift,
 }
 """What NumPy's own operators become, as in ``array + tensor``."""
 
@@ -84,6 +105,9 @@ SIZES: dict[str, Function] = {
     "greater_equal": operator.ge,
 }
 """Those of them that give sizes of sizes."""
+
+
+NUMBERS = (bool, int, float, complex, np.generic, DimExpr)
 
 
 def _refusal(function: Any, framework: str) -> ArgumentError:
@@ -173,7 +197,23 @@ for _name in ("float", "int", "index"):
     setattr(DimExpr, f"__{_name}__", _no_number)
 
 
+def _equality(name: str, function: Function) -> Function:
+    """``function`` of what has values; what is no tensor and no number, such as None or a name, is not equal."""
+
+    def method(x: Any, other: Any) -> Any:
+        searched = name == "eq" and any(
+            isinstance(x, kind) and isinstance(other, kind) for kind in (Symbolic, Variable)
+        )
+        if searched or not (is_tensor(other) or isinstance(other, NUMBERS)):
+            return NotImplemented
+        return function(x, other)
+
+    return method
+
+
 for _class in (Tensor, Variable):
+    for _name, _function in EQUALITIES.items():
+        setattr(_class, f"__{_name}__", _equality(_name, _function))
     for _name, _function in {**UNARY, **COMPARISONS, **BINARY}.items():
         setattr(_class, f"__{_name}__", _forward(_function))
     for _name, _function in BINARY.items():

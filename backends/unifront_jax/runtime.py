@@ -307,9 +307,16 @@ class JaxBackend:
     def signature(self, kind: type) -> Callable[[Array], Hashable] | None:
         if kind is not _array_class():
             return None
-        if len(devices_by_name()) == 1:  # a dtype's number is hashed and compared at once
-            return lambda array: (kind, array.dtype.num, array.shape)
-        return lambda array: (kind, array.dtype.num, array.shape, array.sharding)
+        several = len(devices_by_name()) > 1
+
+        def signature(array: Array) -> Hashable:
+            try:  # a dtype's number is hashed and compared at once
+                sign = (kind, array.dtype.num, array.shape)
+            except AttributeError:  # a random key, whose dtype is not NumPy's
+                return None
+            return (*sign, array.sharding) if several else sign
+
+        return signature
 
     def outside(self) -> AbstractContextManager[Any]:
         return jax.ensure_compile_time_eval()

@@ -58,7 +58,7 @@ def calls_below(outputs: Sequence[Symbolic], inputs: Sequence[Symbolic]) -> Iter
                 yield call
                 continue
             stack.append((call, True))
-            for leaf in reversed(tree.leaves([call.args, dict(call.kwargs)])):
+            for leaf in reversed(tree.flatten([call.args, dict(call.kwargs)])):  # the order of Keras, by keys
                 if isinstance(leaf, Symbolic):
                     push(leaf)
 

@@ -475,14 +475,19 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
 
         Args:
             input_shape: the input's shape, batch first and None for free sizes; for several inputs a list or
-                dict of shapes.
+                dict of shapes. Batches may have another size than is said here, but where layers keep states.
 
         Example::
 
             model = uf.Sequential([layers.Dense(8), layers.Dense(3)])
             model.build((None, 4))
         """
-        given = inputs_of(input_shape)
+        if (
+            self._is_building
+        ):  # a build of the user's, which calls this one: the layers make their weights when called
+            return
+        holds_states = any(getattr(layer, "stateful", False) for layer in self.layers_below())
+        given = inputs_of(input_shape, free_batch=not holds_states)
         if not self.has_free_inputs:
             known, shapes = list(self.input_types.values()), [leaf.shape for leaf in tree.leaves(given)]
             if len(shapes) != len(known) or not all(

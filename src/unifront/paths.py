@@ -36,6 +36,12 @@ def path_of(path: Any) -> Path:
     return Path(text)
 
 
+def free_to_write(path: Any, overwrite: bool) -> None:
+    """Raise `ArgumentError` if something is at ``path`` that shall not be overwritten."""
+    if not overwrite and path_of(path).exists():
+        raise ArgumentError(f"{path} is there already; overwrite=True replaces it.")
+
+
 def destination(path: Any, suffix: str) -> Path:
     """The path at which a call that writes ``suffix`` is to write.
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-from unifront.arguments import Location, Name, checked, part_of, shown
+from unifront.arguments import Location, Name, checked, only, part_of, shown
 from unifront.backends import Placement, backend_of, placement
 from unifront.errors import ArgumentError, UnknownName
-from unifront.paths import path_of
+from unifront.paths import free_to_write, path_of
 from unifront.weights import together
 
 if TYPE_CHECKING:
@@ -130,14 +130,20 @@ class Portable:
         return to_json(self._model, **options)
 
     @checked
-    def save(self, path: Location) -> None:
+    def save(self, filepath: Location, overwrite: bool = True, zipped: bool | None = None) -> None:
         """Write the model, its weights and its training state to one ``.uf`` file; `uf.load` reads it.
 
         A name that ends in ``.keras`` has Keras's format, which Keras loads, with the optimizer's slots: for models of
         layers that Keras has, connected by calls of layers.
 
-        Raises `ArgumentError` if there is no such folder or the name promises another format, `FileWriteError` for
-        what the operating system refuses (what was there before stays), `NotBuiltError` before the inputs are known.
+        Args:
+            filepath: where to.
+            overwrite: whether a file that is there is replaced.
+            zipped: Keras's; files are zips, whatever it says.
+
+        Raises `ArgumentError` if there is no such folder, the name promises another format or the file is there and
+        shall not be overwritten, `FileWriteError` for what the operating system refuses (what was there before
+        stays), `NotBuiltError` before the inputs are known.
 
         Example::
 
@@ -146,25 +152,35 @@ class Portable:
         """
         from unifront.saving import save
 
-        save(self._model, path)
+        free_to_write(filepath, overwrite)
+        save(self._model, filepath)
 
     @checked
-    def save_weights(self, path: Location) -> None:
+    def save_weights(
+        self, filepath: Location, overwrite: bool = True, max_shard_size: Annotated[Any, only(None)] = None
+    ) -> None:
         """Write the weights by their paths as safetensors, or in Keras's format (``.weights.h5``).
+
+        Args:
+            filepath: where to.
+            overwrite: whether a file that is there is replaced; `ArgumentError` where it is not.
+            max_shard_size: Keras's; weights are in one file.
 
         See `unifront.saving.save_weights`.
         """
         from unifront.saving import save_weights
 
-        save_weights(self._model, path)
+        free_to_write(filepath, overwrite)
+        save_weights(self._model, filepath)
 
-    def load_weights(self, source: Any) -> None:
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
         """Take weights back: all of them, or none. They stay the model's own, in its paths and layouts.
 
         Args:
-            source: a file of `save_weights` or `save`, or one of Keras (``.weights.h5``, ``.keras``, ``.h5``); or
+            filepath: a file of `save_weights` or `save`, or one of Keras (``.weights.h5``, ``.keras``, ``.h5``); or
                 what `lower` gave, after its training: a module, the
                 ``state_dict`` of a torch module, or for JAX the dicts ``(params, state)``.
+            skip_mismatch: of a file: pass over layers whose weights are not in it, or have other shapes.
 
         Raises `FileFormatError` for a file that does not fit (see `unifront.saving.load_weights`); for a module
         `UnknownName` or `ArgumentError` naming the weight that is not the model's or is missing, `ShapeError`.
@@ -176,10 +192,12 @@ class Portable:
         """
         from unifront.saving import load_weights
 
-        if isinstance(source, str | bytes | os.PathLike):
-            load_weights(self._model, path_of(source))
+        if isinstance(filepath, str | bytes | os.PathLike):
+            load_weights(self._model, path_of(filepath), skip_mismatch=skip_mismatch)
+        elif skip_mismatch:
+            raise ArgumentError("skip_mismatch is for files of weights.")
         else:
-            self._take_back(source)
+            self._take_back(filepath)
 
     def _take_back(self, source: Any) -> None:
         module, given = source, None

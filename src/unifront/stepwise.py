@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from unifront.arguments import Name, checked, part_of
 from unifront.errors import ArgumentError, UnknownName
 from unifront.serialization import deserialize_keras_object, serialize_keras_object
@@ -315,7 +313,7 @@ class Stepwise:
             for path, value in _flat(tree_of, ()):
                 if path not in known:
                     raise UnknownName(f"path in {name}", "/".join(path), map("/".join, known))
-                known[path].assign(np.asarray(value))
+                known[path].assign(value)
 
     def _state_groups(self) -> dict[str, list[Variable]]:
         optimizer = None if self._training is None else self._training.optimizer

@@ -12,6 +12,7 @@ from unifront.arguments import part_of
 from unifront.dtype_policies import DTypePolicy, dtype_policy
 from unifront.dtypes import float64
 from unifront.errors import ArgumentError, NotBuiltError, ShapeError
+from unifront.ir.dims import is_dim
 from unifront.ir.types import Shape
 from unifront.layers.nesting import Nested
 from unifront.opset.rules import axis_in, show
@@ -40,9 +41,7 @@ def once(build: Callable[..., None]) -> Callable[..., None]:
 
 
 def _is_list_of_sizes(shape: Any) -> bool:
-    return (
-        isinstance(shape, list) and bool(shape) and all(one is None or isinstance(one, int) for one in shape)
-    )
+    return isinstance(shape, list) and bool(shape) and all(one is None or is_dim(one) for one in shape)
 
 
 @part_of("Layer")

@@ -31,7 +31,7 @@ from unifront.opset.tensor import (
 )
 from unifront.programs import Hybrid, needs_graph
 from unifront.trace import CallContext, call_context, current_context
-from unifront.weights import Overlay, overlaid
+from unifront.weights import Overlay, Variable, overlaid
 
 
 @part_of("Layer")
@@ -139,7 +139,8 @@ class Called(Built):
                 raise ArgumentError(
                     f"{self.name} has {len(weights)} {what} weights; {len(given)} values were given."
                 )
-            values.update(zip(map(id, weights), given, strict=True))
+            plain = [one.value if isinstance(one, Variable) else one for one in given]
+            values.update(zip(map(id, weights), plain, strict=True))
         own = HostKey(int(key)) if isinstance(key, int | np.integer) else key
         context = CallContext(training=bool(training), key=own)
         with overlaid(Overlay(values)), call_context(context), backend_of_arrays([args, kwargs, trainable]):

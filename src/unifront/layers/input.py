@@ -13,7 +13,7 @@ from unifront.arguments import LARGEST, anything, checked, only
 from unifront.dtype_policies import DTypePolicy
 from unifront.dtypes import DTypeLike, dtype_of, floatx
 from unifront.errors import ArgumentError, ShapeError
-from unifront.ir.dims import Dim, DimExpr, substitute, symbol
+from unifront.ir.dims import Dim, DimExpr, is_dim, substitute, symbol
 from unifront.ir.types import TensorType
 from unifront.layers.configs import revived
 from unifront.layers.layer import Layer
@@ -211,14 +211,16 @@ class KerasTensor(metaclass=_AnySymbolic):
         return Input(batch_shape=shape, dtype=dtype, name=name)
 
 
-def inputs_of(shape: Any) -> Any:
-    """An input of ``shape``, or a list or dict of them."""
+def inputs_of(shape: Any, *, free_batch: bool) -> Any:
+    """An input of ``shape``, or a list or dict of them; ``free_batch``: whatever size the shape has there."""
     if shape is None:
         raise ShapeError("The shape to build for is a tuple of sizes, batch first, not None.")
     if isinstance(shape, dict):
-        return {key: inputs_of(one) for key, one in shape.items()}
+        return {key: inputs_of(one, free_batch=free_batch) for key, one in shape.items()}
     if isinstance(shape, list | tuple) and shape and all(isinstance(one, list | tuple) for one in shape):
-        return [inputs_of(one) for one in shape]
+        return [inputs_of(one, free_batch=free_batch) for one in shape]
+    if free_batch and isinstance(shape, list | tuple) and shape and is_dim(shape[0]):
+        shape = (None, *shape[1:])
     return Input(batch_shape=shape)
 
 

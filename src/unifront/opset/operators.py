@@ -1,12 +1,13 @@
 """Python's operators on tensors, variables and sizes: one table.
 
-``==`` and ``!=`` are elementwise, as on the arrays of every framework, but of two tensors of the functional API and of two
-variables, where ``==`` is identity: lists of them are searched (Keras does so with its symbolic tensors).
+``==`` and ``!=`` are elementwise, as on the arrays of every framework, but of two tensors of the functional API and of
+two variables, where ``==`` is identity: lists of them are searched (Keras does so with its symbolic tensors).
 """
 
 from __future__ import annotations
 
 import operator
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -107,6 +108,18 @@ SIZES: dict[str, Function] = {
 """Those of them that give sizes of sizes."""
 
 
+TORCH_OPERATORS: dict[str, Function] = {
+    **COMPARISONS,
+    **EQUALITIES,
+    **BINARY,
+    "div": elementwise.divide,
+    "true_divide": elementwise.divide,
+    "floor_divide": elementwise.floor_divide,
+    "remainder": elementwise.remainder,
+    **{f"__{name}__": function for name, function in BINARY.items()},
+}
+"""What PyTorch calls the functions of its own operators, as in ``array + tensor``."""
+
 NUMBERS = (bool, int, float, complex, np.generic, DimExpr)
 
 
@@ -140,7 +153,18 @@ def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: 
 
 
 def _torch_function(cls: type, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    """PyTorch's protocol: an operator with an array on its left is the tensor's, and functions are refused."""
+    ours = TORCH_OPERATORS.get(getattr(function, "__name__", ""))
+    if ours is not None and not kwargs:
+        return ours(*args)
     raise _refusal(function, "torch")
+
+
+def _jax_array(self: Tensor) -> Any:
+    """JAX's protocol: its operators ask whether there is this, and leave what has not to the tensor on their right."""
+    if sys._getframe(1).f_code.co_name.startswith("_operator_"):
+        raise AttributeError
+    raise _refusal(None, "jax.numpy")
 
 
 def _converter(framework: str) -> Function:
@@ -155,7 +179,7 @@ for _attribute, _protocol in {
     "__array_function__": _array_function,
     "__torch_function__": classmethod(_torch_function),
     "__array__": _converter("numpy"),
-    "__jax_array__": property(_converter("jax.numpy")),  # JAX asks for it before it complains of the type
+    "__jax_array__": property(_jax_array),  # JAX asks for it before it complains of the type
     "__tf_tensor__": _converter("tensorflow"),
 }.items():
     setattr(Tensor, _attribute, _protocol)

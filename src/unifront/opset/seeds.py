@@ -123,6 +123,8 @@ def drawn_key(seed: Any) -> Any:
             key, native or portable, which is taken as it is.
     """
     if seed is None:
+        if not _fresh:
+            import unifront.trace  # noqa: F401  # which says what it is, and which no layer has loaded yet
         return _fresh[0]()
     if isinstance(seed, HostKey):
         return seed

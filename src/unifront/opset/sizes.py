@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from unifront.dtypes import bool_, int32
 from unifront.errors import ShapeError
-from unifront.ir.dims import Dim
+from unifront.ir.dims import Dim, DimExpr
 from unifront.opset import comparison, creation, cumulative, index, reduce
 from unifront.opset import elementwise as e
 from unifront.opset.elementwise import TensorLike
@@ -74,12 +74,12 @@ def boolean_mask(x: TensorLike, mask: TensorLike, size: int | None = None, fill_
 
 @replayed
 def repeat(
-    x: TensorLike, repeats: int | TensorLike, axis: int | None = None, *, size: int | None = None
+    x: TensorLike, repeats: int | DimExpr | TensorLike, axis: int | None = None, *, size: int | None = None
 ) -> Any:
     """Each element along ``axis`` so many times over; None repeats the flattened ``x`` (NumPy repeat).
 
     Args:
-        repeats: an int, or integers: one for each position of the axis. The result's length then comes from them.
+        repeats: an int or size; or integers, one for each position of the axis: the result's length comes from them.
         size: the length of the result where ``repeats`` is a tensor, if it is to be fixed: what is more is cut, what
             is less is filled up with the last part (jax.numpy.repeat with ``total_repeat_length``).
 
@@ -92,6 +92,10 @@ def repeat(
         if type_of(counts).shape in ((), (1,)):  # one number for all positions
             counts = broadcast_to(counts, (type_of(x).shape[axis_in(axis, type_of(x).rank)],))
         return _repeat_each(x, counts, axis, size)
+    if isinstance(repeats, DimExpr):
+        shape, axis = type_of(x).shape, axis_in(axis, type_of(x).rank)
+        apart = broadcast_to(expand_dims(x, axis + 1), (*shape[: axis + 1], repeats, *shape[axis + 1 :]))
+        return reshape(apart, (*shape[:axis], shape[axis] * repeats, *shape[axis + 1 :]))
     times = whole(cast("int", repeats), "repeat: the number of repeats")  # not a tensor, and checked here
     return bind(REPEAT, x, repeats=times, axis=axis_in(axis, type_of(x).rank))
 

@@ -230,8 +230,13 @@ def by_paths(model: Model, found: Mapping[str, Stored]) -> Given:
 # ---------------------------------------------------------------- for any model
 
 
-def load_foreign(model: Model, path: Path) -> bool:
+def load_foreign(model: Model, path: Path, *, skip_mismatch: bool = False) -> bool:
     """Give ``model`` the weights in a file of Keras's or a ``.uf``; False if the file is none of these.
+
+    Args:
+        model: whose they are.
+        path: of the file.
+        skip_mismatch: take what fits, layer by layer.
 
     Raises `FileFormatError` for one that does not fit, and for a state_dict of torch's.
     """
@@ -247,11 +252,11 @@ def load_foreign(model: Model, path: Path) -> bool:
         model.trace()
         if kind == UF:
             given, extra = by_paths(model, _own(path, kind))
-            take(path, model.name, model_paths(model), given, extra)
+            take(path, model.name, model_paths(model), given, extra, skip_mismatch=skip_mismatch)
             return True
         with keras_files.weights_file(path, kind == KERAS_ZIP) as file:
             given, extra = keras_reader(file)(model)
-            take(path, model.name, model_paths(model), given, extra)
+            take(path, model.name, model_paths(model), given, extra, skip_mismatch=skip_mismatch)
         return True
 
 

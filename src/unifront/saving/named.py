@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from unifront.arguments import Location, checked
-from unifront.errors import ArgumentError
+from unifront.paths import free_to_write
 from unifront.saving.read import load_any
 from unifront.saving.write import save
 from unifront.serialization import CustomObjectScope, trusting
@@ -22,8 +22,7 @@ def save_model(model: Any, filepath: Location, overwrite: bool = True, zipped: b
     Raises `ArgumentError` with ``overwrite=False`` if the file is there.
     """
     given: Model = model
-    if not overwrite and filepath.exists():  # type: ignore[union-attr]  # `checked` made it a path
-        raise ArgumentError(f"{filepath} is there already; overwrite=True replaces it.")
+    free_to_write(filepath, overwrite)
     save(given, filepath)
 
 

@@ -49,7 +49,7 @@ class Stored:
 
 def take(
     path: Path, model_name: str, wanted: Mapping[str, Variable], given: Mapping[str, Stored],
-    extra: Iterable[str] = (), hint: str = "",
+    extra: Iterable[str] = (), hint: str = "", skip_mismatch: bool = False,
 ) -> None:  # fmt: skip
     """Give the variables ``wanted`` the arrays ``given`` for them, all or none.
 
@@ -60,9 +60,12 @@ def take(
         given: the arrays by the same names.
         extra: what is in the file beside them.
         hint: what to try, if they do not fit.
+        skip_mismatch: take what fits instead, layer by layer.
 
     Raises `FileFormatError` telling what is missing, left over, or of another shape.
     """
+    if skip_mismatch:
+        wanted, extra = fitting(wanted, lambda name: name in given and _fits(given[name], wanted[name])), ()
     wrong = misfit(wanted, given, extra)
     if wrong:
         raise FileFormatError(f"{path} does not fit the model {model_name!r}: {wrong}.{hint}")
@@ -70,6 +73,12 @@ def take(
     with together(wanted.values()):
         for name, value in values.items():
             wanted[name].assign(value)
+
+
+def fitting(wanted: Mapping[str, Variable], fits: Callable[[str], bool]) -> dict[str, Variable]:
+    """The variables of those layers of which each one ``fits``, as Keras goes by layers too."""
+    left = {name.rpartition("/")[0] for name in wanted if not fits(name)}
+    return {name: variable for name, variable in wanted.items() if name.rpartition("/")[0] not in left}
 
 
 def misfit(wanted: Mapping[str, Variable], given: Mapping[str, Stored], extra: Iterable[str] = ()) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unifront import safetensors
-from unifront.errors import FileFormatError
+from unifront.errors import ArgumentError, FileFormatError
 from unifront.files import BROKEN, existing, reason, writing
 from unifront.paths import is_keras_weights, path_of, weights_destination
 from unifront.saving.foreign import load_foreign
 from unifront.saving.keras_write import save_keras_weights
 from unifront.saving.orbax import is_orbax, load_orbax_weights
 from unifront.saving.read import elsewhere
+from unifront.saving.stored import fitting
 from unifront.weights import together
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def save_weights(model: Model, filepath: str | Path) -> None:
         contents.write(file)
 
 
-def load_weights(model: Model, filepath: str | Path) -> None:
+def load_weights(model: Model, filepath: str | Path, *, skip_mismatch: bool = False) -> None:
     """Give ``model`` the weights in the file at ``filepath``; either all of them are taken, or none.
 
     Args:
@@ -48,15 +49,18 @@ def load_weights(model: Model, filepath: str | Path) -> None:
         filepath: a file of `save_weights` or of `save`, or one of Keras: ``.weights.h5`` and ``.keras``, where layers
             are found by their places in the model, or the ``.h5`` of Keras 2, where they are found by name; or a
             folder of `OrbaxCheckpoint`. What it is is seen from its content.
+        skip_mismatch: pass over layers whose weights are not there, or have other shapes, and take the rest.
 
     Raises `FileFormatError` naming the weight that is missing, unexpected or of another shape or dtype.
     """
     folder = path_of(filepath)
     if is_orbax(folder):
+        if skip_mismatch:
+            raise ArgumentError(f"skip_mismatch is for files; {folder} is a folder of checkpoints.")
         load_orbax_weights(model, folder)
         return
     path = existing(filepath)
-    if load_foreign(model, path):
+    if load_foreign(model, path, skip_mismatch=skip_mismatch):
         return
     model.trace()
     paths = model.variable_paths()
@@ -64,6 +68,9 @@ def load_weights(model: Model, filepath: str | Path) -> None:
     try:
         with path.open("rb") as file:
             found = safetensors.places(file, path.stat().st_size)
+            if skip_mismatch:
+                wanted = fitting(wanted, lambda name: name in found and found[name].fits(wanted[name].type))
+                found = {name: place for name, place in found.items() if name in wanted}
             misfit = _misfit(model, found, wanted)
             values = {} if misfit else safetensors.arrays(file, found)
     except BROKEN as error:

@@ -49,7 +49,9 @@ def train_step(model: Model, data: Any) -> dict[str, Any]:
         pairs = list(zip(gradients, weights, strict=True))
         known = [pair for pair in pairs if pair[0] is not None] or pairs
         some = next(one for one in tree.leaves(x) if one is not None)
-        optimizer.apply(*zip(*known, strict=True), examples=examples_in(some))
+        takes = inspect.signature(optimizer.apply).parameters  # an override may have Keras's alone
+        how = {"examples": examples_in(some)} if "examples" in takes else {}
+        optimizer.apply(*zip(*known, strict=True), **how)
     return model.get_metrics_result()
 
 

@@ -104,7 +104,8 @@ def _unweighted(model: Model, training: Compiled, x: Any, y: Any, weight: Any, s
     inputs = given.inputs
     if not len(inputs[0]):
         raise DataError("The data is empty: the input has 0 examples.")
-    untold = y is None and training.loss is None and not (training.metrics or training.weighted_metrics)
+    judges_itself = training.loss is None or defines(model, "compute_loss")
+    untold = y is None and judges_itself and not (training.metrics or training.weighted_metrics)
     sizes = data.sizes_of(model.without(given.absent), inputs)
     targets = () if untold else data.check_targets(model, y, training, len(inputs[0]), sizes)
     traced = model.trace()

@@ -191,8 +191,6 @@ class RandomSharpness(_Ranged):
 class RandomSaturation(_Ranged):
     """The saturation of each image times ``factor / (1 - factor)``: 0.5 leaves it, 0 makes it gray."""
 
-    _FACTOR_BOUNDS = (0, 1)
-
     def get_random_transformation(self, data: Any, training: bool = True, seed: Any = None) -> Any:
         images = self.images_in(data)
         factor = self.uniform((self.batch_of(images),), self.factor, seed, images)

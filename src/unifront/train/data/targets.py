@@ -11,7 +11,6 @@ from unifront import tree
 from unifront.dtypes import DType, int32
 from unifront.errors import ArgumentError, DataError, UnifrontError
 from unifront.ir.dims import DimExpr, solve
-from unifront.ir.types import TensorType
 from unifront.train import losses
 from unifront.train.arguments import number
 from unifront.train.data.arrays import cast, holds_arrays, named_leaves, to_numpy
@@ -38,9 +37,9 @@ def check_targets(
     if y is None:
         raise DataError("No targets were given: pass y, or an iterable of (x, y) batches.")
     found: list[np.ndarray | None] = []
-    labelled = _losses_of_labels(
-        training.loss, traced.structure, names, [v.type for v in traced.graph.outputs[:count]]
-    )
+    outputs = [value.type for value in traced.graph.outputs[:count]]
+    standing = _losses_by_output(training.loss, traced.structure, names)
+    labelled = {i: loss for i, loss in standing.items() if loss.classes(outputs[i].shape) is not None}
     unjudged = set(range(count)) - _judged(training, traced.structure, names) if count > 1 else set()
     judged = set(names) - {names[i] for i in unjudged}
     if unjudged:
@@ -58,9 +57,9 @@ def check_targets(
             raise DataError(f"{what} is a single number; the first axis of data is the batch.")
         if len(array) != x_length:
             raise DataError(f"{what} has {len(array)} examples; the input has {x_length}.")
-        output = traced.graph.outputs[i].type
+        output = outputs[i]
         known = dict(sizes or {})
-        alike = () if i in labelled and labelled[i].lengths_differ else output.shape[1:]
+        alike = output.shape[1:] if i in standing and not standing[i].lengths_differ else ()
         for axis, (dim, size) in enumerate(zip(alike, array.shape[1:], strict=False), 1):
             if isinstance(dim, DimExpr) and not solve(dim, size, known):
                 raise DataError(
@@ -115,21 +114,17 @@ def _judged(training: Compiled, structure: Any, names: Sequence[str]) -> set[int
     return found | {i for each in metrics for i, some in enumerate(each) if some}
 
 
-def _losses_of_labels(
-    loss: Any, structure: Any, names: Sequence[str], outputs: Sequence[TensorType]
-) -> dict[int, losses.Loss]:
-    """The losses whose targets are numbers of classes, by the number of the output."""
+def _losses_by_output(loss: Any, structure: Any, names: Sequence[str]) -> dict[int, losses.Loss]:
+    """The losses of one output each, by its number; without those that are chosen by the shapes."""
     try:
         chosen = [] if loss is None else losses_of(loss, None, structure, names)
     except UnifrontError:  # said when the loss is computed, if it is
         return {}
-    found = {}
-    for one in chosen:
-        if isinstance(one.where, int) and str(one.loss).lower() not in CROSSENTROPIES:
-            made = losses.as_loss(one.loss)
-            if made is not None and made.classes(outputs[one.where].shape) is not None:
-                found[one.where] = made
-    return found
+    single = [
+        one for one in chosen if isinstance(one.where, int) and str(one.loss).lower() not in CROSSENTROPIES
+    ]
+    made = {one.where: losses.as_loss(one.loss) for one in single}
+    return {i: found for i, found in made.items() if found is not None}
 
 
 def check_labels(loss: losses.Loss, labels: np.ndarray, predicted: Sequence[Any], what: str) -> None:

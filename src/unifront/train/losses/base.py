@@ -55,8 +55,8 @@ class Loss:
 
     keeps_targets: ClassVar[bool] = False
     """Whether `call` gets the targets as they are, rather than cast: labels, which floats may not hold."""
-    lengths_differ: ClassVar[bool] = False
-    """Whether targets may have another length than outputs."""
+    lengths_differ: ClassVar[bool] = True
+    """Whether targets may have other sizes than outputs, as far as is known before they are compared."""
 
     @checked
     def __init__(
@@ -181,6 +181,7 @@ class LossFunctionWrapper(Loss):
 class StandardLoss(Loss):
     """A loss of ours: the class beside a function, with the function's further arguments as its attributes."""
 
+    lengths_differ = False
     function: ClassVar[Callable[..., Any]]
     """``(y_true, y_pred, **arguments)`` → the loss of each example; a ``staticmethod``."""
     arguments: ClassVar[tuple[str, ...]] = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import operator
 import re
 
 import numpy as np
@@ -125,3 +126,26 @@ def test_the_checks_of_every_method_are_known_when_it_is_called(cls):
         if hasattr(method := inspect.getattr_static(cls, name), "__checked__")
     ]
     assert found
+
+
+@pytest.mark.parametrize("backend", installed())
+def test_native_arrays_meet_tensors_on_the_left_of_operators(backend: str) -> None:
+    if backend == "tensorflow":
+        names = "add sub mul truediv floordiv mod pow matmul"  # its comparisons leave nothing to what is on the right
+    else:
+        names = "add sub mul truediv floordiv mod pow matmul lt le gt ge eq ne"
+    kept, given = np.full((3, 3), 2, np.float32), np.arange(1, 10, dtype=np.float32).reshape(3, 3)
+    with uf.backend(backend):
+
+        class Held(layers.Layer):
+            def __init__(self) -> None:
+                super().__init__()
+                self.held = uf.ops.convert_to_tensor(kept)
+
+            def call(self, x):  # type: ignore[no-untyped-def]
+                return [getattr(operator, name)(self.held, x) for name in names.split()]
+
+        x = uf.Input((3,), batch_size=3)
+        found = uf.Model(x, Held()(x)).predict(given, verbose=0)
+    for name, array in zip(names.split(), found, strict=True):
+        np.testing.assert_allclose(array, getattr(operator, name)(kept, given), rtol=1e-6, err_msg=name)

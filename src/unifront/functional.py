@@ -58,7 +58,7 @@ def calls_below(outputs: Sequence[Symbolic], inputs: Sequence[Symbolic]) -> Iter
                 yield call
                 continue
             stack.append((call, True))
-            for leaf in reversed(tree.flatten([call.args, dict(call.kwargs)])):  # the order of Keras, by keys
+            for leaf in reversed(tree.leaves([call.args, dict(call.kwargs)])):
                 if isinstance(leaf, Symbolic):
                     push(leaf)
 
@@ -363,8 +363,8 @@ def _enter(
 
 
 def _sources(node: Any) -> list[Symbolic]:
-    """The symbolic tensors that a call takes; an input takes none."""
-    given = tree.leaves([node.args, dict(node.kwargs)]) if isinstance(node, Call) else []
+    """The symbolic tensors that a call takes, those in a dict in the order of its keys; an input takes none."""
+    given = tree.flatten([node.args, dict(node.kwargs)]) if isinstance(node, Call) else []
     return [leaf for leaf in given if isinstance(leaf, Symbolic)]
 
 

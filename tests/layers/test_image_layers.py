@@ -314,3 +314,12 @@ def test_a_model_augments_while_it_trains_only():
     model = uf.Model(x, layers.RandomFlip(seed=3)(x))
     assert np.array_equal(model.predict(IMAGES), IMAGES)
     assert not np.array_equal(model(np.repeat(IMAGES, 8, 0), training=True), np.repeat(IMAGES, 8, 0))
+
+
+@pytest.mark.parametrize("name", ["RandomSaturation", "RandomHue", "RandomSharpness", "RandomBrightness"])
+def test_factors_range_as_in_keras(name: str) -> None:
+    ours, theirs = getattr(layers, name), getattr(keras.layers, name)
+    for factor in (0.1, (0.2, 0.4)):
+        given = tuple(theirs(factor).get_config()["factor"])
+        assert tuple(ours(factor).get_config()["factor"]) == given
+        assert tuple(ours.from_config({"factor": given}).get_config()["factor"]) == given

@@ -185,3 +185,137 @@ def test_outputs_have_the_names_of_their_layers() -> None:
         model = library.Model(x, [first, second])
         assert model.output_names == ["first", "second"]
         assert [one.name for one in model.operations][1:] == ["first", "second"]
+
+
+class Perceiving(uf.Model):
+    """A model whose `build` makes a weight and calls Model's, as examples of Keras do."""
+
+    def build(self, input_shape: Any) -> None:
+        self.table = self.add_weight(shape=(3, 2), initializer="ones")
+        self.head = layers.Dense(2)
+        super().build(input_shape)
+
+    def call(self, x: Any) -> Any:
+        return self.head(x @ self.table)
+
+
+@pytest.mark.parametrize("way", ["called", "built", "fitted", "symbolic"])
+def test_a_build_of_ones_own_may_call_the_models(way: str) -> None:
+    model = Perceiving()
+    if way == "called":
+        model(X)
+    elif way == "built":
+        model.build((None, 3))
+    elif way == "fitted":
+        model.compile("sgd", "mse")
+        model.fit(X, np.ones((4, 2)), verbose=0)
+    else:
+        model(uf.Input((3,)))
+    assert model.predict(X, verbose=0).shape == (4, 2)
+    assert [weight.shape for weight in model.weights] == [(3, 2), (2, 2), (2,)]
+
+
+@pytest.mark.parametrize("of_ones_own", [False, True])
+def test_the_batch_that_a_model_was_built_for_is_not_its_only_one(of_ones_own: bool) -> None:
+    class Own(uf.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = layers.Dense(2)
+
+        def call(self, x: Any) -> Any:
+            return self.head(x)
+
+    model = Own() if of_ones_own else uf.Sequential([layers.Dense(2)])
+    model.build((20, 3))
+    model.compile("sgd", "mse")
+    model.fit(np.ones((16, 3)), np.ones((16, 2)), batch_size=5, verbose=0)
+    assert model.predict(X, verbose=0).shape == (4, 2)
+
+
+def test_a_stateful_model_is_built_for_its_batch() -> None:
+    model = uf.Sequential([layers.GRU(2, stateful=True)])
+    model.build((4, 5, 3))
+    assert model.input_shape == (4, 5, 3)
+
+
+def test_a_layer_builds_one_inside_for_a_list_of_sizes() -> None:
+    class Outer(uf.Layer):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = layers.Dense(4)
+
+        def build(self, input_shape: Any) -> None:
+            self.inner.build(list(input_shape))
+
+        def call(self, x: Any) -> Any:
+            return self.inner(x)
+
+    assert Outer()(uf.Input((5, 6))).shape[1:] == (5, 4)
+
+
+def test_variables_stand_for_their_values_in_stateless_calls() -> None:
+    ours, theirs = layers.BatchNormalization(), keras.layers.BatchNormalization()
+    found = []
+    for layer in (ours, theirs):
+        layer.build((None, 3))
+        parts = layer.trainable_variables, layer.non_trainable_variables
+        found.append(layer.stateless_call(*parts, X, training=True))
+    (mine, state), (wanted, expected) = found
+    np.testing.assert_allclose(mine, wanted, rtol=1e-5, atol=1e-6)
+    for one, other in zip(state, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5)
+
+
+@pytest.mark.parametrize("backend", [name for name in installed() if name != "numpy"])
+def test_a_state_tree_is_taken_back(backend: str) -> None:
+    model = uf.Sequential([uf.Input((3,)), layers.Dense(2)])
+    model.compile("adam", "mse", backend=backend)
+    model.fit(X, np.ones((4, 2)), verbose=0)
+    before, state = model.get_weights(), model.get_state_tree()
+    model.set_weights([0 * one for one in before])
+    model.set_state_tree(state)
+    for one, other in zip(model.get_weights(), before, strict=True):
+        assert_close(one, other)
+
+
+def test_layers_and_weights_of_dicts_come_in_the_order_of_keys() -> None:
+    def made(keras: Any, layers: Any) -> Any:
+        class Joined(layers.Layer):
+            def call(self, parts: Any) -> Any:
+                return keras.ops.concatenate([parts[key] for key in parts], axis=-1)
+
+        ins = {name: keras.Input((size,), name=name) for name, size in (("age", 1), ("wage", 2), ("job", 3))}
+        return keras.Model(ins, Joined()({key: layers.Dense(4)(one) for key, one in ins.items()}))
+
+    ours, theirs = made(uf, layers), made(keras, keras.layers)
+    assert [one.shape for one in ours.get_weights()] == [one.shape for one in theirs.get_weights()]
+    assert ours.layers[-2].units == theirs.layers[-2].units
+    assert [one.name for one in ours.layers[:3]] == [one.name for one in theirs.layers[:3]]
+
+
+@pytest.mark.parametrize("name", ["w.weights.h5", "w.safetensors", "model.keras", "model.uf"])
+def test_weights_of_layers_that_do_not_fit_are_passed_over(name: str, tmp_path: Any) -> None:
+    def made(classes: int) -> Any:
+        return uf.Sequential(
+            [uf.Input((3,)), layers.Dense(4, name="body"), layers.Dense(classes, name="head")]
+        )
+
+    model, other = made(2), made(5)
+    (model.save_weights if name.startswith("w") else model.save)(filepath=tmp_path / name, overwrite=True)
+    head = other.get_weights()[2]
+    with pytest.raises(errors.FileFormatError, match="head/kernel"):
+        other.load_weights(tmp_path / name)
+    other.load_weights(filepath=tmp_path / name, skip_mismatch=True)
+    assert_close(other.get_weights()[0], model.get_weights()[0])
+    assert_close(other.get_weights()[2], head)
+
+
+def test_what_is_there_is_not_overwritten_unless_it_may_be(tmp_path: Any) -> None:
+    model = uf.Sequential([uf.Input((3,)), layers.Dense(2)])
+    for write, name in ((model.save, "a.uf"), (model.save, "a.keras"), (model.save_weights, "a.weights.h5")):
+        write(tmp_path / name)
+        before = (tmp_path / name).read_bytes()
+        with pytest.raises(errors.ArgumentError, match="is there already; overwrite=True replaces it"):
+            write(tmp_path / name, overwrite=False)
+        assert (tmp_path / name).read_bytes() == before
+        write(tmp_path / name, overwrite=True)

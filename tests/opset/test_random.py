@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -100,3 +103,13 @@ def test_wrong_arguments_are_named() -> None:
         ops.dropout(x, KEY, 0.5, noise_shape=(2,))
     with pytest.raises(DTypeError, match=r"The key is float64\[2, 3\]; make one with uf.random_key"):
         ops.random_uniform(x, (2,))
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["uf.random.normal((2,))", "uf.random.shuffle(np.arange(3))", "uf.random.dropout(np.ones(3), 0.5)"],
+)
+def test_the_first_thing_a_process_does_may_be_a_draw(call: str) -> None:
+    script = f"import numpy as np, unifront as uf; print(np.asarray({call}).shape)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

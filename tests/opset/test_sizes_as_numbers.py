@@ -155,3 +155,24 @@ def test_values_that_are_no_sizes_make_no_shape() -> None:
         ops.tile(X, np.array([0.5, 1]))
     np.testing.assert_array_equal(ops.tile(X, np.array([1, 2])), np.tile(X, (1, 2)))
     np.testing.assert_array_equal(ops.reshape(X, np.array([2, 4])), X.reshape(2, 4))
+
+
+@pytest.mark.parametrize("backend", installed())
+def test_a_size_says_how_often_to_repeat(backend: str) -> None:
+    image = uf.Input((2, 3))
+    token = np.arange(3, dtype=np.float32).reshape(1, 1, 3)
+    forms = [
+        lambda x: ops.concatenate([ops.repeat(token, ops.shape(x)[0], axis=0), x], 1),
+        lambda x: ops.repeat(x, ops.shape(x)[0], axis=1),
+        lambda x: ops.repeat(token, ops.shape(x)[0]),
+    ]
+    model = uf.Model(image, [Calls(form)(image) for form in forms])
+    given = np.random.default_rng(0).normal(size=(4, 2, 3)).astype(np.float32)
+    found = model.predict(given, verbose=0, backend=backend, batch_size=4)
+    expected = [
+        np.concatenate([np.repeat(token, 4, 0), given], 1),
+        np.repeat(given, 4, 1),
+        np.repeat(token, 4),
+    ]
+    for one, wanted in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, wanted)

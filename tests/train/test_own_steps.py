@@ -313,3 +313,79 @@ def test_what_leaks_out_of_the_differentiated_function_is_named() -> None:
     model.compile("sgd", "mse")
     with pytest.raises(errors.ArgumentError, match=r"made inside the function .*has_aux=True"):
         model.fit(IMAGES, IMAGES[:, :1], verbose=0, backend=TRAINABLE[0])
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_an_optimizer_that_overrides_apply_is_called(backend: str) -> None:
+    class Halved(uf.optimizers.SGD):
+        def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+            super().apply([gradient * 0.5 for gradient in grads], trainable_variables)
+
+    found = []
+    for optimizer in (Halved(0.2), uf.optimizers.SGD(0.1)):
+        uf.set_seed(0)
+        model = dense(2, 6)
+        model.compile(optimizer, "mse", backend=backend)
+        model.fit(IMAGES, IMAGES[:, :2], epochs=2, verbose=0)
+        found.append(model.get_weights())
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other)
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_a_loss_that_needs_no_targets_is_given_none(backend: str) -> None:
+    class Autoencoder(uf.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = layers.Dense(6, dtype="float64")
+
+        def call(self, x: Any) -> Any:
+            return self.layer(x)
+
+        def compute_loss(
+            self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None
+        ) -> Any:
+            assert y is None
+            return ops.mean(self.loss(x, y_pred))
+
+    model = Autoencoder()
+    model.compile("sgd", loss=uf.losses.MeanSquaredError(), backend=backend)
+    losses = model.fit(IMAGES, epochs=3, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    expected = np.mean((model.predict(IMAGES, verbose=0) - IMAGES) ** 2)
+    assert model.evaluate(IMAGES, verbose=0) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_targets_of_a_loss_of_ones_own_have_any_size(backend: str) -> None:
+    def apart(y_true: Any, y_pred: Any) -> Any:
+        return ops.mean(
+            ops.square(ops.mean(y_pred, axis=(1, 2)) - ops.mean(ops.cast(y_true, y_pred.dtype), axis=1))
+        )
+
+    series = uf.Input((None, 3), dtype="float64")
+    x = layers.Conv1D(4, 3, strides=2, padding="same")(series)
+    model = uf.Model(series, layers.Dense(5)(x))
+    model.compile("sgd", loss=apart, backend=backend)
+    x, y = RNG.normal(size=(4, 20, 3)), RNG.integers(0, 4, (4, 7))
+    model.fit(x, y, verbose=0)
+    given = model.predict(x, verbose=0)
+    assert_close(np.asarray(model.evaluate(x, y, verbose=0)), np.mean((given.mean((1, 2)) - y.mean(1)) ** 2))
+    model.compile("sgd", "mse", backend=backend)
+    with pytest.raises(errors.DataError, match="for these inputs its axis 1 has the size 10"):
+        model.fit(x, np.ones((4, 7, 5)), verbose=0)
+
+
+@pytest.mark.parametrize("backend", TRAINABLE)
+def test_losses_and_metrics_compare_with_operators(backend: str) -> None:
+    def masked(y_true: Any, y_pred: Any) -> Any:
+        counts = ops.cast((y_true != 0) & ~(y_true == 3), y_pred.dtype)
+        return ops.sum(counts * ops.square(y_true - y_pred)) / ops.sum(counts)
+
+    def right(y_true: Any, y_pred: Any) -> Any:
+        return ops.mean(ops.cast(ops.round(y_pred) == y_true, "float64"))
+
+    model = dense(1, 4, kernel_initializer="ones")
+    model.compile("sgd", masked, metrics=[right], backend=backend)
+    found = model.evaluate(np.eye(4), np.array([[1.0], [0.0], [2.0], [3.0]]), verbose=0)
+    assert_close(np.asarray(found), np.array([0.5, 0.25]))

@@ -304,3 +304,42 @@ def test_sounds_of_other_channels_in_a_batch(tmp_path: Path) -> None:
         next(iter(data))
     with pytest.raises(errors.ArgumentError, match="ragged=True` is not supported"):
         uf.utils.audio_dataset_from_directory(tmp_path, ragged=True)
+
+
+def test_what_scripts_call_on_datasets_of_tf_data(images: Path) -> None:
+    """Judged by the ``tf.data.Dataset`` that Keras gives of the same folder, batches in order."""
+    tf = pytest.importorskip("tensorflow")
+    options: dict[str, Any] = {"image_size": (4, 4), "shuffle": False, "batch_size": 2}
+    ours = uf.utils.image_dataset_from_directory(images, verbose=False, **options)
+    theirs = keras.utils.image_dataset_from_directory(images, verbose=False, **options)
+    calls: dict[str, Any] = {
+        "map": lambda data: data.map(lambda x, y: (x / 2, y), num_parallel_calls=tf.data.AUTOTUNE),
+        "take": lambda data: data.take(2),
+        "all": lambda data: data.take(-1),
+        "skip": lambda data: data.skip(1),
+        "none": lambda data: data.skip(9),
+        "chain": lambda data: data.skip(1).cache().map(lambda x, y: x).prefetch(tf.data.AUTOTUNE).take(2),
+    }
+    for name, call in calls.items():
+        mine, expected = call(ours), call(theirs)
+        assert mine.cardinality() == int(expected.cardinality()), name
+        for _ in range(2):  # gone through again, it is the same
+            for one, other in zip(mine, expected.as_numpy_iterator(), strict=True):
+                for part, wanted in zip(
+                    *[x if isinstance(x, tuple) else (x,) for x in (one, other)], strict=True
+                ):
+                    np.testing.assert_allclose(part, wanted, atol=1e-4, err_msg=name)
+    shuffled = ours.shuffle(100, seed=1)
+    passes = [[tuple(labels) for _, labels in shuffled] for _ in range(4)]
+    assert len({tuple(one) for one in passes}) > 1
+    for one in passes:
+        assert sorted(one) == sorted(tuple(labels) for _, labels in ours)
+    made = []
+    cached = ours.map(lambda x, y: made.append(1) or (x, y)).cache().prefetch(1)
+    assert len(list(cached)) == len(list(cached.as_numpy_iterator())) == len(made) == 4
+    model = uf.Sequential([uf.Input((4, 4, 3)), layers.Flatten(), layers.Dense(2)])
+    model.compile("sgd", uf.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(cached.shuffle(8), validation_data=ours.take(1), epochs=2, verbose=0)
+    assert len(made) == 4
+    with pytest.raises(errors.ArgumentError, match="cache keeps batches in memory, not in the file 'x'"):
+        ours.cache("x")

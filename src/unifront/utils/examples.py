@@ -6,7 +6,8 @@ import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Self
 
 import numpy as np
 
@@ -26,7 +27,52 @@ class Part:
     shape: tuple[int | None, ...]
 
 
-class Examples(PyDataset):
+class Batches(PyDataset):
+    """Batches by number, and what scripts call on a dataset of ``tf.data`` to have others made of them.
+
+    What there says how to work ahead is taken and means nothing: `Model.fit` makes batches in threads by itself.
+    """
+
+    own_order = True
+
+    def map(
+        self, function: Callable[..., Any], num_parallel_calls: Any = None, deterministic: Any = None
+    ) -> Mapped:
+        """Each batch, or its parts if it is a tuple, changed by ``function``, which gets NumPy arrays."""
+        return Mapped(self, function)
+
+    def take(self, count: int) -> Some:
+        """The first ``count`` batches; all of them if it is -1."""
+        return Some(self, 0, count if count >= 0 else len(self))
+
+    def skip(self, count: int) -> Some:
+        """The batches behind the first ``count``."""
+        return Some(self, count, len(self))
+
+    def shuffle(self, buffer_size: int | None = None, seed: int | None = None, **options: Any) -> Shuffled:
+        """Whole batches in another order in each epoch."""
+        return Shuffled(self, seed)
+
+    def cache(self, filename: str = "") -> Cached:
+        """The same batches, made once and kept in memory; `ArgumentError` for a ``filename``."""
+        if filename:
+            raise ArgumentError(f"cache keeps batches in memory, not in the file {filename!r}.")
+        return Cached(self)
+
+    def prefetch(self, buffer_size: int | None = None) -> Self:
+        """The dataset itself."""
+        return self
+
+    def cardinality(self) -> int:
+        """How many batches there are."""
+        return len(self)
+
+    def as_numpy_iterator(self) -> Iterator[Any]:
+        """The batches, which are NumPy arrays."""
+        return iter(self)
+
+
+class Examples(Batches):
     """Examples in batches: what `image_dataset_from_directory` and its like give.
 
     Args:
@@ -43,8 +89,6 @@ class Examples(PyDataset):
     Going through it gives batches of NumPy arrays; `Model.fit` takes it as it is, and makes batches by threads.
     """
 
-    own_order = True
-
     def __init__(
         self,
         count: int,
@@ -59,7 +103,7 @@ class Examples(PyDataset):
         collate: Callable[[Sequence[Any]], Any] | None = None,
     ) -> None:
         super().__init__(workers=WORKERS)
-        self.batch_size, self.shuffle = batch_size, shuffle
+        self.batch_size, self.shuffles = batch_size, shuffle
         self.class_names = None if class_names is None else list(class_names)
         self.file_paths = [] if file_paths is None else list(file_paths)
         self.example, self.parts, self.count = example, parts, count
@@ -68,7 +112,7 @@ class Examples(PyDataset):
         self._order = self._next_order()
 
     def _next_order(self) -> np.ndarray:
-        return self._random.permutation(self.count) if self.shuffle else np.arange(self.count)
+        return self._random.permutation(self.count) if self.shuffles else np.arange(self.count)
 
     def __len__(self) -> int:
         return -(-self.count // (self.batch_size or 1))
@@ -91,36 +135,23 @@ class Examples(PyDataset):
     def on_epoch_end(self) -> None:
         self._order = self._next_order()
 
-    def map(self, function: Callable[..., Any]) -> Mapped:
-        """Each batch, or its parts if it is a tuple, changed by ``function``."""
-        return Mapped(self, function)
 
-    def take(self, count: int) -> Iterator[Any]:
-        """The first ``count`` batches."""
-        return (batch for batch, _ in zip(self, range(count), strict=False))
+class Derived(Batches):
+    """A dataset made of another one: with the same batches, unless a subclass says otherwise."""
 
-
-class Mapped(PyDataset):
-    """A dataset whose batches are changed by a function."""
-
-    own_order = True
-
-    def __init__(self, dataset: Any, function: Callable[..., Any]) -> None:
+    def __init__(self, dataset: Any) -> None:
         super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
-        self.dataset, self.function = dataset, function
+        self.dataset = dataset
         self.class_names, self.file_paths = dataset.class_names, dataset.file_paths
-
-    def _changed(self, batch: Any) -> Any:
-        return self.function(*batch) if isinstance(batch, tuple) else self.function(batch)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> Any:
-        return self._changed(self.dataset[index])
+        return self.dataset[index]
 
     def __iter__(self) -> Iterator[Any]:
-        return map(self._changed, self.dataset)
+        return iter(self.dataset)
 
     def on_epoch_begin(self) -> None:
         self.dataset.on_epoch_begin()
@@ -128,9 +159,78 @@ class Mapped(PyDataset):
     def on_epoch_end(self) -> None:
         self.dataset.on_epoch_end()
 
-    def map(self, function: Callable[..., Any]) -> Mapped:
-        """Each batch changed by ``function`` too."""
-        return Mapped(self, function)
+
+class Mapped(Derived):
+    """Batches changed by a function."""
+
+    def __init__(self, dataset: Any, function: Callable[..., Any]) -> None:
+        super().__init__(dataset)
+        self.function = function
+
+    def _changed(self, batch: Any) -> Any:
+        return self.function(*batch) if isinstance(batch, tuple) else self.function(batch)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._changed(self.dataset[index])
+
+    def __iter__(self) -> Iterator[Any]:
+        return map(self._changed, self.dataset)
+
+
+class Some(Derived):
+    """The batches from ``start`` to before ``stop``."""
+
+    def __init__(self, dataset: Any, start: int, stop: int) -> None:
+        super().__init__(dataset)
+        self.numbers = range(len(dataset))[max(start, 0) : max(stop, 0)]
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[self.numbers[index]]
+
+    def __iter__(self) -> Iterator[Any]:
+        return islice(self.dataset, self.numbers.start, self.numbers.stop)
+
+
+class Shuffled(Derived):
+    """Whole batches, in another order each time they are gone through."""
+
+    def __init__(self, dataset: Any, seed: int | None) -> None:
+        super().__init__(dataset)
+        self._random = np.random.default_rng(seed)
+        self._order = self._random.permutation(len(dataset))
+
+    def __getitem__(self, index: int) -> Any:
+        return self.dataset[int(self._order[index])]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self.dataset[int(number)] for number in self._random.permutation(len(self)))
+
+    def on_epoch_end(self) -> None:
+        super().on_epoch_end()
+        self._order = self._random.permutation(len(self))
+
+
+class Cached(Derived):
+    """Batches that are made once, and kept in memory."""
+
+    def __init__(self, dataset: Any) -> None:
+        super().__init__(dataset)
+        self._kept: dict[int, Any] = {}
+
+    def __getitem__(self, index: int) -> Any:
+        number = range(len(self))[index]
+        if number not in self._kept:
+            self._kept[number] = self.dataset[number]
+        return self._kept[number]
+
+    def __iter__(self) -> Iterator[Any]:
+        return (self[number] for number in range(len(self)))
+
+    def on_epoch_end(self) -> None:
+        """Nothing: another order would give other batches than those that are kept."""
 
 
 def stacked(examples: Sequence[Any]) -> Any:
@@ -192,7 +292,7 @@ class _Single:
 def _as_grain(dataset: Examples) -> Any:
     grain = _library("grain", "grain")
     made = grain.MapDataset.source(_Single(dataset))
-    if dataset.shuffle:
+    if dataset.shuffles:
         made = made.shuffle(seed=int(dataset._random.integers(2**31)))
     made = made.to_iter_dataset()
     if dataset.batch_size is not None:

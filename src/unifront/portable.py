@@ -173,6 +173,7 @@ class Portable:
         free_to_write(filepath, overwrite)
         save_weights(self._model, filepath)
 
+    @checked
     def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
         """Take weights back: all of them, or none. They stay the model's own, in its paths and layouts.
 

@@ -91,6 +91,7 @@ RIGHT: dict[str, set[str]] = {
     r"schedules\.OneCycle\.(maximal_learning_rate|total_steps|initial_divisor|final_divisor|share_rising)": NUMBERS,
     r"Model\.compile\.jit_compile": {"0", "True"},
     r"Model\.export\.filepath": {"'no'"},  # a folder, for TensorFlow
+    r"Model\.save(_weights)?\.filepath": {"'no'", "''"},
     r"ops\.vectorize\.excluded": {"[]", "['a']"},
     r"Model\.compile\.remat": {"'no'", "['a']", "10**12", "10**30"},  # patterns, and bytes
     r"Model\.(fit|evaluate)\.sample_weight": {"{}", "[None]"},  # of no output

@@ -300,12 +300,12 @@ def model_targets(folder: Any) -> Iterator[Target]:
     }.items():  # fmt: skip
         yield Target(f"Model.{name}", _fresh(name), right)
     for name, argument, suffix in (
-        ("save", "path", ".uf"),
-        ("save_weights", "path", ".safetensors"),
+        ("save", "filepath", ".uf"),
+        ("save_weights", "filepath", ".safetensors"),
         ("export", "filepath", ".onnx"),
     ):
         yield Target(f"Model.{name}", _fresh(name), {argument: folder / f"m{suffix}"})
-    yield Target("Model.load_weights", _fresh("load_weights"), {"source": folder / "m.safetensors"})
+    yield Target("Model.load_weights", _fresh("load_weights"), {"filepath": folder / "m.safetensors"})
     add_weight = layers.Dense(2).add_weight
     yield Target(
         "Layer.add_weight", functools.wraps(add_weight)(lambda **given: layers.Dense(2).add_weight(**given).numpy()),

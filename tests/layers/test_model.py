@@ -138,7 +138,7 @@ def test_a_layer_is_traced_once_however_many_are_added_later() -> None:
     [
         ((None, 5), {"input": "float32[batch, 5]"}),
         ([(None, 5), (None, 5)], {"input": "float32[batch, 5]", "input_1": "float32[batch, 5]"}),
-        ({"a": (7, 5), "b": (7, 5)}, {"a": "float32[7, 5]", "b": "float32[7, 5]"}),
+        ({"a": (7, 5), "b": (7, 5)}, {"a": "float32[batch, 5]", "b": "float32[batch, 5]"}),
     ],
     ids=["one", "list", "dict"],
 )

@@ -107,7 +107,12 @@ def test_wrong_arguments_are_named() -> None:
 
 @pytest.mark.parametrize(
     "call",
-    ["uf.random.normal((2,))", "uf.random.shuffle(np.arange(3))", "uf.random.dropout(np.ones(3), 0.5)"],
+    [
+        "uf.random.normal((2,))",
+        "uf.random.shuffle(np.arange(3))",
+        "uf.random.dropout(np.ones(3), 0.5)",
+        "uf.ops.image.elastic_transform(np.ones((1, 4, 4, 3)))",
+    ],
 )
 def test_the_first_thing_a_process_does_may_be_a_draw(call: str) -> None:
     script = f"import numpy as np, unifront as uf; print(np.asarray({call}).shape)"

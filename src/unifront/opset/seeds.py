@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -124,7 +125,9 @@ def drawn_key(seed: Any) -> Any:
     """
     if seed is None:
         if not _fresh:
-            import unifront.trace  # noqa: F401  # which says what it is, and which no layer has loaded yet
+            importlib.import_module(
+                "unifront.trace"
+            )  # which sets it, when no layer or model has loaded that before
         return _fresh[0]()
     if isinstance(seed, HostKey):
         return seed

@@ -35,6 +35,9 @@ class Batches(PyDataset):
 
     own_order = True
 
+    def __len__(self) -> int:
+        raise NotImplementedError("how many batches there are")
+
     def map(
         self, function: Callable[..., Any], num_parallel_calls: Any = None, deterministic: Any = None
     ) -> Mapped:

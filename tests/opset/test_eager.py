@@ -5,9 +5,10 @@ import pytest
 
 import unifront as uf
 from unifront import ops
-from unifront.backends import get_backend, installed
+from unifront.backends import get_backend, installed, use_backend
 from unifront.dtypes import dtype_of
 from unifront.errors import ArgumentError, DTypeError, ShapeError
+from unifront.opset import at_home
 from unifront.opset.spec import OPS as ops_by_name
 from unifront.opset.tensor import bind, type_of
 from unifront.testing import assert_close
@@ -225,3 +226,42 @@ def test_a_check_that_was_passed_admits_nothing_else():
     assert ops.add(X, X).shape == (2, 3)
     with pytest.raises(ShapeError, match="do not broadcast"):
         ops.add(X, np.ones(2, "float32"))
+
+
+MAKERS = {
+    "arange": lambda: ops.arange(3, dtype="float32"),
+    "bartlett": lambda: ops.bartlett(3),
+    "blackman": lambda: ops.blackman(3),
+    "empty": lambda: 0 * ops.empty((3,)),
+    "eye": lambda: ops.eye(3),
+    "full": lambda: ops.full((3,), 2.0),
+    "geomspace": lambda: ops.geomspace(1.0, 4.0, 3),
+    "hamming": lambda: ops.hamming(3),
+    "hanning": lambda: ops.hanning(3),
+    "identity": lambda: ops.identity(3),
+    "kaiser": lambda: ops.kaiser(3, 1.0),
+    "linspace": lambda: ops.linspace(0.0, 1.0, 3),
+    "logspace": lambda: ops.logspace(0.0, 1.0, 3),
+    "ones": lambda: ops.ones((3,)),
+    "tri": lambda: ops.tri(3),
+    "zeros": lambda: ops.zeros((3,)),
+}
+
+
+@pytest.mark.parametrize("name", installed())
+@pytest.mark.parametrize("maker", MAKERS)
+def test_what_is_made_of_numbers_is_the_default_backends(name, maker):
+    assert set(MAKERS) == {one for one in vars(at_home) if hasattr(vars(at_home)[one], "__wrapped__")}
+    with use_backend(name):
+        made, other = MAKERS[maker](), ops.convert_to_tensor(np.full(3, 2, np.float32))
+        assert type(made) is type(other)
+        left = made - other  # PyTorch takes no array of NumPy there
+        assert type(left) is type(other)
+        np.testing.assert_array_equal(ops.convert_to_numpy(left), ops.convert_to_numpy(made) - 2)
+
+
+@pytest.mark.parametrize("name", installed())
+def test_what_is_made_like_an_array_is_of_its_kind(name):
+    x = native(name, [1.0, 2.0])
+    assert type(ops.ones((2,), like=x)) is type(x)
+    assert isinstance(ops.zeros((2,), like=np.ones(2)), np.ndarray)

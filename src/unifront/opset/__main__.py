@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from unifront.opset import FAMILIES, public_functions
+from unifront.opset import FAMILIES, at_home, public_functions
 from unifront.opset.namespaces import NAMES, NOT_FLAT
 
 FACE = Path(__file__).parents[1] / "ops"
@@ -57,6 +57,7 @@ def _all(names: Iterable[str]) -> str:
 def face() -> dict[Path, str]:
     """The text of each file of `unifront.ops`."""
     found = {name: family for family in FAMILIES for name in public_functions(family)}
+    found |= {name: "at_home" for name, value in vars(at_home).items() if name in found and callable(value)}
     flat = found.keys() - NOT_FLAT
     parts = "".join(f"from unifront.ops import {namespace} as {namespace}\n" for namespace in sorted(NAMES))
     texts = {FACE / "__init__.py": HEAD + parts + _imports(found, flat) + _all([*flat, *NAMES]) + TAIL}

@@ -92,7 +92,7 @@ class Own(uf.Layer):
         grown = ops.while_loop(
             lambda i, y: ops.less(i, 3),
             lambda i, y: (i + 1, ops.multiply(y, 2.0)),
-            (ops.zeros((), "int32"), x),
+            (np.zeros((), "int32"), x),
         )[1]
         return ops.cond(ops.greater(ops.sum(grown), 0.0), lambda: grown, lambda: ops.negative(grown))
 

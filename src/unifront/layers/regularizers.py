@@ -95,7 +95,7 @@ class OrthogonalRegularizer(Regularizer):
         size = int(type_.shape[0 if self.mode == "rows" else 1])  # type: ignore[arg-type]  # a weight's are fixed
         squares = ops.maximum(ops.sum(ops.square(rows), axis=1, keepdims=True), 1e-12)
         unit = ops.multiply(rows, ops.rsqrt(squares))
-        others = ops.subtract(1.0, ops.one_hot(ops.arange(size), size, dtype=type_.dtype))
+        others = ops.subtract(1.0, ops.one_hot(ops.arange(size, like=x), size, dtype=type_.dtype))
         products = ops.multiply(ops.matmul(unit, ops.transpose(unit)), others)
         pairs = size * (size - 1) / 2.0
         return ops.multiply(ops.sum(ops.abs(products)), self.factor * 0.5 / pairs)

@@ -243,7 +243,7 @@ class RNN(Layer):
             keep = ops.less(ops.expand_dims(numbers, 0), ops.expand_dims(lengths, 1))
             beside = ops.expand_dims(keep, tuple(range(2, type_of(x).rank)))
             # A masked NaN would show in the gradient, though not in the state.
-            x = ops.where(beside, x, ops.zeros((), type_of(x).dtype))
+            x = ops.where(beside, x, ops.zeros((), type_of(x).dtype, like=x))
         step: _OwnSteps | _Steps
         if own:
             step = _OwnSteps(cell, x, training)

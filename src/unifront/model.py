@@ -482,9 +482,7 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
             model = uf.Sequential([layers.Dense(8), layers.Dense(3)])
             model.build((None, 4))
         """
-        if (
-            self._is_building
-        ):  # a build of the user's, which calls this one: the layers make their weights when called
+        if self._is_building:  # by a build of the user's; layers make their weights when they are called
             return
         holds_states = any(getattr(layer, "stateful", False) for layer in self.layers_below())
         given = inputs_of(input_shape, free_batch=not holds_states)

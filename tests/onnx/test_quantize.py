@@ -18,7 +18,6 @@ from unifront.errors import ArgumentError
 from unifront.onnx.quantize import MODES, in_blocks, packed, per_output
 from unifront.testing import assert_close
 
-
 CPU = Path("/proc/cpuinfo")
 EXACT = not CPU.exists() or "vnni" in CPU.read_text(encoding="utf-8")
 IN_RUNTIME = [

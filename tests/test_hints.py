@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import operator
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -142,7 +143,7 @@ def test_native_arrays_meet_tensors_on_the_left_of_operators(backend: str) -> No
                 super().__init__()
                 self.held = uf.ops.convert_to_tensor(kept)
 
-            def call(self, x):  # type: ignore[no-untyped-def]
+            def call(self, x: Any) -> list[Any]:
                 return [getattr(operator, name)(self.held, x) for name in names.split()]
 
         x = uf.Input((3,), batch_size=3)

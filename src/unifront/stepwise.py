@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from unifront.arguments import Name, checked, part_of
 from unifront.errors import ArgumentError, UnknownName
+from unifront.opset.tensor import to_numpy
 from unifront.serialization import deserialize_keras_object, serialize_keras_object
 from unifront.trace import CallContext, call_context
 from unifront.trained import Trained
@@ -313,7 +314,7 @@ class Stepwise:
             for path, value in _flat(tree_of, ()):
                 if path not in known:
                     raise UnknownName(f"path in {name}", "/".join(path), map("/".join, known))
-                known[path].assign(value)
+                known[path].assign(to_numpy(value))  # a copy: training changes values in place
 
     def _state_groups(self) -> dict[str, list[Variable]]:
         optimizer = None if self._training is None else self._training.optimizer

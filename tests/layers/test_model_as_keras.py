@@ -273,9 +273,11 @@ def test_a_state_tree_is_taken_back(backend: str) -> None:
     model.fit(X, np.ones((4, 2)), verbose=0)
     before, state = model.get_weights(), model.get_state_tree()
     model.set_weights([0 * one for one in before])
-    model.set_state_tree(state)
-    for one, other in zip(model.get_weights(), before, strict=True):
-        assert_close(one, other)
+    for _ in range(2):  # what was given is not what is trained then
+        model.set_state_tree(state)
+        for one, other in zip(model.get_weights(), before, strict=True):
+            assert_close(one, other)
+        model.fit(X, np.ones((4, 2)), verbose=0)
 
 
 def test_layers_and_weights_of_dicts_come_in_the_order_of_keys() -> None:
@@ -289,7 +291,7 @@ def test_layers_and_weights_of_dicts_come_in_the_order_of_keys() -> None:
 
     ours, theirs = made(uf, layers), made(keras, keras.layers)
     assert [one.shape for one in ours.get_weights()] == [one.shape for one in theirs.get_weights()]
-    assert ours.layers[-2].units == theirs.layers[-2].units
+    assert [one.kernel.shape for one in ours.layers[3:6]] == [one.kernel.shape for one in theirs.layers[3:6]]
     assert [one.name for one in ours.layers[:3]] == [one.name for one in theirs.layers[:3]]
 
 

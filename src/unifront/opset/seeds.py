@@ -125,9 +125,7 @@ def drawn_key(seed: Any) -> Any:
     """
     if seed is None:
         if not _fresh:
-            importlib.import_module(
-                "unifront.trace"
-            )  # which sets it, when no layer or model has loaded that before
+            importlib.import_module("unifront.trace")  # it sets that; no layer or model has loaded it before
         return _fresh[0]()
     if isinstance(seed, HostKey):
         return seed

@@ -7,6 +7,8 @@ and values of what was read are kept, so that each further token costs one row o
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 import unifront as uf
 from unifront import layers, ops
 from unifront_zoo import decoding
@@ -160,10 +162,10 @@ for _name in _SIZES:
 
 
 def empty_cache(model: uf.Model, batch: int, size: int) -> Cache:
-    """The cache before any token, for at most ``size`` of them."""
+    """The cache before any token, for at most ``size`` of them: NumPy's zeros, which go with tokens of any backend."""
     attention = model.get_layer("h0_attn")
     shape = (batch, size, attention.heads, attention.width // attention.heads)
-    zeros = ops.zeros(shape, attention.compute_dtype)
+    zeros = ops.zeros(shape, attention.compute_dtype, like=np.zeros(()))
     return [{"keys": zeros, "values": zeros} for _ in range(_depth(model))]
 
 

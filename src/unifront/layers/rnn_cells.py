@@ -29,6 +29,7 @@ from unifront.layers.recurrent_arguments import (
     GRUCellOptions,
     LSTMCellOptions,
 )
+from unifront.opset import creation
 from unifront.opset.tensor import active_builder, type_of
 from unifront.trace import CallContext, current_context
 
@@ -117,9 +118,10 @@ class Cell(KnownCell):
         return self.zeros(batch_size)
 
     def zeros(self, batch_size: Any, like: Any = None) -> list[Any]:
-        """Zeros for each state, where ``like`` is."""
+        """Zeros for each state, where ``like`` is; without it and a graph NumPy's, which go with any backend's."""
         return [
-            ops.zeros((batch_size, *shape), self.compute_dtype, like=like) for shape in self.state_shapes()
+            creation.zeros((batch_size, *shape), self.compute_dtype, like=like)
+            for shape in self.state_shapes()
         ]
 
     # ------------------------------------------------------------ dropout
@@ -497,7 +499,7 @@ def first_states(cell: Any, batch_size: Any, dtype: DType, like: Any = None) -> 
 
     def zeros(size: Any) -> Any:
         sizes = size if isinstance(size, list | tuple) else (size,)
-        return ops.zeros((batch_size, *sizes), dtype, like=like)
+        return creation.zeros((batch_size, *sizes), dtype, like=like)
 
     sizes = cell.state_size
     return [zeros(size) for size in sizes] if isinstance(sizes, list | tuple) else zeros(sizes)

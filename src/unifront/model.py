@@ -311,7 +311,7 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
     @property
     def output_names(self) -> list[str]:
         """What losses, metrics and dicts of targets call the outputs: the keys of a dict, else their layers' names."""
-        return list(self._output_names(self.output))
+        return list(self._output_names(self._end("_outputs")))
 
     @property
     def operations(self) -> list[Layer]:

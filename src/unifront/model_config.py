@@ -15,7 +15,7 @@ from unifront import ops, tree
 from unifront.arguments import checked, shown
 from unifront.errors import ArgumentError, UnifrontError, UnknownName
 from unifront.ir.dims import DimExpr
-from unifront.layers.configs import layer_from
+from unifront.layers.configs import inner, inner_from, layer_from
 from unifront.layers.input import InputLayer, InputTensor
 from unifront.layers.layer import Layer
 from unifront.model import Model
@@ -52,10 +52,10 @@ def functional_config(model: Model) -> dict[str, Any]:
     for one in model._order:
         if isinstance(one, InputTensor):
             layer = model._input_layer(one)
-            layers[layer.name] = {**_told(layer), "name": layer.name, "inbound_nodes": []}
+            layers[layer.name] = {**inner(layer), "name": layer.name, "inbound_nodes": []}
         else:
             layer = model._children[one]
-            layers[one] = {**_told(layer), "name": one, "inbound_nodes": []}
+            layers[one] = {**inner(layer), "name": one, "inbound_nodes": []}
     for call in model._calls:
         name = names.of(call)
         if not isinstance(call.function, Layer):
@@ -73,13 +73,6 @@ def functional_config(model: Model) -> dict[str, Any]:
         "input_layers": tree.map_leaves(names.end, model._inputs),
         "output_layers": tree.map_leaves(names.end, model._outputs),
     }
-
-
-def _told(layer: Layer) -> dict[str, Any]:
-    """A layer's description, without what it was built for: its calls say it."""
-    told: dict[str, Any] = serialize_keras_object(layer)
-    told.pop("build_config", None)
-    return told
 
 
 def _told_operation(call: Call) -> dict[str, Any]:
@@ -170,7 +163,7 @@ def sequential_config(model: Sequential) -> dict[str, Any]:
     return {
         "name": model.name,
         "trainable": model.trainable,
-        "layers": [_told(layer) for layer in (*source, *model.layers)],
+        "layers": [inner(layer) for layer in (*source, *model.layers)],
     }
 
 
@@ -343,9 +336,7 @@ def _maker(entry: Mapping[str, Any]) -> Callable[..., Any]:
     module = str(entry.get("module"))
     if module.startswith(("keras.src.ops", "keras.ops")):
         return _keras_operation(entry)
-    layer = layer_from(
-        {key: entry[key] for key in entry if key not in ("name", "inbound_nodes", "build_config")}
-    )
+    layer = layer_from({key: entry[key] for key in entry if key not in ("name", "inbound_nodes")}, inner_from)
     if layer._name is None:
         layer._name = entry["name"]
     return layer

@@ -8,6 +8,7 @@ from typing import Any
 from unifront.arguments import checked
 from unifront.errors import ArgumentError, UnifrontError
 from unifront.layers.arguments import LayerName
+from unifront.layers.ends import end_of
 from unifront.layers.input import Input, InputLayer, InputTensor
 from unifront.layers.layer import Layer
 from unifront.model import Model
@@ -81,6 +82,17 @@ class Sequential(Model):
     def outputs(self) -> list[Symbolic]:
         """The output tensor; `NotBuiltError` before the input is known."""
         return [self._end("_outputs")]
+
+    @end_of
+    def input(self) -> Any:
+        """What the first call on symbolic tensors took, such as that in a model around this one, as in Keras; else
+        the model's own input, `NotBuiltError` before it is known."""
+        return Layer.input.function(self) if self._first else self._end("_inputs")
+
+    @end_of
+    def output(self) -> Any:
+        """What the first call on symbolic tensors gave, else the model's own output; as `input`."""
+        return Layer.output.function(self) if self._first else self._end("_outputs")
 
     def add(self, layer: Any) -> None:
         """Append a layer."""

@@ -148,3 +148,17 @@ def test_which_layers_say_that_masks_pass(layer: uf.Layer, supports: bool) -> No
 def test_a_layer_without_a_computation_is_not_implemented() -> None:
     with pytest.raises(NotImplementedError, match="Layer does not define call"):
         uf.Layer()(np.ones((1, 2), np.float32))
+
+
+def test_the_ends_of_a_sequential_in_another_model_are_those_of_its_call() -> None:
+    inner = uf.Sequential([uf.Input((4,)), layers.Dense(3), layers.Dense(2)])
+    assert inner.output is inner.outputs[0]
+    x = uf.Input((4,))
+    h = inner(x)
+    outer = uf.Model(x, layers.Dense(1)(h))
+    assert (inner.input, inner.output) == (x, h)
+    assert inner.outputs[0] is not h
+    data = np.random.default_rng(0).normal(size=(2, 4)).astype(np.float32)
+    found = uf.Model(outer.inputs, [layer.output for layer in outer.layers]).predict(data, verbose=0)
+    for one, judge in zip(found, (data, inner(data), outer(data)), strict=True):
+        assert_close(one, judge)

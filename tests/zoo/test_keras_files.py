@@ -270,6 +270,53 @@ def test_classes_of_the_users_are_written_and_read(
             reader.models.load_model(tmp_path / "m.keras")
 
 
+def seeing(library: Any) -> type:
+    class Seeing(library.layers.Layer):  # type: ignore[misc, name-defined]
+        """Knows after it is built what its constructor does not: a statistic that goes with its shapes."""
+
+        offset = 0.0
+
+        def build(self, shape: Any) -> None:
+            self.shape, self.scale = tuple(shape), self.add_weight(shape=(shape[-1],), initializer="uniform")
+
+        def call(self, x: Any) -> Any:
+            return x * self.scale + self.offset
+
+        def compute_output_shape(self, shape: Any) -> Any:
+            return shape
+
+        def get_build_config(self) -> dict[str, Any]:
+            return {"shape": self.shape, "offset": self.offset}
+
+        def build_from_config(self, config: dict[str, Any]) -> None:
+            self.offset = config["offset"]
+            self.build(config["shape"])
+
+    return Seeing
+
+
+@pytest.mark.parametrize("kind", ["functional", "sequential", "wrapped"])
+@pytest.mark.parametrize(("writer", "reader"), [(uf, uf), (uf, keras), (keras, uf)])
+def test_a_layer_of_the_users_is_built_in_its_own_way(
+    kind: str, writer: Any, reader: Any, tmp_path: Path
+) -> None:
+    layer = seeing(writer)(name="seeing")
+    x, library = writer.Input((5, 4)), writer.layers
+    around = library.TimeDistributed(layer, name="around") if kind == "wrapped" else layer
+    stack = [library.Dense(4), around, library.Dense(2)]
+    if kind == "sequential":
+        model = writer.Sequential([x, *stack])
+    else:
+        model = writer.Model(x, stack[2](stack[1](stack[0](x))))
+    layer.offset = 3.0
+    data = np.random.default_rng(0).normal(size=(2, 5, 4)).astype("float32")
+    model.save(tmp_path / "m.keras")
+    again = reader.models.load_model(tmp_path / "m.keras", custom_objects={"Seeing": seeing(reader)})
+    found = again.get_layer("around").layer if kind == "wrapped" else again.get_layer("seeing")
+    assert found.offset == 3.0
+    assert_close(again.predict(data, verbose=0), model.predict(data, verbose=0), bounds={"float32": 1e-5})
+
+
 OPERATIONS: list[Callable[[Any, Any], Any]] = [
     lambda o, x: x + 1, lambda o, x: 1 - x, lambda o, x: x * x / 2, lambda o, x: x // 2, lambda o, x: x % 2 + x**2,
     lambda o, x: -abs(x), lambda o, x: x[:, 0], lambda o, x: x[:, 1:3, None], lambda o, x: x @ o.transpose(x, (0, 2, 1)),

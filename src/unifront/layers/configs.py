@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Self
 
 from unifront import tree
@@ -136,14 +136,40 @@ def _shape(given: Any) -> Any:
 def plain(value: Any) -> Any:
     """``value`` of an argument as plain data; an activation by its name alone, as in Keras.
 
-    A layer is told without what it was built for: the one around it builds it.
+    A layer is told without what it was built for, see `inner`.
     """
     name = name_of(value) if callable(value) else None
-    told: Any = name if name is not None else serialize_keras_object(value)
-    for one in told if isinstance(told, list | tuple) else (told,):
-        if _is_described(one):
-            one.pop("build_config", None)
-    return told
+    if name is not None:
+        return name
+    if isinstance(value, list | tuple) and any(isinstance(one, Described) for one in value):
+        return [plain(one) for one in value]
+    return inner(value) if isinstance(value, Described) else serialize_keras_object(value)
+
+
+def inner(layer: Described) -> dict[str, Any]:
+    """The description of a layer in another, whose calls build it: without what it was built for, unless its class
+    tells or takes that in a way of its own."""
+    told: dict[str, Any] = serialize_keras_object(layer)
+    return told if _builds_itself(type(layer)) else {key: told[key] for key in told if key != "build_config"}
+
+
+def inner_from(told: Mapping[str, Any]) -> Any:
+    """What `inner`, or Keras, described; of ``build_config`` as there."""
+    made = deserialize_keras_object({key: told[key] for key in told if key != "build_config"})
+    more = told.get("build_config")
+    if more is not None and _builds_itself(type(made)):
+        with making(type(made), more):
+            made.build_from_config(more)
+    return made
+
+
+def _builds_itself(cls: type) -> bool:
+    return any(
+        name in vars(one)
+        for one in cls.__mro__
+        if issubclass(one, Described) and not one.__module__.startswith("unifront.")
+        for name in ("get_build_config", "build_from_config")
+    )
 
 
 def revived(value: Any) -> Any:
@@ -152,18 +178,18 @@ def revived(value: Any) -> Any:
         return [revived(one) for one in value]
     if not _is_described(value):
         return value
-    return deserialize_keras_object({key: one for key, one in value.items() if key != "build_config"})
+    return inner_from(value)
 
 
 def _is_described(value: Any) -> bool:
     return isinstance(value, dict) and "class_name" in value and "config" in value
 
 
-def layer_from(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
+def layer_from(config: Any, read: Callable[[Any], Any] = deserialize_keras_object) -> Any:
     """The layer that a description means; `ArgumentError` if it is something else."""
     from unifront.layers.layer import Layer
 
-    made = deserialize_keras_object(config, custom_objects)
+    made = read(config)
     if not isinstance(made, Layer):
         raise ArgumentError(f"A layer is described by a class and its config; {shown(made)} came of it.")
     return made
@@ -176,4 +202,4 @@ def serialize(layer: Any) -> Any:
 
 def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The layer that `serialize` described, here or in Keras; `ArgumentError` for what is none."""
-    return layer_from(config, custom_objects)
+    return layer_from(config, partial(deserialize_keras_object, custom_objects=custom_objects))

@@ -12,6 +12,7 @@ from tests.layers.judge import OURS, ask_keras
 from tests.layers.model_facts import TEXTS, facts, keras_facts
 from tests.models import TRAINABLE
 from unifront import errors, layers, ops
+from unifront.testing import assert_close
 
 X = np.random.default_rng(4).normal(size=(6, 5)).astype(np.float32)
 
@@ -54,7 +55,7 @@ def test_features_from_inside_a_nested_model() -> None:
     model = uf.Model(x, layers.Dense(1)(inner(x)))
     a = model.get_layer("inner/a")
     assert a is inner.get_layer("a")
-    part = uf.Model(inner.input, a.output)
+    part = uf.Model(inner.inputs, a.output)  # `input` is x, as in Keras
     np.testing.assert_allclose(part(X), a(X), atol=1e-6)
     whole = uf.Model(x, layers.Dense(2)(part(x)))
     assert whole.weights[0] is a.weights[0]

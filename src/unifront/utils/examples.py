@@ -27,6 +27,18 @@ class Part:
     shape: tuple[int | None, ...]
 
 
+class HostArray(np.ndarray):
+    """An array of NumPy in a batch, which scripts ask for its ``numpy()`` as they ask a tensor of ``tf.data``."""
+
+    def numpy(self) -> np.ndarray:
+        """The array itself, as NumPy's."""
+        return self.view(np.ndarray)
+
+
+def _with_numpy(leaf: Any) -> Any:
+    return leaf.view(HostArray) if type(leaf) is np.ndarray else leaf
+
+
 class Batches(PyDataset):
     """Batches by number, and what scripts call on a dataset of ``tf.data`` to have others made of them.
 
@@ -37,6 +49,13 @@ class Batches(PyDataset):
 
     def __len__(self) -> int:
         raise NotImplementedError("how many batches there are")
+
+    def in_turn(self) -> Iterator[Any]:
+        """The batches of one time through."""
+        raise NotImplementedError("the batches")
+
+    def __iter__(self) -> Iterator[Any]:
+        return (tree.map_leaves(_with_numpy, batch) for batch in self.in_turn())
 
     def map(
         self, function: Callable[..., Any], num_parallel_calls: Any = None, deterministic: Any = None
@@ -89,7 +108,8 @@ class Examples(Batches):
         file_paths: where examples come from.
         collate: makes a batch of examples; they are stacked unless given.
 
-    Going through it gives batches of NumPy arrays; `Model.fit` takes it as it is, and makes batches by threads.
+    Going through it gives batches of NumPy arrays, which have ``numpy()`` too; `Model.fit` takes it as it is, and makes
+    batches by threads.
     """
 
     def __init__(
@@ -131,7 +151,7 @@ class Examples(Batches):
         numbers = order[index * self.batch_size : (index + 1) * self.batch_size]
         return self.collate([self.example(int(number)) for number in numbers])
 
-    def __iter__(self) -> Iterator[Any]:
+    def in_turn(self) -> Iterator[Any]:
         order = self._next_order()
         return (self._batch(order, index) for index in range(len(self)))
 
@@ -153,8 +173,8 @@ class Derived(Batches):
     def __getitem__(self, index: int) -> Any:
         return self.dataset[index]
 
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.dataset)
+    def in_turn(self) -> Iterator[Any]:
+        return self.dataset.in_turn()
 
     def on_epoch_begin(self) -> None:
         self.dataset.on_epoch_begin()
@@ -176,8 +196,8 @@ class Mapped(Derived):
     def __getitem__(self, index: int) -> Any:
         return self._changed(self.dataset[index])
 
-    def __iter__(self) -> Iterator[Any]:
-        return map(self._changed, self.dataset)
+    def in_turn(self) -> Iterator[Any]:
+        return map(self._changed, self.dataset.in_turn())
 
 
 class Some(Derived):
@@ -193,8 +213,8 @@ class Some(Derived):
     def __getitem__(self, index: int) -> Any:
         return self.dataset[self.numbers[index]]
 
-    def __iter__(self) -> Iterator[Any]:
-        return islice(self.dataset, self.numbers.start, self.numbers.stop)
+    def in_turn(self) -> Iterator[Any]:
+        return islice(self.dataset.in_turn(), self.numbers.start, self.numbers.stop)
 
 
 class Shuffled(Derived):
@@ -208,7 +228,7 @@ class Shuffled(Derived):
     def __getitem__(self, index: int) -> Any:
         return self.dataset[int(self._order[index])]
 
-    def __iter__(self) -> Iterator[Any]:
+    def in_turn(self) -> Iterator[Any]:
         return (self.dataset[int(number)] for number in self._random.permutation(len(self)))
 
     def on_epoch_end(self) -> None:
@@ -229,7 +249,7 @@ class Cached(Derived):
             self._kept[number] = self.dataset[number]
         return self._kept[number]
 
-    def __iter__(self) -> Iterator[Any]:
+    def in_turn(self) -> Iterator[Any]:
         return (self[number] for number in range(len(self)))
 
     def on_epoch_end(self) -> None:

@@ -394,10 +394,11 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
             self.infer_inputs(self._called_on[0])
 
     def _take(self, inputs: Any) -> None:
-        keys = (
-            [str(path[-1]) for path, _ in tree.flatten_with_path(inputs)] if isinstance(inputs, dict) else ()
-        )
         self.input_structure = numbered(inputs)
+        paths = {
+            number: path for path, number in tree.flatten_with_path(self.input_structure)
+        }  # keys in order
+        keys = [str(paths[number][-1]) for number in sorted(paths)] if isinstance(inputs, dict) else ()
         self._input_types = named_types(tree.leaves(inputs), keys)  # last: by it others see that all is known
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import unifront as uf
-from unifront import errors, layers
+from unifront import errors, layers, ops
 from unifront.backends import installed
 from unifront.testing import assert_close
 
@@ -321,3 +322,56 @@ def test_what_is_there_is_not_overwritten_unless_it_may_be(tmp_path: Any) -> Non
             write(tmp_path / name, overwrite=False)
         assert (tmp_path / name).read_bytes() == before
         write(tmp_path / name, overwrite=True)
+
+
+class Parts(uf.Model):
+    """Takes a dict, whose keys are not in the order of the alphabet; so are those of the result."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = layers.Dense(2, kernel_initializer="ones"), layers.Dense(3)
+
+    def call(self, inputs: Any) -> Any:
+        inner = inputs["rest"]
+        x = ops.concatenate([inputs["title"], inputs["tags"] * 2.0, inner["z"] * 3.0, inner["b"] * 4.0], -1)
+        return {"wide": self.wide(x), "narrow": self.narrow(inner["b"])}
+
+
+def parts(rows: int = 4) -> dict[str, Any]:
+    sizes: dict[str, Any] = {"title": 5, "tags": 3, "rest": {"z": 2, "b": 1}}
+    rng = np.random.default_rng(2)
+    return uf.tree.map_structure(lambda n: rng.normal(size=(rows, n)).astype("float32"), sizes)
+
+
+@pytest.mark.parametrize("begin", ["fit", "predict", "call", "build", "train_on_batch"])
+def test_a_dict_of_inputs_is_taken_by_keys_in_any_order(begin: str, tmp_path: Path) -> None:
+    model, data = Parts(), parts()
+    columns = [data["title"], 2 * data["tags"], 3 * data["rest"]["z"], 4 * data["rest"]["b"]]
+    expected = np.repeat(np.concatenate(columns, 1).sum(1, keepdims=True), 2, 1)
+    model.compile(
+        uf.optimizers.SGD(0.0), {"narrow": "mse", "wide": "mae"}, loss_weights={"wide": 2.0, "narrow": 0.0}
+    )
+    targets = {"wide": expected + 1, "narrow": np.zeros((4, 3), "float32")}
+    match begin:
+        case "call":
+            model(data)
+        case "build":
+            model.build(uf.tree.map_structure(lambda one: (None, one.shape[1]), data))
+        case "predict":
+            model.predict(data, verbose=0)
+        case "train_on_batch":
+            model.train_on_batch(data, targets)
+    history = model.fit(data, targets, verbose=0, backend="torch").history
+    np.testing.assert_allclose([history["loss"][0], history["wide_loss"][0]], [2, 1], rtol=1e-5)
+    turned = {
+        "rest": {"b": data["rest"]["b"], "z": data["rest"]["z"]},
+        "tags": data["tags"],
+        "title": data["title"],
+    }
+    model.save(tmp_path / "m.uf")
+    for one in (model, uf.load(tmp_path / "m.uf")):
+        for given in (data, turned):
+            assert_close(one.predict(given, verbose=0)["wide"], expected)
+            assert_close(one(given)["wide"], expected)
+    if begin == "fit":
+        model.export(tmp_path / "m.onnx", verify=True)

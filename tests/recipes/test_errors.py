@@ -196,6 +196,8 @@ TABLE = LAYERS + "data:\n  table: t.csv\n  target: y\n"
         ("", "", r"t\.csv cannot be read as a table: .*Empty CSV"),
         ("x,y\n1,2\n1,2,3\n", "", r"t\.csv cannot be read as a table: .*Expected 2 columns, got 3"),
         ("x,y\n1\n1,2\n", "", r"t\.csv cannot be read as a table: .*Expected 2 columns, got 1"),
+        ("x;y\n1;2\n", "", r"t\.csv cannot be read as a table: commas separate columns here, and its first line has ';' instead\."),
+        ('"a,b"\ty\n1,5\t2\n', "", r"t\.csv cannot be read as a table: .*got 2: .*; commas separate .* has '\\t' instead\."),
         ("x,x,y\n1,2,a\n", "", r"t\.csv has two columns called 'x'"),
     ],
 )  # fmt: skip
@@ -263,3 +265,5 @@ def test_odd_images_are_read(here: Path) -> None:
                 assert (x.shape, x.dtype) == ((4, *shape, channels), np.uint8)
                 assert sorted(y) == [0, 0, 1, 1]
                 assert data.validation is None
+                if size == "4":  # the ramp of grays, whose mean stays
+                    assert 120 < max(float(one[..., 0].mean()) for one in x[y == 0]) < 135

@@ -113,6 +113,27 @@ def test_images_in_grey_are_pillows(images: Path) -> None:
         np.testing.assert_array_equal(next(iter(data))[0, :, :, 0], np.asarray(image.convert("L")))
 
 
+def test_grays_of_16_bits_are_tensorflows(tmp_path: Path) -> None:
+    """As Keras's dataset decodes them; `load_img` in gray keeps all bits, as Keras's."""
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        pixels = np.random.default_rng(ord(name)).integers(0, 2**16, (9, 7)).astype(np.uint16)
+        Image.fromarray(pixels).save(tmp_path / name / "deep.png")
+    for mode in ("rgb", "grayscale", "rgba"):
+        options: dict[str, Any] = {
+            "image_size": (9, 7),
+            "shuffle": False,
+            "verbose": False,
+            "color_mode": mode,
+        }
+        [(ours, _)] = uf.utils.image_dataset_from_directory(tmp_path, **options)
+        [(theirs, _)] = keras.utils.image_dataset_from_directory(tmp_path, **options)
+        np.testing.assert_array_equal(ours, theirs.numpy())
+    np.testing.assert_array_equal(np.asarray(uf.utils.load_img(tmp_path / "b/deep.png", "grayscale")), pixels)
+    high = np.repeat((pixels >> 8)[:, :, None], 3, 2)
+    np.testing.assert_array_equal(np.asarray(uf.utils.load_img(tmp_path / "b/deep.png")), high)
+
+
 def test_images_padded_to_proportions(images: Path) -> None:
     from unifront import ops
 

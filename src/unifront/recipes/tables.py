@@ -75,11 +75,25 @@ def _arrow_table(path: str) -> Any:
         else:
             table = form.read_table(path)
         table.column_names  # noqa: B018  # which are decoded here
-        return table
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is no text in UTF-8: {error.reason} in the name of a column.") from error
     except (ValueError, OSError, arrow.ArrowException) as error:
-        raise DataError(f"{path} cannot be read as a table: {str(error).rstrip('.')}.") from error
+        hint = _other_separator(path)
+        why = str(error).rstrip(".") + (f"; {hint}" if hint else "")
+        raise DataError(f"{path} cannot be read as a table: {why}.") from error
+    if table.num_columns == 1 and (hint := _other_separator(path)):
+        raise DataError(f"{path} cannot be read as a table: {hint}.")
+    return table
+
+
+def _other_separator(path: str) -> str:
+    """What to say of a table whose first line has no comma, but what separates columns elsewhere; else nothing."""
+    if not path.lower().endswith(".csv"):
+        return ""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        line = re.sub('"[^"]*"', "", file.readline())
+    found = next((one for one in ";\t|" if one in line and "," not in line), None)
+    return "" if found is None else f"commas separate columns here, and its first line has {found!r} instead"
 
 
 def columns_named(text: Text, key: str, given: str, known: Mapping[str, Callable[[], Columns]]) -> Columns:

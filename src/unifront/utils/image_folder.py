@@ -11,7 +11,7 @@ from unifront.errors import ArgumentError, DataError
 from unifront.opset.data_format import image_data_format
 from unifront.utils.examples import Part
 from unifront.utils.folders import Folder
-from unifront.utils.images import load_img
+from unifront.utils.images import in_eight_bits, load_img
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png")
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
@@ -95,7 +95,7 @@ def image_dataset_from_directory(
         raise ArgumentError(f"`data_format` is channels_last or channels_first. Received: {data_format!r}")
 
     def read(path: str) -> np.ndarray:
-        pixels = np.asarray(load_img(path, color_mode=mode), np.float32)
+        pixels = np.asarray(in_eight_bits(load_img(path, color_mode=mode)), np.float32)
         pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
         if 0 in pixels.shape:
             raise DataError(f"{path} is an image of no pixels.")

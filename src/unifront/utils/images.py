@@ -92,6 +92,14 @@ def img_to_array(
     return pixels.transpose(2, 0, 1) if data_format == "channels_first" else pixels
 
 
+def in_eight_bits(image: Any) -> Any:
+    """Pillow's image; of grays of 16 bits the high bytes, as libpng and ``tf.io.decode_image`` have them, since
+    Pillow's ``convert`` makes all but the darkest white."""
+    if not image.mode.startswith("I;16"):
+        return image
+    return _pillow().fromarray((np.asarray(image) >> 8).astype(np.uint8))
+
+
 @checked
 def load_img(
     path: Any,
@@ -104,7 +112,7 @@ def load_img(
 
     Args:
         path: a file.
-        color_mode: what it is converted to.
+        color_mode: what it is converted to; grays of 16 bits are kept in ``"grayscale"``, else brought to 8.
         target_size: ``(height, width)`` to resize to.
         interpolation: how.
         keep_aspect_ratio: whether the middle of the target's proportions is cut out first.
@@ -119,7 +127,7 @@ def load_img(
         image = pillow.open(source)
         image.load()
         if color_mode != "grayscale" or image.mode not in ("L", "I;16", "I"):
-            image = image.convert({"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode])
+            image = in_eight_bits(image).convert({"grayscale": "L", "rgb": "RGB", "rgba": "RGBA"}[color_mode])
     except faults() as error:
         raise DataError(f"{path!s} cannot be read as an image: {why(error)}.") from error
     if target_size is None or image.size == (target_size[1], target_size[0]):

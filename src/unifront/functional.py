@@ -168,23 +168,38 @@ def named_types(inputs: Sequence[InputTensor], keys: Sequence[str] = ()) -> dict
 
 
 def flatten_like(given: Any, structure: Any, names: Sequence[str] = ()) -> list[Any]:
-    """The leaves of ``given`` in the order of ``structure``; dicts are matched by key, or by the names of the inputs.
+    """The leaves of ``given`` in the order of ``structure``; dicts are matched by key, or by the names of the inputs,
+    lists inside by place.
 
     Entries of a dict that the structure has not are passed over, with a warning, as in Keras. Raises `DataError` for
     missing ones.
     """
-    if not isinstance(given, dict) or not (isinstance(structure, dict) or names):
+    if isinstance(given, dict) and isinstance(structure, dict):
+        pairs = zip(_values(given, list(structure)), structure.values(), strict=True)
+    elif isinstance(given, dict) and names:
+        return _values(given, list(names))
+    elif are_lists(given, structure) and any(map(tree.is_nested, structure)):
+        pairs = zip(given, structure, strict=True)
+    else:
         check_is_dict(given, structure)
         return tree.leaves(given)
-    keys = list(structure) if isinstance(structure, dict) else list(names)
+    return [
+        leaf for own, part in pairs for leaf in (flatten_like(own, part) if tree.is_nested(part) else [own])
+    ]
+
+
+def are_lists(given: Any, structure: Any) -> bool:
+    """Whether both are lists or tuples of one length."""
+    return all(isinstance(one, list | tuple) for one in (given, structure)) and len(given) == len(structure)
+
+
+def _values(given: dict[Any, Any], keys: Sequence[Any]) -> list[Any]:
     missing, extra = [key for key in keys if key not in given], [key for key in given if key not in keys]
     if missing:
         raise DataError(f"The inputs are a dict with the keys {sorted(keys)}; given were {sorted(given)}.")
     if extra and not any(isinstance(leaf, Tensor) for leaf in tree.leaves(given)):  # data has it, no graph
         warn_of_extra(keys, extra)
-    if not isinstance(structure, dict):
-        return [given[name] for name in names]
-    return [leaf for key, part in structure.items() for leaf in flatten_like(given[key], part)]
+    return [given[key] for key in keys]
 
 
 def check_is_dict(given: Any, structure: Any) -> None:

@@ -375,3 +375,47 @@ def test_a_dict_of_inputs_is_taken_by_keys_in_any_order(begin: str, tmp_path: Pa
             assert_close(one(given)["wide"], expected)
     if begin == "fit":
         model.export(tmp_path / "m.onnx", verify=True)
+
+
+class Pair(uf.Model):
+    def call(self, inputs: Any) -> Any:
+        first, inner = inputs
+        return first + 2.0 * inner["z"] + 3.0 * inner["b"]
+
+
+def pair(kind: str, outer: type) -> tuple[uf.Model, list[Any]]:
+    """A model whose input is a list of a tensor and a dict (or a list) of two that have one shape; data for it."""
+    data = [np.random.default_rng(i).normal(size=(4, 3)).astype("float32") for i in range(3)]
+    x = outer([data[0], {"z": data[1], "b": data[2]}])
+    if kind == "own":
+        return Pair(), x
+    first, z, b = (uf.Input((3,), name=name) for name in ("first", "z", "b"))
+    if kind == "lists":
+        return uf.Model([first, [z, b]], first + 2.0 * z + 3.0 * b), outer([data[0], [data[1], data[2]]])
+    model = uf.Model([first, {"z": z, "b": b}], first + 2.0 * z + 3.0 * b)
+    if kind == "loaded":
+        model.save("m.uf")
+        model = uf.load("m.uf")
+    return model, x
+
+
+@pytest.mark.parametrize("outer", [list, tuple])
+@pytest.mark.parametrize("kind", ["functional", "lists", "own", "loaded"])
+def test_structures_nest_in_the_inputs(
+    kind: str, outer: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dicts inside of lists are matched by key too: both have one shape, so that nothing else would tell them apart."""
+    monkeypatch.chdir(tmp_path)
+    model, x = pair(kind, outer)
+    z, b = x[1] if kind == "lists" else (x[1]["z"], x[1]["b"])
+    expected = x[0] + 2 * z + 3 * b
+    forms = [x] if kind == "lists" else [x, outer([x[0], {"b": b, "z": z}])]
+    model.compile("sgd", "mse")
+    for given in forms:
+        assert_close(model.predict(given, verbose=0), expected)
+        assert_close(model(given), expected)
+        assert model.evaluate(given, expected, verbose=0) < 1e-9
+        batches = iter([(given, expected + 1)] * 2)
+        np.testing.assert_allclose(model.evaluate(batches, verbose=0), 1, rtol=1e-5)
+        assert_close(model.predict_on_batch(given), expected)
+    assert_close(model.predict(forms[-1], batch_size=3, verbose=0), expected)

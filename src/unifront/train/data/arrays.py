@@ -130,8 +130,11 @@ def named_leaves(given: Any, names: Sequence[str], what: str) -> list[Any]:
 
 
 def holds_arrays(x: list[Any]) -> bool:
-    """Whether a list is one of arrays, rather than of numbers."""
-    return bool(x) and all(hasattr(item, "shape") for item in x)
+    """Whether a list is one of arrays, also inside of dicts and lists in it, rather than of numbers."""
+    return bool(x) and all(
+        hasattr(one, "shape") or isinstance(one, dict) or (isinstance(one, list) and holds_arrays(one))
+        for one in x
+    )
 
 
 def cast(array: np.ndarray, dtype: DType, what: str) -> np.ndarray:

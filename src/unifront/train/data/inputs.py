@@ -10,7 +10,7 @@ import numpy as np
 from unifront import tree
 from unifront.dtypes import DType, dtype_of, floatx, int32, promote
 from unifront.errors import DataError
-from unifront.functional import check_is_dict, flatten_like
+from unifront.functional import are_lists, check_is_dict, flatten_like
 from unifront.ir.dims import evaluate, solve
 from unifront.ir.types import TensorType
 from unifront.opset.bounds import check_indices, index_bounds
@@ -72,12 +72,10 @@ def check_inputs(model: Model, x: Any, several: bool = False) -> tuple[np.ndarra
     structure = model.input_structure
     if columns_of(x) is None:
         check_is_dict(x, structure)
-    if (
-        isinstance(x, Mapping)
-        and isinstance(structure, dict)
-        and any(map(tree.is_nested, structure.values()))
-    ):
-        x = flatten_like(x, structure)
+    alike = are_lists(x, structure) or (isinstance(x, Mapping) and isinstance(structure, dict))
+    if alike and any(map(tree.is_nested, structure.values() if isinstance(x, Mapping) else structure)):
+        parts = flatten_like(x, structure)
+        x = parts[0] if len(parts) == 1 else parts
     arrays = _arrays(model.name, model.input_types, x)
     refused: Exception | None = None
     if _misfit(model.input_types, arrays, several) is not None:

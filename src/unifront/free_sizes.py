@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from unifront import tree
@@ -30,7 +30,7 @@ class FreeSizes:
 
         def trace(self, training: bool = False) -> Any: ...
 
-        def _take(self, inputs: Any) -> None: ...
+        def _take(self, inputs: Any, taken: Container[str] = ()) -> None: ...
 
     @property
     def sizes_became_free(self) -> bool:

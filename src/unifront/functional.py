@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -152,32 +152,39 @@ def name_apart(around: Layer, layers: Sequence[Layer]) -> None:
         taken.add(layer._name)
 
 
-def named_types(inputs: Sequence[InputTensor], keys: Sequence[str] = ()) -> dict[str, TensorType]:
-    """The name and type of each input; unnamed ones are called as in ``keys``, or ``input``, ``input_1`` …"""
+def named_types(
+    inputs: Sequence[InputTensor], keys: Sequence[str] = (), taken: Container[str] = ()
+) -> dict[str, TensorType]:
+    """The name and type of each input; unnamed ones are called as in ``keys``, or ``input``, and numbered where another
+    input, or a layer in ``taken``, is called so.
+
+    Raises `ArgumentError` where that is a name that was given.
+    """
     types: dict[str, TensorType] = {}
     for i, leaf in enumerate(inputs):
-        own = leaf.name or (keys[i] if keys else "")
-        name, number = own or "input", 0
-        while name in types:
-            if own:
-                raise ArgumentError(f"Two inputs are called {own!r}.")
+        base = name = leaf.name or (keys[i] if keys else "input")
+        number = 0
+        while name in types or name in taken:
+            if leaf.name:
+                both = "Two inputs" if name in types else "An input and a layer"
+                raise ArgumentError(f"{both} are called {name!r}; give one another name=.")
             number += 1
-            name = f"input_{number}"
+            name = f"{base}_{number}"
         types[name] = leaf.type_as(name)
     return types
 
 
 def flatten_like(given: Any, structure: Any, names: Sequence[str] = ()) -> list[Any]:
-    """The leaves of ``given`` in the order of ``structure``; dicts are matched by key, or by the names of the inputs,
-    lists inside by place.
+    """The leaves of ``given`` in the order of ``structure``; dicts are matched by key, else by the ``names`` of the
+    inputs, lists inside by place.
 
     Entries of a dict that the structure has not are passed over, with a warning, as in Keras. Raises `DataError` for
     missing ones.
     """
-    if isinstance(given, dict) and isinstance(structure, dict):
+    if isinstance(given, Mapping) and _goes_by_names(given, structure, names):
+        return _values(given, names)
+    if isinstance(given, Mapping) and isinstance(structure, dict):
         pairs = zip(_values(given, list(structure)), structure.values(), strict=True)
-    elif isinstance(given, dict) and names:
-        return _values(given, list(names))
     elif are_lists(given, structure) and any(map(tree.is_nested, structure)):
         pairs = zip(given, structure, strict=True)
     else:
@@ -193,7 +200,14 @@ def are_lists(given: Any, structure: Any) -> bool:
     return all(isinstance(one, list | tuple) for one in (given, structure)) and len(given) == len(structure)
 
 
-def _values(given: dict[Any, Any], keys: Sequence[Any]) -> list[Any]:
+def _goes_by_names(given: Mapping[Any, Any], structure: Any, names: Sequence[str]) -> bool:
+    """Whether a dict has the names of the inputs, where their structure has no keys, or others that are not in it."""
+    if not isinstance(structure, dict):
+        return bool(names)
+    return bool(names) and set(names) <= given.keys() and not structure.keys() <= given.keys()
+
+
+def _values(given: Mapping[Any, Any], keys: Sequence[Any]) -> list[Any]:
     missing, extra = [key for key in keys if key not in given], [key for key in given if key not in keys]
     if missing:
         raise DataError(f"The inputs are a dict with the keys {sorted(keys)}; given were {sorted(given)}.")

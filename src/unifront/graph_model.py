@@ -239,7 +239,9 @@ class GraphModel(Model):
         """Run the graph for training or inference, by the call around."""
         context = current_context()
         assert context is not None
-        given = flatten_like(args[0] if len(args) == 1 else list(args), self.input_structure)
+        given = flatten_like(
+            args[0] if len(args) == 1 else list(args), self.input_structure, list(self.input_types)
+        )
         wiring = self._wiring
         part = wiring.whole(bool(context.training))
         name = f"{self.name!r}"

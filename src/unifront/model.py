@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Container, Hashable, Mapping, Sequence
 from dataclasses import replace
 from threading import get_ident
 from typing import Annotated, Any
@@ -122,7 +122,7 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
         for name in self._order:
             if isinstance(name, str):  # Keras's order, in which weights are listed too
                 self._children[name] = self._children.pop(name)
-        self._take(inputs)
+        self._take(inputs, self._children)
         self.built = True
         self.place("")
 
@@ -393,13 +393,15 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
         if self._called_on is not None and self.has_free_inputs:
             self.infer_inputs(self._called_on[0])
 
-    def _take(self, inputs: Any) -> None:
+    def _take(self, inputs: Any, taken: Container[str] = ()) -> None:
         self.input_structure = numbered(inputs)
         paths = {
             number: path for path, number in tree.flatten_with_path(self.input_structure)
         }  # keys in order
         keys = [str(paths[number][-1]) for number in sorted(paths)] if isinstance(inputs, dict) else ()
-        self._input_types = named_types(tree.leaves(inputs), keys)  # last: by it others see that all is known
+        self._input_types = named_types(
+            tree.leaves(inputs), keys, taken
+        )  # last: by it others see that all is known
 
     @property
     def has_free_inputs(self) -> bool:

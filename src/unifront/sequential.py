@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any
 
 from unifront.arguments import checked
@@ -154,8 +154,8 @@ class Sequential(Model):
             super()._take(self._source)
             self.built = True
 
-    def _take(self, inputs: Any) -> None:
-        super()._take(inputs)
+    def _take(self, inputs: Any, taken: Container[str] = ()) -> None:
+        super()._take(inputs, taken)
         if self._source is not None or not isinstance(inputs, InputTensor):
             return
         ((name, type_),) = self.input_types.items()  # the first data say what the input is

@@ -323,6 +323,11 @@ REFUSED = {
         "Two layers of the model 'model' are called 'same'",
     ),
     "duplicate inputs": (two_inputs, errors.ArgumentError, "Two inputs are called 'same'"),
+    "an input and a layer of one name": (
+        lambda: uf.Model(x := uf.Input((5,), name="same"), layers.Dense(2, name="same")(x)),
+        errors.ArgumentError,
+        "An input and a layer are called 'same'; give one another name=",
+    ),
     "too few inputs": (
         lambda: wrong_count([X]),
         errors.ArgumentError,

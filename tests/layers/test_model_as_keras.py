@@ -419,3 +419,41 @@ def test_structures_nest_in_the_inputs(
         np.testing.assert_allclose(model.evaluate(batches, verbose=0), 1, rtol=1e-5)
         assert_close(model.predict_on_batch(given), expected)
     assert_close(model.predict(forms[-1], batch_size=3, verbose=0), expected)
+
+
+def test_a_dict_is_taken_by_the_keys_else_by_the_names_of_the_inputs(tmp_path: Path) -> None:
+    """A dict of the model's own keys first, as in Keras; the names are what files and ``.npz`` archives have."""
+    foo, bar = uf.Input((3,), name="foo"), uf.Input((3,), name="bar")
+    model = uf.Model({"z": foo, "inner": {"bar": bar}}, foo + 2.0 * bar)
+    model.compile("sgd", "mse")
+    model.save(tmp_path / "m.uf")
+    x, y = X, 3 * X
+    for one in (model, uf.load(tmp_path / "m.uf")):
+        for given in ({"z": x, "inner": {"bar": y}}, {"inner": {"bar": y}, "z": x}, {"bar": y, "foo": x}):
+            assert_close(one.predict(given, verbose=0), x + 2 * y)
+            assert_close(one(given), x + 2 * y)
+    assert model.evaluate({"foo": x, "bar": y}, x + 2 * y, verbose=0) < 1e-9
+    flat = uf.Model({"bar": foo, "foo": bar}, foo + 2.0 * bar)  # each key is the other's name
+    assert_close(flat.predict({"foo": x, "bar": y}, verbose=0), y + 2 * x)
+    for wrong in ({"z": x}, {"foo": x}, {"foo": x, "inner": {"bar": y}}):
+        with pytest.raises(errors.DataError, match=r"a dict with the keys \['inner', 'z'\]; given were"):
+            model.predict(wrong, verbose=0)
+
+
+@pytest.mark.parametrize("suffix", ["keras", "uf", "onnx"])
+def test_a_layer_may_be_called_as_inputs_are_by_default(suffix: str, tmp_path: Path) -> None:
+    """Or as a key of the inputs; in files each has a name of its own."""
+    a, b = uf.Input((3,)), uf.Input((3,))
+    x = layers.Dense(2, name="input")(a) + layers.Dense(2, name="part")(b)
+    for model, data in (
+        (uf.Model([a, b], x), [X, 2 * X]),
+        (uf.Model({"part": b, "a": a}, x), {"a": X, "part": 2 * X}),
+    ):
+        expected = model.predict(data, verbose=0)
+        path = tmp_path / f"m.{suffix}"
+        if suffix == "onnx":
+            model.export(path, verify=True)
+        else:
+            model.save(path)
+            again = uf.load(path) if suffix == "uf" else uf.models.load_model(path)
+            assert_close(again.predict(data, verbose=0), expected)

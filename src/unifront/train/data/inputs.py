@@ -72,9 +72,9 @@ def check_inputs(model: Model, x: Any, several: bool = False) -> tuple[np.ndarra
     structure = model.input_structure
     if columns_of(x) is None:
         check_is_dict(x, structure)
-    alike = are_lists(x, structure) or (isinstance(x, Mapping) and isinstance(structure, dict))
-    if alike and any(map(tree.is_nested, structure.values() if isinstance(x, Mapping) else structure)):
-        parts = flatten_like(x, structure)
+    by_key = isinstance(x, Mapping) and isinstance(structure, dict)
+    if by_key or (are_lists(x, structure) and any(map(tree.is_nested, structure))):
+        parts = flatten_like(x, structure, list(model.input_types))
         x = parts[0] if len(parts) == 1 else parts
     arrays = _arrays(model.name, model.input_types, x)
     refused: Exception | None = None

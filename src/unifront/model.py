@@ -395,13 +395,10 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
 
     def _take(self, inputs: Any, taken: Container[str] = ()) -> None:
         self.input_structure = numbered(inputs)
-        paths = {
-            number: path for path, number in tree.flatten_with_path(self.input_structure)
-        }  # keys in order
+        paths = {number: path for path, number in tree.flatten_with_path(self.input_structure)}
         keys = [str(paths[number][-1]) for number in sorted(paths)] if isinstance(inputs, dict) else ()
-        self._input_types = named_types(
-            tree.leaves(inputs), keys, taken
-        )  # last: by it others see that all is known
+        # Last: by it others see that all is known.
+        self._input_types = named_types(tree.leaves(inputs), keys, taken)
 
     @property
     def has_free_inputs(self) -> bool:

@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")  # no test fails because the machine is slow
 
 SMALL = {"backends", "conformance", "layers", "losses", "opset", "saving", "tests", "train"}
 """Folders whose programs are small and run once: XLA would spend most of the tests' time on making them quick."""

@@ -265,3 +265,47 @@ def test_what_is_made_like_an_array_is_of_its_kind(name):
     x = native(name, [1.0, 2.0])
     assert type(ops.ones((2,), like=x)) is type(x)
     assert isinstance(ops.zeros((2,), like=np.ones(2)), np.ndarray)
+
+
+@pytest.mark.parametrize("name", [name for name in ("torch", "jax", "tensorflow") if name in installed()])
+def test_a_list_of_native_arrays_is_a_tensor_with_their_gradients(name):
+    """As losses are summed up: they were read as numbers, which arrays with a gradient refuse."""
+
+    def loss(x):
+        return ops.sum([x * 2.0, ops.square(x), 1.0]) + ops.mean(ops.add([x, x * 3.0], 1.0))
+
+    value, slope = 3.0 * 2 + 9 + 1 + 7, 2 + 6 + 2
+    if name == "torch":
+        torch = pytest.importorskip("torch")
+        x = torch.tensor(3.0, requires_grad=True)
+        found = loss(x)
+        found.backward()
+        found, gradient = found.detach(), x.grad
+    elif name == "jax":
+        jax = pytest.importorskip("jax")
+        found, gradient = jax.jit(jax.value_and_grad(loss))(3.0)
+    else:
+        tf = pytest.importorskip("tensorflow")
+
+        @tf.function
+        def both(x):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                made = loss(x)
+            return made, tape.gradient(made, x)
+
+        found, gradient = both(tf.constant(3.0))
+    np.testing.assert_allclose([np.asarray(found), np.asarray(gradient)], [value, slope], rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in ("torch", "jax", "tensorflow") if name in installed()])
+def test_lists_of_arrays_become_the_default_backends(name):
+    """NumPy's too, in their dtype; beside an array of a backend they go with it."""
+    with use_backend(name):
+        given = [np.ones(2), np.zeros(2)]
+        found, native = ops.convert_to_tensor(given), ops.ones((2,))
+        assert (type(found), type_of(found).dtype.name) == (type(native), "float64")
+        assert type_of(ops.convert_to_tensor(given, "float16")).dtype.name == "float16"
+    both = ops.convert_to_tensor([native, [1.0, 2]])
+    assert type(both) is type(native)
+    np.testing.assert_array_equal(np.asarray(both), [[1, 1], [1, 2]])

@@ -171,7 +171,7 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             if one in known:
                 try:
                     found = known[one].convert(value, function)
-                    if isinstance(found, Tensor) and found is not value:
+                    if found is not value and (isinstance(found, Tensor) or _is_native(found)):
                         packed[one] = found
                 except Wrong as wrong:
                     raise ArgumentError(f"{name}: {one} is {wrong}, not {shown(value)}.") from None
@@ -196,10 +196,16 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     return wrapped
 
 
+def _is_native(value: Any) -> bool:
+    """Whether it is an array of a framework, which may have a gradient, or be one that a function is traced with."""
+    backend = backend_of(value) if hasattr(value, "dtype") else None
+    return backend is not None and backend.name != "numpy"
+
+
 def _tensor(value: Any, owner: Any) -> Any:
-    """``value``; a list that holds sizes or tensors of a graph is made one of those."""
+    """``value``; a list that holds sizes, or tensors of a graph or a framework, is made one of those."""
     if isinstance(value, list | tuple) and any(
-        isinstance(leaf, DimExpr | Tensor) for leaf in tree.leaves(value)
+        isinstance(leaf, DimExpr | Tensor) or _is_native(leaf) for leaf in tree.leaves(value)
     ):
         from unifront.opset.conversion import convert_to_tensor
 

@@ -39,6 +39,22 @@ def _on_host(x: Any, kind: DType | None) -> np.ndarray:
     return host if kind is None else host.astype(kind.numpy)
 
 
+def _part(x: Any, kind: DType | None) -> Any:
+    """What is in a list that holds tensors: numbers stay NumPy's, which go with those of any backend."""
+    if isinstance(x, list | tuple | DimExpr):
+        return (
+            convert_to_tensor(x, kind) if isinstance(x, DimExpr) or _holds_tensors(x) else _on_host(x, kind)
+        )
+    backend = backend_of(x)
+    if isinstance(x, Tensor | Variable) or (backend is not None and backend.name != "numpy"):
+        return x if kind is None else e.cast(x, kind)
+    return _on_host(x, kind)
+
+
+def _holds_tensors(x: Any) -> bool:
+    return any(tensor.is_tensor(leaf) or isinstance(leaf, DimExpr) for leaf in tree.leaves(x))
+
+
 def convert_to_tensor(
     x: Any, dtype: DTypeLike | None = None, sparse: bool | None = None, ragged: bool | None = None
 ) -> Any:
@@ -56,10 +72,8 @@ def convert_to_tensor(
     if sparse or ragged:
         raise ArgumentError("convert_to_tensor: tensors are dense; leave sparse and ragged at None.")
     kind = None if dtype is None else dtype_of(dtype)
-    if isinstance(x, list | tuple) and any(
-        tensor.is_tensor(leaf) or isinstance(leaf, DimExpr) for leaf in tree.leaves(x)
-    ):
-        return stack([convert_to_tensor(one, dtype) for one in x])
+    if isinstance(x, list | tuple) and _holds_tensors(x):
+        x, kind = stack([_part(one, kind) for one in x]), None
     if isinstance(x, DimExpr):
         return e.cast(x, int32 if kind is None else kind)
     if isinstance(x, Variable):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -88,7 +89,7 @@ def _arrow_table(path: str) -> Any:
 
 def _other_separator(path: str) -> str:
     """What to say of a table whose first line has no comma, but what separates columns elsewhere; else nothing."""
-    if not path.lower().endswith(".csv"):
+    if not path.lower().endswith(".csv") or not os.access(path, os.R_OK):
         return ""
     with open(path, encoding="utf-8", errors="replace") as file:
         line = re.sub('"[^"]*"', "", file.readline())

@@ -1,6 +1,7 @@
 """What holds for all tests."""
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -8,6 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from unifront.backends import installed
+
+os.environ.setdefault("UNIFRONT_BACKEND", installed()[0])  # KERAS_BACKEND says on what Keras judges
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")  # no test fails because the machine is slow
 

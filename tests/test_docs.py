@@ -85,7 +85,8 @@ def test_the_examples_of_a_page_run_in_order(
     for package in ("sklearn", "onnx", "onnxruntime"):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("UNIFRONT_BACKEND", raising=False)
+    for variable in backends.DEFAULT_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
     try:
         for block, printed, output in run(document, {}):
             if output is not None:

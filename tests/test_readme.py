@@ -27,7 +27,8 @@ def test_the_examples_run_in_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     for package in ("sklearn", "onnx", "onnxruntime"):
         pytest.importorskip(package)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("UNIFRONT_BACKEND", raising=False)
+    for variable in backends.DEFAULT_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
     uf.set_seed(0)  # six short epochs from other initial weights may end just below what is asked for
     names: dict[str, Any] = {}
     try:

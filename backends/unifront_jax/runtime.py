@@ -241,6 +241,7 @@ class JaxBackend:
     name = "jax"
     spreads = True
     compiles_sizes = True
+    keeps_reading = False
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self.name, device or self.devices()[0], eager=True)
@@ -288,6 +289,12 @@ class JaxBackend:
 
     def drawn_key(self, key: HostKey) -> HostKey:
         return key
+
+    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.jit(function)
+
+    def foreseen(self, array: Array) -> None:
+        return None
 
     def awaited(self, array: Array) -> None:
         return None

@@ -9,10 +9,15 @@ from dataclasses import replace
 from functools import cache, wraps
 from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.eager import context, execute  # there is no public way to what is asked of them
+from tensorflow.python.autograph.core import (
+    config as autograph,  # there is no public way to what is asked of these
+)
+from tensorflow.python.eager import context, execute
+from tensorflow.python.framework.func_graph import FuncGraph
 
 from unifront.backends import (
     Array,
@@ -55,6 +60,38 @@ def _grow_memory() -> None:
 
 
 _grow_memory()
+
+autograph.CONVERSION_RULES = (  # what a ``tf.function`` calls of ours is not for it to rewrite
+    *(autograph.DoNotConvert(name) for name in ("unifront", "unifront_tensorflow", "unifront_zoo")),
+    *autograph.CONVERSION_RULES,
+)
+
+
+_reads: WeakKeyDictionary[Any, dict[int, tuple[tf.Variable, Callable[[], tf.Variable]]]] = WeakKeyDictionary()
+"""Of functions of the user's that read weights: the leaves, and what asks a weight for the leaf that has its value."""
+
+
+def _reads_of(graph: FuncGraph) -> dict[int, tuple[tf.Variable, Callable[[], tf.Variable]]]:
+    found = _reads.get(graph)
+    if found is None:
+        reads = found = _reads[graph] = {}
+
+        def ask() -> tf.Tensor:
+            for leaf, read in list(reads.values()):
+                BACKEND.read_again(leaf, read)  # where this is called in a function that is traced around
+                current = read()
+                if current is not leaf:  # the weight became one that is trained, and so got another leaf
+                    leaf.assign(current)
+            return tf.constant(0)
+
+        graph.capture_call_time_value(ask, tf.TensorSpec((), tf.int32), default_value=tf.constant(0))
+    return found
+
+
+FORESEEN = frozenset(
+    ["AddV2", "FloorDiv", "FloorMod", "GatherV2", "Maximum", "Minimum", "Mul", "Prod", "StridedSlice", "Sub"]
+)
+"""Operations by which sizes are calculated from a shape."""
 
 
 def device_name(device: str | None) -> str | None:
@@ -245,6 +282,7 @@ class TensorFlowBackend:
     name = "tensorflow"
     spreads = False
     compiles_sizes = False
+    keeps_reading = True
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self, device or self.devices()[0])
@@ -288,6 +326,34 @@ class TensorFlowBackend:
         # In a function of the user's, or a map of tf.data: a constant would give each batch the same numbers.
         seed = int(key) & 0x7FFFFFFF
         return Key(tf.random.uniform((2,), -(2**31), 2**31 - 1, tf.int32, seed=seed))
+
+    def read_again(self, leaf: tf.Variable, read: Callable[[], tf.Variable]) -> None:
+        if tf.executing_eagerly():
+            return
+        graph = tf.compat.v1.get_default_graph()
+        while isinstance(getattr(graph, "outer_graph", None), FuncGraph):  # the body of a loop or a condition
+            graph = graph.outer_graph
+        if isinstance(graph, FuncGraph):
+            _reads_of(graph)[id(leaf)] = (leaf, read)
+
+    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return tf.function(function, autograph=False)
+
+    def foreseen(self, array: Array) -> np.ndarray | None:
+        found: np.ndarray | None = tf.get_static_value(array)
+        made_by = getattr(array, "op", None)
+        if found is not None or made_by is None or made_by.type not in FORESEEN:
+            return found
+        operands = [self.foreseen(one) for one in made_by.inputs]
+        if any(one is None for one in operands):
+            return None
+        with tf.init_scope(), tf.device("CPU"):
+            names = [one.name for one in made_by.op_def.input_arg]
+            given = {
+                one.name: made_by.get_attr(one.name) for one in made_by.op_def.attr if one.type != "type"
+            }
+            made = getattr(tf.raw_ops, made_by.type)(**dict(zip(names, operands, strict=True)), **given)
+        return np.asarray(made.numpy())
 
     def awaited(self, array: Array) -> tuple[str, tuple[int | None, ...]] | None:
         if tf.executing_eagerly() or not isinstance(array, tf.Tensor) or hasattr(array, "numpy"):

@@ -46,6 +46,7 @@ class TorchBackend:
     name = "torch"
     spreads = False
     compiles_sizes = False
+    keeps_reading = False
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self, device or self.devices()[0])
@@ -88,6 +89,12 @@ class TorchBackend:
 
     def drawn_key(self, key: HostKey) -> HostKey:
         return key
+
+    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return function
+
+    def foreseen(self, array: Array) -> None:
+        return None
 
     def awaited(self, array: Array) -> None:
         return None

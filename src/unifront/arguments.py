@@ -51,12 +51,17 @@ class Default:
 # ---------------------------------------------------------------- checks
 
 
+def foreseen(value: Any) -> Any:
+    """What is known of a scalar that has no value yet; ``value`` itself where that is nothing."""
+    return value  # `unifront.backends` asks the backend whose it is
+
+
 def number(value: Any) -> Any:
     """Scalars of NumPy and of frameworks as Python's; what is no number as it is."""
     if getattr(value, "shape", None) != ():
         return value
-    if not hasattr(value, "item") and hasattr(value, "numpy"):  # TensorFlow's
-        value = value.numpy()
+    if not hasattr(value, "item"):  # TensorFlow's
+        value = value.numpy() if hasattr(value, "numpy") else foreseen(value)
     item = getattr(value, "item", None)
     return item() if callable(item) else value
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from unifront import arguments
 from unifront.dtypes import key as key_dtype
 from unifront.errors import ArgumentError, BackendMissing, ForkError, UnknownName, UnsupportedOp
 from unifront.ir.emit import Rows
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
     from importlib import metadata
 
 GROUP = "unifront.backends"
-DEFAULT_VARIABLE = "UNIFRONT_BACKEND"
+DEFAULT_VARIABLES = ("UNIFRONT_BACKEND", "KERAS_BACKEND")
+"""Of the environment: the first that is set names the default; scripts for Keras set the second."""
 Array = Any
 """A native array: ``torch.Tensor``, ``jax.Array``, ``tf.Tensor`` or ``numpy.ndarray``."""
 
@@ -112,6 +114,8 @@ class Backend(Protocol):
     commas (``"cuda:0,cuda:1"``, see `Placement`): `array` gives each of them the whole, `step` and `split` a part."""
     compiles_sizes: bool = False
     """Whether `compile` compiles anew for each size that its inputs have, so that few sizes are better than many."""
+    keeps_reading: bool = False
+    """Whether functions that the framework traces read the leaves of weights each time they run; see `read_again`."""
 
     def rows(self, device: str | None = None) -> Rows:
         """The table of native callables, for constants on ``device``."""
@@ -141,6 +145,19 @@ class Backend(Protocol):
     def drawn_key(self, key: HostKey) -> Any:
         """The key of one call: ``key``, or what each run of the framework's own graph around the call draws."""
         return key
+
+    def read_again(self, leaf: Array, read: Callable[[], Array]) -> None:
+        """Told of each leaf that is given out: where a function is traced, ``read`` is called before each of its runs,
+        and what it gives is then the value of ``leaf``."""
+        return None
+
+    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A function of native arrays in structures, which gives such, as the framework itself traces and runs it."""
+        return function
+
+    def foreseen(self, array: Array) -> np.ndarray | None:
+        """The value of an `awaited` array, as far as it follows from what is known already, such as shapes."""
+        return None
 
     def awaited(self, array: Array) -> tuple[str, tuple[int | None, ...]] | None:
         """Of an array without a value, in a function or dataset that the framework traces, the name of its dtype (or
@@ -449,10 +466,16 @@ def use_backend(name: str | Placement) -> Iterator[Placement]:
         _default.reset(token)
 
 
+def chosen_around() -> str | None:
+    """The default of the ``with uf.backend`` around this; None outside of one."""
+    chosen = _default.get()
+    return None if chosen is None else str(chosen)
+
+
 def default_name() -> str:
-    """The default: of ``with uf.backend``, of `set_backend`, ``UNIFRONT_BACKEND``, or the first installed."""
+    """The default: of ``with uf.backend``, of `set_backend`, of `DEFAULT_VARIABLES`, or the first installed."""
     chosen = _default.get() or (_process_default[-1] if _process_default else None)
-    return str(chosen or os.environ.get(DEFAULT_VARIABLE) or installed()[0])
+    return str(chosen or next(filter(None, map(os.environ.get, DEFAULT_VARIABLES)), None) or installed()[0])
 
 
 def placement(name: str | Placement | None = None) -> Placement:
@@ -560,6 +583,15 @@ def _backend_of_kind(kind: type) -> Backend | None:
 def backend_of_class(kind: type) -> Backend | None:
     """The backend whose native arrays are of the class ``kind``; None for any other."""
     return _backend_of_kind(kind)
+
+
+def _foreseen(value: Any) -> Any:
+    backend = backend_of(value)
+    found = None if backend is None else backend.foreseen(value)
+    return value if found is None else found
+
+
+arguments.foreseen = _foreseen
 
 
 def backend_of(array: Any) -> Backend | None:

@@ -1,5 +1,9 @@
 """Every exception of unifront: what happened, what was given, what to try."""
 
+from __future__ import annotations
+
+from typing import Any
+
 
 class UnifrontError(Exception):
     """Base of all errors raised on purpose by unifront. Its text begins with the layer path it was raised `at`."""
@@ -33,6 +37,17 @@ class DTypeError(UnifrontError, TypeError, ValueError):
 
 class ArgumentError(UnifrontError, ValueError):
     """An argument is outside what the function takes."""
+
+
+class ForeignCall(ArgumentError):
+    """A function of ``framework`` ("numpy", "torch" …) was called where tensors have no values yet."""
+
+    def __init__(self, text: str, framework: str) -> None:
+        super().__init__(text)
+        self.framework = framework
+
+    def __reduce__(self) -> Any:
+        return ForeignCall, (Exception.__str__(self), self.framework)
 
 
 _LONGEST_NAME, _LONGEST_LIST = 200, 1200

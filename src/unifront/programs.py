@@ -179,10 +179,11 @@ def needs_graph(context: CallContext, arguments: Any, reads_values: bool) -> boo
         reads_values: whether the layer looks at values where there are some; then those must be known too.
     """
     arrays = _arrays_of_call(context, arguments)
-    return _are_open(arrays) or (reads_values and any(map(_is_awaited, arrays)))
+    return _are_open(arrays) or (reads_values and any(map(is_awaited, arrays)))
 
 
-def _is_awaited(array: Any) -> bool:
+def is_awaited(array: Any) -> bool:
+    """Whether an array has no value yet, in a function or a dataset that its framework traces."""
     backend = backend_of(array)
     return backend is not None and backend.awaited(array) is not None
 

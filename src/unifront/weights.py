@@ -370,14 +370,29 @@ class Variable:
         if at_home and home is not None and home.backend is place.backend:
             place = home
         self._readers.add(threading.get_ident())  # before the value is read: see `lend`
+        if as_leaf:
+            leaf = self._leaf(place)
+            if place.backend.keeps_reading:
+                place.backend.read_again(leaf, lambda: self._leaf(place))
+            return leaf
         held = self._held
-        if held.lease is None and held.home == place:
-            if as_leaf and held.leaf_for is not None and held.leaf_for == self.trains:
-                return held.value
-            if not as_leaf and held.leaf_for is None and held.storage is storage:
-                return held.value
+        if held.lease is None and held.home == place and held.leaf_for is None and held.storage is storage:
+            return held.value
         with MOVING:
-            return self._move(place, None if isinstance(storage, EllipsisType) else storage, as_leaf)
+            return self._move(place, storage, False)  # type: ignore[arg-type]  # it was given
+
+    def _leaf(self, place: Placement) -> Array:
+        """The leaf at ``place``, with the value."""
+        held = self._held
+        if (
+            held.lease is None
+            and held.home == place
+            and held.leaf_for is not None
+            and held.leaf_for == self.trains
+        ):
+            return held.value
+        with MOVING:
+            return self._move(place, None, True)
 
     def _move(self, place: Placement, storage: Storage | None, as_leaf: bool) -> Array:
         held = self._settle(to_move=True)

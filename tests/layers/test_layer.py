@@ -149,7 +149,8 @@ def test_on_native_arrays_it_runs_as_python_and_equals_its_graph(backend: str) -
     image = uf.Input((5,))
     model = uf.Model(image, layer(image))
     seen.clear()
-    native = layer(place.backend.array(X))
+    with uf.backend(backend):  # NumPy's arrays are the default backend's in a layer
+        native = layer(place.backend.array(X))
     names = {"jax": {"jax", "jaxlib"}}
     assert set(seen) <= names.get(backend, {backend})
     assert all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
@@ -13,6 +14,7 @@ import pytest
 import unifront as uf
 from tests.models import MODELS, TRAINABLE, cross_entropy
 from unifront import errors, layers
+from unifront.backends import DEFAULT_VARIABLES
 
 ANY = TRAINABLE[0]
 X, Y = MODELS["mlp"]("float32")[1]
@@ -462,6 +464,7 @@ def run(code: str) -> str:
         text=True,
         check=False,
         timeout=120,
+        env={name: value for name, value in os.environ.items() if name not in DEFAULT_VARIABLES},
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -318,8 +318,8 @@ def _class_with(**methods: Any) -> type:
             r"Own.load_assets would never be called.*get_config\(\)",
         ),
         (
-            {"train_step": lambda self, state, data: None},
-            r"train_step\(self, data\): missing.*no state to pass on",
+            {"predict_step": lambda self, state, data: None},
+            r"predict_step\(self, data\): missing.*no state to pass on",
         ),
         (
             {"compute_loss": lambda self, y, y_pred: None},

@@ -55,7 +55,7 @@ def list_backends(as_json: Json = False) -> None:
         else:
             found[name] = {"version": None, "devices": [], "to_install": to_install(name)}
     if as_json:
-        placement(default)  # UNIFRONT_BACKEND may hold anything
+        placement(default)  # the environment may hold anything
         show_json({"default": default, "backends": found})
         return
     table = table_of("backend", "version", "devices", "to install")
@@ -64,7 +64,7 @@ def list_backends(as_json: Json = False) -> None:
         table.add_row(name, row["version"] or "", ", ".join(row["devices"]), advice)
     console().print(table)
     placement(default)
-    console().print(f"Default: {default} (UNIFRONT_BACKEND or uf.set_backend change it)")
+    console().print(f"Default: {default} (UNIFRONT_BACKEND, KERAS_BACKEND or uf.set_backend change it)")
 
 
 @zoo.command("list", epilog="Example: unifront zoo list 'resnet*'")

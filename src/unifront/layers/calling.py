@@ -18,6 +18,7 @@ from unifront.dtypes import DType
 from unifront.errors import ArgumentError, NotBuiltError
 from unifront.layers.building import Built, is_tensor, parameters
 from unifront.layers.input_spec import check_inputs
+from unifront.layers.own_terms import called_in_its_terms
 from unifront.layers.remat import RematMode, applies, rematerialized
 from unifront.opset.tensor import (
     Symbolic,
@@ -26,10 +27,12 @@ from unifront.opset.tensor import (
     autocasting,
     backend_of_arrays,
     builder_for,
+    on_a_framework,
     record,
     type_of,
 )
 from unifront.programs import Hybrid, needs_graph
+from unifront.scopes import current_path
 from unifront.trace import CallContext, call_context, current_context
 from unifront.weights import Overlay, Variable, overlaid
 
@@ -41,6 +44,8 @@ class Called(Built):
     autocast = True
     reads_values = False
     """Whether `call` looks at the values of native arrays: to choose what it does, or to refuse them."""
+    runs_others = False
+    """Whether `call` runs a function of the user's."""
     input_spec: Any = None
     """What the input has to be: an `InputSpec`, or a list of them."""
     remat_mode: RematMode | None = None
@@ -82,6 +87,8 @@ class Called(Built):
         outer = current_context()
         if outer is None:
             trains = None if training is None else bool(training)
+            args, kwargs = on_a_framework((args, kwargs))
+            given = [*args, *kwargs.values()]
             with call_context(CallContext(training=trains)) as context, backend_of_arrays(given):
                 result = self._run(context, args, kwargs)
             context.hand_over(result)
@@ -113,8 +120,8 @@ class Called(Built):
             non_trainable: likewise for `non_trainable_variables`.
             args: what the layer is called on, native arrays.
             training: whether dropout drops and batch norm learns.
-            key: of this call's randomness: a ``jax.random.key``, or an int. Unless given one is drawn, which
-                under ``jax.jit`` is the same at every call.
+            key: of this call's randomness: a ``jax.random.key``, or an int. Unless given it is one of the step around,
+                else one is drawn, which under ``jax.jit`` is the same at every call.
             return_losses: give also the list of the losses that layers add.
 
         Returns:
@@ -142,6 +149,9 @@ class Called(Built):
             plain = [one.value if isinstance(one, Variable) else one for one in given]
             values.update(zip(map(id, weights), plain, strict=True))
         own = HostKey(int(key)) if isinstance(key, int | np.integer) else key
+        around = current_context()
+        if own is None and around is not None and around.key is not None:
+            own = around.random_key()
         context = CallContext(training=bool(training), key=own)
         with overlaid(Overlay(values)), call_context(context), backend_of_arrays([args, kwargs, trainable]):
             outputs = self._run(context, args, kwargs)
@@ -165,7 +175,10 @@ class Called(Built):
             or context.recorder is not None
             or not applies(self, mode)
         ):
-            return self.call(*args, **kwargs)
+            if type(self).call.__module__.startswith("unifront.") and not self.runs_others:
+                return self.call(*args, **kwargs)
+            called = f"{type(self).__name__} {current_path()!r}"
+            return called_in_its_terms(called, self.call, args, kwargs, lambda: self.variables)
         builder = builder_for(tree.leaves([args, kwargs])) or active_builder()
         if builder is None:
             return self.call(*args, **kwargs)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Unpack
 
 import numpy as np
@@ -18,20 +18,16 @@ from unifront import tree
 from unifront.arguments import Location, Name, checked, in_order, only, shown
 from unifront.backends import added_rows, get_backend
 from unifront.dtypes import dtype_of
-from unifront.errors import ArgumentError, ShapeError, UnknownName, UnsupportedOp
+from unifront.errors import ArgumentError, UnknownName, UnsupportedOp
 from unifront.ir import facts
-from unifront.ir.dims import Dim, evaluate
 from unifront.ir.types import TensorType
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer
+from unifront.layers.own_terms import PROBES, types_by_trying
 from unifront.opset.spec import OpSpec
 from unifront.opset.tensor import bind, type_of, update
 from unifront.serialization import check_trusted
 from unifront.weights import Variable
-
-PROBES = (3, 5)
-"""Two values that free sizes are tried with: a result's size that is the same for both is fixed, else it is a free
-one's."""
 
 
 class _Foreign(Layer):
@@ -83,31 +79,12 @@ class _Foreign(Layer):
         return found if len(found) > 1 else found[0]
 
     def _types(self, *types: TensorType, count: int, training: bool) -> tuple[TensorType, ...]:
-        inputs = types[:count]
-        free = sorted({symbol for type_ in inputs for dim in type_.shape for symbol in _symbols(dim)})
-        sizes = [{symbol: probe + 2 * i for i, symbol in enumerate(free)} for probe in PROBES]
-        first, second = (
-            self._hosted.results([(tuple(evaluate(d, at) for d in t.shape), t.dtype.name) for t in inputs], training)
-            for at in sizes
-        )  # fmt: skip
-        known = {
-            tuple(evaluate(dim, at) for at in sizes): dim for t in inputs for dim in t.shape if _symbols(dim)
-        }
-        found = [
-            TensorType(dtype_of(dtype), tuple(self._dim(a, b, known) for a, b in zip(shape, other, strict=True)))
-            for (shape, dtype), (other, _) in zip(first, second, strict=True)
-        ]  # fmt: skip
-        return (*found, *types[len(types) - self._hosted.states :])
+        def results(given: Sequence[TensorType]) -> list[TensorType]:
+            shapes: list[Any] = [(type_.shape, type_.dtype.name) for type_ in given]
+            return [TensorType(dtype_of(d), s) for s, d in self._hosted.results(shapes, training)]
 
-    def _dim(self, first: int, second: int, known: Mapping[tuple[int, ...], Dim]) -> Dim:
-        if first == second:
-            return first
-        if (first, second) not in known:
-            raise ShapeError(
-                f"{type(self).__name__} {self.name!r}: how a size of its result follows from a free one of its input "
-                f"is not known ({first} and {second} were tried out). Give the input fixed sizes."
-            )
-        return known[first, second]
+        found = types_by_trying(f"{type(self).__name__} {self.name!r}", types[:count], results)
+        return (*found, *types[len(types) - self._hosted.states :])
 
     def call(self, *inputs: Any, training: bool = False) -> Any:
         """What the module makes of ``inputs``."""
@@ -139,10 +116,6 @@ class _Given:
 
     def __call__(self, shape: Any, dtype: Any, rng: Any) -> np.ndarray:
         return self.value
-
-
-def _symbols(dim: Dim) -> frozenset[str]:
-    return frozenset() if isinstance(dim, int) else dim.symbols()
 
 
 def _probed(inputs: Any) -> Any:

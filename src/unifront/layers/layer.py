@@ -11,18 +11,19 @@ import numpy as np
 
 from unifront import tree
 from unifront.arguments import checked
-from unifront.backends import use_backend
+from unifront.backends import default_name, use_backend
 from unifront.dtype_policies import DTypePolicy, DTypePolicyMap, chosen_policy, dtype_policy
 from unifront.dtype_policies import get as policy_of
 from unifront.dtypes import DType
 from unifront.errors import ArgumentError, NotBuiltYet, NotQuantizable
 from unifront.layers import regularizers
 from unifront.layers.arguments import LayerName, PolicyLike, refuse
+from unifront.layers.as_module import AsModule
 from unifront.layers.building import once
 from unifront.layers.calling import Called
 from unifront.layers.configs import Described, noting
 from unifront.layers.ends import Ended, end_of
-from unifront.layers.nesting import layers_in
+from unifront.layers.nesting import is_torch_module, layers_in
 from unifront.layers.remat import get_current_remat_mode
 from unifront.layers.weighted import _joined
 from unifront.opset.tensor import Symbolic, is_building
@@ -39,7 +40,7 @@ _NEVER_CALLED = frozenset({"save_own_variables", "load_own_variables", "save_ass
 """Methods of Keras's layers that nothing here calls."""
 
 
-class Layer(Called, Ended, Described):
+class Layer(Called, Ended, Described, AsModule):
     """A layer: weights made once by `build`, a computation written in `call`.
 
     Subclasses override ``__init__``, `build` (or make weights lazily with `add_weight` in it) and `call`.
@@ -115,6 +116,12 @@ class Layer(Called, Ended, Described):
 
     def __setattr__(self, key: str, value: Any) -> None:
         if "_children" in self.__dict__:
+            if is_torch_module(value) and default_name().startswith("torch"):
+                from unifront.layers.foreign import TorchModuleWrapper
+
+                value = TorchModuleWrapper(
+                    value
+                )  # so that its parameters are weights, as in Keras on PyTorch
             for name, layer in layers_in(key, value):
                 self._take_in(name, layer)
             for place, weight in enumerate(value if isinstance(value, list | tuple) else (value,)):

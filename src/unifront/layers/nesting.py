@@ -106,6 +106,13 @@ _HOLDERS = (Nested, list, tuple, dict)
 """Of what is in an attribute, all that `layers_in` can find a layer in; most are none of these."""
 
 
+def is_torch_module(value: Any) -> bool:
+    """Whether it is a ``torch.nn.Module``, as far as can be told without PyTorch."""
+    return hasattr(type(value), "named_buffers") and any(
+        base.__module__ == "torch.nn.modules.module" for base in type(value).__mro__
+    )
+
+
 def layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
     """Every layer in an attribute ``name``, also in lists, tuples and dicts, with what it is called there."""
     match value:

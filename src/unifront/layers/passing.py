@@ -56,6 +56,8 @@ class Lambda(Layer):
         double(np.array([1.0, 2.0]))  # [2. 4.]
     """
 
+    runs_others = True
+
     @checked
     def __init__(
         self,

@@ -141,8 +141,8 @@ NO_OPERATIONS = (
 def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """A public function whose arguments are checked by their annotations, and whose errors name it.
 
-    Unlike `unifront.arguments.checked` it looks only at what is given, and lets it as it is but for lists of sizes and
-    tensors: operations are called often.
+    Unlike `unifront.arguments.checked` it looks only at what is given, and lets it as it is but for lists of
+    tensors, and sizes that are a framework's: operations are called often.
     """
     by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -171,7 +171,11 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             if one in known:
                 try:
                     found = known[one].convert(value, function)
-                    if found is not value and (isinstance(found, Tensor) or _is_native(found)):
+                    if found is not value and (
+                        isinstance(found, Tensor)
+                        or _is_native(found)
+                        or any(map(_is_native, tree.leaves(value)))
+                    ):
                         packed[one] = found
                 except Wrong as wrong:
                     raise ArgumentError(f"{name}: {one} is {wrong}, not {shown(value)}.") from None
@@ -253,4 +257,4 @@ for _family in FAMILIES:
 for _family in FAMILIES:
     for _name, _function in public_functions(_family).items():
         setattr(importlib.import_module(f"unifront.opset.{_family}"), _name, _guarded(_name, _function))
-importlib.import_module("unifront.opset.operators")
+importlib.import_module("unifront.opset.protocols")  # and with it the operators

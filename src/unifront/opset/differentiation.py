@@ -8,7 +8,7 @@ from typing import Any
 
 from unifront import tree
 from unifront.arguments import checked
-from unifront.backends import Backend, Placement, backend_of, get_backend, placement
+from unifront.backends import Backend, Placement, backend_of, chosen_around, get_backend, placement
 from unifront.errors import ArgumentError, UnsupportedOp
 from unifront.opset.gradient import GRADIENT, eager_gradient, traced_gradient
 from unifront.opset.tensor import Symbolic, Traced, active_builder, builder_of, update
@@ -132,11 +132,12 @@ def _native(operand: Any, backend: Backend) -> Any:
 
 
 def _backend(variables: Sequence[Variable], leaves: Sequence[Any]) -> Backend:
-    """Where an eager gradient is taken: at the arrays given, where the variables are, else by default."""
+    """Where an eager gradient is taken: at the arrays given, as a ``with uf.backend`` around says, where the variables
+    are, else by default."""
     found = {b.name: b for b in map(backend_of, leaves) if b is not None and b.name != "numpy"}
     if len(found) > 1:
         raise ArgumentError(f"value_and_grad: arrays of {' and '.join(sorted(found))} meet in one call.")
     homes = {variable.home.partition(":")[0] for variable in variables} - {"host", "numpy"}
-    if not found and len(homes) == 1:
+    if not found and len(homes) == 1 and chosen_around() is None:
         return get_backend(homes.pop())
     return next(iter(found.values())) if found else placement().backend

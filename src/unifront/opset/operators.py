@@ -7,17 +7,15 @@ two variables, where ``==`` is identity: lists of them are searched (Keras does 
 from __future__ import annotations
 
 import operator
-import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from unifront.errors import ArgumentError
-from unifront.ir.dims import DimExpr, is_dim
+from unifront.ir.dims import DimExpr
 from unifront.opset import bitwise, comparison, elementwise, linalg, slicing
 from unifront.opset.builder import Symbolic, active_builder, lift
-from unifront.opset.lines import users_line
 from unifront.opset.tensor import Tensor, is_tensor, update, updated_in_graph
 from unifront.weights import Variable
 
@@ -123,68 +121,6 @@ TORCH_OPERATORS: dict[str, Function] = {
 NUMBERS = (bool, int, float, complex, np.generic, DimExpr)
 
 
-def _refusal(function: Any, framework: str) -> ArgumentError:
-    """The error of a framework's function that is called with a symbolic tensor."""
-    from unifront.opset import FAMILIES, public_functions
-
-    name = getattr(function, "__name__", "")
-    use = (
-        f"uf.ops.{name}"
-        if any(name in public_functions(one) for one in FAMILIES)
-        else "its like in uf.ops, such as uf.ops.exp"
-    )
-    called = f"{framework}.{name}" if name else f"A function of {framework}"
-    line = users_line()
-    place = f" (at {line})" if line else ""
-    return ArgumentError(
-        f"{called} does not take symbolic tensors, which have no values yet; use {use}{place}."
-    )
-
-
-def _array_ufunc(self: Tensor, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-    """NumPy's protocol: ``array + tensor`` is the tensor's, and other functions are refused."""
-    if method == "__call__" and not options and ufunc.__name__ in UFUNCS:
-        return UFUNCS[ufunc.__name__](*operands)
-    raise _refusal(ufunc, "numpy")
-
-
-def _array_function(self: Tensor, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
-    raise _refusal(function, "numpy")
-
-
-def _torch_function(cls: type, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-    """PyTorch's protocol: an operator with an array on its left is the tensor's, and functions are refused."""
-    ours = TORCH_OPERATORS.get(getattr(function, "__name__", ""))
-    if ours is not None and not kwargs:
-        return ours(*args)
-    raise _refusal(function, "torch")
-
-
-def _jax_array(self: Tensor) -> Any:
-    """JAX's protocol: its operators ask whether there is this, and leave what has not to the tensor on their right."""
-    if sys._getframe(1).f_code.co_name.startswith("_operator_"):
-        raise AttributeError
-    raise _refusal(None, "jax.numpy")
-
-
-def _converter(framework: str) -> Function:
-    def convert(self: Tensor, *args: Any, **kwargs: Any) -> Any:
-        raise _refusal(None, framework)
-
-    return convert
-
-
-for _attribute, _protocol in {
-    "__array_ufunc__": _array_ufunc,
-    "__array_function__": _array_function,
-    "__torch_function__": classmethod(_torch_function),
-    "__array__": _converter("numpy"),
-    "__jax_array__": property(_jax_array),  # JAX asks for it before it complains of the type
-    "__tf_tensor__": _converter("tensorflow"),
-}.items():
-    setattr(Tensor, _attribute, _protocol)
-
-
 def _of_size(own: Function | None, function: Function) -> Function:
     """An operator of sizes, which gives a size where there is one, else a tensor."""
 
@@ -199,16 +135,6 @@ for _name, _function in {
     **COMPARISONS, **BINARY, **{f"r{name}": _reflected(function) for name, function in BINARY.items()}
 }.items():  # fmt: skip
     setattr(DimExpr, f"__{_name}__", _of_size(vars(DimExpr).get(f"__{_name}__"), _function))
-
-
-def _size_ufunc(self: DimExpr, ufunc: Any, method: str, *operands: Any, **options: Any) -> Any:
-    """NumPy's protocol: with whole numbers a size is calculated, with other arrays a tensor."""
-    if method == "__call__" and ufunc.__name__ in SIZES and all(map(is_dim, operands)):
-        return SIZES[ufunc.__name__](*(one if isinstance(one, DimExpr) else int(one) for one in operands))
-    return _array_ufunc(self, ufunc, method, *operands, **options)  # type: ignore[arg-type]  # it looks at operands only
-
-
-setattr(DimExpr, "__array_ufunc__", _size_ufunc)  # noqa: B010  # it is of another module
 
 
 def _no_number(size: DimExpr) -> Any:

@@ -188,7 +188,8 @@ class Recorder:
         if given is native:
             return
         is_number = type(given) in (bool, int, float) or any(given is one for one in self._numbers)
-        if is_number and type(native) in _arrays:
+        backend = backend_of_class(type(native)) if is_number and type(native) in _arrays else None
+        if backend is not None and backend.device_of(native) is not None:  # of a trace of JAX's it is none
             self._constants.append(native)
         else:
             self.fail()

@@ -20,7 +20,7 @@ from unifront.errors import ArgumentError
 from unifront.ir.dims import DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.opset.arrays import backend_of_arrays, host_array, native, run, to_numpy
+from unifront.opset.arrays import backend_of_arrays, host_array, native, on_a_framework, run, to_numpy
 from unifront.opset.builder import (
     CONSTANT,
     Builder,
@@ -236,6 +236,6 @@ def replayed(function: Callable[Arguments, Any]) -> Callable[Arguments, Any]:
 __all__ = [
     "CONSTANT", "Builder", "Call", "Counter", "Symbolic", "Tensor", "Traced", "active_builder", "autocast_dtype",
     "autocasting", "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_path",
-    "is_building", "is_tensor", "lift", "native", "outermost_builder", "record", "replayed", "scope", "size_tensor",
-    "to_numpy", "type_of", "update",
+    "is_building", "is_tensor", "lift", "native", "on_a_framework", "outermost_builder", "record", "replayed", "scope",
+    "size_tensor", "to_numpy", "type_of", "update",
 ]  # fmt: skip

@@ -37,14 +37,14 @@ def run_on_batch(
         raise ArgumentError("sample_weight and class_weight are not given together; multiply them into one.")
     place = placement(backend or training.backend)
     arrays = checked(model, training, x, y, weight, class_weight)
-    step = step_for(model, training, arrays, train=train)
+    step = step_for(model, training, arrays, place, train=train)
     kept: dict[Any, Session] = model.programs.setdefault(BATCH_SESSIONS, {})
-    key = ("eager", train) if training.run_eagerly else (id(step), str(place))
+    key = ("eager", train, str(place)) if training.in_python(place, train) else (id(step), str(place))
     session = kept.get(key)
     if session is None:
         seed = current_seed() if train else call_seed(step)
         session = kept[key] = open_session(model, training, step, place, seed, [0], train=train)
-    if training.run_eagerly:
+    if training.in_python(place, train):
         session.step = step  # which only says what the data look like
     if train and training.optimizer is not None:
         session.runs[0] = training.optimizer.calls

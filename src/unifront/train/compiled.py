@@ -6,11 +6,14 @@ import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from unifront import ops, tree
+from unifront.backends import Placement
 from unifront.dtypes import DType, float32, promote
 from unifront.errors import ArgumentError, UnifrontError
+from unifront.layers.own_terms import called_in_its_terms
 from unifront.opset.tensor import active_builder, type_of
 from unifront.trace import current_context, is_trainable
 from unifront.train import losses, optimizers
@@ -62,12 +65,18 @@ class Compiled:
     backend: str | None
     remat: Any = None
     run_eagerly: bool = False
+    native: dict[bool, str] = field(default_factory=dict)
+    """The framework in whose own terms the step of training (True), or of evaluation, was found to be written."""
     steps_per_execution: int = 1
     jit_compile: bool | str = "auto"
     tracker: Mean = field(default_factory=lambda: Mean(name="loss"))
     parts: tuple[Part, ...] = ()
     watched: tuple[Watch, ...] = ()
     _shapes: Any = None
+
+    def in_python(self, place: Placement, train: bool) -> bool:
+        """Whether steps at ``place`` run as the Python that they are written in."""
+        return self.run_eagerly or self.native.get(train) == place.backend.name
 
     def build(
         self, names: Sequence[str | None], trues: Sequence[Any], predictions: Sequence[Any], where: Any
@@ -159,7 +168,11 @@ class Compiled:
                             f"{type(metric).__name__}.update_state takes no sample weights; give it a third argument."
                         )
                     counted = None  # a mask alone: every step counts for it, as in Keras
-                metric.update_state(trues[i], detached[i], *(() if counted is None else (counted,)))
+                args = (trues[i], detached[i], *(() if counted is None else (counted,)))
+                called = f"Metric {metric.name!r}"
+                called_in_its_terms(
+                    called, metric.update_state, args, {}, partial(getattr, metric, "variables")
+                )
 
 
 def _filled(where: Any, tensors: Sequence[Any]) -> Any:

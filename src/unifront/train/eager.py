@@ -1,4 +1,5 @@
-"""Steps as plain Python on native arrays (``compile(run_eagerly=True)``): what prints and debuggers see."""
+"""Steps as Python on native arrays: ``compile(run_eagerly=True)``, which prints and debuggers see into, and steps in a
+framework's own terms, which that framework traces if it does such."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from unifront.backends import Array, Placement, use_backend
 from unifront.ir.types import TensorType
 from unifront.trace import CallContext, call_context, first_key
 from unifront.train.compiled import state_dtype
-from unifront.train.hooks import metrics_of, unpack
+from unifront.train.hooks import defines, metrics_of, unpack
 from unifront.train.metrics import Metric
 from unifront.train.metrics.base import as_logs
 from unifront.train.session import Session
@@ -43,7 +44,7 @@ class EagerSession(Session):
     ) -> None:  # fmt: skip
         self.step, self.place, self.runs = step, place, runs
         self.model, self.train = model, train
-        self._method = method or (model.train_step if train else model.test_step)
+        self._method: Callable[..., Any] = method or (model.train_step if train else model.test_step)
         self._key = place.backend.key(seed, place.device)
         self.result: Any = {}
         dtype = state_dtype(model)
@@ -58,17 +59,33 @@ class EagerSession(Session):
             array if name not in wanted else ops.cast(array, wanted[name].dtype)
             for name, array in zip(names, batch, strict=False)
         ]
-        data = tree.map_leaves(lambda number: None if number is None else given[number], self.step.structure)
         with use_backend(str(self.place)):
-            if any(not layer.built for layer in self.model.layers_below()):
-                with call_context(CallContext(training=False)):
-                    self.model(unpack(data)[0], training=False)  # makes the weights
-                self.model.place("")
-            key = ops.fold_in(first_key(self._key), np.int32(self.runs[0]))
-            with call_context(CallContext(training=self.train, key=key)):
-                self.result = self._method(data)
+            self._make(self._data(given))
+            self.result = self._run(given, np.int32(self.runs[0]))
         self.runs[0] += 1
         return ()
+
+    def _data(self, given: Sequence[Array]) -> Any:
+        return tree.map_leaves(lambda number: None if number is None else given[number], self.step.structure)
+
+    def _make(self, data: Any) -> None:
+        """Make the weights, by a call that is thrown away."""
+        model = self.model
+        if not (model.has_free_inputs and not defines(model, "call")) and any(
+            not layer.built for layer in model.layers_below()
+        ):
+            with call_context(CallContext(training=False)):
+                model(unpack(data)[0], training=False)
+            model.place("")
+
+    def _run(self, given: list[Array], number: Any) -> Any:
+        return self._step(given, number)
+
+    def _step(self, given: list[Array], number: Any, *state: Any, key: Any = None) -> Any:
+        """The logs of run ``number``."""
+        key = ops.fold_in(first_key(self._key if key is None else key), number)
+        with call_context(CallContext(training=self.train, key=key)):
+            return self._method(*state, self._data(given))
 
     def run(self, arrays: Sequence[Array], indices: np.ndarray) -> None:
         for rows in indices:

@@ -69,7 +69,7 @@ def evaluated(
         first, batches = first_of(source, "evaluate")
     if isinstance(source, Arrays):
         batches = (source.take(slice(i, i + size)) for i in range(0, len(source), size))
-    step = step_for(model, training, first, train=False)
+    step = step_for(model, training, first, place, train=False)
     seed = call_seed(step)
     session = open_session(model, training, step, place, seed, [0], train=False)
     if isinstance(source, Stream):

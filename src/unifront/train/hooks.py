@@ -83,7 +83,7 @@ def compute_loss(model: Model, y: Any, predicted: Any, weight: Any) -> Any:
     compiled = model._compiled()
     total: Any = None
     if compiled.loss is not None:
-        _, trues, predictions = _built(model, y, predicted)
+        _, trues, predictions = built_for(model, y, predicted)
         total = compiled.loss_of(trues, predictions, weight)
     for penalty in penalties(model):
         total = penalty if total is None else ops.add(total, ops.cast(penalty, type_of(total).dtype))
@@ -96,8 +96,15 @@ def compute_metrics(model: Model, y: Any, predicted: Any, weight: Any) -> dict[s
     """Let the metrics of `Model.compile` take in a batch."""
     compiled = model._compiled()
     if compiled.metrics is not None or compiled.weighted_metrics is not None:
-        compiled.update_metrics(*_built(model, y, predicted), weight)
+        compiled.update_metrics(*built_for(model, y, predicted), weight)
     return model.get_metrics_result()
+
+
+def defines(model: Model, *names: str) -> bool:
+    """Whether the model's class has one of these methods of its own, rather than `Model`'s."""
+    from unifront.model import Model
+
+    return any(getattr(type(model), name) is not getattr(Model, name) for name in names)
 
 
 def metrics_of(model: Model) -> dict[str, Metric]:
@@ -131,7 +138,7 @@ def _values(metric: Metric) -> dict[int, Any]:
     return {id(variable): variable.numpy() for variable in metric.variables}
 
 
-def _built(model: Model, y: Any, predicted: Any) -> tuple[Sequence[str | None], list[Any], list[Any]]:
+def built_for(model: Model, y: Any, predicted: Any) -> tuple[Sequence[str | None], list[Any], list[Any]]:
     """The names, targets and predictions of the outputs, for which losses and metrics are ready."""
     compiled, dtype = model._compiled(), state_dtype(model)
     predictions = tree.leaves(predicted)

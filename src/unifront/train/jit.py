@@ -11,8 +11,9 @@ import numpy as np
 from unifront import tree
 from unifront.arguments import checked
 from unifront.backends import Placement
+from unifront.errors import ArgumentError
 from unifront.opset.tensor import Tensor, active_builder
-from unifront.programs import Given, Recordable, frozen
+from unifront.programs import Given, Recordable, frozen, is_awaited
 from unifront.trace import MAKING, current_seed
 from unifront.train.interrupts import Interrupts
 from unifront.train.session import Session
@@ -44,7 +45,12 @@ class Jitted:
                     )
                     self._programs[key] = (step, run, given.structure)
         step, run, _ = self._programs[key]
-        if _trains(step):
+        if _trains(step) and not any(map(is_awaited, given.arrays)):
+            if given.device is None:
+                raise ArgumentError(
+                    f"{self.name} would update weights by values that JAX is tracing, which no weight can hold. Try: "
+                    "optimizer.stateless_apply(optimizer_variables, grads, trainable_variables)"
+                )
             results = self._trained(key, step, given)
         else:
             device = given.device or given.place.device
@@ -114,13 +120,13 @@ def jit(function: Callable[..., Any]) -> Jitted:
     return Jitted(function, getattr(function, "__name__", type(function).__name__))
 
 
-def call_now(key: Hashable, function: Callable[..., Any], arrays: list[Any]) -> Any:
-    """``function(*arrays)`` compiled; the last 64 are kept by their ``key``."""
+def call_now(key: tuple[Any, ...], function: Callable[..., Any], arrays: list[Any]) -> Any:
+    """``function(*arrays)`` compiled; the last 64 are kept by their ``key``, the first part of which says its name."""
     made = _kept.get(key)
     if made is None:
         if len(_kept) >= 64:
             _kept.pop(next(iter(_kept)))
-        made = _kept[key] = jit(function)
+        made = _kept[key] = Jitted(function, key[0].__qualname__)
     return made(*arrays)
 
 

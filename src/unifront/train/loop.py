@@ -146,7 +146,7 @@ def fit(
         raise ArgumentError("The model was compiled without an optimizer; call compile(optimizer=...).")
     if keeper is not None:
         keeper.freeze(model)
-    step = step_for(model, training, first, train=True)
+    step = step_for(model, training, first, place, train=True)
     resumed = None if keeper is None else keeper.take_up(model, step)
     span = range(initial_epoch, epochs)
     fitting = _Fit(
@@ -247,7 +247,7 @@ class _Fit:
     def _follow(self, run: Run) -> None:
         """Go on with another step: a callback has frozen layers, or thawed them."""
         run.session.close()
-        step = step_for(self.model, self.training, self.example, train=True)
+        step = step_for(self.model, self.training, self.example, self.place, train=True)
         run.session = self._opened(step, run.session.runs)
         if self.keeper is not None:
             self.keeper.follow(step, run.session)

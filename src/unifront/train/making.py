@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from unifront.backends import Placement
+from unifront.errors import ArgumentError
+from unifront.layers.own_terms import frameworks_of
 from unifront.trace import MAKING, current_seed, eager_seed
 from unifront.train import data
 from unifront.train.callbacks import CallbackList
 from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays
 from unifront.train.eager import EagerSession, eager_step
-from unifront.train.hooks import metrics_of, unpack
+from unifront.train.hooks import defines, metrics_of, unpack
 from unifront.train.interrupts import Interrupts
+from unifront.train.native import TOLD, NativeSession, StatelessSession, takes_state
 from unifront.train.session import Session
 from unifront.train.step import TracedStep, build_step, trace_step
 
@@ -24,10 +28,24 @@ BATCH_SESSIONS = "sessions of single batches"
 """Among a model's programs: those of `unifront.train.batches`."""
 
 
-def step_for(model: Model, training: Compiled, example: Arrays, *, train: bool) -> TracedStep:
-    """The traced step for data like ``example``; made once and kept."""
+def step_for(
+    model: Model, training: Compiled, example: Arrays, place: Placement, *, train: bool
+) -> TracedStep:  # fmt: skip
+    """The traced step for data like ``example``; made once and kept.
+
+    One that calls the framework of ``place`` itself, as steps written for Keras on one backend do, cannot be traced: a
+    warning says so, and it runs as it is.
+    """
     types, structure = data.types_of(model, example)
-    if training.run_eagerly:
+    method = model.train_step if train else model.test_step
+    if takes_state(method):
+        if place.backend.name != "jax":
+            raise ArgumentError(
+                f"{type(model).__name__}.{method.__name__}(state, data) is of JAX's form; on {place.backend.name} "
+                "a step takes data alone. Try: backend='jax'"
+            )
+        return eager_step(model, structure, types)
+    if training.in_python(place, train):
         return eager_step(model, structure, types)
     how = training.optimizer and training.optimizer.key()
     key = (
@@ -38,7 +56,14 @@ def step_for(model: Model, training: Compiled, example: Arrays, *, train: bool) 
         if key not in model.programs:
             if example.structures is not None:
                 build_weights(model, structure, types)
-            model.programs[key] = build_step(model, structure, types, train=train)
+            try:
+                model.programs[key] = build_step(model, structure, types, train=train)
+            except Exception as error:
+                if place.backend.name not in set(frameworks_of(method, error)):
+                    raise
+                training.native[train] = place.backend.name
+                warnings.warn(TOLD.format(model.name, place.backend.name, error), stacklevel=5)
+                return eager_step(model, structure, types)
     step: TracedStep = model.programs[key]
     return step
 
@@ -49,8 +74,11 @@ def open_session(
     """What runs ``step``: a compiled program, or Python where the model was compiled with ``run_eagerly``."""
     for one in model.programs.get(BATCH_SESSIONS, {}).values():
         one.pause()
-    if training.run_eagerly:
-        return EagerSession(step, place, seed, runs, model, train)
+    if takes_state(model.train_step if train else model.test_step):
+        return StatelessSession(step, place, seed, runs, model, train)
+    if training.in_python(place, train):
+        traces = place.backend.keeps_reading and not training.run_eagerly
+        return (NativeSession if traces else EagerSession)(step, place, seed, runs, model, train)
     return Session(step, place, seed, runs)
 
 
@@ -59,11 +87,13 @@ def grown(
 ) -> Session:  # fmt: skip
     """The session that goes on with ``batch``: ``session``, unless the sizes of inputs have become free since its step
     was traced (`Model.let_differ`), and it is for others."""
-    if data.is_for(session.step, batch) or not (model.sizes_became_free or training.run_eagerly):
+    if data.is_for(session.step, batch) or not (
+        model.sizes_became_free or training.in_python(session.place, train)
+    ):
         return session
     metrics = session.metrics()
     session.close()
-    step = step_for(model, training, batch, train=train)
+    step = step_for(model, training, batch, session.place, train=train)
     further = open_session(model, training, step, session.place, seed, session.runs, train=train)
     further.set_metrics(metrics)
     return further
@@ -90,13 +120,6 @@ def listeners_of(model: Model, callbacks: Any, interrupts: Interrupts) -> Callba
     listeners.set_model(model)
     listeners.set_params({"verbose": 0, "epochs": 1, "steps": None})
     return listeners
-
-
-def defines(model: Model, *names: str) -> bool:
-    """Whether the model's class has one of these methods of its own, rather than `Model`'s."""
-    from unifront.model import Model
-
-    return any(getattr(type(model), name) is not getattr(Model, name) for name in names)
 
 
 def build_weights(model: Model, structure: Any, types: Mapping[str, Any]) -> None:

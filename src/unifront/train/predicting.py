@@ -20,8 +20,9 @@ from unifront.train import data, limits
 from unifront.train.arguments import optional
 from unifront.train.data import Arrays
 from unifront.train.eager import EagerSession, eager_step
+from unifront.train.hooks import defines
 from unifront.train.interrupts import Interrupts
-from unifront.train.making import build_weights, call_seed, defines, listeners_of, program_of
+from unifront.train.making import build_weights, call_seed, listeners_of, program_of
 from unifront.train.progress import CallProgress
 from unifront.train.session import Session, natives
 from unifront.train.sources import each, inputs_of

@@ -14,8 +14,8 @@ from unifront.errors import ArgumentError, DataError
 from unifront.train import data
 from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays, Stream
+from unifront.train.hooks import defines
 from unifront.train.interrupts import Interrupts
-from unifront.train.making import defines
 
 if TYPE_CHECKING:
     from unifront.model import Model

@@ -11,7 +11,9 @@ from unifront.dtypes import DType, bool_, float32, int32, promote
 from unifront.errors import ArgumentError, ShapeError
 from unifront.ir.types import TensorType
 from unifront.layers.constraints import constrained
+from unifront.opset.protocols import dense
 from unifront.opset.tensor import Builder, active_builder, type_of, update
+from unifront.programs import is_awaited
 from unifront.train.optimizers.optimizer import Optimizer
 from unifront.train.optimizers.state import ACCUMULATOR, AVERAGE, overwritten
 from unifront.weights import Variable
@@ -30,13 +32,16 @@ def apply(optimizer: Optimizer, grads: list[Any], variables: list[Variable], exa
         return
     from unifront.train.jit import call_now
 
+    if any(is_awaited(gradient) for gradient, _ in pairs):
+        optimizer.count_for_others()
     counted = () if examples is None else (examples,)
+    gradients, targets = ([*part] for part in zip(*pairs, strict=True))
     call_now(
-        (apply, optimizer, tuple(id(variable) for _, variable in pairs), optimizer.key()),
+        (Optimizer.apply, optimizer, tuple(map(id, targets)), optimizer.key()),
         lambda given, counted: optimizer.update_pairs(
-            [(g, v) for g, (_, v) in zip(given, pairs, strict=True)], *(counted or (None,))
-        ),
-        [[gradient for gradient, _ in pairs], counted],
+            list(zip(given, targets, strict=True)), *(counted or (None,))
+        ),  # it is kept: without the gradients
+        [gradients, counted],
     )
 
 
@@ -45,7 +50,7 @@ def _pairs(optimizer: Optimizer, grads: list[Any], variables: list[Variable]) ->
     own = type(optimizer).__name__
     if len(grads) != len(variables):
         raise ArgumentError(f"{own}.apply: {len(grads)} gradients for {len(variables)} variables were given.")
-    pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
+    pairs = [(dense(g), v) for g, v in zip(grads, variables, strict=True) if g is not None]
     if not grads:
         return pairs
     if not pairs:
@@ -84,7 +89,7 @@ def stateless_apply(
                 f"{own}.stateless_apply: {what} must be a list of tensors corresponding 1:1 to those of the optimizer; "
                 f"{len(given)} were given for {len(wanted)}."
             )
-    pairs = _pairs(optimizer, grads, weights)
+    gradients, targets = ([*part] for part in zip(*_pairs(optimizer, grads, weights), strict=True))
 
     def function(slot_values: Any, given: Any, weight_values: Any) -> Any:
         builder = active_builder()
@@ -92,7 +97,7 @@ def stateless_apply(
         stood_in = [*slots, *weights]
         for variable, value in zip(stood_in, [*slot_values, *weight_values], strict=True):
             builder.bound[id(variable)] = ops.cast(value, variable.dtype)
-        optimizer.update_pairs([(g, v) for g, (_, v) in zip(given, pairs, strict=True)], None)
+        optimizer.update_pairs(list(zip(given, targets, strict=True)), None)
         found = [builder.variable(variable) for variable in stood_in]
         for variable in stood_in:
             builder.bound.pop(id(variable))
@@ -101,11 +106,11 @@ def stateless_apply(
 
     from unifront.train.jit import call_now
 
-    ids = tuple(id(variable) for variable in (*slots, *(v for _, v in pairs)))
+    ids = tuple(map(id, (*slots, *targets)))
     return call_now(
-        (stateless_apply, optimizer, ids, optimizer.key()),
+        (Optimizer.stateless_apply, optimizer, ids, optimizer.key()),
         function,
-        [optimizer_values, [gradient for gradient, _ in pairs], values],
+        [optimizer_values, gradients, values],
     )
 
 
@@ -204,6 +209,8 @@ class DeviceClock(Clock):
         number = optimizer._numbers["learning_rate"]
         if not own and id(number) in builder.root.bound:
             return ops.cast(number, dtype)
+        if not own and optimizer._rate is not None:
+            return ops.cast(builder.variable(optimizer._rate), dtype)
         key = (optimizer.name, "learning rate", id(optimizer), pattern, dtype.name)
         return builder.counter(key, TensorType(dtype), lambda ahead, done: optimizer.rate(0, pattern))
 

@@ -12,6 +12,7 @@ from unifront.arguments import Name, checked, meant, one_of
 from unifront.dtypes import DType, DTypeLike, dtype_of, floatx, promote
 from unifront.errors import ArgumentError, DTypeError, ShapeError
 from unifront.layers.nesting import snake_case
+from unifront.layers.own_terms import called_in_its_terms
 from unifront.opset.arrays import plain_array
 from unifront.opset.elementwise import floating
 from unifront.opset.rules import show
@@ -110,7 +111,8 @@ class Loss:
         y_pred = tree.map_leaves(lambda y: ops.cast(y, own), y_pred)
         if not self.keeps_targets:
             y_true = tree.map_leaves(lambda y: ops.cast(y, own), y_true)
-        losses = ops.cast(self.call(y_true, y_pred), own)
+        losses = called_in_its_terms(f"Loss {self.name!r}", self.call, (y_true, y_pred), {})
+        losses = ops.cast(losses, own)
 
         def factor(given: Any) -> Any:
             return None if given is None else ops.cast(_like(given, losses), own)

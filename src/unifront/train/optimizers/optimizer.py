@@ -190,6 +190,11 @@ class Optimizer(State):
                 "learning rate cannot be set to a number. Set it to another schedule, or make it with a number."
             )
         self._learning_rate = value
+        if self._rate is not None:
+            if callable(value):
+                self._rate = None
+            else:
+                self._rate.assign(np.float32(value))
 
     @property
     def schedule(self) -> Any:
@@ -462,7 +467,8 @@ class Optimizer(State):
     def key(self) -> tuple[Any, ...]:
         """What a traced step is known by: all but a rate that is a number, which each run asks for."""
         rest = {name: value for name, value in self.config().items() if name != "learning_rate"}
-        return id(self), repr(self.schedule), repr(rest)
+        counts = self._counter is not None, self._rate is not None
+        return id(self), repr(self.schedule), repr(rest), counts
 
     def __repr__(self) -> str:
         given: dict[str, Any] = {"learning_rate": self._learning_rate, "weight_decay": self.weight_decay}

@@ -43,6 +43,7 @@ class State:
         self.built = False
         self._calls = 0
         self._counter: Variable | None = None
+        self._rate: Variable | None = None
         self._variables: list[Variable] = []
         self._trainable_variables: list[Variable] = []
         self._start()
@@ -80,6 +81,16 @@ class State:
                 trainable=False,
                 scoped=False,
             )
+
+    def count_for_others(self) -> None:
+        """Keep the calls and the learning rate in variables, for programs that ask the host for nothing: those of a
+        framework's own, such as a ``tf.function``."""
+        self.count_on_device()
+        if self._rate is None and self.schedule is None:
+            self._rate = Variable.at(
+                f"{self.name}/learning_rate", (), "float32", trainable=False, scoped=False,
+                initial=np.asarray(self.learning_rate, np.float32),
+            )  # fmt: skip
 
     @property
     def _iterations(self) -> Variable:

@@ -1,0 +1,112 @@
+"""Steps in a framework's own terms, as they are written for Keras on one backend: that framework runs them.
+
+PyTorch runs them as they are (``loss.backward()``), TensorFlow in a ``tf.function`` (``tf.GradientTape``), and JAX
+compiles those that take and give their state: ``train_step(state, data)``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from unifront import tree
+from unifront.backends import Array, Placement
+from unifront.errors import ArgumentError
+from unifront.opset.tensor import native
+from unifront.trace import CallContext, call_context
+from unifront.train.eager import EagerSession
+from unifront.train.hooks import built_for, unpack
+from unifront.train.metrics import Metric
+from unifront.train.step import TracedStep
+from unifront.weights import Variable
+
+if TYPE_CHECKING:
+    pass
+
+TOLD = (
+    "The step of {} cannot be traced, so it runs as the Python that it is, on {} alone: {} What is written in uf.ops "
+    "and uf.value_and_grad is compiled, and runs on every backend."
+)
+"""The warning."""
+
+
+def takes_state(method: Callable[..., Any]) -> bool:
+    """Whether a step is of JAX's form, ``(state, data)``."""
+    try:
+        inspect.signature(method).bind(None, None)
+    except TypeError:
+        return False
+    return True
+
+
+class NativeSession(EagerSession):
+    """Steps by the framework of ``place``: of what it traces, Python runs once for each kind of data."""
+
+    def __init__(self, step: TracedStep, place: Placement, *rest: Any) -> None:
+        super().__init__(step, place, *rest)
+        self._traced = place.backend.traced(self._arrays)
+        self._structure: Any = None
+
+    def _run(self, given: list[Array], number: Any) -> Any:
+        found = self._traced(given, self.place.backend.array(np.asarray(number), self.place.device))
+        return tree.map_leaves(lambda leaf: found[leaf] if type(leaf) is int else leaf, self._structure)
+
+    def _arrays(self, given: list[Array], number: Array) -> list[Array]:
+        """The arrays among the logs; `_structure` says where they belong."""
+        found: list[Array] = []
+
+        def place_of(leaf: Any) -> Any:
+            if leaf is None or isinstance(leaf, Metric):
+                return leaf
+            found.append(native(leaf, self.place.backend, self.place.device))
+            return len(found) - 1
+
+        self._structure = tree.map_leaves(place_of, self._step(given, number))
+        return found
+
+
+class StatelessSession(NativeSession):
+    """Steps ``(state, data) -> (logs, state)``: the values of weights, optimizer and metrics go in and come out."""
+
+    def _make(self, data: Any) -> None:
+        """The weights, and the metrics too, whose state the first step takes."""
+        super()._make(data)
+        x, y, _ = unpack(data)
+        compiled = self.model._compiled()
+        if (
+            y is not None
+            and not compiled.parts
+            and (compiled.loss or compiled.metrics or compiled.weighted_metrics)
+        ):
+            with call_context(CallContext(training=False)):
+                built_for(self.model, y, self.model(x, training=False))
+
+    def _groups(self) -> list[Sequence[Variable]]:
+        model = self.model
+        groups: list[Sequence[Variable]] = [model.trainable_variables, model.non_trainable_variables]
+        if self.train:
+            model.optimizer.ready_for(model.trainable_variables)
+            groups.append(model.optimizer.variables)
+        return [*groups, model.metrics_variables]
+
+    def _run(self, given: list[Array], number: Any) -> Any:
+        groups = self._groups()
+        state = tuple([one.value for one in group] for group in groups)
+        logs, new = self._traced(state, given, number, self._key)
+        if [len(one) for one in new] != [len(one) for one in groups]:
+            raise ArgumentError(
+                f"{type(self.model).__name__}: the step takes {[len(one) for one in groups]} values as its state, and "
+                f"gives {[len(one) for one in new]}."
+            )
+        for group, values in zip(groups, new, strict=True):
+            for variable, value in zip(group, values, strict=True):
+                variable.assign(value)
+        return {name: logs[name] for name in self._structure}  # JAX gives a dict by its keys
+
+    def _arrays(self, state: Any, given: list[Array], number: Array, key: Any) -> Any:  # type: ignore[override]
+        logs, new = self._step(given, number, state, key=key)
+        self._structure = list(logs)
+        return logs, new

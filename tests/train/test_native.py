@@ -1,0 +1,136 @@
+"""Steps in a framework's own terms: what is said of them, and where they run. Numbers are `test_own_terms.py`'s."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import unifront as uf
+from unifront import layers, ops
+from unifront.errors import ArgumentError, ShapeError
+from unifront.testing import GRADIENT, assert_close
+
+torch = pytest.importorskip("torch")
+
+X = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+Y = X.sum(1, keepdims=True)
+
+
+class Backward(uf.Model):
+    def train_step(self, data: Any) -> Any:
+        x, y = data
+        self.zero_grad()
+        loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+        loss.backward()
+        with torch.no_grad():
+            self.optimizer.apply([one.value.grad for one in self.trainable_weights], self.trainable_weights)
+        return {"loss": loss}
+
+
+def made(cls: Any, **options: Any) -> Any:
+    uf.set_seed(0)
+    inputs = uf.Input((4,))
+    model = cls(inputs, layers.Dense(1)(layers.Dense(3, activation="tanh")(inputs)))
+    model.compile(uf.optimizers.SGD(0.1), "mse", **options)
+    return model
+
+
+def test_it_is_said_once_and_gives_the_numbers_of_the_traced_step() -> None:
+    own, usual = made(Backward), made(uf.Model)
+    with pytest.warns(
+        UserWarning, match=r"runs as the Python that it is, on torch alone: backward\(\) is of PyTorch"
+    ) as told:
+        found = own.fit(X, Y, batch_size=5, epochs=3, shuffle=False, verbose=0, backend="torch").history[
+            "loss"
+        ]
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    expected = usual.fit(X, Y, batch_size=5, epochs=3, shuffle=False, verbose=0, backend="torch").history[
+        "loss"
+    ]
+    assert len(found) == len(expected)
+    for one, other in zip(own.get_weights(), usual.get_weights(), strict=True):
+        assert_close(one, other, bounds=GRADIENT)
+    own.train_on_batch(X, Y, backend="torch")  # says nothing more: warnings are errors here
+    assert own.evaluate(X, Y, verbose=0, backend="jax") > 0  # that is traced
+
+
+def test_elsewhere_it_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"backward\(\) is of PyTorch's tensors"):
+        made(Backward).fit(X, Y, verbose=0, backend="jax")
+
+
+def test_a_mistake_is_raised_as_it_is() -> None:
+    class Wrong(uf.Model):
+        def train_step(self, data: Any) -> Any:
+            return {"loss": ops.reshape(self(data[0]), (5, 5, 5))}
+
+    with pytest.raises(ShapeError, match="reshape"):
+        made(Wrong).fit(X, Y, verbose=0, backend="torch")
+
+    class Torn(uf.Model):
+        def train_step(self, data: Any) -> Any:
+            loss = self.compute_loss(x=data[0], y=data[1], y_pred=self(data[0]))
+            loss.backward()
+            raise KeyError("mine")
+
+    with pytest.warns(UserWarning, match="as the Python that it is"), pytest.raises(KeyError, match="mine"):
+        made(Torn).fit(X, Y, verbose=0, backend="torch")
+
+
+def test_jaxs_form_is_for_jax() -> None:
+    pytest.importorskip("jax")
+
+    class Stateless(uf.Model):
+        def train_step(self, state: Any, data: Any) -> Any:
+            weights, others, slots, metrics = state
+            return {"last": ops.sum(weights[0]), "first": ops.sum(weights[1])}, (
+                [1.0 * one for one in weights],
+                others,
+                slots,
+                metrics,
+            )
+
+    model = made(Stateless)
+    history = model.fit(X, Y, verbose=0, epochs=2, backend="jax").history
+    assert [*history] == ["last", "first"]
+    assert_close(np.float32(history["last"][0]), model.get_weights()[0].sum(), bounds=GRADIENT)
+    with pytest.raises(
+        ArgumentError, match=r"train_step\(state, data\) is of JAX's form; on torch a step takes data alone"
+    ):
+        model.fit(X, Y, verbose=0, backend="torch")
+
+    class Short(uf.Model):
+        def train_step(self, state: Any, data: Any) -> Any:
+            return {"loss": 0.0}, (state[0][:1], *state[1:])
+
+    with pytest.raises(
+        ArgumentError, match=r"takes \[4, 0, 2, 2\] values as its state, and gives \[1, 0, 2, 2\]"
+    ):
+        made(Short).fit(X, Y, verbose=0, backend="jax")
+
+
+def test_an_optimizer_refuses_what_jax_traces() -> None:
+    jax = pytest.importorskip("jax")
+    weight, optimizer = uf.Variable(np.ones(3, np.float32)), uf.optimizers.Adam()
+    with pytest.raises(
+        ArgumentError,
+        match=r"Optimizer.apply would update weights by values that JAX is tracing.*stateless_apply",
+    ):
+        jax.jit(lambda gradient: optimizer.apply([gradient], [weight]))(jax.numpy.ones(3))
+
+
+def test_an_optimizer_keeps_no_gradients() -> None:
+    import gc
+    import weakref
+
+    weight, optimizer = uf.Variable(np.ones(3, np.float32)), uf.optimizers.SGD(0.5)
+    gradient = torch.ones(3)
+    optimizer.apply([gradient], [weight])
+    gone = weakref.ref(gradient)
+    del gradient
+    gc.collect()
+    assert gone() is None
+    assert_close(weight.numpy(), np.full(3, 0.5, np.float32))

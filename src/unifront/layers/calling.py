@@ -175,7 +175,7 @@ class Called(Built):
             or context.recorder is not None
             or not applies(self, mode)
         ):
-            if type(self).call.__module__.startswith("unifront.") and not self.runs_others:
+            if str(type(self).call.__module__).startswith("unifront.") and not self.runs_others:
                 return self.call(*args, **kwargs)
             called = f"{type(self).__name__} {current_path()!r}"
             return called_in_its_terms(called, self.call, args, kwargs, lambda: self.variables)

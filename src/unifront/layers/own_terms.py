@@ -50,7 +50,7 @@ def frameworks_of(function: Callable[..., Any], error: BaseException) -> Iterato
     if called is not None:
         yield called
     plain = inspect.unwrap(getattr(function, "__func__", function))
-    if inspect.isfunction(plain) and not plain.__module__.startswith("unifront."):
+    if inspect.isfunction(plain) and not str(plain.__module__).startswith("unifront."):
         for name in {name for code in _codes(plain.__code__) for name in code.co_names}:
             module = plain.__globals__.get(name)
             if isinstance(module, ModuleType):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 from unifront.arguments import Location, Name, checked, only, part_of, shown
-from unifront.backends import Placement, backend_of, placement
+from unifront.backends import Placement, backend_of, default_name, names, placement
 from unifront.errors import ArgumentError, UnknownName
 from unifront.paths import free_to_write, path_of
 from unifront.weights import together
@@ -37,12 +37,16 @@ class Portable:
 
         def variable_paths(self) -> dict[int, str]: ...
 
-    @checked
-    def to(self, backend: Name) -> Model:
+    def to(self, backend: Any) -> Model:
         """Move every weight to ``backend`` (``"torch:cuda:1"``) or ``"host"``; gives the model back.
 
-        Rarely needed: weights move by themselves to where they are used.
+        Rarely needed: weights move by themselves to where they are used. Where PyTorch is the default, its devices
+        (``"cuda"``, ``torch.device("cpu")``) will do, as of a ``torch.nn.Module``. Raises `UnknownName` for another
+        name, `ArgumentError` for a device that is not there.
         """
+        name = str(backend)
+        if name != "host" and name.partition(":")[0] not in names() and default_name().startswith("torch"):
+            backend = f"torch:{name}"
         for variable in self.weights:
             if backend == "host":
                 with together([variable]):

@@ -164,6 +164,19 @@ class Variable:
         variable._set(path, shape, dtype, **options)
         return variable
 
+    @classmethod
+    def around(cls, leaf: Array) -> Self:
+        """A variable whose leaf is ``leaf``: one that a framework's own script has made, such as a ``tf.Variable``."""
+        backend = backend_of(leaf)
+        assert backend is not None
+        type_, device = backend.type_of(leaf), backend.device_of(leaf)
+        shape: Any = type_.shape  # static: it has a value
+        variable = cls.at(_free_name(), shape, type_.dtype, initial=lambda: backend.numpy(leaf), scoped=False)
+        place = Placement(backend, device or backend.devices()[0], backend.name)
+        variable._leaves[str(place)] = ref(leaf)
+        variable._held, variable._initial = Held(leaf, place, None, True), None
+        return variable
+
     @checked
     def _set(
         self,

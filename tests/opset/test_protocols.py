@@ -119,3 +119,54 @@ def test_layers_take_numpys_arrays_for_the_default_backends() -> None:
         assert isinstance(uf.Sequential([layer])(np.ones((1, 3))), torch.Tensor)
     with uf.backend("numpy"):
         assert isinstance(layer(np.ones((1, 3), np.float32)), np.ndarray)
+
+
+def test_values_by_name_as_of_a_module(tmp_path: Any) -> None:
+    torch = pytest.importorskip("torch")
+    model, other = (
+        uf.Sequential([uf.Input((3,)), layers.Dense(2), layers.BatchNormalization()]) for _ in range(2)
+    )
+    torch.save(model.state_dict(), tmp_path / "values.pt")
+    values = torch.load(tmp_path / "values.pt")
+    assert [*values] == [weight.path for weight in model.weights]
+    other.load_state_dict(values)
+    for one, same in zip(model.get_weights(), other.get_weights(), strict=True):
+        assert_close(one, same)
+    first = next(iter(values))
+    wrong = {**values, first: values[first][:1]}
+    before = other.get_weights()
+    for given, match in (
+        ({k: v for k, v in values.items() if k != first}, rf"lack \['{first}'\]"),
+        ({**values, "more": values[first]}, r"have \['more'\] too many"),
+        (wrong, "has the shape"),
+    ):
+        with pytest.raises((ArgumentError, uf.errors.ShapeError), match=match):
+            other.load_state_dict(given)
+    for one, same in zip(before, other.get_weights(), strict=True):
+        assert_close(one, same)
+    with uf.backend("torch"):
+        assert model.to("cpu").train().eval().weights[0].home == "torch:cpu"
+        assert model.to(torch.device("cpu")) is model
+    with uf.backend("jax"), pytest.raises(uf.errors.UnknownName, match="Unknown backend 'cpu'"):
+        model.to("cpu")
+
+
+def test_an_optimizer_trains_what_the_framework_calls_a_variable() -> None:
+    tf, torch = pytest.importorskip("tensorflow"), pytest.importorskip("torch")
+    picture, optimizer = tf.Variable(VALUE), uf.optimizers.SGD(0.5, momentum=0.9)
+    expected, speed = VALUE.copy(), np.zeros_like(VALUE)
+    for _ in range(3):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(picture))
+        optimizer.apply_gradients([(tape.gradient(loss, picture), picture)])
+        speed = 0.9 * speed - 0.5 * 2 * expected
+        expected = expected + speed
+        assert_close(picture.numpy(), expected)
+    picture.assign(VALUE)  # the script's own change counts
+    optimizer.apply([tf.zeros((2, 3))], [picture])
+    assert_close(picture.numpy(), VALUE + 0.9 * speed)
+    parameter = torch.nn.Parameter(torch.ones(3))
+    uf.optimizers.SGD(0.5).apply([torch.ones(3)], [parameter])
+    assert_close(parameter.detach().numpy(), np.full(3, 0.5, np.float32))
+    with pytest.raises(ArgumentError, match="SGD.apply: variables are due, not np.float64"):
+        optimizer.apply([tf.ones(())], [np.float32(1.0) * np.ones(())])

@@ -87,6 +87,36 @@ for _ in range(3):
 results["words"] = words(tokens).numpy().ravel().tolist()
 
 
+# NumPy's arrays in a model and a loss, and gradients of what is in between, and of a variable of TensorFlow's own.
+model = classifier()
+logits = model(x[:5]).numpy()
+results["numpy"] = [float(loss_fn(labels[:5], logits).numpy()), *logits.ravel().tolist()]
+hidden = keras.Model(model.inputs, [model.layers[1].output, model.output])
+with tf.GradientTape() as tape:
+    middle, logits = hidden(x[:5])
+    chosen = logits[:, tf.argmax(logits[0])]
+results["middle"] = tape.gradient(chosen, middle).numpy().ravel().tolist()
+picture = tf.Variable(x[:5])
+optimizer = keras.optimizers.SGD(
+    keras.optimizers.schedules.ExponentialDecay(0.1, decay_steps=2, decay_rate=0.5)
+)
+
+
+@tf.function
+def picture_gradient(picture):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(tf.square(hidden(picture)[0]))
+    return loss, tape.gradient(loss, picture)
+
+
+results["picture"] = []
+for _ in range(3):
+    loss, gradient = picture_gradient(picture)
+    optimizer.apply_gradients([(gradient, picture)])
+    results["picture"].append(float(loss))
+results["picture"] += picture.numpy().ravel().tolist()
+
+
 class Classifier(keras.Model):
     def train_step(self, data):
         inputs, targets = data
@@ -160,6 +190,58 @@ def farthest(y_true, y_pred):
 
 
 fitted("metric", keras.Sequential([keras.Input((8,)), layers.Dense(1)]), metrics=[farthest])
+
+
+# Triplets: the data of a step are inputs alone, three of them.
+anchor, positive, negative = (keras.Input((8,), name=name) for name in ("anchor", "positive", "negative"))
+embedding = start(keras.Sequential([keras.Input((8,)), layers.Dense(4)]))
+
+
+class Distances(layers.Layer):
+    def call(self, a, p, n):
+        return tf.reduce_sum(tf.square(a - p), -1), tf.reduce_sum(tf.square(a - n), -1)
+
+
+siamese = keras.Model(
+    [anchor, positive, negative], Distances()(embedding(anchor), embedding(positive), embedding(negative))
+)
+
+
+class Triplets(keras.Model):
+    def __init__(self, network):
+        super().__init__()
+        self.network = network
+        self.tracker = keras.metrics.Mean(name="loss")
+
+    def call(self, inputs):
+        return self.network(inputs)
+
+    @property
+    def metrics(self):
+        return [self.tracker]
+
+    def distance(self, data):
+        near, far = self.network(data)
+        return tf.maximum(near - far + 0.5, 0.0)
+
+    def train_step(self, data):
+        with tf.GradientTape() as tape:
+            loss = self.distance(data)
+        gradients = tape.gradient(loss, self.network.trainable_weights)
+        self.optimizer.apply_gradients(zip(gradients, self.network.trainable_weights))
+        self.tracker.update_state(loss)
+        return {"loss": self.tracker.result()}
+
+    def test_step(self, data):
+        self.tracker.update_state(self.distance(data))
+        return {"loss": self.tracker.result()}
+
+
+triplets = Triplets(siamese)
+triplets.compile(optimizer=keras.optimizers.Adam(1e-3))
+data = tf.data.Dataset.from_tensor_slices((x, x + 0.1 * y, x[::-1])).batch(8)
+history = triplets.fit(data, epochs=2, validation_data=data, verbose=0).history
+results["triplets"] = [history["loss"], history["val_loss"]]
 
 
 class Gan(keras.Model):

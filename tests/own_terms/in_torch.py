@@ -71,6 +71,26 @@ results["optimizer"] = model.predict(x, verbose=0).ravel().tolist()
 results["functions"] = [float(torch.mean(torch.abs(w)).detach()) for w in model.weights]
 
 
+# A network beside another one, as in deep Q-learning, and the gradient of an input.
+online, target = classifier(), classifier()
+optimizer = keras.optimizers.Adam(1e-2)
+results["target"] = []
+for _ in range(3):
+    expected = 1.0 + 0.9 * torch.max(target(x), dim=1).values
+    chosen = torch.sum(online(x) * F.one_hot(torch.from_numpy(labels), 3), dim=1)
+    loss = keras.losses.Huber()(expected.detach(), chosen)
+    online.zero_grad()
+    loss.backward()
+    weights = online.trainable_weights
+    with torch.no_grad():
+        optimizer.apply([weight.value.grad for weight in weights], weights)
+    target.set_weights(online.get_weights())
+    results["target"].append(float(loss.detach()))
+picture = torch.tensor(x[:5], requires_grad=True)
+online(picture).sum().backward()
+results["input"] = picture.grad.numpy().ravel().tolist()
+
+
 class Classifier(keras.Model):
     def train_step(self, data):
         inputs, targets = data

@@ -234,19 +234,6 @@ def backend_of_arrays(structure: Any) -> AbstractContextManager[Any]:
     return use_backend(Placement(backend, device, backend.name))
 
 
-def on_a_framework(structure: Any) -> Any:
-    """``structure`` with NumPy's arrays as the default backend's, where it has no other arrays: what layers take."""
-    found = {backend.name for backend in map(backend_of, tree.leaves(structure)) if backend is not None}
-    place = placement()
-    if found != {"numpy"} or place.backend.name == "numpy":
-        return structure
-
-    def there(leaf: Any) -> Any:
-        return leaf if backend_of(leaf) is None else place.backend.array(np.asarray(leaf), place.device)
-
-    return tree.map_leaves(there, structure)
-
-
 def native(operand: Any, backend: Backend, device: str | None = None) -> Any:
     """``operand`` (an array of any kind, a number, a variable, a key) as an array of ``backend``."""
     if operand is None:

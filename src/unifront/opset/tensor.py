@@ -13,14 +13,16 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ParamSpec
 
+import numpy as np
+
 from unifront import tree
 from unifront.backends import HostKey, backend_of, placement
-from unifront.dtypes import DType, dtype_of, int32, key
+from unifront.dtypes import BY_NAME, DType, dtype_of, int32, key
 from unifront.errors import ArgumentError
 from unifront.ir.dims import DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.opset.arrays import backend_of_arrays, host_array, native, on_a_framework, run, to_numpy
+from unifront.opset.arrays import backend_of_arrays, host_array, native, run, to_numpy
 from unifront.opset.builder import (
     CONSTANT,
     Builder,
@@ -65,6 +67,36 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
         outputs = builder.add(op, values, attributes, regions)
         return outputs[0] if len(outputs) == 1 else outputs
     return run(op, operands, attributes, regions)
+
+
+def on_a_framework(structure: Any, floats: DType | None = None) -> Any:
+    """``structure`` with NumPy's arrays as the default backend's, where there are no others and no graph is traced.
+
+    Layers and losses compute with that. ``floats`` is the dtype in which floats are wanted, if it is known.
+    """
+    leaves = tree.leaves(structure)
+    found = {backend.name for backend in map(backend_of, leaves) if backend is not None}
+    if found != {"numpy"} or active_builder() is not None or any(isinstance(leaf, Tensor) for leaf in leaves):
+        return structure
+    place = placement()
+    if place.backend.name == "numpy":
+        return structure
+    there: dict[int, Any] = {}
+
+    def moved(leaf: Any) -> Any:
+        if (
+            backend_of(leaf) is None or leaf.dtype.name not in BY_NAME
+        ):  # of strings and the like there are none
+            return leaf
+        if id(leaf) not in there:  # one that is given twice stays one
+            array = np.asarray(leaf)
+            wanted = floats if floats is not None and array.dtype.kind == "f" else None
+            there[id(leaf)] = place.backend.array(
+                array if wanted is None else array.astype(wanted.numpy), place.device
+            )
+        return there[id(leaf)]
+
+    return tree.map_leaves(moved, structure)
 
 
 def _sized(values: Iterable[Any]) -> bool:

@@ -14,7 +14,7 @@ from unifront.backends import Array, Placement, use_backend
 from unifront.ir.types import TensorType
 from unifront.trace import CallContext, call_context, first_key
 from unifront.train.compiled import state_dtype
-from unifront.train.hooks import defines, metrics_of, unpack
+from unifront.train.hooks import defines, lacks_weights, metrics_of, unpack
 from unifront.train.metrics import Metric
 from unifront.train.metrics.base import as_logs
 from unifront.train.session import Session
@@ -71,9 +71,7 @@ class EagerSession(Session):
     def _make(self, data: Any) -> None:
         """Make the weights, by a call that is thrown away."""
         model = self.model
-        if not (model.has_free_inputs and not defines(model, "call")) and any(
-            not layer.built for layer in model.layers_below()
-        ):
+        if not (model.has_free_inputs and not defines(model, "call")) and lacks_weights(model):
             with call_context(CallContext(training=False)):
                 model(unpack(data)[0], training=False)
             model.place("")

@@ -107,6 +107,13 @@ def defines(model: Model, *names: str) -> bool:
     return any(getattr(type(model), name) is not getattr(Model, name) for name in names)
 
 
+def lacks_weights(model: Model) -> bool:
+    """Whether a call has weights to make: in a layer inside, or in a `build` of the model's own."""
+    return any(
+        not layer.built and (layer is not model or defines(model, "build")) for layer in model.layers_below()
+    )
+
+
 def metrics_of(model: Model) -> dict[str, Metric]:
     """Every metric of ``model`` by what logs call it."""
     found: dict[str, Metric] = {} if model._training is None else model._training.logged()

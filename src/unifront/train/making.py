@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from unifront.backends import Placement
+from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError
 from unifront.layers.own_terms import frameworks_of
 from unifront.trace import MAKING, current_seed, eager_seed
@@ -15,7 +15,7 @@ from unifront.train.callbacks import CallbackList
 from unifront.train.compiled import Compiled
 from unifront.train.data import Arrays
 from unifront.train.eager import EagerSession, eager_step
-from unifront.train.hooks import defines, metrics_of, unpack
+from unifront.train.hooks import defines, lacks_weights, metrics_of, unpack
 from unifront.train.interrupts import Interrupts
 from unifront.train.native import TOLD, NativeSession, StatelessSession, takes_state
 from unifront.train.session import Session
@@ -29,13 +29,14 @@ BATCH_SESSIONS = "sessions of single batches"
 
 
 def step_for(
-    model: Model, training: Compiled, example: Arrays, place: Placement, *, train: bool
+    model: Model, training: Compiled, example: Arrays, place: Placement | None = None, *, train: bool
 ) -> TracedStep:  # fmt: skip
     """The traced step for data like ``example``; made once and kept.
 
     One that calls the framework of ``place`` itself, as steps written for Keras on one backend do, cannot be traced: a
     warning says so, and it runs as it is.
     """
+    place = place or placement()
     types, structure = data.types_of(model, example)
     method = model.train_step if train else model.test_step
     if takes_state(method):
@@ -128,10 +129,6 @@ def build_weights(model: Model, structure: Any, types: Mapping[str, Any]) -> Non
     def call(given: Any) -> None:
         model(unpack(given)[0], training=False)
 
-    if model.has_free_inputs and defines(model, "call") and _unbuilt(model):
+    if model.has_free_inputs and defines(model, "call") and lacks_weights(model):
         trace_step("build", call, structure, types, training=False)
         model.place("")
-
-
-def _unbuilt(model: Model) -> bool:
-    return any(not layer.built for layer in model.layers_below())

@@ -16,7 +16,7 @@ from unifront.layers.own_terms import called_in_its_terms
 from unifront.opset.arrays import plain_array
 from unifront.opset.elementwise import floating
 from unifront.opset.rules import show
-from unifront.opset.tensor import type_of
+from unifront.opset.tensor import on_a_framework, type_of
 from unifront.serialization import deserialize_keras_object, serialize_keras_object
 from unifront.trace import carried_mask
 
@@ -103,6 +103,7 @@ class Loss:
                 one over the steps inside. That of the predictions unless given.
         """
         mask = carried_mask(y_pred) if mask is None else mask
+        y_true, y_pred = on_a_framework((y_true, y_pred))
         y_pred, y_true = _arrays(y_pred), _arrays(y_true)
         for what, y in (("predictions", y_pred), ("targets", y_true)):
             for leaf in tree.leaves(y):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import MappingProxyType
@@ -13,6 +14,7 @@ import numpy as np
 
 from unifront import ops
 from unifront.arguments import Amount, Check, Default, Fraction, Positive, Size, checked, convert, within
+from unifront.backends import backend_of
 from unifront.dtypes import float32, promote
 from unifront.errors import ArgumentError, UnknownName
 from unifront.opset.spec import OpSpec
@@ -326,24 +328,37 @@ class Optimizer(State):
 
         Args:
             grads: one for each variable, of its shape; None leaves the variable alone.
-            trainable_variables: the variables; None for those that the optimizer was built with.
+            trainable_variables: the variables, or a ``tf.Variable`` or ``torch.nn.Parameter`` of one's own; None for
+                those that the optimizer was built with.
             examples: how many examples the gradients are the mean of, for ``accumulate_examples``.
 
         Raises `ArgumentError` if there is no gradient at all, or not one for each variable. As in Keras.
         """
         from unifront.train.updating import apply
 
-        apply(self, list(grads), self._meant(grads, trainable_variables), examples)
+        variables = self._meant(grads, trainable_variables)
+        apply(self, list(grads), variables, examples)
+        for variable, given in zip(variables, trainable_variables or (), strict=False):
+            if variable is not given:
+                _ = variable.value  # which writes into the leaf
 
     def _meant(self, grads: Sequence[Any], variables: Sequence[Variable] | None) -> list[Variable]:
         if variables is not None:
-            return list(variables)
+            return [one if isinstance(one, Variable) else self._around(one) for one in variables]
         if not self.built:
             raise ArgumentError(
                 f"{type(self).__name__}.apply: grads without variables are for those that the optimizer was built "
                 "with. Call optimizer.build(trainable_variables) first, or pass the variables."
             )
         return list(self._trainable_variables)
+
+    def _around(self, leaf: Any) -> Variable:
+        """What stands for a ``tf.Variable`` or ``torch.nn.Parameter`` of the user's own."""
+        if backend_of(leaf) is None or not (hasattr(leaf, "assign") or hasattr(leaf, "grad")):
+            raise ArgumentError(f"{type(self).__name__}.apply: variables are due, not {reprlib.repr(leaf)}.")
+        if id(leaf) not in self._leaves:
+            self._leaves[id(leaf)] = (leaf, Variable.around(leaf))
+        return self._leaves[id(leaf)][1]
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]]) -> Any:
         """`apply` for pairs ``(gradient, variable)``; the number of calls done, as in Keras."""

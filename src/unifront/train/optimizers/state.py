@@ -51,6 +51,7 @@ class State:
     def _start(self) -> None:
         self._index = {id(variable): i for i, variable in enumerate(self._trainable_variables)}
         self._slots: dict[int, dict[str, Variable]] = {}
+        self._leaves: dict[int, tuple[Any, Variable]] = {}
         self._numbers = {
             "iteration": HostNumber(f"{self.name}/iteration", "int32", self, "calls"),
             "learning_rate": HostNumber(f"{self.name}/learning_rate", "float32", self, "learning_rate"),
@@ -315,7 +316,9 @@ class State:
         """What copies and pickles: variables are known by their identity, which is another in a copy."""
         by_id = {id(variable): variable for variable in self._trainable_variables}
         pairs = [(by_id[one], own) for one, own in self._slots.items() if one in by_id]
-        kept = {key: value for key, value in vars(self).items() if key not in ("_index", "_numbers")}
+        kept = {
+            key: value for key, value in vars(self).items() if key not in ("_index", "_numbers", "_leaves")
+        }
         return {**kept, "_slots": pairs}
 
     def __setstate__(self, state: dict[str, Any]) -> None:

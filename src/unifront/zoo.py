@@ -1,16 +1,18 @@
 """The model zoo's registry: ``uf.zoo.list()``, ``uf.zoo.create("resnet50", classes=10)``.
 
 Packages of models are found through the entry-point group ``unifront.zoo``; importing one registers its
-models.
+models, or says by `families` which of its modules do when they are imported.
 """
 
 from __future__ import annotations
 
+import builtins
 import fnmatch
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from importlib import import_module
 from typing import Annotated, Any
 
 from unifront.arguments import anything, checked, whole, within
@@ -55,6 +57,13 @@ class Entry:
 
 
 _entries: dict[str, Entry] = {}
+_modules: dict[str, str] = {}
+"""By the names of models the modules that register them, for those that `families` told."""
+
+
+def families(modules: Mapping[str, Iterable[str]]) -> None:
+    """Say which models each module registers: it is imported when one of them is asked for."""
+    _modules.update((name, module) for module, names in modules.items() for name in names)
 
 
 def register(
@@ -94,17 +103,28 @@ def _load() -> None:
         point.load()
 
 
+def _names() -> builtins.list[str]:
+    """The names of all models, in order."""
+    _load()
+    return sorted(_entries.keys() | _modules.keys())
+
+
+def _entry(name: str) -> Entry:
+    if name not in _entries:
+        import_module(_modules[name])
+    return _entries[name]
+
+
 @checked
 def entries(pattern: str = "*") -> tuple[Entry, ...]:
     """The models whose names match ``pattern`` (``"resnet*"``), by name."""
-    _load()
-    return tuple(_entries[name] for name in sorted(_entries) if fnmatch.fnmatch(name, pattern))
+    return tuple(map(_entry, list(pattern)))
 
 
 @checked
 def list(pattern: str = "*") -> tuple[str, ...]:
     """The names of the models that match ``pattern``."""
-    return tuple(entry.name for entry in entries(pattern))
+    return tuple(fnmatch.filter(_names(), pattern))
 
 
 @checked
@@ -127,10 +147,11 @@ def create(name: str, weights: Annotated[Any, anything] = None, **options: Any) 
 
         model = uf.zoo.create("resnet50", weights="resnet50_weights_tf_dim_ordering_tf_kernels.h5")
     """
-    _load()
-    if name not in _entries:
-        raise UnknownName("model of the zoo", name, _entries)
-    builder = _entries[name].builder
+    known_names = _names()
+    if name not in known_names:
+        raise UnknownName("model of the zoo", name, known_names)
+    entry = _entry(name)
+    builder = entry.builder
     known = inspect.signature(builder).parameters
     odd = [option for option in options if option not in known]
     if odd:
@@ -140,4 +161,4 @@ def create(name: str, weights: Annotated[Any, anything] = None, **options: Any) 
     from unifront.saving.foreign import create_with, refuse_names
 
     refuse_names(str(weights))
-    return create_with(name, builder, frozenset(known), options, _entries[name].peers, weights)
+    return create_with(name, builder, frozenset(known), options, entry.peers, weights)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -210,3 +214,28 @@ def test_every_option_of_every_model_is_checked() -> None:
                 check.convert(odd, inner)
         for option, value in SMALL.get(entry.name, {}).items():
             checks[option].convert(value, inner)
+
+
+def test_a_family_is_imported_when_a_model_of_it_is_asked_for() -> None:
+    code = (
+        "import sys, unifront as uf\n"
+        "names = uf.zoo.list()\n"
+        "assert not [name for name in sys.modules if name.startswith('unifront_zoo.')]\n"
+        "uf.zoo.create('lenet5')\n"
+        "print(len(names), *[name for name in sys.modules if name.startswith('unifront_zoo.')])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [str(len(zoo.list())), "unifront_zoo.lenet", *done.stdout.split()[2:]]
+    assert len(done.stdout.split()) <= 4  # with what it is made of
+
+    import unifront_zoo
+
+    found: dict[str, list[str]] = {}
+    for path in sorted(Path(unifront_zoo.__file__).parent.glob("[!_]*.py")):
+        importlib.import_module(f"unifront_zoo.{path.stem}")
+    for name, entry in sorted(zoo._entries.items()):
+        if entry.builder.__module__.startswith("unifront_zoo."):
+            found.setdefault(entry.family, []).append(name)
+    assert {family: sorted(names) for family, names in unifront_zoo.FAMILIES.items()} == found
+    with pytest.raises(AttributeError, match="no attribute 'resnt'"):
+        _ = unifront_zoo.resnt

@@ -87,7 +87,8 @@ class Called(Built):
         outer = current_context()
         if outer is None:
             trains = None if training is None else bool(training)
-            args, kwargs = on_a_framework((args, kwargs), self.compute_dtype if self.autocast else None)
+            settled = self.runs_others or (self.autocast and self.built)  # else the input may have a say
+            args, kwargs = on_a_framework((args, kwargs), self.compute_dtype if settled else None)
             given = [*args, *kwargs.values()]
             with call_context(CallContext(training=trains)) as context, backend_of_arrays(given):
                 result = self._run(context, args, kwargs)

@@ -190,3 +190,24 @@ def test_a_module_of_pytorchs_is_wrapped_where_that_is_the_backend() -> None:
     assert not np.array_equal(first[0], model.get_weights()[0])
     with uf.backend("jax"):
         assert isinstance(Holds().linear, torch.nn.Linear)
+
+
+def test_jaxs_functions_are_recognized_though_it_hides_where_they_fail() -> None:
+    jax = pytest.importorskip("jax")
+    functions = [
+        jax.nn.relu,
+        jax.numpy.tanh,
+        lambda x: jax.lax.mul(x, x),
+    ]  # no name of JAX's in the call itself
+
+    class Applies(uf.Layer):
+        def call(self, x: Any) -> Any:
+            for function in functions:
+                x = function(x)
+            return x
+
+    with uf.backend("jax"):
+        inputs = uf.Input((8,))
+        model = uf.Model(inputs, Applies()(inputs))
+        expected = np.square(np.tanh(np.maximum(X, 0)))
+        assert_close(model.predict(X, verbose=0), expected, bounds=GRADIENT)

@@ -134,3 +134,35 @@ def test_an_optimizer_keeps_no_gradients() -> None:
     gc.collect()
     assert gone() is None
     assert_close(weight.numpy(), np.full(3, 0.5, np.float32))
+
+
+def test_tensorflow_traces_a_step_once_for_many_calls_of_fit() -> None:
+    tf = pytest.importorskip("tensorflow")
+    traced = []
+
+    class Taped(uf.Model):
+        def train_step(self, data: Any) -> Any:
+            traced.append(1)
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(x=x, y=y, y_pred=self(x, training=True))
+            gradients = tape.gradient(loss, self.trainable_weights)
+            self.optimizer.apply(gradients, self.trainable_weights)
+            return {"loss": loss}
+
+    model, usual = made(Taped), made(uf.Model)
+    with pytest.warns(UserWarning, match="on tensorflow alone"):
+        model.fit(X, Y, batch_size=4, verbose=0, shuffle=False, backend="tensorflow")
+    count = len(traced)
+    for _ in range(3):
+        model.fit(X, Y, batch_size=4, verbose=0, shuffle=False, backend="tensorflow")
+    assert len(traced) == count
+    usual.fit(X, Y, batch_size=4, epochs=4, verbose=0, shuffle=False, backend="tensorflow")
+    for one, other in zip(model.get_weights(), usual.get_weights(), strict=True):
+        assert_close(one, other, bounds=GRADIENT)
+    model.layers[1].trainable = False
+    frozen = model.layers[1].get_weights()
+    model.fit(X, Y, batch_size=4, verbose=0, backend="tensorflow")  # it is traced anew
+    assert len(traced) > count
+    for one, other in zip(model.layers[1].get_weights(), frozen, strict=True):
+        np.testing.assert_array_equal(one, other)

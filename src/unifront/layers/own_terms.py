@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 
 from unifront import tree
-from unifront.backends import added_rows, is_installed, names, placement, use_backend
+from unifront.backends import added_rows, default_name, is_installed, placement, use_backend
 from unifront.errors import DTypeError, ShapeError, UnsupportedOp
 from unifront.ir import facts
 from unifront.ir.dims import Dim, evaluate
 from unifront.ir.types import TensorType
-from unifront.opset.protocols import framework_called
+from unifront.opset.protocols import PACKAGES, framework_called
 from unifront.opset.spec import OpSpec
 from unifront.opset.tensor import (
     Builder,
@@ -220,8 +220,8 @@ def called_in_its_terms(
     except (ShapeError, DTypeError):
         raise
     except Exception as error:
-        known = [one for one in frameworks_of(function, error) if one != "numpy" and one in names()]
-        if not known or not is_installed(known[0]):
+        framework = _framework(function, error)
+        if framework is None or not is_installed(framework):
             raise
         undo()
         failed = error
@@ -234,7 +234,7 @@ def called_in_its_terms(
         return At(len(arrays) - 1)
 
     structure = tree.map_leaves(number, (tuple(args), dict(kwargs)))
-    call = OwnTerms(called, known[0], function, structure, context.training, candidates)
+    call = OwnTerms(called, framework, function, structure, context.training, candidates)
     call.types([type_of(one) for one in arrays])
     if call.reads_others:
         raise failed
@@ -246,6 +246,16 @@ def called_in_its_terms(
         update(variable, value)
     context.losses.extend(found[count - call.losses : count])
     return tree.map_leaves(lambda leaf: found[leaf] if type(leaf) is int else leaf, call.results)
+
+
+def _framework(function: Callable[..., Any], error: BaseException) -> str | None:
+    """In whose terms ``function`` is written: of several that it names those of the default backend."""
+    called = framework_called(error)
+    if called is not None:
+        return None if called == "numpy" else called
+    named = {PACKAGES[one] for one in frameworks_of(function, error) if one in PACKAGES}
+    default = default_name().partition(":")[0]
+    return default if default in named else named.pop() if len(named) == 1 else None
 
 
 def _undoing(builder: Builder, context: CallContext) -> Callable[[], None]:

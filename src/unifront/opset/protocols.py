@@ -41,12 +41,18 @@ def _refusal(function: Any, framework: str) -> ForeignCall:
 
 
 PACKAGES = {"torch": "torch", "tensorflow": "tensorflow", "jax": "jax", "jaxlib": "jax"}
+"""Whose each package is."""
 
 
 def framework_called(error: BaseException) -> str | None:
     """The framework that was called in its own terms, by a traced function that raised ``error``; None for none."""
     if isinstance(error, ForeignCall):
         return error.framework
+    told = type(error.__cause__).__module__.partition(".")[
+        0
+    ]  # JAX cuts its frames out, and keeps them as the cause
+    if told in PACKAGES:
+        return PACKAGES[told]
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -47,6 +47,7 @@ class EagerSession(Session):
         self._method: Callable[..., Any] = method or (model.train_step if train else model.test_step)
         self._key = place.backend.key(seed, place.device)
         self.result: Any = {}
+        self._made = False
         dtype = state_dtype(model)
         for metric in metrics_of(model).values():
             metric.computed_in(dtype)
@@ -71,10 +72,13 @@ class EagerSession(Session):
     def _make(self, data: Any) -> None:
         """Make the weights, by a call that is thrown away."""
         model = self.model
-        if not (model.has_free_inputs and not defines(model, "call")) and lacks_weights(model):
+        if self._made:
+            return
+        if (defines(model, "call") or not model.has_free_inputs) and lacks_weights(model):
             with call_context(CallContext(training=False)):
                 model(unpack(data)[0], training=False)
             model.place("")
+        self._made = True
 
     def _run(self, given: list[Array], number: Any) -> Any:
         return self._step(given, number)

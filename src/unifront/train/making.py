@@ -75,11 +75,22 @@ def open_session(
     """What runs ``step``: a compiled program, or Python where the model was compiled with ``run_eagerly``."""
     for one in model.programs.get(BATCH_SESSIONS, {}).values():
         one.pause()
-    if takes_state(model.train_step if train else model.test_step):
-        return StatelessSession(step, place, seed, runs, model, train)
+    stateless = takes_state(model.train_step if train else model.test_step)
+    if stateless or (
+        training.in_python(place, train) and place.backend.keeps_reading and not training.run_eagerly
+    ):
+        if training.optimizer is not None and not stateless:
+            training.optimizer.count_for_others()  # now: it is another optimizer to what is traced
+        how = training.optimizer and training.optimizer.key()
+        key = ("native", train, str(place), str(step.structure), model.trainable_state(), how)
+        known = model.programs.get(key)
+        if known is None:
+            known = (StatelessSession if stateless else NativeSession)(step, place, seed, runs, model, train)
+            model.programs[key] = known
+        session: NativeSession = known
+        return session.again(step, seed, runs)
     if training.in_python(place, train):
-        traces = place.backend.keeps_reading and not training.run_eagerly
-        return (NativeSession if traces else EagerSession)(step, place, seed, runs, model, train)
+        return EagerSession(step, place, seed, runs, model, train)
     return Session(step, place, seed, runs)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -50,11 +50,18 @@ class NativeSession(EagerSession):
         self._traced = place.backend.traced(self._arrays)
         self._structure: Any = None
 
+    def again(self, step: TracedStep, seed: int, runs: list[int]) -> Self:
+        """This session for another call of `fit` or `evaluate`: what the framework has traced stays."""
+        self.step, self.runs = step, runs
+        self._key = self.place.backend.key(seed, self.place.device)
+        return self
+
     def _run(self, given: list[Array], number: Any) -> Any:
-        found = self._traced(given, self.place.backend.array(np.asarray(number), self.place.device))
+        run = self.place.backend.array(np.asarray(number), self.place.device)
+        found = self._traced(given, run, self._key)
         return tree.map_leaves(lambda leaf: found[leaf] if type(leaf) is int else leaf, self._structure)
 
-    def _arrays(self, given: list[Array], number: Array) -> list[Array]:
+    def _arrays(self, given: list[Array], number: Array, key: Array) -> list[Array]:
         """The arrays among the logs; `_structure` says where they belong."""
         found: list[Array] = []
 
@@ -64,7 +71,7 @@ class NativeSession(EagerSession):
             found.append(native(leaf, self.place.backend, self.place.device))
             return len(found) - 1
 
-        self._structure = tree.map_leaves(place_of, self._step(given, number))
+        self._structure = tree.map_leaves(place_of, self._step(given, number, key=key))
         return found
 
 

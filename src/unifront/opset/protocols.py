@@ -191,12 +191,12 @@ def _variable_in_tensorflow(self: Variable, dtype: Any = None, name: str | None 
 
 def _resource(self: Variable) -> Any:
     """What a ``tf.GradientTape`` knows the leaf by; it asks whatever says that it acts as a resource variable."""
-    return _array_of(self, "tensorflow").handle
+    return _is_resource(self) and _array_of(self, "tensorflow").handle
 
 
 def _is_resource(self: Variable) -> bool:
     if "tensorflow" not in sys.modules:
-        raise AttributeError
+        raise AttributeError  # nobody who asks is TensorFlow, which would be loaded
     return True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +212,30 @@ def test_jaxs_functions_are_recognized_though_it_hides_where_they_fail() -> None
         model = uf.Model(inputs, Applies()(inputs))
         expected = np.square(np.tanh(np.maximum(X, 0)))
         assert_close(model.predict(X, verbose=0), expected, bounds=GRADIENT)
+
+
+def test_methods_of_the_frameworks_tensors_are_its_terms_too() -> None:
+    with uf.backend("torch"):
+        model = uf.Sequential(
+            [uf.Input((8,)), layers.Dense(4), layers.Lambda(lambda x: x.clamp(min=0.0) + torch.zeros(4))]
+        )
+        model.compile("sgd", loss=lambda y, p: torch.nn.functional.cross_entropy(p, y.long().squeeze(-1)))
+        history = model.fit(X, np.arange(10) % 4, batch_size=10, verbose=0).history
+    assert model.predict(X, verbose=0, backend="torch").min() == 0.0
+    assert 0.5 < history["loss"][0] < 3.0
+
+
+def test_it_is_computed_again_for_the_gradient() -> None:
+    found = []
+    for mode in (None, "full"):
+        uf.set_seed(0)
+        with uf.RematScope(mode) if mode else nullcontext():
+            layer = Noisy()
+        inputs = uf.Input((8,))
+        model = uf.Model(inputs, layers.Dense(1)(layer(inputs)["y"]))
+        model.layers[1].dropout.rate = 0.0
+        model.compile("sgd", "mse", backend="torch")
+        model.fit(X, np.ones((10, 1)), batch_size=5, epochs=2, shuffle=False, verbose=0)
+        found.append(model.get_weights())
+    for one, other in zip(*found, strict=True):
+        assert_close(one, other, bounds=GRADIENT)

@@ -176,14 +176,19 @@ class Called(Built):
             or context.recorder is not None
             or not applies(self, mode)
         ):
-            if str(type(self).call.__module__).startswith("unifront.") and not self.runs_others:
-                return self.call(*args, **kwargs)
-            called = f"{type(self).__name__} {current_path()!r}"
-            return called_in_its_terms(called, self.call, args, kwargs, lambda: self.variables)
+            return self.in_its_terms(args, kwargs)
         builder = builder_for(tree.leaves([args, kwargs])) or active_builder()
         if builder is None:
-            return self.call(*args, **kwargs)
+            return self.in_its_terms(args, kwargs)
         return rematerialized(self, mode, context, builder, args, kwargs)
+
+    def in_its_terms(self, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """What `call` gives; one of the user's may be written in a framework's own terms, see `own_terms`."""
+        if str(type(self).call.__module__).startswith("unifront.") and not self.runs_others:
+            return self.call(*args, **kwargs)
+        called = f"{type(self).__name__} {current_path()!r}"
+        function = vars(self)["function"] if self.runs_others else None
+        return called_in_its_terms(called, self.call, args, kwargs, lambda: self.variables, function)
 
     def _run(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         this: Any = self

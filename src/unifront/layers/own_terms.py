@@ -201,13 +201,14 @@ def _operation(framework: str) -> OpSpec:
 
 def called_in_its_terms(
     called: str, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any],
-    candidates: Callable[[], Sequence[Variable]] = tuple,
+    candidates: Callable[[], Sequence[Variable]] = tuple, written: Callable[..., Any] | None = None,
 ) -> Any:  # fmt: skip
     """``function(*args, **kwargs)``, by operations; where it calls a framework on symbolic tensors, as one `OwnTerms`.
 
     Args:
         called: what errors call it.
         candidates: gives the variables that it may read, when it has been called.
+        written: the function of the user's that it runs, if it is another one.
     """
     leaves = tree.leaves([args, kwargs])
     builder = builder_for(leaves)
@@ -220,7 +221,7 @@ def called_in_its_terms(
     except (ShapeError, DTypeError):
         raise
     except Exception as error:
-        framework = _framework(function, error)
+        framework = _framework(written or function, error)
         if framework is None or not is_installed(framework):
             raise
         undo()

@@ -96,7 +96,7 @@ def rematerialized(
     """The call of ``layer`` in the graph that ``builder`` writes."""
     if mode.mode == "activations":
         with _activation_of(layer):
-            return layer.call(*args, **kwargs)
+            return layer.in_its_terms(args, kwargs)
     leaves = tree.leaves([list(args), kwargs])
     tensors = [leaf for leaf in leaves if is_tensor(leaf) and not isinstance(leaf, Variable)]
     masks = {i: mask for i, one in enumerate(tensors) if (mask := context.mask_of(one)) is not None}
@@ -110,7 +110,7 @@ def rematerialized(
             lambda leaf: next(left) if any(leaf is one for one in tensors) else leaf, [list(args), kwargs]
         )
         before = len(context.losses)
-        result = layer.call(*args_, **kwargs_)
+        result = layer.in_its_terms(args_, kwargs_)
         losses = context.losses[before:]
         del context.losses[before:]
         return result, [context.mask_of(leaf) for leaf in tree.leaves(result)], losses

@@ -171,7 +171,12 @@ class Compiled:
                 args = (trues[i], detached[i], *(() if counted is None else (counted,)))
                 called = f"Metric {metric.name!r}"
                 called_in_its_terms(
-                    called, metric.update_state, args, {}, partial(getattr, metric, "variables")
+                    called,
+                    metric.update_state,
+                    args,
+                    {},
+                    partial(getattr, metric, "variables"),
+                    vars(metric).get("fn"),
                 )
 
 

@@ -112,7 +112,8 @@ class Loss:
         y_pred = tree.map_leaves(lambda y: ops.cast(y, own), y_pred)
         if not self.keeps_targets:
             y_true = tree.map_leaves(lambda y: ops.cast(y, own), y_true)
-        losses = called_in_its_terms(f"Loss {self.name!r}", self.call, (y_true, y_pred), {})
+        given, written = (y_true, y_pred), vars(self).get("fn")
+        losses = called_in_its_terms(f"Loss {self.name!r}", self.call, given, {}, written=written)
         losses = ops.cast(losses, own)
 
         def factor(given: Any) -> Any:

@@ -508,6 +508,12 @@ def placement(name: str | Placement | None = None) -> Placement:
     return Placement(backend, ",".join(found), head)
 
 
+def placement_on(name: str) -> Placement:
+    """The default placement where it is of the backend ``name``, else that backend's own."""
+    default = placement()
+    return default if default.backend.name == name else placement(name)
+
+
 def _device_called(given: str, backend: str, devices: Sequence[str]) -> str:
     for known in (given, f"{given}:0", given.removesuffix(":0")):
         if known in devices:

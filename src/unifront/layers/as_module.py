@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from unifront.backends import Placement, backend_of, placement
+from unifront.backends import backend_of, placement_on
 from unifront.errors import ArgumentError
 
 if TYPE_CHECKING:
     from unifront.weights import Variable
-
-
-def _pytorch() -> Placement:
-    default = placement()
-    return default if default.backend.name == "torch" else placement("torch")
 
 
 class AsModule:
@@ -33,7 +28,7 @@ class AsModule:
 
         Weights that are elsewhere move to PyTorch. An optimizer of PyTorch's trains them where they are.
         """
-        place = _pytorch()
+        place = placement_on("torch")
         for weight in self.trainable_weights:
             yield weight.path, weight.native(place, at_home=True)
 
@@ -54,7 +49,7 @@ class AsModule:
 
     def state_dict(self) -> dict[str, Any]:
         """The value of every weight as a tensor of PyTorch's, by its path: what ``torch.save`` takes."""
-        place = _pytorch()
+        place = placement_on("torch")
         return {weight.path: weight.native(place, at_home=True).detach() for weight in self.weights}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:

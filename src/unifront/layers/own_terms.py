@@ -43,18 +43,15 @@ PROBES = (3, 5)
 one's."""
 
 
-def frameworks_of(function: Callable[..., Any], error: BaseException) -> Iterator[str]:
-    """The frameworks in whose terms ``function``, which raised ``error`` on symbolic tensors, may be written: the one
-    that was called in vain, then those that it names, as ``torch`` in ``torch.no_grad()``."""
-    called = framework_called(error)
-    if called is not None:
-        yield called
+def frameworks_named(function: Callable[..., Any]) -> set[str]:
+    """The frameworks whose modules a function of the user's names, as ``torch`` in ``torch.no_grad()``."""
     plain = inspect.unwrap(getattr(function, "__func__", function))
-    if inspect.isfunction(plain) and not str(plain.__module__).startswith("unifront."):
-        for name in {name for code in _codes(plain.__code__) for name in code.co_names}:
-            module = plain.__globals__.get(name)
-            if isinstance(module, ModuleType):
-                yield module.__name__.partition(".")[0]
+    if not inspect.isfunction(plain) or str(plain.__module__).startswith("unifront."):
+        return set()
+    names = {name for code in _codes(plain.__code__) for name in code.co_names}
+    modules = (plain.__globals__.get(name) for name in names)
+    packages = {one.__name__.partition(".")[0] for one in modules if isinstance(one, ModuleType)}
+    return {PACKAGES[one] for one in packages if one in PACKAGES}
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -250,12 +247,12 @@ def called_in_its_terms(
 
 
 def _framework(function: Callable[..., Any], error: BaseException) -> str | None:
-    """In whose terms ``function`` is written: of several that it names those of the default backend."""
+    """In whose terms ``function`` is written, which raised ``error`` on symbolic tensors: of the framework that was
+    called in vain, else of the one that it names; of several, of the default one."""
     called = framework_called(error)
     if called is not None:
         return None if called == "numpy" else called
-    named = {PACKAGES[one] for one in frameworks_of(function, error) if one in PACKAGES}
-    default = default_name().partition(":")[0]
+    named, default = frameworks_named(function), default_name().partition(":")[0]
     return default if default in named else named.pop() if len(named) == 1 else None
 
 

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from unifront import tree
-from unifront.backends import placement
+from unifront.backends import placement_on
 from unifront.errors import ForeignCall
 from unifront.ir.dims import DimExpr, is_dim
 from unifront.opset.builder import active_builder
@@ -131,10 +131,7 @@ setattr(DimExpr, "__array_ufunc__", _size_ufunc)  # noqa: B010  # it is of anoth
 
 def _array_of(variable: Variable, framework: str) -> Any:
     """The value as an array of ``framework``, on the device of it where it is, else on the default one."""
-    place = placement()
-    if place.backend.name != framework:
-        place = placement(framework)
-    return variable.native(place, at_home=True)
+    return variable.native(placement_on(framework), at_home=True)
 
 
 def _stands_alone(operands: Any) -> bool:

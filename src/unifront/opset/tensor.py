@@ -79,7 +79,7 @@ def on_a_framework(structure: Any, floats: DType | None = None) -> Any:
     if found != {"numpy"} or active_builder() is not None or any(isinstance(leaf, Tensor) for leaf in leaves):
         return structure
     place = placement()
-    if place.backend.name == "numpy":
+    if place.backend.name in found:
         return structure
     there: dict[int, Any] = {}
 
@@ -90,10 +90,9 @@ def on_a_framework(structure: Any, floats: DType | None = None) -> Any:
             return leaf
         if id(leaf) not in there:  # one that is given twice stays one
             array = np.asarray(leaf)
-            wanted = floats if floats is not None and array.dtype.kind == "f" else None
-            there[id(leaf)] = place.backend.array(
-                array if wanted is None else array.astype(wanted.numpy), place.device
-            )
+            if floats is not None and array.dtype.kind == "f":
+                array = array.astype(floats.numpy)
+            there[id(leaf)] = place.backend.array(array, place.device)
         return there[id(leaf)]
 
     return tree.map_leaves(moved, structure)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from unifront.backends import Placement, placement
 from unifront.errors import ArgumentError
-from unifront.layers.own_terms import frameworks_of
+from unifront.layers.own_terms import frameworks_named
+from unifront.opset.protocols import framework_called
 from unifront.trace import MAKING, current_seed, eager_seed
 from unifront.train import data
 from unifront.train.callbacks import CallbackList
@@ -60,7 +61,7 @@ def step_for(
             try:
                 model.programs[key] = build_step(model, structure, types, train=train)
             except Exception as error:
-                if place.backend.name not in set(frameworks_of(method, error)):
+                if place.backend.name not in {framework_called(error), *frameworks_named(method)}:
                     raise
                 training.native[train] = place.backend.name
                 warnings.warn(TOLD.format(model.name, place.backend.name, error), stacklevel=5)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -22,9 +22,6 @@ from unifront.train.hooks import built_for, unpack
 from unifront.train.metrics import Metric
 from unifront.train.step import TracedStep
 from unifront.weights import Variable
-
-if TYPE_CHECKING:
-    pass
 
 TOLD = (
     "The step of {} cannot be traced, so it runs as the Python that it is, on {} alone: {} What is written in uf.ops "

@@ -21,6 +21,7 @@ from unifront.backends import (
     StepState,
     aligned_copy,
     host_free_bytes,
+    kind_of,
     live_table,
     refuse_after_fork,
 )
@@ -276,6 +277,10 @@ class JaxBackend:
         with wide(value.dtype.name in WIDE):
             return share(aligned_copy(np.asarray(value)), device, 0)
 
+    def readable(self, value: np.ndarray, device: str | None = None) -> Array:
+        on_host = kind_of(device or self.devices()[0]) == "cpu" and "," not in (device or "")
+        return value if on_host else self.array(value, device)
+
     def numpy(self, array: Array) -> np.ndarray:
         return np.asarray(jax.random.key_data(array) if is_key(array) else array)
 
@@ -290,8 +295,8 @@ class JaxBackend:
     def drawn_key(self, key: HostKey) -> HostKey:
         return key
 
-    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        return jax.jit(function)
+    def traced(self, function: Callable[..., Any], *, overwrites: bool = False) -> Callable[..., Any]:
+        return jax.jit(function, donate_argnums=0 if overwrites else ())
 
     def foreseen(self, array: Array) -> None:
         return None

@@ -139,7 +139,7 @@ class JaxStep:
                 numbers = counters[first : first + POLICY.block]
                 columns = zip(*numbers, strict=True)
                 stacked = tuple(np.asarray(c, d) for c, d in zip(columns, self._counter_dtypes, strict=True))
-                batches = _take(tuple(arrays), rows)
+                batches = tuple(self._batch(arrays, rows))
                 if self._several:
                     batches = tuple(share(array, self._device, 1) for array in batches)
                 self._keep(self._functions.block(*self._values(), self._key_data, stacked, batches))
@@ -147,7 +147,8 @@ class JaxStep:
                 self(self._batch(arrays, indices[i]), counters[i])
 
     def _batch(self, arrays: Sequence[Array], rows: np.ndarray) -> Sequence[Any]:
-        """One batch. On a CPU NumPy takes it from the same memory, which is quicker than calling a program."""
+        """One batch, or a stack of them. On a CPU NumPy takes it from the same memory, which is quicker than calling a
+        program."""
         if not self._on_host:
             return _take(tuple(arrays), rows)
         if len(self._views) != len(arrays) or any(

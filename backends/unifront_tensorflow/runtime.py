@@ -308,6 +308,9 @@ class TensorFlowBackend:
             # tf.constant copies twice: once for itself, and then as the memory of NumPy's copy is not aligned.
             return tf.identity(tf.experimental.dlpack.from_dlpack(aligned_copy(value).__dlpack__()))
 
+    def readable(self, value: np.ndarray, device: str | None = None) -> Array:
+        return self.array(value, device)
+
     def numpy(self, array: Array) -> np.ndarray:
         return np.asarray(array.numpy())
 
@@ -336,7 +339,7 @@ class TensorFlowBackend:
         if isinstance(graph, FuncGraph):
             _reads_of(graph)[id(leaf)] = (leaf, read)
 
-    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def traced(self, function: Callable[..., Any], *, overwrites: bool = False) -> Callable[..., Any]:
         return tf.function(function, autograph=False)
 
     def foreseen(self, array: Array) -> np.ndarray | None:

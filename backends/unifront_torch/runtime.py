@@ -70,6 +70,12 @@ class TorchBackend:
             tensor = torch.from_numpy(copy)
         return tensor.to(device or self.devices()[0])
 
+    def readable(self, value: np.ndarray, device: str | None = None) -> torch.Tensor:
+        on_host = (device or self.devices()[0]) == "cpu" and value.dtype.name not in _OF_FEW_BITS
+        if on_host and value.flags.writeable and all(stride >= 0 for stride in value.strides):
+            return torch.from_numpy(value)
+        return self.array(value, device)
+
     def numpy(self, array: Array) -> np.ndarray:
         if isinstance(array, HostKey):
             raise DTypeError("A random key has no NumPy value.")
@@ -90,7 +96,7 @@ class TorchBackend:
     def drawn_key(self, key: HostKey) -> HostKey:
         return key
 
-    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def traced(self, function: Callable[..., Any], *, overwrites: bool = False) -> Callable[..., Any]:
         return function
 
     def foreseen(self, array: Array) -> None:

@@ -133,6 +133,10 @@ class Backend(Protocol):
         """Like `array`, but of several devices each gets its part of the first axis, if these can be equal."""
         return self.array(value, device)
 
+    def readable(self, value: np.ndarray, device: str | None = None) -> Array:
+        """``value`` as `Step.run` takes batches from it: no copy, where the device can read the host's memory."""
+        return self.array(value, device)
+
     def numpy(self, array: Array) -> np.ndarray:
         """A native array as NumPy, waiting for it."""
 
@@ -151,8 +155,12 @@ class Backend(Protocol):
         and what it gives is then the value of ``leaf``."""
         return None
 
-    def traced(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """A function of native arrays in structures, which gives such, as the framework itself traces and runs it."""
+    def traced(self, function: Callable[..., Any], *, overwrites: bool = False) -> Callable[..., Any]:
+        """A function of native arrays in structures, which gives such, as the framework itself traces and runs it.
+
+        Args:
+            overwrites: it may write its results into the arrays of its first argument.
+        """
         return function
 
     def foreseen(self, array: Array) -> np.ndarray | None:

@@ -510,12 +510,13 @@ def _stored(value: Array, have: Storage | None, wanted: Storage | None) -> Array
 class Overlay:
     """Native arrays that stand for variables, by their id, in a block of eager calls, and what is assigned there.
 
-    ``used`` holds the ids of the variables that were read.
+    ``used`` holds the ids of the variables that were read, unless ``is_told`` is False: nobody wants to know then.
     """
 
     values: dict[int, Any] = field(default_factory=dict)
     updates: dict[int, tuple[Variable, Any]] = field(default_factory=dict)
     used: set[int] = field(default_factory=set)
+    is_told: bool = True
 
     def read(self, variable: Variable) -> Any:
         """What stands for ``variable``; None for the variable itself."""

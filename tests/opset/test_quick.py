@@ -249,17 +249,92 @@ def test_attributes_of_any_name_reach_the_row(name):
     assert seen == [{name: 2.0, "axis": 1}]
 
 
-def test_weights_and_keys_are_never_remembered():
-    layer = uf.layers.Dense(2)
-    x = np.ones((1, 3), "float32")
-    before = layer(x)
-    for _ in range(3):
-        layer(x)
-    layer.set_weights([np.zeros((3, 2), "float32"), np.ones(2, "float32")])
-    assert_close(layer(x), np.ones((1, 2), "float32"))
-    assert before.shape == (1, 2)
+def test_keys_are_never_remembered():
     drawn = [ops.dropout(np.ones(64, "float32"), uf.random_key(seed), 0.5) for seed in range(4)]
     assert all((one != other).any() for one, other in pairwise(drawn))
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_weights_are_the_arrays_that_they_are_at_the_time(name, counted):
+    with uf.backend(name):
+        weight, other = uf.Variable(np.float32([1, 2])), uf.metrics.Mean().total
+        x = native(name, np.float32([10, 20]))
+        for value in range(5):
+            weight.assign(np.float32([value, 1]))
+            other.assign(np.float32(value))
+            assert_close(host(ops.add(x, weight)), [10.0 + value, 21])
+            assert_close(host(ops.multiply(x1=weight, x2=other)), [value * value, value])
+        assert len(counted) == (4 if backend_of(weight.value).signature(type(weight.value)) else 10)
+        weight.retype("float64")  # another dtype
+        assert type_of(ops.add(x, weight)).dtype.name == "float64"
+        layer = uf.layers.Dense(2)
+        layer.build((None, 2))
+        for value in range(4):
+            layer.set_weights([np.full((2, 2), value, "float32"), np.float32([1, 2])])
+            assert_close(host(layer(x[None])), [[30.0 * value + 1, 30 * value + 2]])
+
+
+def test_a_weight_meets_arrays_of_each_backend_in_turn():
+    weight = uf.Variable(np.float32([1, 2]))
+    for _ in range(4):
+        for name in BACKENDS:
+            found = ops.add(native(name, np.float32([1, 1])), weight)
+            assert backend_of(found).name == ("jax" if name == "numpy" else name)  # the default
+            assert_close(host(found), [2.0, 3])
+
+
+def test_what_a_call_does_with_a_weight_is_remembered_with_where_it_is_called():
+    """In a layer that computes in another dtype weights are cast, in a graph they are read by that, in a stateless call
+    other values stand for them."""
+
+    class Scale(uf.layers.Layer):
+        def build(self, shape):
+            self.scale = self.add_weight((2,), "ones", name="scale")
+            self.kept = self.add_weight((2,), "ones", name="kept", autocast=False)
+
+        def call(self, x):
+            return ops.multiply(x, self.scale), ops.multiply(ops.cast(x, "float32"), self.kept)
+
+    x = np.ones((1, 2), "float32")
+    for _ in range(4):
+        for dtype, dtypes in (("float32", ["float32"] * 2), ("mixed_float16", ["float16", "float32"])):
+            layer = Scale(dtype=dtype)
+            assert [type_of(one).dtype.name for one in layer(x)] == dtypes
+        layer = Scale()
+        layer(x)
+        own = layer.scale + 0.0
+        again = uf.jit(lambda x, layer=layer: ops.add(x, layer.scale))
+        for value in (1, 2):
+            layer.scale.assign(np.full(2, value, "float32"))
+            assert_close(host(ops.add(own, layer.scale)), [1.0 + value] * 2)
+            assert_close(host(again(own)), [1.0 + value] * 2)
+        (found, _), _ = layer.stateless_call([np.full(2, 5, "float32"), np.ones(2, "float32")], [], x)
+        assert_close(host(found), [[5.0, 5]])
+
+
+def test_a_weight_stays_one_where_nothing_runs():
+    pytest.importorskip("torch")
+    with uf.backend("torch"):
+        weight = uf.Variable(np.float32([1, 2]))
+        for _ in range(4):
+            assert ops.is_tensor(weight) is False
+            assert ops.shape(weight) == (2,)
+
+
+def test_gradients_reach_weights_through_remembered_calls():
+    torch = pytest.importorskip("torch")
+    with uf.backend("torch"):
+        weight = uf.Variable(np.float32([1, 2]))
+        for turn in range(6):
+            weight.trainable = turn != 4
+            found = ops.sum(ops.multiply(torch.ones(2), weight))
+            assert found.requires_grad == (turn != 4)
+            if turn != 4:
+                weight.value.grad = None
+                found.backward()
+                assert_close(weight.value.grad.numpy(), np.ones(2, "float32"))
+            with torch.no_grad():
+                assert not ops.sum(ops.multiply(torch.ones(2), weight)).requires_grad
 
 
 def test_gradients_pass_through_remembered_calls():

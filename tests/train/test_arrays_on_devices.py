@@ -24,13 +24,16 @@ each = pytest.mark.parametrize("backend", TRAINABLE)
 def put(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, tuple[int, ...]]]:
     """Dtype and shape of each array that a session puts on the device."""
     seen: list[tuple[str, tuple[int, ...]]] = []
-    own = Session.put
 
-    def noted(self: Session, array: np.ndarray) -> Any:
-        seen.append((array.dtype.name, array.shape))
-        return own(self, array)
+    def noting(own: Any) -> Any:
+        def noted(self: Session, array: np.ndarray) -> Any:
+            seen.append((array.dtype.name, array.shape))
+            return own(self, array)
 
-    monkeypatch.setattr(Session, "put", noted)
+        return noted
+
+    for name in ("put", "put_all"):
+        monkeypatch.setattr(Session, name, noting(getattr(Session, name)))
     return seen
 
 

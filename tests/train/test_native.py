@@ -166,3 +166,108 @@ def test_tensorflow_traces_a_step_once_for_many_calls_of_fit() -> None:
     assert len(traced) > count
     for one, other in zip(model.layers[1].get_weights(), frozen, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def stateless(**options: Any) -> Any:
+    """A model whose step is of JAX's form, and does what the traced one does."""
+    jax = pytest.importorskip("jax")
+
+    class Stateless(uf.Model):
+        def train_step(self, state: Any, data: Any) -> Any:
+            x, y = data
+            trainable, others, slots, metrics = state
+
+            def loss_of(trainable: Any, others: Any) -> Any:
+                predicted, others = self.stateless_call(trainable, others, x, training=True)
+                return self.compute_loss(x=x, y=y, y_pred=predicted), others
+
+            (loss, others), gradients = jax.value_and_grad(loss_of, has_aux=True)(trainable, others)
+            trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
+            return {"loss": loss}, (trainable, others, slots, metrics)
+
+    return made(Stateless, **options)
+
+
+class Watched(uf.callbacks.Callback):
+    """Reads and sets between steps, when the values are lent to these."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[Any] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        optimizer, (first, *_) = self.model.optimizer, self.model.weights
+        self.seen.append((int(optimizer.iterations), float(optimizer.learning_rate), first.numpy()))
+        if batch == 1:
+            optimizer.learning_rate = 0.01
+        if batch == 2:
+            first.assign(0.5 * first.numpy())
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_what_is_read_and_set_between_steps_of_jaxs_form_counts(optimizer: str) -> None:
+    found = []
+    for model in (stateless(), made(uf.Model)):
+        model.compile(getattr(uf.optimizers, optimizer)(0.1), "mse")
+        watched = Watched()
+        model.fit(X, Y, batch_size=2, shuffle=False, epochs=2, verbose=0, callbacks=[watched], backend="jax")
+        assert [count for count, *_ in watched.seen] == list(range(1, 13))
+        assert [round(rate, 6) for _, rate, _ in watched.seen] == [0.1] * 2 + [0.01] * 10
+        found.append(
+            (watched.seen, [*model.get_weights(), *(one.numpy() for one in model.optimizer.variables)])
+        )
+        assert model.optimizer.learning_rate == 0.01  # and not the float32 nearest to it
+    (seen, weights), (seen_traced, weights_traced) = found
+    for (*_, one), (*_, other) in zip(seen, seen_traced, strict=True):
+        assert_close(one, other, bounds=GRADIENT)
+    for one, other in zip(weights, weights_traced, strict=True):
+        assert_close(one, other, bounds=GRADIENT)
+
+
+def test_an_epoch_of_jaxs_form_goes_on_where_the_last_one_ended() -> None:
+    one, other = stateless(), stateless()
+    one.fit(X, Y, batch_size=5, shuffle=False, epochs=3, verbose=0, backend="jax")
+    for _ in range(3):
+        other.fit(X, Y, batch_size=5, shuffle=False, epochs=1, verbose=0, backend="jax")
+        other.predict(X, verbose=0)
+    for left, right in zip(one.get_weights(), other.get_weights(), strict=True):
+        assert_close(left, right)
+    assert one.optimizer.iterations == other.optimizer.iterations == 9
+
+
+def test_a_value_that_is_read_while_jax_traces_stays() -> None:
+    """The step overwrites what it was given, which by then the variable has again."""
+    jax = pytest.importorskip("jax")
+
+    class Reads(uf.Model):
+        def train_step(self, state: Any, data: Any) -> Any:
+            seen.append(self.weights[0].numpy())
+            kept.append(self.weights[0].value)
+            return {"loss": 0.0}, jax.tree.map(lambda one: one + 1, state)
+
+    seen: list[Any] = []
+    kept: list[Any] = []
+    model = made(Reads)
+    before = model.get_weights()
+    model.fit(X, Y, batch_size=4, epochs=2, verbose=0, backend="jax")
+    assert len(seen) == 1
+    assert_close(seen[0], before[0])
+    assert_close(np.asarray(kept[0]), before[0])
+    assert_close(model.get_weights()[0], before[0] + 6)
+
+
+def test_a_value_of_another_shape_is_refused_before_anything_is_overwritten() -> None:
+    pytest.importorskip("jax")
+
+    class Torn(uf.Model):
+        def train_step(self, state: Any, data: Any) -> Any:
+            return {"loss": 0.0}, ([one[:1] for one in state[0]], *state[1:])
+
+    model = made(Torn)
+    before = model.get_weights()
+    with pytest.raises(
+        ShapeError, match=r"kernel has the shape \(4, 3\); the step gives a value of shape \(1, 3\)"
+    ):
+        model.fit(X, Y, verbose=0, backend="jax")
+    for one, other in zip(model.get_weights(), before, strict=True):
+        assert_close(one, other)

@@ -44,7 +44,7 @@ class Nested(Weighted):
         """Every child layer once, in the order they were set; lists may have grown since."""
         found: dict[int, Layer] = {}
         for key, value in list(vars(self).items()):  # another thread may be setting attributes
-            if isinstance(value, _HOLDERS):
+            if isinstance(value, _HOLDERS) and key not in _OTHERWISE:
                 for name, layer in layers_in(key, value):
                     self._take_in(name, layer)
                     found.setdefault(id(layer), layer)
@@ -52,17 +52,17 @@ class Nested(Weighted):
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Layer]]:
         """This layer, which is at ``path``, and every layer inside it: their paths and they, once, depth first."""
-        seen: set[int] = set()
+        found: dict[int, tuple[str, Layer]] = {}
 
-        def walk(layer: Layer, path: str) -> Iterator[tuple[str, Layer]]:
-            if id(layer) not in seen:
-                seen.add(id(layer))
-                yield path, layer
+        def visit(layer: Layer, path: str) -> None:
+            if id(layer) not in found:
+                found[id(layer)] = path, layer
                 for child in layer.children():
-                    yield from walk(child, _joined(path, child.name))
+                    visit(child, _joined(path, child.name))
 
         this: Any = self
-        return walk(this, path)
+        visit(this, path)
+        return iter(found.values())
 
     def layers_below(self) -> Iterator[Layer]:
         """This layer and every layer inside it, once each, depth first."""
@@ -105,6 +105,21 @@ class Nested(Weighted):
 _HOLDERS = (Nested, list, tuple, dict)
 """Of what is in an attribute, all that `layers_in` can find a layer in; most are none of these."""
 
+_OTHERWISE = frozenset(
+    (
+        "_weights",
+        "_first",
+        "_built_for",
+        "_input_types",
+        "_tracings",
+        "_calls",
+        "_order",
+        "programs",
+        "metadata",
+    )
+)
+"""Of these holders, what a layer and a model keep for themselves; layers in them are no parts of it."""
+
 
 def is_torch_module(value: Any) -> bool:
     """Whether it is a ``torch.nn.Module``, as far as can be told without PyTorch."""
@@ -121,10 +136,12 @@ def layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
             yield name, layer
         case list() | tuple():
             for i, item in enumerate(list(value)):
-                yield from layers_in(f"{name}_{i}", item)
+                if isinstance(item, _HOLDERS):
+                    yield from layers_in(f"{name}_{i}", item)
         case dict():
             for key, item in list(value.items()):  # another thread may be filling it
-                yield from layers_in(f"{name}_{key}", item)
+                if isinstance(item, _HOLDERS):
+                    yield from layers_in(f"{name}_{key}", item)
 
 
 def snake_case(name: str) -> str:

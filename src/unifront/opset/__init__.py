@@ -20,7 +20,7 @@ from unifront.ir.dims import DimExpr
 from unifront.ir.facts import Facts
 from unifront.opset.quick import remembering
 from unifront.opset.spec import OPS, OpSpec, Sample
-from unifront.opset.tensor import Tensor
+from unifront.opset.tensor import Tensor, weights_read
 
 FAMILIES = (
     "activation",
@@ -162,7 +162,7 @@ def _guarded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return signature, places, checks
 
     @functools.wraps(function)
-    @remembering
+    @functools.partial(remembering, read=weights_read)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         _, places, known = asked()
         given = {places[i]: value for i, value in enumerate(args) if i in places}

@@ -104,7 +104,7 @@ def run(
     op: OpSpec, operands: Sequence[Any], attributes: Mapping[str, Any], regions: tuple[Graph, ...]
 ) -> Any:
     """Run ``op`` at once, on the backend of its native arrays."""
-    backend, device = placed(op, operands)
+    backend, device = placed(op.name, operands)
     rows = backend.rows(device)
     natives = [native(operand, backend, device) for operand in operands]
     noted = recorder()
@@ -182,9 +182,11 @@ def _check(op: OpSpec, types: tuple[TensorType | None, ...], attributes: tuple[A
     op.infer(*types, **{name: value for name, value, _ in attributes})
 
 
-def placed(op: OpSpec, operands: Sequence[Any]) -> tuple[Backend, str | None]:
-    """Where ``op`` runs: a framework's first array says it, NumPy's arrays and weights follow. Weights and keys
-    by themselves are at the default. The device is None where the array is on none in particular."""
+def placed(name: str, operands: Sequence[Any]) -> tuple[Backend, str | None]:
+    """Where an operation called ``name`` runs: a framework's first array says it, NumPy's arrays and weights follow.
+
+    Weights and keys by themselves are at the default. The device is None where the array is on none in particular.
+    """
     found: dict[str, tuple[Backend, Any]] = {}
     weights, homeless = False, True
     for operand in operands:
@@ -201,7 +203,7 @@ def placed(op: OpSpec, operands: Sequence[Any]) -> tuple[Backend, str | None]:
         found.pop("numpy", None)
     if len(found) > 1:
         error = ArgumentError(
-            f"{op.name}: arrays of {' and '.join(sorted(found))} meet in one operation. Give the arrays of one "
+            f"{name}: arrays of {' and '.join(sorted(found))} meet in one operation. Give the arrays of one "
             "backend; NumPy arrays go with any."
         )
         error.at(current_path())

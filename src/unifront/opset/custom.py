@@ -196,7 +196,7 @@ def _fitting(found: Any, type_: TensorType) -> Any:
 
 
 def _at_once(f: Function, args: Sequence[Any], leaves: Sequence[Any]) -> Any:
-    backend, device = placed(CUSTOM_GRADIENT, leaves)
+    backend, device = placed(CUSTOM_GRADIENT.name, leaves)
     rows = backend.rows(device)
     arrays = [native(leaf, backend, device) for leaf in leaves]
     order = _ordered(arrays)

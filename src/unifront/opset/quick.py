@@ -3,8 +3,8 @@
 What a public function of operations does with native arrays depends on their dtypes and shapes, and on the values of
 its other arguments. Of a call whose like was seen before, a `Recorder` notes which rows it runs on which operands. The
 `Plan` made of that takes the place of the function, its checks and type rules for calls that look the same. If anything
-else can have had a part in it (an array that is no operand, a value read, a weight, a key), there is no plan and the
-function runs as it is written.
+else can have had a part in it (an array that is no operand, a value read, a key), there is no plan and the function
+runs as it is written. An argument that is a weight counts as the array that it is at the time of the call.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ import numpy as np
 from unifront.backends import backend_of_class, when_rows_change
 from unifront.dtypes import DType, when_floatx_changes
 from unifront.ir.graph import Op
+from unifront.weights import Variable
 
 Values = tuple[Any, ...]
 Run = Callable[[Values], Any]
@@ -72,6 +73,13 @@ def _unknown(value: Any) -> None:
     return None
 
 
+_WEIGHT = "a weight"
+
+
+def _weight(value: Any) -> Hashable:
+    return _WEIGHT
+
+
 class _Signs(dict[type, Callable[[Any], Hashable]]):
     """For each class what two arguments that are used alike have in common; None for what may not be looked at."""
 
@@ -82,6 +90,8 @@ class _Signs(dict[type, Callable[[Any], Hashable]]):
             found = _numpy_scalar
         elif issubclass(kind, np.dtype):
             found = _by_value
+        elif issubclass(kind, Variable):
+            found = _weight
         else:
             backend = backend_of_class(kind)
             sign = None if backend is None else backend.signature(kind)
@@ -171,6 +181,11 @@ class Recorder:
         self._steps: list[tuple[Op, Callable[..., Any], Mapping[str, Any], Sequence[Any], Any]] = []
 
     @property
+    def ran(self) -> bool:
+        """Whether a row ran."""
+        return bool(self._steps)
+
+    @property
     def is_doubtful(self) -> bool:
         """Whether one array was given twice, which cannot be told from two of its type."""
         return len(set(map(id, self.given))) < len(self.given)
@@ -185,9 +200,11 @@ class Recorder:
 
     def operand(self, given: Any, native: Any) -> None:
         """An operand was made ``native``."""
-        if given is native:
-            return
         is_number = type(given) in (bool, int, float) or any(given is one for one in self._numbers)
+        if not is_number and (
+            given is native or any(native is one for one in self.given)
+        ):  # the second: a weight
+            return
         backend = backend_of_class(type(native)) if is_number and type(native) in _arrays else None
         if backend is not None and backend.device_of(native) is not None:  # of a trace of JAX's it is none
             self._constants.append(native)
@@ -274,10 +291,16 @@ when_rows_change(forget)
 when_floatx_changes(forget)
 
 
-def remembering(function: Function) -> Function:
+def remembering(
+    function: Function, read: Callable[[Values], tuple[Values, Hashable] | None] = lambda values: None
+) -> Function:  # fmt: skip
     """``function``, which is not called for native arrays of whose like it was called twice before, with equal plans.
 
     What a plan raises nobody sees: the function is called then, for the errors that it has.
+
+    Args:
+        read: gives arguments with arrays in place of the weights among them, and what else it depends on what becomes
+            of these; None where they are not to be read.
     """
     runs: dict[Any, Run | None] = {}
     once: dict[Any, Plan] = {}
@@ -295,7 +318,19 @@ def remembering(function: Function) -> Function:
         except KeyError:
             if None in signs:
                 return function(*args, **kwargs)
-            return record(signature, values, args, kwargs)
+            if _WEIGHT not in signs:
+                return record(signature, values, args, kwargs)
+            found = read(values)
+            if found is None:
+                return function(*args, **kwargs)
+            values, how = found
+            signs = [_signs[type(value)](value) for value in values]
+            if None in signs:
+                return function(*args, **kwargs)
+            alike, signature = signature, (how, *kwargs, *signs)
+            if signature not in runs:
+                return record(signature, values, args, kwargs, alike)
+            run = runs[signature]
         except TypeError:  # not hashable after all
             return function(*args, **kwargs)
         if run is not None:
@@ -305,7 +340,10 @@ def remembering(function: Function) -> Function:
                 pass
         return function(*args, **kwargs)
 
-    def record(signature: Any, values: Values, args: Values, kwargs: dict[str, Any]) -> Any:
+    def record(
+        signature: Any, values: Values, args: Values, kwargs: dict[str, Any], alike: Any = None
+    ) -> Any:  # fmt: skip
+        """Call the function and note what it does. If that is nothing, calls ``alike`` need no weights read."""
         changes = _changes[0]
         noted = Recorder(values)
         token = _recorder.set(noted)
@@ -320,7 +358,7 @@ def remembering(function: Function) -> Function:
             if len(plans) >= _MOST:
                 plans.clear()
         if plan is None or (before is not None and plan != before):
-            runs[signature] = None
+            runs[signature if noted.ran or alike is None else alike] = None
         elif before is None:
             once[signature] = plan
         else:

@@ -132,7 +132,7 @@ def traced_remat(
 
 
 def _at_once(function: Function, tensors: list[Any]) -> Any:
-    backend, device = placed(REMAT, tensors)
+    backend, device = placed(REMAT.name, tensors)
     arrays = [native(tensor, backend, device) for tensor in tensors]
     seen: dict[str, Any] = {}
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, ParamSpec
 
 import numpy as np
@@ -22,7 +22,7 @@ from unifront.errors import ArgumentError
 from unifront.ir.dims import DimExpr
 from unifront.ir.graph import Graph
 from unifront.ir.types import TensorType
-from unifront.opset.arrays import backend_of_arrays, host_array, native, run, to_numpy
+from unifront.opset.arrays import backend_of_arrays, host_array, native, placed, run, to_numpy
 from unifront.opset.builder import (
     CONSTANT,
     Builder,
@@ -39,6 +39,7 @@ from unifront.opset.builder import (
     lift,
     outermost_builder,
 )
+from unifront.opset.quick import value_is_read
 from unifront.opset.spec import OPS, OpSpec
 from unifront.scopes import autocast_dtype, autocasting, current_path, scope
 from unifront.weights import Variable, current_overlay
@@ -67,6 +68,20 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
         outputs = builder.add(op, values, attributes, regions)
         return outputs[0] if len(outputs) == 1 else outputs
     return run(op, operands, attributes, regions)
+
+
+def weights_read(values: tuple[Any, ...]) -> tuple[tuple[Any, ...], Hashable] | None:
+    """Arguments with the arrays of weights in their place, for `remembering`."""
+    overlay = current_overlay()
+    if active_builder() is not None or (overlay is not None and overlay.is_told):
+        return None
+    try:
+        backend, device = placed("", values)
+    except ArgumentError:  # the operation itself says it best
+        return None
+    weights = tuple((i, one.autocast) for i, one in enumerate(values) if isinstance(one, Variable))
+    read = tuple(native(one, backend, device) if isinstance(one, Variable) else one for one in values)
+    return read, (Variable, autocast_dtype(), weights)
 
 
 def on_a_framework(structure: Any, floats: DType | None = None) -> Any:
@@ -147,6 +162,7 @@ def update(variable: Variable, value: Any) -> None:
     Later reads of the variable within the graph see the new value. Raises `ShapeError` or `DTypeError` if the value
     does not fit, `ArgumentError` in the body of a loop, and on the tensors of ``uf.Input`` outside a layer's `call`.
     """
+    value_is_read()
     if updated_in_graph(variable, value):
         return
     if isinstance(value, Symbolic):
@@ -268,5 +284,5 @@ __all__ = [
     "CONSTANT", "Builder", "Call", "Counter", "Symbolic", "Tensor", "Traced", "active_builder", "autocast_dtype",
     "autocasting", "backend_of_arrays", "bind", "builder_for", "builder_of", "building", "current_path",
     "is_building", "is_tensor", "lift", "native", "on_a_framework", "outermost_builder", "record", "replayed", "scope",
-    "size_tensor", "to_numpy", "type_of", "update",
+    "size_tensor", "to_numpy", "type_of", "update", "weights_read",
 ]  # fmt: skip

@@ -100,7 +100,7 @@ def _graph_at_once(body: Body, leaves: Sequence[Any]) -> tuple[Graph, list[Any]]
     graph = body.builder.graph(body.outputs)
     arrays = [array for array, _ in (body.builder.arrays or {}).values()]
     weights = [variable for variable, _ in body.builder.variables.values()]
-    backend, device = placed(SCAN, leaves)
+    backend, device = placed(SCAN.name, leaves)
     return graph, [native(one, backend, device) for one in (*arrays, *weights)]
 
 

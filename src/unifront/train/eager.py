@@ -12,6 +12,7 @@ import numpy as np
 from unifront import ops, tree
 from unifront.backends import Array, Placement, use_backend
 from unifront.ir.types import TensorType
+from unifront.opset.tensor import native
 from unifront.trace import CallContext, call_context, first_key
 from unifront.train.compiled import state_dtype
 from unifront.train.hooks import defines, lacks_weights, metrics_of, unpack
@@ -56,8 +57,9 @@ class EagerSession(Session):
         """One call of the step on a batch of native arrays."""
         wanted = self.model._input_types or {}
         names = self.step.plan.graph.input_names
+        backend, device = self.place.backend, self.place.device
         given = [
-            array if name not in wanted else ops.cast(array, wanted[name].dtype)
+            native(array if name not in wanted else ops.cast(array, wanted[name].dtype), backend, device)
             for name, array in zip(names, batch, strict=False)
         ]
         with use_backend(str(self.place)):
@@ -91,11 +93,15 @@ class EagerSession(Session):
 
     def run(self, arrays: Sequence[Array], indices: np.ndarray) -> None:
         for rows in indices:
-            self.run_on([ops.take(array, rows, axis=0) for array in arrays])
+            self.run_on([array[rows] for array in arrays])
 
     def free_bytes(self) -> int | None:
         """No memory for data: they come batch by batch, as arrays of the host."""
         return 0
+
+    def put(self, array: np.ndarray) -> Array:
+        """``array`` as it is: `run_on` puts what it takes on the device."""
+        return array
 
     def logs(self) -> dict[str, Any]:
         found: dict[str, Any] = {}

@@ -139,7 +139,7 @@ class Run:
             mapped <= MAPPED and (free is None or size <= RESIDENT * free) and not (is_copy and size > COPIED)
         )
         if self._fits:
-            self._on_device = tuple(map(self.session.put, source.all))
+            self._on_device = tuple(map(self.session.put_all, source.all))
 
     def _keep(self, batch: Sequence[np.ndarray]) -> None:
         """Keep what the next step begins with."""

@@ -186,7 +186,7 @@ def log_names(model: Model, predicted: Any) -> Sequence[str | None]:
 def output_names(model: Model, count: int) -> tuple[str, ...]:
     """What logs and losses call the outputs of ``model``."""
     if not model.has_free_inputs:
-        traced = model.trace(False)
+        traced = next(iter(model._tracings.values()), None) or model.trace(False)  # all have the same names
         if traced.output_count == count:
             return traced.graph.output_names[:count]
     return tuple(f"output_{i}" for i in range(count)) if count > 1 else ("output",)

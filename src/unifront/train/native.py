@@ -7,21 +7,22 @@ compiles those that take and give their state: ``train_step(state, data)``.
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
 import numpy as np
 
-from unifront import tree
+from unifront import ops, tree
 from unifront.backends import Array, Placement
-from unifront.errors import ArgumentError
-from unifront.opset.tensor import native
+from unifront.errors import ArgumentError, ShapeError
+from unifront.opset.tensor import native, type_of
 from unifront.trace import CallContext, call_context
 from unifront.train.eager import EagerSession
 from unifront.train.hooks import built_for, unpack
 from unifront.train.metrics import Metric
 from unifront.train.step import TracedStep
-from unifront.weights import Variable
+from unifront.weights import MOVING, Variable, together
 
 TOLD = (
     "The step of {} cannot be traced, so it runs as the Python that it is, on {} alone: {} What is written in uf.ops "
@@ -73,7 +74,18 @@ class NativeSession(EagerSession):
 
 
 class StatelessSession(NativeSession):
-    """Steps ``(state, data) -> (logs, state)``: the values of weights, optimizer and metrics go in and come out."""
+    """Steps ``(state, data) -> (logs, state)``: the values of weights, optimizer and metrics go in and come out.
+
+    As in a `Session` they are lent from one step to the next; whoever reads a variable has them given back.
+    """
+
+    def __init__(self, step: TracedStep, place: Placement, *rest: Any) -> None:
+        super().__init__(step, place, *rest)
+        self._traced = place.backend.traced(self._arrays, overwrites=True)
+        self._lock = threading.RLock()
+        self._variables: list[Sequence[Variable]] = []
+        self._state: list[list[Array]] = []
+        self._runs = False
 
     def _make(self, data: Any) -> None:
         """The weights, and the metrics too, whose state the first step takes."""
@@ -96,21 +108,67 @@ class StatelessSession(NativeSession):
             groups.append(model.optimizer.variables)
         return [*groups, model.metrics_variables]
 
-    def _run(self, given: list[Array], number: Any) -> Any:
+    def _lend(self) -> None:
+        """Borrow the values, unless they are."""
+        if self._variables:
+            return
         groups = self._groups()
-        state = tuple([one.value for one in group] for group in groups)
-        logs, new = self._traced(state, given, number, self._key)
+        with together(variable for group in groups for variable in group):
+            self._variables, self._state = groups, [[] for _ in groups]
+            try:
+                for group, values in zip(groups, self._state, strict=True):
+                    values.extend(one.lend(self, self.place, overwritten=True) for one in group)
+            except BaseException:
+                self.give_back()
+                raise
+
+    def give_back(self) -> None:
+        """Put every value back into its variable; while a step is traced, which then overwrites them, copies."""
+        with self._lock:
+            groups, self._variables = self._variables, []
+            with self.place.backend.outside():
+                for group, values in zip(groups, self._state, strict=False):
+                    for variable, value in zip(group, values, strict=False):
+                        own = self.place.backend.plain(value) if self._runs else value
+                        variable.restore(own, self.place, None)
+
+    pause = close = give_back
+
+    def _run(self, given: list[Array], number: Any) -> Any:
+        with MOVING:  # before the lock, as who reads a variable
+            self._lend()
+            self._lock.acquire()
+        self._runs = True
+        try:
+            logs, new = self._traced(tuple(self._state), given, number, self._key)
+            self._runs = False
+            self._lend()  # what was given back while it was traced
+            self._state = new
+        finally:
+            self._runs = False
+            self._lock.release()
+        return {name: logs[name] for name in self._structure}  # JAX gives a dict by its keys
+
+    def _arrays(self, state: Any, given: list[Array], number: Array, key: Any) -> Any:  # type: ignore[override]
+        groups = self._variables
+        logs, new = self._step(given, number, state, key=key)
+        self._structure = list(logs)
         if [len(one) for one in new] != [len(one) for one in groups]:
             raise ArgumentError(
                 f"{type(self.model).__name__}: the step takes {[len(one) for one in groups]} values as its state, and "
                 f"gives {[len(one) for one in new]}."
             )
-        for group, values in zip(groups, new, strict=True):
-            for variable, value in zip(group, values, strict=True):
-                variable.assign(value)
-        return {name: logs[name] for name in self._structure}  # JAX gives a dict by its keys
+        return logs, [
+            [self._fitting(variable, value) for variable, value in zip(group, values, strict=True)]
+            for group, values in zip(groups, new, strict=True)
+        ]
 
-    def _arrays(self, state: Any, given: list[Array], number: Array, key: Any) -> Any:  # type: ignore[override]
-        logs, new = self._step(given, number, state, key=key)
-        self._structure = list(logs)
-        return logs, new
+    def _fitting(self, variable: Variable, value: Any) -> Array:
+        """A new value, of the variable's dtype; `ShapeError` if it is of another shape."""
+        array = native(value, self.place.backend, self.place.device)
+        if type_of(array).shape != variable.shape:
+            raise ShapeError(
+                f"{type(self.model).__name__}: {variable.path} has the shape {variable.shape}; the step gives a value "
+                f"of shape {type_of(array).shape}."
+            )
+        return ops.cast(array, variable.dtype)

@@ -197,6 +197,10 @@ class Session:
         """``array`` on the device."""
         return self.place.backend.array(array, self.place.device)
 
+    def put_all(self, array: np.ndarray) -> Array:
+        """``array``, of which `run` takes batches, on the device; read in place where that is the host."""
+        return self.place.backend.readable(array, self.place.device)
+
 
 def natives(variables: Sequence[Variable], layouts: Sequence[Any], place: Placement) -> tuple[Array, ...]:
     """The values of ``variables`` at ``place`` in the layouts that a compiled program wants."""

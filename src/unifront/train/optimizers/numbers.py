@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from unifront.backends import Placement, placement
-from unifront.weights import Variable
+from unifront.weights import MOVING, Lease, Variable
 
 
 class Owner(Protocol):
@@ -75,6 +75,25 @@ class HostNumber(Variable):
     def __init__(self, path: str, dtype: str, owner: Owner, attribute: str) -> None:
         self._set(path, (), dtype, initial=np.zeros(()), trainable=False, scoped=False)
         self._owner, self._attribute = owner, attribute
+        self._lease: Lease | None = None
+
+    def settle(self) -> None:
+        """Have the number given back to its owner, who asks before it reads or sets it."""
+        with MOVING:
+            if self._lease is not None:
+                self._lease.give_back()
+
+    def lend(self, lease: Lease, place: Placement, storage: Any = None, *, overwritten: bool) -> Any:
+        with MOVING:
+            value = self.native(place)
+            self._lease = lease
+            return value
+
+    def restore(self, value: Any, place: Placement, storage: Any) -> None:
+        self._lease = None
+        number = place.backend.numpy(value)
+        if number != self.numpy():  # the owner may have it in more digits
+            self.assign(number)
 
     def numpy(self) -> np.ndarray:
         return np.asarray(getattr(self._owner, self._attribute), self.dtype.numpy)

@@ -179,7 +179,8 @@ class Optimizer(State):
             from unifront.train.updating import clock_of
 
             return clock_of(self).rate(None, float32)
-        rate = Rate(self.rate(self.calls))
+        self._numbers["learning_rate"].settle()
+        rate = Rate(self.rate(0 if self.schedule is None else self.calls))
         rate._of = self
         return rate
 
@@ -191,6 +192,7 @@ class Optimizer(State):
                 f"{type(self).__name__} was made with a schedule, {type(self._learning_rate).__name__}, so its "
                 "learning rate cannot be set to a number. Set it to another schedule, or make it with a number."
             )
+        self._numbers["learning_rate"].settle()
         self._learning_rate = value
         if self._rate is not None:
             if callable(value):

@@ -62,10 +62,12 @@ class State:
     @property
     def calls(self) -> int:
         """How often gradients were applied, or gathered."""
+        self._numbers["iteration"].settle()
         return self._calls if self._counter is None else int(self._counter.numpy())
 
     @calls.setter
     def calls(self, value: int) -> None:
+        self._numbers["iteration"].settle()
         if self._counter is None:
             self._calls = int(value)
         else:

@@ -25,8 +25,8 @@ table{border-collapse:collapse;font-variant-numeric:tabular-nums}
 td,th{padding:.25rem .8rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}
 th{font-weight:600;color:var(--soft)}
 td:first-child,th:first-child{text-align:left;padding-left:.2rem}
-table.facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}
-table.facts td:first-child{color:var(--soft);white-space:nowrap;vertical-align:top}
+table.facts td{text-align:left;white-space:normal;overflow-wrap:anywhere}table.facts td:last-child{min-width:8rem}
+table.facts td:first-child{color:var(--soft);overflow-wrap:normal;vertical-align:top}
 .good{background:var(--good)}.fair{background:var(--fair)}.bad{background:var(--bad)}
 .bar{display:grid;grid-template-columns:minmax(5rem,9rem) 1fr minmax(5rem,max-content);gap:.8rem;align-items:center;
 margin:.3rem 0;font-variant-numeric:tabular-nums}

@@ -409,7 +409,8 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
         """Which layers and weights are frozen, whether draws are portable, and what layers hold as constants; traces
         depend on it."""
         below = list(self.layers_below())
-        frozen = (*(layer.trainable for layer in below), *(weight.trainable for weight in self.weights))
+        weights = {id(weight): weight.trainable for layer in below for weight in layer._weights}
+        frozen = (*(layer.trainable for layer in below), *weights.values())
         held = (state for layer in below if (state := layer.traced_state()) is not None)
         return (current_rng() == "portable", *frozen, *held)
 

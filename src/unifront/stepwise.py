@@ -176,7 +176,7 @@ class Stepwise:
     @checked
     def predict_on_batch(self, x: Any, *, backend: Name | None = None) -> Any:
         """The outputs for one batch as NumPy arrays, as of `predict`."""
-        from unifront.train.batches import predict_on_batch
+        from unifront.train.predicting import predict_on_batch
 
         with self._tried():
             return predict_on_batch(self._model, x, backend)

@@ -23,7 +23,7 @@ from unifront.layers.building import once
 from unifront.layers.calling import Called
 from unifront.layers.configs import Described, noting
 from unifront.layers.ends import Ended, end_of
-from unifront.layers.nesting import is_torch_module, layers_in
+from unifront.layers.nesting import HOLDERS, KEPT, is_torch_module, layers_in
 from unifront.layers.remat import get_current_remat_mode
 from unifront.layers.weighted import _joined
 from unifront.opset.tensor import Symbolic, is_building
@@ -128,6 +128,8 @@ class Layer(Called, Ended, Described, AsModule):
                 if isinstance(weight, Variable) and weight.loose:
                     self.take_weight(key if weight is value else f"{key}_{place}", weight)
         super().__setattr__(key, value)
+        if isinstance(value, HOLDERS):
+            self._note_holder(key)
         if isinstance(value, Variable) and value is self._nameless:
             value.path = _joined(value.path.rpartition("/")[0], key)
         if key == "trainable":  # as in Keras: what is inside is frozen too, so that batch norm stops learning
@@ -262,12 +264,12 @@ class Layer(Called, Ended, Described, AsModule):
         own = {
             key: value
             for key, value in list(vars(self).items())
-            if key not in ("_known", "_is_building", "_added")
+            if key not in ("_known", "_is_building", "_added", KEPT)
         }
         return {**own, "placed": False} if isinstance(self.placed, ref) else own
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
+        vars(self).update({**state, KEPT: None})
         found = (layer for key, value in state.items() for _, layer in layers_in(key, value))
         vars(self)["_known"] = {id(layer) for layer in found}
 

@@ -43,12 +43,34 @@ class Nested(Weighted):
     def children(self) -> Iterator[Layer]:
         """Every child layer once, in the order they were set; lists may have grown since."""
         found: dict[int, Layer] = {}
-        for key, value in list(vars(self).items()):  # another thread may be setting attributes
-            if isinstance(value, _HOLDERS) and key not in _OTHERWISE:
-                for name, layer in layers_in(key, value):
-                    self._take_in(name, layer)
-                    found.setdefault(id(layer), layer)
+        held = vars(self)
+        for key in self._holders():
+            for name, layer in layers_in(key, held.get(key)):
+                self._take_in(name, layer)
+                found.setdefault(id(layer), layer)
         return iter(found.values())
+
+    def _holders(self) -> tuple[str, ...]:
+        """The attributes that can have layers in them; kept until another one is set (`_note_holder`)."""
+        held = vars(self)
+        names = held.get(KEPT)
+        if type(names) is tuple:
+            return names
+        mark = held[KEPT] = object()
+        found = tuple(
+            key
+            for key, value in list(held.items())  # another thread may be setting attributes
+            if isinstance(value, HOLDERS) and key not in _OTHERWISE
+        )
+        if held.get(KEPT) is mark:
+            held[KEPT] = found
+        return found
+
+    def _note_holder(self, key: str) -> None:
+        """The attribute ``key`` was set to what can have layers in it."""
+        names = vars(self).get(KEPT)
+        if key not in _OTHERWISE and (type(names) is not tuple or key not in names):
+            vars(self)[KEPT] = None
 
     def walk(self, path: str = "") -> Iterator[tuple[str, Layer]]:
         """This layer, which is at ``path``, and every layer inside it: their paths and they, once, depth first."""
@@ -66,7 +88,17 @@ class Nested(Weighted):
 
     def layers_below(self) -> Iterator[Layer]:
         """This layer and every layer inside it, once each, depth first."""
-        return (layer for _, layer in self.walk())
+        found: dict[int, Layer] = {}
+
+        def visit(layer: Layer) -> None:
+            if id(layer) not in found:
+                found[id(layer)] = layer
+                for child in layer.children():
+                    visit(child)
+
+        this: Any = self
+        visit(this)
+        return iter(found.values())
 
     def place(self, path: str, owner: Layer | None = None) -> None:
         """Settle the paths of the weights below this layer, the first time it becomes part of a model, ``owner``.
@@ -102,22 +134,16 @@ class Nested(Weighted):
         return False
 
 
-_HOLDERS = (Nested, list, tuple, dict)
+HOLDERS = (Nested, list, tuple, dict)
 """Of what is in an attribute, all that `layers_in` can find a layer in; most are none of these."""
 
+KEPT = "_holder_names"
 _OTHERWISE = frozenset(
     (
-        "_weights",
-        "_first",
-        "_built_for",
-        "_input_types",
-        "_tracings",
-        "_calls",
-        "_order",
-        "programs",
-        "metadata",
+        "_weights", "_first", "_built_for", "_input_types", "_tracings", "_calls", "_order", "programs", "metadata",
+        "output_types",
     )
-)
+)  # fmt: skip
 """Of these holders, what a layer and a model keep for themselves; layers in them are no parts of it."""
 
 
@@ -136,11 +162,11 @@ def layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
             yield name, layer
         case list() | tuple():
             for i, item in enumerate(list(value)):
-                if isinstance(item, _HOLDERS):
+                if isinstance(item, HOLDERS):
                     yield from layers_in(f"{name}_{i}", item)
         case dict():
             for key, item in list(value.items()):  # another thread may be filling it
-                if isinstance(item, _HOLDERS):
+                if isinstance(item, HOLDERS):
                     yield from layers_in(f"{name}_{key}", item)
 
 

@@ -1,19 +1,15 @@
-"""`train_on_batch`, `test_on_batch`, `predict_on_batch`: one step at a time, as Keras has them."""
+"""`train_on_batch` and `test_on_batch`: one step at a time, as Keras has them."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from unifront import tree
 from unifront.backends import placement
 from unifront.errors import ArgumentError
 from unifront.trace import current_seed
-from unifront.train.data.arrays import to_numpy
-from unifront.train.data.inputs import fixed_batch
 from unifront.train.interrupts import Interrupts
 from unifront.train.loop import alone
 from unifront.train.making import BATCH_SESSIONS, call_seed, open_session, step_for
-from unifront.train.predicting import predict
 from unifront.train.session import Session
 from unifront.train.sources import checked
 
@@ -54,23 +50,10 @@ def run_on_batch(
     with Interrupts(), alone(model):
         session.resume()
         session.reset_metrics()
-        session.run_on([session.put(array) for array in arrays.all])
+        session.run_on(session.batch(arrays.all))
         logs = session.logs()
     if train:
         model._steps += 1
     if return_dict:
         return logs
     return list(logs.values()) if len(logs) > 1 else next(iter(logs.values()))
-
-
-def predict_on_batch(model: Model, x: Any, backend: str | None) -> Any:
-    """The outputs for one batch."""
-    return predict(model, x, batch_size=_length(model, x), verbose=0, backend=backend)
-
-
-def _length(model: Model, x: Any) -> int | None:
-    """How many examples ``x`` holds; None where the model's inputs say it."""
-    leaves = tree.leaves(x)
-    first = leaves[0] if hasattr(leaves[0], "shape") else x
-    count = len(to_numpy(first, "The input")) if fixed_batch(model) is None else 0
-    return count or None

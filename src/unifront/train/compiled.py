@@ -73,10 +73,28 @@ class Compiled:
     parts: tuple[Part, ...] = ()
     watched: tuple[Watch, ...] = ()
     _shapes: Any = None
+    _standing: dict[Any, dict[int, losses.Loss]] = field(default_factory=dict)
 
     def in_python(self, place: Placement, train: bool) -> bool:
         """Whether steps at ``place`` run as the Python that they are written in."""
         return self.run_eagerly or self.native.get(train) == place.backend.name
+
+    def by_output(self, structure: Any, names: Sequence[str]) -> dict[int, losses.Loss]:
+        """The losses of one output each, by its number; without those that are chosen by the shapes."""
+        key = (str(structure), names)
+        if key not in self._standing:
+            try:
+                chosen = [] if self.loss is None else losses_of(self.loss, None, structure, names)
+            except UnifrontError:  # said when the loss is computed, if it is
+                chosen = []
+            single = [
+                one
+                for one in chosen
+                if isinstance(one.where, int) and str(one.loss).lower() not in CROSSENTROPIES
+            ]
+            made = {one.where: losses.as_loss(one.loss) for one in single}
+            self._standing[key] = {i: found for i, found in made.items() if found is not None}
+        return self._standing[key]
 
     def build(
         self, names: Sequence[str | None], trues: Sequence[Any], predictions: Sequence[Any], where: Any

@@ -82,7 +82,7 @@ def evaluated(
             session = grown(model, training, session, batch, seed, train=False)
             data.like_the_first(session.step, batch, number)
             watchers.on_test_batch_begin(number)
-            session.run_on(batch.placed or [session.put(array) for array in batch.all])
+            session.run_on(batch.placed or session.batch(batch.all))
             if len(watchers):
                 watchers.on_test_batch_end(number, session.logs())
             if progress is not None:

@@ -40,7 +40,7 @@ def step_for(
     place = place or placement()
     types, structure = data.types_of(model, example)
     method = model.train_step if train else model.test_step
-    if takes_state(method):
+    if takes_state(model, train):
         if place.backend.name != "jax":
             raise ArgumentError(
                 f"{type(model).__name__}.{method.__name__}(state, data) is of JAX's form; on {place.backend.name} "
@@ -76,7 +76,7 @@ def open_session(
     """What runs ``step``: a compiled program, or Python where the model was compiled with ``run_eagerly``."""
     for one in model.programs.get(BATCH_SESSIONS, {}).values():
         one.pause()
-    stateless = takes_state(model.train_step if train else model.test_step)
+    stateless = takes_state(model, train)
     if stateless or (
         training.in_python(place, train) and place.backend.keeps_reading and not training.run_eagerly
     ):

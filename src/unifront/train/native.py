@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -19,7 +19,7 @@ from unifront.errors import ArgumentError, ShapeError
 from unifront.opset.tensor import native, type_of
 from unifront.trace import CallContext, call_context
 from unifront.train.eager import EagerSession
-from unifront.train.hooks import built_for, unpack
+from unifront.train.hooks import built_for, defines, unpack
 from unifront.train.metrics import Metric
 from unifront.train.step import TracedStep
 from unifront.weights import MOVING, Variable, together
@@ -31,10 +31,13 @@ TOLD = (
 """The warning."""
 
 
-def takes_state(method: Callable[..., Any]) -> bool:
-    """Whether a step is of JAX's form, ``(state, data)``."""
+def takes_state(model: Any, train: bool) -> bool:
+    """Whether the model's step is one of its own, and of JAX's form, ``(state, data)``."""
+    name = "train_step" if train else "test_step"
+    if not defines(model, name):
+        return False
     try:
-        inspect.signature(method).bind(None, None)
+        inspect.signature(getattr(model, name)).bind(None, None)
     except TypeError:
         return False
     return True

@@ -53,28 +53,19 @@ def predict(
         verbose: 1 a progress bar, 0 silence; "auto" a bar where somebody looks at it.
         backend: where to run; NumPy serves too; ``"auto"``: see `_by_the_first`.
     """
-    auto = backend == AUTO
-    place = placement((None if auto else backend) or (model._training.backend if model._training else None))
+    place, way, check = _chosen(model, backend)
     size = data.size_of_batches(model, optional("batch_size", batch_size))
     limit = optional("steps", steps)
-    eagerly = model._training is not None and model._training.run_eagerly
-    by_graph = not eagerly and not defines(model, "predict_step")
-
-    def check(x: Any, y: Any = None, weight: Any = None, several: bool = False) -> Arrays:
-        return data.inputs_in(model, x, several) if by_graph else data.own_arrays(model, x, None, None)
-
     stream = inputs_of(model, x, size, limit, check)
     total = None if stream is None else stream.length
     if stream is not None:
         given: Iterator[Arrays] = stream()
     else:
         arrays = check(x, several=True)
-        if by_graph and not len(arrays):
+        if arrays.structures is None and not len(arrays):
             return data.no_outputs(model.without(arrays.absent), arrays.inputs)
         given = (arrays.take(slice(i, i + size)) for i in range(0, len(arrays), size))
         total = -(-len(arrays) // size)
-    auto = auto and by_graph and place.device == "cpu" and is_installed(QUICK)
-    way = _by_the_first if auto else _by_graph if by_graph else _eagerly if eagerly else _by_own_step
     ways: dict[tuple[int, ...], Predict] = {}  # by which optional inputs are None
     found: list[Any] = []
     shown = CallProgress(verbose, f"{place.name} predict")
@@ -100,6 +91,34 @@ def predict(
     columns = zip(*map(tree.leaves, found), strict=True)
     joined = iter([_joined(column) if isinstance(column[0], np.ndarray) else column[0] for column in columns])
     return tree.map_leaves(lambda _: next(joined), found[0])
+
+
+def predict_on_batch(model: Model, x: Any, backend: str | None) -> Any:
+    """The outputs for one batch, as `predict` gives them; nobody is told of it."""
+    place, way, check = _chosen(model, backend)
+    batch = check(x)
+    if batch.structures is None and not len(batch):
+        return data.no_outputs(model.without(batch.absent), batch.inputs)
+    with Interrupts():
+        found = way(model.without(batch.absent), place)(batch, 0)
+    return tree.map_leaves(lambda part: _joined([part]) if isinstance(part, np.ndarray) else part, found)
+
+
+def _chosen(
+    model: Model, backend: str | None
+) -> tuple[Placement, Callable[[Model, Placement], Predict], Callable[..., Arrays]]:
+    """Where and how batches are predicted, and what checks them first."""
+    auto = backend == AUTO
+    place = placement((None if auto else backend) or (model._training.backend if model._training else None))
+    eagerly = model._training is not None and model._training.run_eagerly
+    by_graph = not eagerly and not defines(model, "predict_step")
+
+    def check(x: Any, y: Any = None, weight: Any = None, several: bool = False) -> Arrays:
+        return data.inputs_in(model, x, several) if by_graph else data.own_arrays(model, x, None, None)
+
+    auto = auto and by_graph and place.device == "cpu" and is_installed(QUICK)
+    way = _by_the_first if auto else _by_graph if by_graph else _eagerly if eagerly else _by_own_step
+    return place, way, check
 
 
 def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -200,7 +219,7 @@ def _by_own_step(model: Model, place: Placement) -> Predict:
         seed = call_seed(step) if seed is None else seed
         session = Session(step, place, seed, [number])
         try:
-            results = session.run_on([session.put(array) for array in batch.all])
+            results = session.run_on(session.batch(batch.all))
             arrays = [place.backend.numpy(result) for result in results]
         finally:
             session.close()
@@ -216,7 +235,7 @@ def _eagerly(model: Model, place: Placement) -> Predict:
         types, structure = data.types_of(model, batch)
         step = eager_step(model, structure, types)
         session = EagerSession(step, place, eager_seed(), [0], model, False, model.predict_step)
-        session.run_on([session.put(array) for array in batch.all])
+        session.run_on(session.batch(batch.all))
         return tree.map_leaves(place.backend.numpy, session.result)
 
     return outputs_of

@@ -197,6 +197,10 @@ class Session:
         """``array`` on the device."""
         return self.place.backend.array(array, self.place.device)
 
+    def batch(self, arrays: Sequence[np.ndarray]) -> list[Array]:
+        """Copies of ``arrays`` as `run_on` takes them."""
+        return [self.place.backend.readable(np.array(array), self.place.device) for array in arrays]
+
     def put_all(self, array: np.ndarray) -> Array:
         """``array``, of which `run` takes batches, on the device; read in place where that is the host."""
         return self.place.backend.readable(array, self.place.device)

@@ -15,7 +15,7 @@ from unifront.train import losses
 from unifront.train.arguments import number
 from unifront.train.data.arrays import cast, holds_arrays, named_leaves, to_numpy
 from unifront.train.data.tables import columns_of
-from unifront.train.outputs import CROSSENTROPIES, losses_of, metrics_of, per_output
+from unifront.train.outputs import losses_of, metrics_of, per_output
 
 if TYPE_CHECKING:
     from unifront.model import Model
@@ -38,7 +38,7 @@ def check_targets(
         raise DataError("No targets were given: pass y, or an iterable of (x, y) batches.")
     found: list[np.ndarray | None] = []
     outputs = [value.type for value in traced.graph.outputs[:count]]
-    standing = _losses_by_output(training.loss, traced.structure, names)
+    standing = training.by_output(traced.structure, names)
     labelled = {i: loss for i, loss in standing.items() if loss.classes(outputs[i].shape) is not None}
     unjudged = set(range(count)) - _judged(training, traced.structure, names) if count > 1 else set()
     judged = set(names) - {names[i] for i in unjudged}
@@ -112,19 +112,6 @@ def _judged(training: Compiled, structure: Any, names: Sequence[str]) -> set[int
         return set(range(len(names)))
     found = {number for one in judged for number in tree.leaves(one.where)}
     return found | {i for each in metrics for i, some in enumerate(each) if some}
-
-
-def _losses_by_output(loss: Any, structure: Any, names: Sequence[str]) -> dict[int, losses.Loss]:
-    """The losses of one output each, by its number; without those that are chosen by the shapes."""
-    try:
-        chosen = [] if loss is None else losses_of(loss, None, structure, names)
-    except UnifrontError:  # said when the loss is computed, if it is
-        return {}
-    single = [
-        one for one in chosen if isinstance(one.where, int) and str(one.loss).lower() not in CROSSENTROPIES
-    ]
-    made = {one.where: losses.as_loss(one.loss) for one in single}
-    return {i: found for i, found in made.items() if found is not None}
 
 
 def check_labels(loss: losses.Loss, labels: np.ndarray, predicted: Sequence[Any], what: str) -> None:

@@ -296,7 +296,13 @@ class JaxBackend:
         return key
 
     def traced(self, function: Callable[..., Any], *, overwrites: bool = False) -> Callable[..., Any]:
-        return jax.jit(function, donate_argnums=0 if overwrites else ())
+        compiled = jax.jit(function, donate_argnums=0 if overwrites else ())
+
+        def run(*args: Any) -> Any:
+            with wide(any(array.dtype.name in WIDE for array in jax.tree.leaves(args))):
+                return compiled(*args)
+
+        return run
 
     def foreseen(self, array: Array) -> None:
         return None

@@ -216,3 +216,30 @@ def test_a_schedule_may_read_the_weights_that_its_step_trains(backend: str) -> N
     model.compile(uf.optimizers.SGD(rate), "mae")
     model.fit(X, Y, batch_size=BATCH, verbose=0, backend=backend)
     assert steps_in(model.get_weights()) == STEPS
+
+
+def test_threads_see_whole_steps_of_jaxs_form() -> None:
+    jax = pytest.importorskip("jax")
+
+    class Stateless(uf.Model):
+        def train_step(self, state: Any, data: Any) -> Any:
+            x, y = data
+            trainable, others, slots, metrics = state
+
+            def loss_of(trainable: Any) -> Any:
+                predicted, _ = self.stateless_call(trainable, others, x)
+                return self.compute_loss(y=y, y_pred=predicted)
+
+            loss, gradients = jax.value_and_grad(loss_of)(trainable)
+            trainable, slots = self.optimizer.stateless_apply(slots, gradients, trainable)
+            return {"loss": loss}, (trainable, others, slots, metrics)
+
+    model = counting_model()
+    model = Stateless(model.inputs[0], model.outputs[0], name="counting")
+    model.compile(uf.optimizers.SGD(RATE), "mae")
+    kinds = ("predict", "predict elsewhere", "evaluate", "get_weights")
+    works = {name: use for name, use in uses("jax", Path()).items() if name in kinds}
+    works["iterations"] = lambda model: int(model.optimizer.iterations)
+    history = used_during_fit(model, "jax", works, 20)
+    epochs = len(history.epoch)
+    assert model.optimizer.iterations == epochs * STEPS == steps_in(model.get_weights())

@@ -7,7 +7,6 @@ compiles those that take and give their state: ``train_step(state, data)``.
 from __future__ import annotations
 
 import inspect
-import threading
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -85,7 +84,6 @@ class StatelessSession(NativeSession):
     def __init__(self, step: TracedStep, place: Placement, *rest: Any) -> None:
         super().__init__(step, place, *rest)
         self._traced = place.backend.traced(self._arrays, overwrites=True)
-        self._lock = threading.RLock()
         self._variables: list[Sequence[Variable]] = []
         self._state: list[list[Array]] = []
         self._runs = False
@@ -127,29 +125,25 @@ class StatelessSession(NativeSession):
 
     def give_back(self) -> None:
         """Put every value back into its variable; while a step is traced, which then overwrites them, copies."""
-        with self._lock:
+        with MOVING, self.place.backend.outside():
             groups, self._variables = self._variables, []
-            with self.place.backend.outside():
-                for group, values in zip(groups, self._state, strict=False):
-                    for variable, value in zip(group, values, strict=False):
-                        own = self.place.backend.plain(value) if self._runs else value
-                        variable.restore(own, self.place, None)
+            for group, values in zip(groups, self._state, strict=False):
+                for variable, value in zip(group, values, strict=False):
+                    own = self.place.backend.plain(value) if self._runs else value
+                    variable.restore(own, self.place, None)
 
     pause = close = give_back
 
     def _run(self, given: list[Array], number: Any) -> Any:
-        with MOVING:  # before the lock, as who reads a variable
+        with MOVING:  # others wait with what they read; this thread may read while it traces
             self._lend()
-            self._lock.acquire()
-        self._runs = True
-        try:
-            logs, new = self._traced(tuple(self._state), given, number, self._key)
-            self._runs = False
+            self._runs = True
+            try:
+                logs, new = self._traced(tuple(self._state), given, number, self._key)
+            finally:
+                self._runs = False
             self._lend()  # what was given back while it was traced
             self._state = new
-        finally:
-            self._runs = False
-            self._lock.release()
         return {name: logs[name] for name in self._structure}  # JAX gives a dict by its keys
 
     def _arrays(self, state: Any, given: list[Array], number: Array, key: Any) -> Any:  # type: ignore[override]

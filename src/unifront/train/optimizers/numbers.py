@@ -79,9 +79,10 @@ class HostNumber(Variable):
 
     def settle(self) -> None:
         """Have the number given back to its owner, who asks before it reads or sets it."""
-        with MOVING:
-            if self._lease is not None:
-                self._lease.give_back()
+        lease = self._lease
+        if lease is not None:
+            with MOVING:
+                lease.give_back()
 
     def lend(self, lease: Lease, place: Placement, storage: Any = None, *, overwritten: bool) -> Any:
         with MOVING:

@@ -308,6 +308,9 @@ class TensorFlowBackend:
             # tf.constant copies twice: once for itself, and then as the memory of NumPy's copy is not aligned.
             return tf.identity(tf.experimental.dlpack.from_dlpack(aligned_copy(value).__dlpack__()))
 
+    def small(self, values: Sequence[np.ndarray], device: str | None = None) -> list[Array]:
+        return [self.array(value, device) for value in values]
+
     def readable(self, value: np.ndarray, device: str | None = None) -> Array:
         return self.array(value, device)
 

@@ -70,6 +70,9 @@ class TorchBackend:
             tensor = torch.from_numpy(copy)
         return tensor.to(device or self.devices()[0])
 
+    def small(self, values: Sequence[np.ndarray], device: str | None = None) -> list[Array]:
+        return [self.array(value, device) for value in values]
+
     def readable(self, value: np.ndarray, device: str | None = None) -> torch.Tensor:
         on_host = (device or self.devices()[0]) == "cpu" and value.dtype.name not in _OF_FEW_BITS
         if on_host and value.flags.writeable and all(stride >= 0 for stride in value.strides):

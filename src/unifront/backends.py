@@ -133,6 +133,10 @@ class Backend(Protocol):
         """Like `array`, but of several devices each gets its part of the first axis, if these can be equal."""
         return self.array(value, device)
 
+    def small(self, values: Sequence[np.ndarray], device: str | None = None) -> list[Array]:
+        """Small arrays that are wanted again and again, such as the first states of metrics, see `array`."""
+        return [self.array(value, device) for value in values]
+
     def readable(self, value: np.ndarray, device: str | None = None) -> Array:
         """``value`` as `Step.run` takes batches from it: no copy, where the device can read the host's memory."""
         return self.array(value, device)

@@ -18,6 +18,8 @@ import unifront as uf
 from tests.models import TRAINABLE
 from tests.train.test_metrics_like_keras import DATA, FLAT
 from unifront import errors, layers, ops
+from unifront.backends import get_backend, installed
+from unifront.testing import assert_close
 from unifront.train.progress import show_logs
 
 ids = [f"{name}-{given}" for _, name, given in FLAT]
@@ -269,3 +271,17 @@ def test_functions_names_and_classes() -> None:
     again = uf.metrics.deserialize(uf.metrics.serialize(wrapped))
     again.update_state(TRUE, PREDICTED)
     assert (again.name, float(again.result())) == ("right", 1.0)
+
+
+@pytest.mark.parametrize("wide", [[], [np.ones(2, np.float64)]])
+@pytest.mark.parametrize("name", installed())
+def test_first_states_are_arrays_of_their_own(name: str, wide: list[Any]) -> None:
+    """A step may write over each of them."""
+    backend = get_backend(name)
+    wanted = [np.zeros((), np.float32), np.zeros((), np.float32), np.arange(3, dtype=np.int32), *wide]
+    found = [one for _ in range(3) for one in backend.small(wanted)]
+    for one, value in zip(found, wanted * 3, strict=True):
+        assert_close(backend.numpy(one), value)
+    assert len({id(one) for one in found}) == len(found)
+    if name == "jax":
+        assert len({one.unsafe_buffer_pointer() for one in found}) == len(found)

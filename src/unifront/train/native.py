@@ -16,7 +16,7 @@ from unifront import ops, tree
 from unifront.backends import Array, Placement
 from unifront.errors import ArgumentError, ShapeError
 from unifront.opset.tensor import native, type_of
-from unifront.trace import CallContext, call_context
+from unifront.trace import MAKING, CallContext, call_context
 from unifront.train.eager import EagerSession
 from unifront.train.hooks import built_for, defines, unpack
 from unifront.train.metrics import Metric
@@ -135,7 +135,10 @@ class StatelessSession(NativeSession):
     pause = close = give_back
 
     def _run(self, given: list[Array], number: Any) -> Any:
-        with MOVING:  # others wait with what they read; this thread may read while it traces
+        with (
+            MAKING,
+            MOVING,
+        ):  # others wait with what they read; this thread may read, and trace, while it traces
             self._lend()
             self._runs = True
             try:

@@ -110,9 +110,10 @@ class Session:
         with self as step:
             state, backend = step.state, self.place.backend
             state.variables = list(state.variables)
-            for position in self.step.metric_variables:
-                start = cast(MetricVariable, self.step.variables[position]).start()
-                state.variables[position] = backend.array(start, self.place.device)
+            positions = self.step.metric_variables
+            starts = [cast(MetricVariable, self.step.variables[position]).start() for position in positions]
+            for position, value in zip(positions, backend.small(starts, self.place.device), strict=True):
+                state.variables[position] = value
 
     def logs(self) -> dict[str, Any]:
         """What the step logs, as of the last run; waits for the device."""

@@ -37,6 +37,7 @@ class MetricVariable(Variable):
         self.initializer = initializer
         self.follows = False
         self._claimed: ref[object] | None = None
+        self._first: np.ndarray | None = None
 
     def claim(self, session: object) -> bool:
         """Keep the state for ``session`` alone; False if another one has it that still lives."""
@@ -54,15 +55,17 @@ class MetricVariable(Variable):
 
     def start(self) -> np.ndarray:
         """The value before the first batch."""
-        drawn = self.initializer(self.shape, self.dtype, np.random.default_rng(0))
-        return np.asarray(drawn, self.dtype.numpy)
+        if self._first is None or self._first.dtype != self.dtype.numpy:
+            drawn = self.initializer(self.shape, self.dtype, np.random.default_rng(0))
+            self._first = np.asarray(drawn, self.dtype.numpy)
+        return self._first.copy()
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "initializer": self.initializer, "follows": self.follows}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        self._claimed = None
+        self._claimed = self._first = None
 
 
 class Metric:

@@ -247,6 +247,11 @@ class Variable:
         home = self._held.home
         return "host" if home is None else str(home)
 
+    def is_at(self, backend: Backend, device: str | None) -> bool:
+        """Whether the value is on a device of ``backend``, on this one if it is named."""
+        home = self._held.home
+        return home is not None and home.backend is backend and device in (None, home.device)
+
     def _settle(self, to_move: bool = False) -> Held:
         """What is held, here and made. Under `MOVING`, or the value may be lent at any moment.
 

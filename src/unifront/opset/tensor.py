@@ -71,7 +71,8 @@ def bind(op: OpSpec, *operands: Any, regions: tuple[Graph, ...] = (), **attribut
 
 
 def weights_read(values: tuple[Any, ...]) -> tuple[tuple[Any, ...], Hashable] | None:
-    """Arguments with the arrays of weights in their place, for `remembering`."""
+    """Arguments with the arrays of weights in their place, for `remembering`; None where a weight would move, which is
+    for operations that run."""
     overlay = current_overlay()
     if active_builder() is not None or (overlay is not None and overlay.is_told):
         return None
@@ -80,6 +81,9 @@ def weights_read(values: tuple[Any, ...]) -> tuple[tuple[Any, ...], Hashable] | 
     except ArgumentError:  # the operation itself says it best
         return None
     weights = tuple((i, one.autocast) for i, one in enumerate(values) if isinstance(one, Variable))
+    instead = {} if overlay is None else overlay.values
+    if not all(id(values[i]) in instead or values[i].is_at(backend, device) for i, _ in weights):
+        return None
     read = tuple(native(one, backend, device) if isinstance(one, Variable) else one for one in values)
     return read, (Variable, autocast_dtype(), weights)
 

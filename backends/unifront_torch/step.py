@@ -6,6 +6,7 @@ kernels' own lists. Nothing waits for the device.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from operator import is_
 from typing import Any
@@ -13,12 +14,25 @@ from typing import Any
 import numpy as np
 import torch
 
-from unifront.backends import StepPlan, StepState
+from unifront.backends import StepPlan, StepState, when_rows_change
 from unifront.ir.emit import Rows
 from unifront.ir.in_place import has_own_memory
-from unifront.opset.replay import step_program
+from unifront.opset.replay import StepProgram, step_program
 from unifront_torch.dtypes import TORCH
 from unifront_torch.lower.optimize import like
+
+_made: dict[tuple[int, int], StepProgram] = {}
+when_rows_change(_made.clear)
+
+
+def _program_of(plan: StepPlan, rows: Rows) -> StepProgram:
+    """The program of ``plan``, written once for as long as it lives: a second `fit` starts at once."""
+    known = (id(plan), id(rows))  # the rows of a device are kept for good
+    found = _made.get(known)
+    if found is None:
+        found = _made[known] = step_program(plan, rows)
+        weakref.finalize(plan, _made.pop, known, None).atexit = False
+    return found
 
 
 class TorchStep:
@@ -29,7 +43,7 @@ class TorchStep:
     """
 
     def __init__(self, plan: StepPlan, state: StepState, rows: Rows) -> None:
-        made = step_program(plan, rows)
+        made = _program_of(plan, rows)
         self.plan, self.state, self._made = plan, state, made
         self.storage, self.source, self._function = (
             made.program.storage,

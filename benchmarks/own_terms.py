@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import time
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -27,18 +28,7 @@ BACKENDS = ("torch", "tensorflow", "jax")
 STEPS, BATCH, FEATURES, CLASSES = 20, 128, 784, 10
 
 
-def _relu(backend: str) -> Any:
-    if backend == "torch":
-        import torch
-
-        return torch.relu
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        return tf.nn.relu
-    import jax
-
-    return jax.nn.relu
+RELU = {"torch": "relu", "tensorflow": "nn.relu", "jax": "nn.relu"}
 
 
 def _torch_step(model: Any, data: Any) -> Any:
@@ -102,7 +92,7 @@ STEPS_OF = {"torch": _torch_step, "tensorflow": _tensorflow_step, "jax": _jax_st
 def measure(library: str, backend: str, what: str) -> float:
     """Milliseconds a step."""
     api: Any = importlib.import_module(library)
-    layers, relu = api.layers, _relu(backend)
+    layers, relu = api.layers, attrgetter(RELU[backend])(importlib.import_module(backend))
 
     class Activation(layers.Layer):  # type: ignore[misc]  # of either library
         def call(self, x: Any) -> Any:

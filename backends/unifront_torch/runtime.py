@@ -75,7 +75,8 @@ class TorchBackend:
 
     def readable(self, value: np.ndarray, device: str | None = None) -> torch.Tensor:
         on_host = (device or self.devices()[0]) == "cpu" and value.dtype.name not in _OF_FEW_BITS
-        if on_host and value.flags.writeable and all(stride >= 0 for stride in value.strides):
+        fits = all(stride >= 0 and not stride % value.itemsize for stride in value.strides)
+        if on_host and fits and value.flags.writeable:
             return torch.from_numpy(value)
         return self.array(value, device)
 

@@ -16,6 +16,15 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(24, 6)).astype(np.float32)
 Y = RNG.integers(0, 3, 24)
 
+
+def _in_records(array: np.ndarray) -> np.ndarray:
+    """Fields of records, which are no whole number of elements apart."""
+    records = np.zeros(len(array), [("other", "u1"), ("own", array.dtype, array.shape[1:])])
+    records["own"] = array
+    found: np.ndarray = records["own"]
+    return found
+
+
 LIES = {
     "one after the other": lambda array: array,
     "by columns": np.asfortranarray,
@@ -25,6 +34,7 @@ LIES = {
     "at an odd byte": lambda array: (
         np.frombuffer(bytearray(1) + array.tobytes(), np.uint8)[1:].view(array.dtype).reshape(array.shape)
     ),
+    "in records": lambda array: _in_records(array),
     "in float64": lambda array: array.astype(np.float64) if array.dtype.kind == "f" else array,
 }
 
@@ -66,3 +76,10 @@ def test_what_changes_between_calls_counts(backend: str) -> None:
         y[...] = value
         found = model.fit(x, y, batch_size=3, verbose=0, backend=backend).history["loss"][0]
         assert found == pytest.approx(float(np.abs(y - model.predict(x, verbose=0)).mean()), rel=1e-5)
+
+
+@pytest.mark.parametrize("backend", installed())
+@pytest.mark.parametrize("lies", LIES)
+def test_a_backend_reads_them_however_they_lie(lies: str, backend: str) -> None:
+    x = LIES[lies](X)
+    assert_close(np.asarray(get_backend(backend).readable(x)), x)

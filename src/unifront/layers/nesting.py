@@ -88,17 +88,7 @@ class Nested(Weighted):
 
     def layers_below(self) -> Iterator[Layer]:
         """This layer and every layer inside it, once each, depth first."""
-        found: dict[int, Layer] = {}
-
-        def visit(layer: Layer) -> None:
-            if id(layer) not in found:
-                found[id(layer)] = layer
-                for child in layer.children():
-                    visit(child)
-
-        this: Any = self
-        visit(this)
-        return iter(found.values())
+        return (layer for _, layer in self.walk())
 
     def place(self, path: str, owner: Layer | None = None) -> None:
         """Settle the paths of the weights below this layer, the first time it becomes part of a model, ``owner``.

@@ -135,10 +135,8 @@ class StatelessSession(NativeSession):
     pause = close = give_back
 
     def _run(self, given: list[Array], number: Any) -> Any:
-        with (
-            MAKING,
-            MOVING,
-        ):  # others wait with what they read; this thread may read, and trace, while it traces
+        # Others wait with what they read; this thread may read, and trace, while it traces.
+        with MAKING, MOVING:
             self._lend()
             self._runs = True
             try:

@@ -14,8 +14,8 @@ import numpy as np
 
 from unifront.backends import (
     Array,
+    Backend,
     Compiled,
-    HostKey,
     Step,
     StepPlan,
     StepState,
@@ -26,7 +26,7 @@ from unifront.backends import (
     refuse_after_fork,
 )
 from unifront.dtypes import DType, dtype_of, key
-from unifront.errors import ArgumentError, UnknownName, UnsupportedOp
+from unifront.errors import ArgumentError, UnknownName
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
 from unifront.ir.layouts import Storage
@@ -250,13 +250,12 @@ def _array_class() -> type:
     return type(jax.device_put(np.zeros((), np.float32)))
 
 
-class JaxBackend:
+class JaxBackend(Backend):
     """Compiles with ``jax.jit``; differentiates with ``jax.value_and_grad``."""
 
     name = "jax"
     spreads = True
     compiles_sizes = True
-    keeps_reading = False
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self.name, device or self.devices()[0], eager=True)
@@ -313,9 +312,6 @@ class JaxBackend:
         with enable_x64(True):  # or the upper half of the seed would be cut off
             return jax.device_put(jax.random.key(signed), device_of(device))
 
-    def drawn_key(self, key: HostKey) -> HostKey:
-        return key
-
     def traced(self, function: Callable[..., Any], *, overwrites: bool = False) -> Callable[..., Any]:
         compiled = jax.jit(function, donate_argnums=0 if overwrites else ())
 
@@ -324,15 +320,6 @@ class JaxBackend:
                 return compiled(*args)
 
         return run
-
-    def foreseen(self, array: Array) -> None:
-        return None
-
-    def awaited(self, array: Array) -> None:
-        return None
-
-    def later(self, function: Callable[..., Any], arrays: Sequence[Array], results: Any) -> Sequence[Array]:
-        raise UnsupportedOp(f"{self.name} has no arrays that have no value yet.")
 
     def device_of(self, array: Array) -> str | None:
         if isinstance(array, jax.core.Tracer):

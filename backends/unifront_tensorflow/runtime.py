@@ -21,6 +21,7 @@ from tensorflow.python.framework.func_graph import FuncGraph
 
 from unifront.backends import (
     Array,
+    Backend,
     HostKey,
     Step,
     StepPlan,
@@ -276,12 +277,10 @@ def _with_gradients(
     return both if wrt else forward
 
 
-class TensorFlowBackend:
-    """See `unifront.backends.Backend`."""
+class TensorFlowBackend(Backend):
+    """Runs graphs as TensorFlow functions; keys are `Key`s."""
 
     name = "tensorflow"
-    spreads = False
-    compiles_sizes = False
     keeps_reading = True
 
     def rows(self, device: str | None = None) -> Rows:
@@ -307,12 +306,6 @@ class TensorFlowBackend:
                 return tf.constant(value)
             # tf.constant copies twice: once for itself, and then as the memory of NumPy's copy is not aligned.
             return tf.identity(tf.experimental.dlpack.from_dlpack(aligned_copy(value).__dlpack__()))
-
-    def small(self, values: Sequence[np.ndarray], device: str | None = None) -> list[Array]:
-        return [self.array(value, device) for value in values]
-
-    def readable(self, value: np.ndarray, device: str | None = None) -> Array:
-        return self.array(value, device)
 
     def numpy(self, array: Array) -> np.ndarray:
         return np.asarray(array.numpy())
@@ -404,9 +397,6 @@ class TensorFlowBackend:
         if into is not array:
             into.assign(array)
         return into
-
-    def plain(self, leaf: Array) -> Array:
-        return leaf
 
     def synchronize(self, device: str | None = None) -> None:
         tf.test.experimental.sync_devices()

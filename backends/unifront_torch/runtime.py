@@ -13,10 +13,10 @@ import ml_dtypes
 import numpy as np
 import torch
 
-from unifront.backends import HostKey, Step, StepPlan, StepState, host_free_bytes, live_table
+from unifront.backends import Backend, HostKey, Step, StepPlan, StepState, host_free_bytes, live_table
 from unifront.dtypes import PACKED
 from unifront.dtypes import key as key_dtype
-from unifront.errors import ArgumentError, DTypeError, UnknownName, UnsupportedOp
+from unifront.errors import ArgumentError, DTypeError, UnknownName
 from unifront.ir.emit import Program, Rows, emit
 from unifront.ir.graph import Graph
 from unifront.ir.layouts import storage_of
@@ -40,13 +40,10 @@ _VIEWED = {"bfloat16": "int16", "float8_e4m3fn": "int8", "float8_e5m2": "int8"}
 _OF_FEW_BITS = frozenset(_VIEWED) | {dtype.name for dtype in PACKED}
 
 
-class TorchBackend:
+class TorchBackend(Backend):
     """Runs graphs as PyTorch, eagerly: one native call for each node. Keys are `HostKey`s."""
 
     name = "torch"
-    spreads = False
-    compiles_sizes = False
-    keeps_reading = False
 
     def rows(self, device: str | None = None) -> Rows:
         return _rows(self, device or self.devices()[0])
@@ -69,9 +66,6 @@ class TorchBackend:
         else:
             tensor = torch.from_numpy(copy)
         return tensor.to(device or self.devices()[0])
-
-    def small(self, values: Sequence[np.ndarray], device: str | None = None) -> list[Array]:
-        return [self.array(value, device) for value in values]
 
     def readable(self, value: np.ndarray, device: str | None = None) -> torch.Tensor:
         on_host = (device or self.devices()[0]) == "cpu" and value.dtype.name not in _OF_FEW_BITS
@@ -96,21 +90,6 @@ class TorchBackend:
 
     def key(self, seed: int, device: str | None = None) -> HostKey:
         return HostKey(seed)
-
-    def drawn_key(self, key: HostKey) -> HostKey:
-        return key
-
-    def traced(self, function: Callable[..., Any], *, overwrites: bool = False) -> Callable[..., Any]:
-        return function
-
-    def foreseen(self, array: Array) -> None:
-        return None
-
-    def awaited(self, array: Array) -> None:
-        return None
-
-    def later(self, function: Callable[..., Any], arrays: Sequence[Array], results: Any) -> Sequence[Array]:
-        raise UnsupportedOp(f"{self.name} has no arrays that have no value yet.")
 
     def device_of(self, array: Array) -> str:
         return _name_of(array.device)

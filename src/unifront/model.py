@@ -417,7 +417,11 @@ class Model(FreeSizes, Restoring, Trained, Stepwise, Portable, Layer):
     @checked
     def trace(self, training: bool = False) -> Tracing:
         """The model's graph for training or inference, with the live variables; made once and kept."""
-        key = (training, self.trainable_state(), tuple(self.input_types.items()))
+        return self.tracing(training)
+
+    def tracing(self, training: bool = False, state: tuple[Hashable, ...] | None = None) -> Tracing:
+        """`trace` without its checks, for calls on every batch; ``state`` is `trainable_state`, where that is known."""
+        key = (training, state or self.trainable_state(), tuple(self.input_types.items()))
         if key not in self._tracings:
             with MAKING:
                 if key not in self._tracings:  # by another thread, while this one waited

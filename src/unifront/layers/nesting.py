@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -160,6 +161,7 @@ def layers_in(name: str, value: Any) -> Iterator[tuple[str, Layer]]:
                     yield from layers_in(f"{name}_{key}", item)
 
 
+@cache
 def snake_case(name: str) -> str:
     """``Conv2D`` → ``conv2d``, ``ConvLSTM2D`` → ``conv_lstm2d`` (as Keras names layers)."""
     name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)

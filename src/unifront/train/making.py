@@ -38,7 +38,8 @@ def step_for(
     warning says so, and it runs as it is.
     """
     place = place or placement()
-    types, structure = data.types_of(model, example)
+    state = model.trainable_state()
+    types, structure = data.types_of(model, example, state)
     method = model.train_step if train else model.test_step
     if takes_state(model, train):
         if place.backend.name != "jax":
@@ -51,7 +52,7 @@ def step_for(
         return eager_step(model, structure, types)
     how = training.optimizer and training.optimizer.key()
     key = (
-        "step", train, str(structure), tuple(types.items()), model.trainable_state(), how,
+        "step", train, str(structure), tuple(types.items()), state, how,
         tuple(sorted(metrics_of(model))), training.jit_compile,
     )  # fmt: skip
     with MAKING:

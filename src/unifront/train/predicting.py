@@ -175,7 +175,7 @@ def _by_graph(model: Model, place: Placement) -> Predict:
 
     def outputs_of(arrays: Arrays, number: int) -> Any:
         nonlocal program, variables, made_for, keys
-        traced, batch = model.trace(False), arrays.inputs
+        traced, batch = model.tracing(), arrays.inputs
         if program is None:
             keys = _keys(traced.graph, place)
         kinds = tuple(dtype_of(part.dtype) for part in batch)
@@ -207,8 +207,9 @@ def _by_own_step(model: Model, place: Placement) -> Predict:
 
     def outputs_of(batch: Arrays, number: int) -> Any:
         nonlocal seed
-        types, structure = data.types_of(model, batch)
-        key = ("predict_step", str(structure), tuple(types.items()), model.trainable_state())
+        state = model.trainable_state()
+        types, structure = data.types_of(model, batch, state)
+        key = ("predict_step", str(structure), tuple(types.items()), state)
         if key not in model.programs:
             build_weights(model, structure, types)
             model.programs[key] = trace_step(

@@ -83,7 +83,7 @@ def by_class(model: Model, arrays: Arrays, class_weight: Any) -> Arrays:
         raise ArgumentError("class_weight is for models of one output.")
     dtype, classes = floatx(), None
     if arrays.structures is None:
-        output = model.trace().graph.outputs[0].type
+        output = model.tracing().graph.outputs[0].type
         dtype, classes = output.dtype, output.shape[-1] if output.rank else None
     weight = arrays.weights[0] if arrays.weights else None
     weights = data.check_weights(weight, class_weight, arrays.targets, dtype, len(arrays), classes)
@@ -107,8 +107,8 @@ def _unweighted(model: Model, training: Compiled, x: Any, y: Any, weight: Any, s
     judges_itself = training.loss is None or defines(model, "compute_loss")
     untold = y is None and judges_itself and not (training.metrics or training.weighted_metrics)
     sizes = data.sizes_of(model.without(given.absent), inputs)
-    targets = () if untold else data.check_targets(model, y, training, len(inputs[0]), sizes)
-    traced = model.trace()
+    traced = model.tracing()
+    targets = () if untold else data.check_targets(traced, y, training, len(inputs[0]), sizes)
     names = traced.graph.output_names[: traced.output_count]
     dtype = traced.graph.outputs[0].type.dtype
     weights = data.check_weights(weight, None, targets, dtype, len(inputs[0]), names=names)

@@ -158,7 +158,7 @@ def arrives_small(given: Any, wanted: DType) -> bool:
 
 def _check_indices(model: Model, arrays: Sequence[np.ndarray]) -> None:
     """Raise for an index outside its table while it is at hand: frameworks clamp, wrap or abort, each as it likes."""
-    traced = model.trace(False)
+    traced = model.tracing()
     known = ("index bounds", id(traced))
     if known not in model.programs:
         model.programs[known] = index_bounds(traced.graph)

@@ -18,20 +18,19 @@ from unifront.train.data.tables import columns_of
 from unifront.train.outputs import losses_of, metrics_of, per_output
 
 if TYPE_CHECKING:
-    from unifront.model import Model
+    from unifront.trace import Tracing
     from unifront.train.compiled import Compiled
 
 
 def check_targets(
-    model: Model, y: Any, training: Compiled, x_length: int, sizes: Mapping[str, int] | None = None
+    traced: Tracing, y: Any, training: Compiled, x_length: int, sizes: Mapping[str, int] | None = None
 ) -> tuple[np.ndarray | None, ...]:
-    """``y`` as one array for each output: integers as int32, floats in the output's dtype.
+    """``y`` as one array for each output of a model: integers as int32, floats in the output's dtype.
 
     An output without a loss or a metric needs none: its key may be missing, or its entry be None.
 
     Raises `DataError` for another length than the input's, and for integer labels outside the classes.
     """
-    traced = model.trace()
     count = traced.output_count
     names = traced.graph.output_names[:count]
     if y is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,14 +21,20 @@ if TYPE_CHECKING:
     from unifront.train.step import TracedStep
 
 
-def types_of(model: Model, example: Arrays) -> tuple[dict[str, TensorType], Any]:
-    """The type of each array in the graph of a step, by name; and what the step is given, with numbers as leaves."""
+def types_of(
+    model: Model, example: Arrays, state: tuple[Hashable, ...] | None = None
+) -> tuple[dict[str, TensorType], Any]:
+    """The type of each array in the graph of a step, by name; and what the step is given, with numbers as leaves.
+
+    Args:
+        state: the model's `trainable_state`, where that is known.
+    """
     from unifront.layers.input import BATCH
     from unifront.train.hooks import pack
 
     count = len(example.inputs)
     if example.structures is None:
-        traced = model.trace(False)
+        traced = model.tracing(state=state)
         pairs = zip(traced.graph.output_names, traced.graph.outputs, strict=True)
         outputs = {name: value.type for name, value in itertools.islice(pairs, traced.output_count)}
         taken = _given_types(model, example)

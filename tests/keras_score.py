@@ -35,8 +35,12 @@ AREAS = (
     "layers", "ops/numpy", "ops/nn", "ops/math", "ops/core", "ops/linalg", "ops/image", "ops/einops", "losses", "metrics",
     "optimizers", "initializers", "regularizers", "constraints", "activations", "callbacks", "models", "random", "utils",
 )  # fmt: skip
-MOVED = {"unifront.backend ": "unifront.backends ", "unifront.ops.tensor ": "unifront.opset.tensor "}
-"""Modules of ours that the suite imports by names they had before."""
+RENAMED = {
+    "from unifront.backend ": "from unifront.backends ",
+    "from unifront.ops.tensor ": "from unifront.opset.tensor ",
+    "uf.Variable(name or": "uf.Variable.at(name or",  # a weight at a path; `Variable` itself takes Keras's arguments
+}
+"""What the suite calls by names that it had before."""
 COMMITS = "commits.json"
 WORDS = "words:"
 """Begins a pattern of tests of which the suite says that the right type of error was raised, in other words."""
@@ -87,8 +91,8 @@ def own_copy(suite: Path, work: Path) -> Path:
     shutil.copytree(suite, copy, copy_function=shutil.copyfile)
     for file in copy.glob("*.py"):
         text = file.read_text(encoding="utf-8")
-        for before, now in MOVED.items():
-            text = text.replace(f"from {before}", f"from {now}")
+        for before, now in RENAMED.items():
+            text = text.replace(before, now)
         text = text.replace(
             '"PYTHONPATH": str(HERE)',
             '"PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")])',

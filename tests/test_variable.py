@@ -112,6 +112,24 @@ class OwnCall(uf.losses.Loss):
         return ops.mean(ops.square(labels - predictions)) * 3
 
 
+class PassedOn(uf.losses.MeanSquaredError):
+    """One whose call takes whatever there is."""
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        return super().__call__(*args, **options)
+
+
+def test_a_loss_that_passes_on_what_it_is_given_is_given_the_mask() -> None:
+    words = uf.Input((3,), dtype="int32")
+    x = layers.Embedding(4, 2, mask_zero=True, embeddings_initializer="ones")(words)
+    found, targets = [], np.array([[[1, 1], [2, 2], [9, 9]]])
+    for loss in (uf.losses.MeanSquaredError(), PassedOn()):
+        model = uf.Model(words, x)
+        model.compile("sgd", loss)
+        found.append(model.evaluate(np.array([[1, 2, 0]]), targets, verbose=0))
+    assert found == pytest.approx([0.5, 0.5])
+
+
 @pytest.mark.parametrize("masked", [True, False])
 def test_a_loss_may_be_called_in_its_own_way(masked: bool) -> None:
     words = uf.Input((3,), dtype="int32")

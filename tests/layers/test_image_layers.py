@@ -218,6 +218,15 @@ def test_layers_are_mapped_over_single_images(name):
     assert all(np.isfinite(one).all() for one in found)
 
 
+@pytest.mark.parametrize("backend", installed())
+def test_what_a_layer_draws_in_a_map_of_tensorflow_is_drawn_anew(backend):
+    """Whichever backend is the default: keys are of the data, not of that."""
+    layer, rows = layers.RandAugment(num_ops=8), tf.data.Dataset.from_tensor_slices(IMAGES).batch(1)
+    with uf.backend(backend):
+        drawn = [*rows.map(lambda x: layer.get_random_transformation(x)["layer_idxes"]).repeat(3)]
+    assert len({tuple(one.numpy()) for one in drawn}) == len(drawn) == 3 * len(IMAGES)
+
+
 @pytest.mark.parametrize("source", box.NAMES)
 def test_boxes_in_other_formats_are_those_of_keras(source):
     for target in box.NAMES:

@@ -1,7 +1,9 @@
-"""Checks of the numbers that training takes as arguments."""
+"""Checks of what training takes as arguments: of numbers, and of what functions of the user's take."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,3 +35,9 @@ def number(what: str, value: Any, interval: str) -> float:
 def optional(what: str, value: Any) -> int | None:
     """``value``, which must be a positive int, or None; else `ArgumentError`."""
     return None if value is None else whole(what, value)
+
+
+def takes_keyword(function: Callable[..., Any], name: str) -> bool:
+    """Whether ``function`` takes an argument ``name``, by itself or with any others (``**kwargs``)."""
+    known = inspect.signature(function).parameters
+    return name in known or any(one.kind is one.VAR_KEYWORD for one in known.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from unifront.layers.own_terms import called_in_its_terms
 from unifront.opset.tensor import active_builder, type_of
 from unifront.trace import current_context, is_trainable
 from unifront.train import losses, optimizers
+from unifront.train.arguments import takes_keyword
 from unifront.train.metrics import Mean, Metric
 from unifront.train.metrics.registry import for_output
 from unifront.train.outputs import CROSSENTROPIES, losses_of, metrics_of
@@ -155,9 +155,7 @@ class Compiled:
             true, prediction = (_filled(part.where, given) for given in (trues, predictions))
             with _naming(f"Loss {part.loss.name} of output {part.title!r}"):
                 mask = _mask_of(prediction) if isinstance(part.where, int) else None
-                takes = (
-                    mask is not None and "mask" in inspect.signature(part.loss).parameters
-                )  # not all of users' own
+                takes = mask is not None and takes_keyword(part.loss, "mask")  # not all of users' own
                 value = part.loss(
                     true, prediction, _weight_of(weight, part.where), **({"mask": mask} if takes else {})
                 )

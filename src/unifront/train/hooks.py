@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from unifront import ops, tree
 from unifront.errors import ArgumentError
 from unifront.gradients import value_and_grad
 from unifront.opset.tensor import is_building, type_of
+from unifront.train.arguments import takes_keyword
 from unifront.train.compiled import examples_in, penalties, state_dtype, track_loss
 from unifront.train.metrics.base import Metric, as_logs
 
@@ -49,8 +49,8 @@ def train_step(model: Model, data: Any) -> dict[str, Any]:
         pairs = list(zip(gradients, weights, strict=True))
         known = [pair for pair in pairs if pair[0] is not None] or pairs
         some = next(one for one in tree.leaves(x) if one is not None)
-        takes = inspect.signature(optimizer.apply).parameters  # an override may have Keras's alone
-        how = {"examples": examples_in(some)} if "examples" in takes else {}
+        takes = takes_keyword(optimizer.apply, "examples")  # an override may have Keras's arguments alone
+        how = {"examples": examples_in(some)} if takes else {}
         optimizer.apply(*zip(*known, strict=True), **how)
     return model.get_metrics_result()
 
@@ -65,10 +65,7 @@ def test_step(model: Model, data: Any) -> dict[str, Any]:
 def _judged(model: Model, x: Any, y: Any, weight: Any, *, training: bool) -> Any:
     """The loss; the metrics take in the batch."""
     predicted = model(x, training=training)
-    takes = inspect.signature(model.compute_loss).parameters.values()
-    said = any(
-        one.name == "training" or one.kind is one.VAR_KEYWORD for one in takes
-    )  # older overrides take none
+    said = takes_keyword(model.compute_loss, "training")  # older overrides do not
     how = {"training": training} if said else {}
     loss = model.compute_loss(x=x, y=y, y_pred=predicted, sample_weight=weight, **how)
     if loss is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from unifront import ops
 from unifront.errors import ArgumentError, ShapeError
 from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer
+from unifront.opset.arrays import backend_of_arrays
 from unifront.opset.data_format import standardize_data_format
 from unifront.opset.rules import show
 from unifront.opset.seeds import drawn_key
@@ -78,6 +80,17 @@ def rescaled(images: Any, source: tuple[float, float], target: tuple[float, floa
     return ops.add(ops.multiply(unit, float(target[1] - target[0])), float(target[0]))
 
 
+def _where_data_are(method: Callable[..., Transformation]) -> Callable[..., Transformation]:
+    """``method``, whose keys are of its data's backend: where TensorFlow traces, each run draws anew."""
+
+    @wraps(method)
+    def drawn(self: Any, data: Any, *args: Any, **options: Any) -> Transformation:
+        with backend_of_arrays(data):
+            return method(self, data, *args, **options)
+
+    return drawn
+
+
 class BaseImagePreprocessingLayer(Layer):
     """A layer on images, which also takes a dict of what goes with them.
 
@@ -100,6 +113,12 @@ class BaseImagePreprocessingLayer(Layer):
     factor: Any = None
     seed: int | None = None
     interpolation = "nearest"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "get_random_transformation" in vars(cls):
+            drawn = cls.get_random_transformation
+            cls.get_random_transformation = _where_data_are(drawn)  # type: ignore[method-assign]
 
     def __init__(
         self,

@@ -310,14 +310,6 @@ def _class_with(**methods: Any) -> type:
             "Own.make_train_function would never be called.*train_step",
         ),
         (
-            {"save_own_variables": lambda self, store: None},
-            r"Own.save_own_variables would never be called.*add_weight\(\)",
-        ),
-        (
-            {"load_assets": lambda self, folder: None},
-            r"Own.load_assets would never be called.*get_config\(\)",
-        ),
-        (
             {"predict_step": lambda self, state, data: None},
             r"predict_step\(self, data\): missing.*no state to pass on",
         ),

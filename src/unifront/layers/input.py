@@ -161,6 +161,11 @@ def Input(
 
         words = uf.Input((None,), name="words", dtype="int32")  # int32[batch, words_1]
     """
+    if dtype == "string":
+        raise ArgumentError(
+            'Input(dtype="string"): strings are no tensors, and no part of a model. Map the layer that takes them over '
+            "the data first, and give the model what it returns: model.fit(layer(texts), labels)."
+        )
     if dtype is not None:
         dtype = dtype_of(dtype)
     if name is not None and not isinstance(name, str):

@@ -36,10 +36,6 @@ class _NoCall(ArgumentError, NotImplementedError):
     """A layer without a computation of its own; as in Keras, what is not implemented."""
 
 
-_NEVER_CALLED = frozenset({"save_own_variables", "load_own_variables", "save_assets", "load_assets"})
-"""Methods of Keras's layers that nothing here calls."""
-
-
 class Layer(Called, Ended, Described, AsModule):
     """A layer: weights made once by `build`, a computation written in `call`.
 
@@ -68,11 +64,6 @@ class Layer(Called, Ended, Described, AsModule):
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        for name in vars(cls).keys() & _NEVER_CALLED:
-            raise ArgumentError(
-                f"{cls.__name__}.{name} would never be called: files hold the weights that add_weight() makes, and "
-                "what get_config() tells. Keep the layer's state in one of them."
-            )
         if "build" in vars(cls) and not getattr(cls.build, "repeatable", False):
             cls.build = once(cls.build)  # type: ignore[method-assign]  # so that it may be called by hand
         if "__init__" in vars(cls) and vars(cls).get("notes_arguments", True):

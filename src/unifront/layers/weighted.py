@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 from zlib import crc32
 
@@ -232,6 +232,29 @@ class Weighted:
         with together(weights):
             for weight, value in zip(weights, checked, strict=True):
                 weight.assign(value)
+
+    def _in_files(self) -> list[Variable]:
+        """The layer's own weights in the order of Keras's files."""
+        return sorted(self._weights, key=lambda weight: not weight.trainable)
+
+    def save_own_variables(self, store: MutableMapping[str, Any]) -> None:
+        """Put the values of the layer's own weights into ``store``, ``"0"``, ``"1"`` … A class that keeps other things
+        in ``.keras`` and ``.weights.h5`` files overrides it, and `load_own_variables`, as in Keras."""
+        store.update({str(number): weight.numpy() for number, weight in enumerate(self._in_files())})
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Take the values that `save_own_variables` put into ``store``.
+
+        Raises `ArgumentError` for another number of them.
+        """
+        weights = self._in_files()
+        if {*store} != {str(number) for number in range(len(weights))}:
+            raise ArgumentError(
+                f"Layer {self.name!r} expected {len(weights)} variables, but received {len(store)} variables during "
+                f"loading. Expected: {[weight.name for weight in weights]}"
+            )
+        for number, weight in enumerate(weights):
+            weight.assign(store[str(number)])
 
     def count_params(self) -> int:
         """The number of numbers in all weights; `NotBuiltError` before they are made."""

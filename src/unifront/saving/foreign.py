@@ -15,7 +15,7 @@ from unifront import safetensors
 from unifront.errors import ArgumentError, FileFormatError, UnifrontError
 from unifront.files import BROKEN, existing, reason
 from unifront.model import Model
-from unifront.saving import keras_files, torch_files
+from unifront.saving import keras_files, own_state, torch_files
 from unifront.saving.archives import opened
 from unifront.saving.kinds import HDF5, KERAS_ZIP, SAFETENSORS, TORCH_PICKLES, TORCH_ZIP, UF, kind_of
 from unifront.saving.published import arranged, publisher_of
@@ -126,11 +126,29 @@ def _from_keras(zoo: _Zoo, path: Path, kind: str) -> Model:
     return model
 
 
+def take_keras(path: Path, model: Model, file: Any, *, skip_mismatch: bool = False) -> None:
+    """Give ``model`` its weights in an open HDF5 file, all or none, and layers that read their own what is theirs.
+
+    Raises `FileFormatError` for a file that does not fit.
+    """
+    legacy = keras_files.is_legacy(file)
+    found = {} if legacy else keras_files.of_model(file)
+    own = [] if legacy else own_state.parts(model, found)
+    given, extra = keras_reader(file)(model) if legacy else keras_files.by_groups(model, found)
+    stores = own_state.read(own, path.stat().st_size)
+    theirs = {id(weight) for layer, _ in own for weight in layer._weights}
+    wanted = {name: one for name, one in model_paths(model).items() if id(one) not in theirs}
+    take(path, model.name, wanted, given, extra, skip_mismatch=skip_mismatch)
+    for layer, store in stores:
+        if store or not skip_mismatch:
+            layer.load_own_variables(store)
+
+
 def keras_reader(file: Any) -> Callable[[Model], Given]:
     """What finds the weights of a model in an open HDF5 file."""
     if keras_files.is_legacy(file):
         return partial(keras_files.by_layers, found=keras_files.legacy_layers(file))
-    return partial(keras_files.by_groups, found=keras_files.arrays(file))
+    return partial(keras_files.by_groups, found=keras_files.of_model(file))
 
 
 def _from_torch(zoo: _Zoo, path: Path, found: Mapping[str, Stored]) -> Model:
@@ -255,8 +273,7 @@ def load_foreign(model: Model, path: Path, *, skip_mismatch: bool = False) -> bo
             take(path, model.name, model_paths(model), given, extra, skip_mismatch=skip_mismatch)
             return True
         with keras_files.weights_file(path, kind == KERAS_ZIP) as file:
-            given, extra = keras_reader(file)(model)
-            take(path, model.name, model_paths(model), given, extra, skip_mismatch=skip_mismatch)
+            take_keras(path, model, file, skip_mismatch=skip_mismatch)
         return True
 
 

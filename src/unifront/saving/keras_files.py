@@ -115,9 +115,14 @@ def _read(dataset: Any) -> np.ndarray:
 # ---------------------------------------------------------------- Keras 3
 
 
+def of_model(file: Any) -> dict[str, Stored]:
+    """Every array in a file of Keras 3 but those of what is trained with, by its place as it is called now."""
+    return {_today(name): one for name, one in arrays(file).items() if not _is_beside(name)}
+
+
 def by_groups(model: Model, found: Mapping[str, Stored]) -> tuple[dict[str, Stored], list[str]]:
     """The arrays of a file of Keras 3 by the paths of the model's variables, and the names of those left over."""
-    rest = {_today(name): one for name, one in found.items() if not _is_beside(name)}
+    rest = dict(found)
     paths = model.variable_paths()
     given: dict[str, Stored] = {}
     for group, _, weights in groups(model):

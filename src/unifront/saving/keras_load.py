@@ -12,8 +12,9 @@ from unifront.files import BROKEN, reason
 from unifront.layers.layer import Layer
 from unifront.model import Model
 from unifront.saving.archives import check_stored, opened
-from unifront.saving.foreign import keras_reader, model_paths
+from unifront.saving.foreign import take_keras
 from unifront.saving.keras_files import CONFIG, arrays, hdf5, is_legacy, optimizer_variables, weights_file
+from unifront.saving.own_state import check_assets, is_asset, read_assets
 from unifront.saving.stored import take
 from unifront.saving.write import values_in
 from unifront.serialization import CustomObjectScope, deserialize_keras_object
@@ -31,10 +32,7 @@ def load_keras(path: Path, custom_objects: Mapping[str, Any] | None = None, comp
     with opened(path) as archive:
         for info in archive.infolist():
             check_stored(info, size, "a .keras file")
-            if info.filename.startswith("assets/") and info.file_size:
-                raise FileFormatError(
-                    f"it holds {info.filename[:200]}: layers that keep files of their own are not read"
-                )
+        check_assets(filter(is_asset, archive.infolist()), size)
         if archive.getinfo(CONFIG).file_size > _CONFIG_LIMIT:
             raise FileFormatError(f"{CONFIG} has more than {_CONFIG_LIMIT} bytes")
         text = archive.read(CONFIG)
@@ -43,10 +41,11 @@ def load_keras(path: Path, custom_objects: Mapping[str, Any] | None = None, comp
         config.pop("compile_config", None)
     model = made(config, custom_objects)
     with weights_file(path, is_zip=True) as file:
-        given, extra = keras_reader(file)(model)
-        take(path, model.name, model_paths(model), given, extra)
+        take_keras(path, model, file)
         if compile and isinstance(model, Model):
             _take_slots(path, model, file)
+    with opened(path) as archive:
+        read_assets(model, archive)
     return model
 
 
@@ -63,8 +62,7 @@ def load_legacy(path: Path, custom_objects: Mapping[str, Any] | None = None, com
             )
         text = file.attrs["model_config"]
         model = made(config_of(text.encode() if isinstance(text, str) else bytes(text)), custom_objects)
-        given, extra = keras_reader(file)(model)
-        take(path, model.name, model_paths(model), given, extra)
+        take_keras(path, model, file)
     return model
 
 

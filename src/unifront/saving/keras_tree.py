@@ -28,7 +28,7 @@ _Groups = Iterator[tuple[str, Layer, list[Variable]]]
 def groups(model: Layer) -> _Groups:
     """The group of each layer in ``model`` (without the last ``/vars``), the layer, and the weights in it in order."""
     for path, layer in _walk(model, "", set()):
-        yield path, layer, sorted(layer._weights, key=lambda weight: not weight.trainable)
+        yield path, layer, layer._in_files()
 
 
 def _walk(layer: Layer, path: str, seen: set[int]) -> Iterator[tuple[str, Layer]]:

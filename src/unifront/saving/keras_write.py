@@ -5,15 +5,19 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import numpy as np
+
 from unifront.errors import ArgumentError
 from unifront.files import writing
+from unifront.layers.kept import has_own
 from unifront.model_config import is_functional
 from unifront.paths import path_of
+from unifront.saving import own_state
 from unifront.saving.keras_files import CONFIG, WEIGHTS, h5py, has_keras_slots, optimizer_variables
 from unifront.saving.keras_operations import in_keras_words
 from unifront.saving.keras_tree import groups
@@ -78,24 +82,31 @@ def save_keras(model: Model, filepath: str | Path) -> None:
         archive.writestr("metadata.json", json.dumps(about))
         archive.writestr(CONFIG, json.dumps(told))
         archive.writestr(WEIGHTS, contents.getvalue())
+        own_state.write_assets(model, archive)
 
 
 def _write(file: BinaryIO, model: Model, slots: dict[int, Variable]) -> None:
     with h5py().File(file, "w") as store:
         for group, layer, weights in groups(model):
-            if weights:
-                _fill(store, group, layer.name, weights)
-        if slots:
-            _fill(store, "optimizer", "", list(slots.values()))
+            if has_own(layer, "save_own_variables"):
+                _fill(store, group, layer.name, own_state.written(layer).items())
+            else:
+                _fill(store, group, layer.name, _numbered(weights))
+        _fill(store, "optimizer", "", _numbered(slots.values()))
 
 
-def _fill(store: Any, group: str, name: str, variables: list[Variable]) -> None:
-    place = store.create_group(f"{group}/vars" if group else "vars")
-    if name:
-        place.attrs["name"] = name
-    for number, variable in enumerate(variables):
-        dataset = place.create_dataset(str(number), data=variable.numpy())
-        if variable.dtype.name == "bfloat16":  # which HDF5 keeps as two bytes
+def _numbered(variables: Iterable[Variable]) -> Iterator[tuple[str, np.ndarray]]:
+    return ((str(number), variable.numpy()) for number, variable in enumerate(variables))  # one at a time
+
+
+def _fill(store: Any, group: str, name: str, values: Iterable[tuple[str, np.ndarray]]) -> None:
+    place = None
+    for key, value in values:
+        if place is None:
+            place = store.create_group(f"{group}/vars" if group else "vars")
+            place.attrs.update({"name": name} if name else {})
+        dataset = place.create_dataset(key, data=value)
+        if value.dtype.name == "bfloat16":  # which HDF5 keeps as two bytes
             dataset.attrs["dtype"] = "bfloat16"
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from unifront import safetensors
 from unifront.errors import ArgumentError, FileFormatError
 from unifront.files import BROKEN, existing, reason, writing
+from unifront.layers.kept import refuse
 from unifront.paths import is_keras_weights, path_of, weights_destination
 from unifront.saving.foreign import load_foreign
 from unifront.saving.keras_write import save_keras_weights
@@ -34,6 +35,7 @@ def save_weights(model: Model, filepath: str | Path) -> None:
     if is_keras_weights(path):
         save_keras_weights(model, path)
         return
+    refuse(model, f"a {path.suffix} file")
     model.trace()
     paths = model.variable_paths()
     contents = safetensors.Contents({paths[id(variable)]: variable for variable in model.weights})

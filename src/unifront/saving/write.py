@@ -14,6 +14,7 @@ from unifront import tree
 from unifront.errors import ArgumentError, ParseError
 from unifront.files import writing
 from unifront.ir.text import parse_graph, print_graph
+from unifront.layers.kept import refuse
 from unifront.opset.replay import known_only
 from unifront.opset.spec import OPS
 from unifront.opset.tensor import Traced
@@ -59,6 +60,7 @@ def save(model: Model, path: str | Path) -> None:
 
         save_keras(model, path)
         return
+    refuse(model, "a .uf file")
     recorders: dict[bool, Recorder] = {}
     graphs = {training: _traced(model, training, recorders) for training in (True, False)}
     written, needs = {}, set()

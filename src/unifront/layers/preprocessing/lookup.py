@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Unpack
 
@@ -84,7 +84,7 @@ class IndexLookup(Layer):
         self._given = bool(vocabulary is not None if has_input_vocabulary is None else has_input_vocabulary)
         self._tokens: tuple[Any, ...] = ()
         self._changes = 0
-        self._has_vocabulary = False
+        self._has_vocabulary, self._size = False, vocabulary_size
         self._idf: np.ndarray | None = None
         self._reset_counts()
         if vocabulary is not None:
@@ -242,6 +242,20 @@ class IndexLookup(Layer):
             config["has_input_vocabulary"] = False
         return config
 
+    # ------------------------------------------------------------ in Keras's files
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Take the weights of the mode ``"tf_idf"``, where Keras has learned them."""
+        if "idf_weights" in store:
+            self._idf = np.asarray(store["idf_weights"], floatx().numpy)
+
+    def load_assets(self, dir_path: str) -> None:
+        """Take the vocabulary that Keras has learned, special tokens first: a term a line in ``vocabulary.txt``."""
+        path = Path(dir_path, "vocabulary.txt")
+        if path.exists() and not self._given:
+            terms = [self._line(path, i, line) for i, line in enumerate(lines_of(path), 1)]
+            self.set_vocabulary(terms, None if self._idf is None else self._idf[: len(terms)])
+
     # ------------------------------------------------------------ learning it
 
     def adapt(self, data: Any, steps: int | None = None) -> None:
@@ -313,6 +327,10 @@ class IndexLookup(Layer):
     def _depth(self) -> int:
         if self.pad_to_max_tokens:
             return int(self.max_tokens)
+        if (
+            not self._has_vocabulary and self._size is not None
+        ):  # of a vocabulary that Keras has in another file
+            return int(self._size)
         if not self._has_vocabulary:
             raise NotBuiltError(
                 f"When using `output_mode={self.output_mode}` and `pad_to_max_tokens=False`, you must set the "

@@ -97,12 +97,12 @@ class TextVectorization(HostLayer):
             max_tokens, mask_token="", vocabulary=vocabulary, idf_weights=idf_weights, output_mode=mode,
             pad_to_max_tokens=pad_to_max_tokens, encoding=encoding, has_input_vocabulary=has_input_vocabulary,
         )  # fmt: skip
-        self._lookup = [lookup]
+        self._lookup_layer = lookup  # as Keras's files call it
 
     @property
     def lookup(self) -> StringLookup:
         """The layer that holds the vocabulary."""
-        return self._lookup[0]
+        return self._lookup_layer
 
     def get_config(self) -> dict[str, Any]:
         """The arguments to make it again with; the vocabulary too, also one that was learned."""
@@ -140,6 +140,14 @@ class TextVectorization(HostLayer):
     def vocabulary_size(self) -> int:
         """How many indices there are, those of padding and unknown tokens included."""
         return self.lookup.vocabulary_size()
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """As of `StringLookup`; Keras's files have it twice."""
+        self.lookup.load_own_variables(store)
+
+    def load_assets(self, dir_path: str) -> None:
+        """As of `StringLookup`; Keras's files have it twice."""
+        self.lookup.load_assets(dir_path)
 
     def adapt(self, data: Any, batch_size: int | None = None, steps: int | None = None) -> None:
         """Learn the vocabulary from texts.

@@ -11,6 +11,7 @@ import numpy as np
 from unifront import tree
 from unifront.arguments import Count, Real, Size, checked
 from unifront.errors import BackendMissing
+from unifront.layers.kept import refuse
 from unifront.paths import path_of
 from unifront.train.callbacks.base import Logs
 from unifront.train.callbacks.checkpoints import check_frequency
@@ -121,6 +122,7 @@ class OrbaxCheckpoint(Monitor):
             self._written.pop(0).result()
 
     def _save(self, step: int, logs: Logs) -> None:
+        refuse(self.model, "a checkpoint of Orbax")
         if self.save_best_only:
             value = self.current(logs)
             if value is None:

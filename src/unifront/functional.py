@@ -131,24 +131,26 @@ def check_ends(model: str, inputs: Sequence[Any], outputs: Sequence[Any]) -> Non
 
 
 def name_apart(around: Layer, layers: Sequence[Layer]) -> None:
-    """Give ``layers`` without a name one that no other in ``around`` has; `ArgumentError` for one given twice."""
-    own = {id(layer): layer._name for layer in around.children()}
-    taken = set(own.values())
-    for layer in sorted(layers, key=lambda layer: layer._name is None):  # names that stand are taken first
-        if layer._name is not None and layer._name in taken and id(layer) not in own:
+    """Give ``layers`` without a name, or with that of an attribute of ``around``, one that no other in it has;
+    `ArgumentError` for one given twice."""
+    own = {id(layer): layer for layer in around.children()}
+    new = [layer for layer in layers if around._children.get(layer._name or "") is not layer]
+    taken = {layer._name for layer in own.values() if all(layer is not one for one in new)}
+
+    def is_open(layer: Layer) -> bool:
+        return layer._name is None or (layer._named_by_place and id(layer) in own)
+
+    for layer in sorted(new, key=is_open):  # names that stand are taken first
+        if is_open(layer):
+            base = snake_case(type(layer).__name__)
+            candidates = itertools.chain([base], (f"{base}_{number}" for number in itertools.count(1)))
+            layer._name = next(one for one in candidates if one not in taken)
+            layer._named_by_place = False
+        elif layer._name in taken:
             raise ArgumentError(
                 f"Two layers of the model {around.name!r} are called {layer._name!r}; give one another name=: "
                 "layers of a model should have unique names."
             )
-        base = snake_case(type(layer).__name__)
-        number = 0
-        while layer._name is None or (
-            layer._name in taken and around._children.get(layer._name) is not layer
-        ):
-            candidate = base if number == 0 else f"{base}_{number}"
-            number += 1
-            if candidate not in taken:
-                layer._name = candidate
         taken.add(layer._name)
 
 

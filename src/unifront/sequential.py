@@ -63,8 +63,8 @@ class Sequential(Model):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers, as in Keras without that of the input."""
-        return list(self.children())
+        """The layers, as in Keras without that of the input, and without those that are attributes."""
+        return list(self._children.values())
 
     @layers.setter
     def layers(self, value: Any) -> None:

@@ -457,3 +457,55 @@ def test_a_layer_may_be_called_as_inputs_are_by_default(suffix: str, tmp_path: P
             model.save(path)
             again = uf.load(path) if suffix == "uf" else uf.models.load_model(path)
             assert_close(again.predict(data, verbose=0), expected)
+
+
+def _with_attributes(library: Any) -> dict[str, Any]:
+    """Models whose layers are attributes too, one of them with a name."""
+
+    def layers_() -> tuple[Any, Any]:
+        return library.layers.Dense(3, name="named"), library.layers.Dense(2)
+
+    class Functional(library.Model):
+        def __init__(self) -> None:
+            self.first, self.second = layers_()
+            x = library.Input((3,))
+            super().__init__(x, self.second(self.first(x)))
+
+    class Added(library.Sequential):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second, self.first = reversed(layers_())
+            self.add(self.first)
+            self.add(self.second)
+
+    class Given(library.Sequential):
+        def __init__(self) -> None:
+            self.first, self.second = layers_()
+            super().__init__([library.Input((3,)), self.first, self.second])
+
+    beside = library.Sequential([library.Input((3,)), *layers_()])
+    beside.beside = library.layers.Dense(7, name="beside")
+    return {"functional": Functional(), "added": Added(), "given": Given(), "beside": beside}
+
+
+@pytest.mark.parametrize("kind", ["functional", "added", "given", "beside"])
+def test_layers_that_are_attributes_keep_their_names_and_places(kind: str) -> None:
+    ours, theirs = _with_attributes(uf)[kind], _with_attributes(keras)[kind]
+    x = np.ones((2, 3), np.float32)
+    for model in (ours, theirs):
+        assert np.asarray(model(x)).shape == (2, 2)
+    dense = [[one for one in model.layers if "input" not in one.name] for model in (ours, theirs)]
+    assert [type(one).__name__ for one in dense[0]] == [type(one).__name__ for one in dense[1]]
+    assert dense[0][0].name == dense[1][0].name == "named"
+    assert dense[0][1].name == "dense"  # Keras numbers it through the process
+    assert ours.get_layer("named") is dense[0][0]
+    assert [w.shape for w in ours.weights] == [tuple(w.shape) for w in theirs.weights]
+    assert [w.path for w in ours.weights][:2] == ["named/kernel", "named/bias"]
+
+
+def test_a_name_that_is_there_twice_is_refused_among_attributes_too() -> None:
+    model = uf.Sequential()
+    model.a, model.b = layers.Dense(2, name="same"), layers.Dense(2, name="same")
+    with pytest.raises(errors.ArgumentError, match="Two layers of the model 'sequential' are called 'same'"):
+        model.add(model.a)
+    assert model.layers == []

@@ -26,6 +26,8 @@ class Nested(Weighted):
     placed: ref[Layer] | bool | None = None
     """The outermost layer that settled the weights' paths; True: for good; False: as they were before a copy."""
     _name: str | None
+    _named_by_place = False
+    """Whether the name is that of the attribute which the layer was first set as."""
     _known: set[int]
 
     @property
@@ -36,7 +38,7 @@ class Nested(Weighted):
     def _take_in(self, name: str, layer: Layer) -> None:
         """Name a layer that is found below an attribute, and freeze it with this one."""
         if layer._name is None:
-            layer._name = name
+            layer._name, layer._named_by_place = name, True
         if id(layer) not in self._known and not self.trainable:
             layer.trainable = False
         self._known.add(id(layer))

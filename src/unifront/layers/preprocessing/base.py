@@ -118,7 +118,7 @@ class BaseImagePreprocessingLayer(Layer):
         super().__init_subclass__(**options)
         if "get_random_transformation" in vars(cls):
             drawn = cls.get_random_transformation
-            cls.get_random_transformation = _where_data_are(drawn)  # type: ignore[method-assign]
+            cls.get_random_transformation = _where_data_are(drawn)  # type: ignore[method-assign]  # for all of the class
 
     def __init__(
         self,

@@ -135,7 +135,8 @@ def name_apart(around: Layer, layers: Sequence[Layer]) -> None:
     `ArgumentError` for one given twice."""
     own = {id(layer): layer for layer in around.children()}
     new = [layer for layer in layers if around._children.get(layer._name or "") is not layer]
-    taken = {layer._name for layer in own.values() if all(layer is not one for one in new)}
+    moving = {id(layer) for layer in new}
+    taken = {layer._name for key, layer in own.items() if key not in moving}
 
     def is_open(layer: Layer) -> bool:
         return layer._name is None or (layer._named_by_place and id(layer) in own)

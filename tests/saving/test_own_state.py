@@ -224,13 +224,14 @@ def rewritten(path: Path, change: Any) -> Path:
     return path
 
 
-def _huge(entries: dict[str, bytes]) -> None:
-    file = io.BytesIO(entries["model.weights.h5"])
-    with h5py.File(file, "a") as store:
-        store.create_dataset(
-            "layers/kept/vars/huge", (2**40,), "u1", chunks=True
-        )  # takes no place in the file
-    entries["model.weights.h5"] = file.getvalue()
+def _huge(*shape: int) -> Any:
+    def change(entries: dict[str, bytes]) -> None:
+        file = io.BytesIO(entries["model.weights.h5"])
+        with h5py.File(file, "a") as store:  # it takes no place in the file
+            store.create_dataset("layers/kept/vars/huge", shape, "u1", chunks=(1,) * len(shape))
+        entries["model.weights.h5"] = file.getvalue()
+
+    return change
 
 
 REFUSED: dict[str, tuple[Any, str]] = {
@@ -244,7 +245,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
         lambda e: e.update({"assets/layers/counting/x": b"1"}),
         "no layer there with load_assets",
     ),
-    "more than the file": (_huge, "more than the file"),
+    "more than the file": (_huge(2**40), "more than the file"),
+    "more than int64 counts": (_huge(2**32, 2**32), "more than the file"),
 }
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable, Mapping
+from math import prod
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -60,7 +61,7 @@ def read(
     own: Iterable[tuple[Layer, Mapping[str, Stored]]], limit: int
 ) -> list[tuple[Layer, dict[str, np.ndarray]]]:
     """The arrays of those groups. What has more bytes than ``limit``, the file's, is refused before it is read."""
-    total = sum(one.dtype.itemsize * int(np.prod(one.shape)) for _, store in own for one in store.values())
+    total = sum(one.dtype.itemsize * prod(one.shape) for _, store in own for one in store.values())
     if total > limit:
         raise FileFormatError(f"what layers read themselves has {total} bytes, more than the file")
     return [(layer, {name: one.read() for name, one in store.items()}) for layer, store in own]

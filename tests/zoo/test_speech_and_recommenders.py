@@ -112,7 +112,9 @@ def test_there_may_be_fewer_labels_than_steps() -> None:
         logits, torch.tensor(labels), torch.tensor([6, 6]), torch.tensor([2, 1]), reduction="none"
     ).mean()
     np.testing.assert_allclose(found, float(expected), rtol=1e-5)
-    model.fit(x, labels, verbose=0, backend="torch")
+    model.fit(
+        x, labels, epochs=20, verbose=0, backend="torch"
+    )  # one step lowers the loss of its own batch norm only
     assert model.evaluate(x, labels, verbose=0, backend="torch") < found
 
 

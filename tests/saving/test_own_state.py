@@ -262,14 +262,27 @@ def test_hostile_files_of_layers_are_refused(case: str, tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.rglob("*")] == ["inside", "m.keras"]
 
 
-def test_a_variable_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    class Texts(uf.layers.Dense):
+@pytest.mark.parametrize("value", [np.array(["a"]), np.array([None]), np.array([1j])])
+def test_a_variable_that_is_no_number_is_refused(value: np.ndarray, tmp_path: Path) -> None:
+    class Odd(uf.layers.Dense):
         def save_own_variables(self, store: Any) -> None:
-            store["texts"] = np.array(["a"])
+            store["odd"] = value
 
-    model = uf.Sequential([uf.Input((3,)), Texts(2)])
-    with pytest.raises((ArgumentError, uf.errors.DTypeError)):
+    model = uf.Sequential([uf.Input((3,)), Odd(2)])
+    with pytest.raises(
+        ArgumentError, match=rf"Odd.save_own_variables: 'odd' is an array of {value.dtype}; files"
+    ):
         model.save_weights(tmp_path / "m.weights.h5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_checkpoint_of_orbax_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("orbax.checkpoint")
+    model, _ = made(uf, "sequential")
+    model.compile("sgd", "mse")
+    keeper = uf.callbacks.OrbaxCheckpoint(tmp_path / "checkpoints")
+    with pytest.raises(ArgumentError, match=r"and a checkpoint of Orbax holds the weights"):
+        model.fit(X, np.ones((2, 2)), verbose=0, callbacks=[keeper])
 
 
 def test_another_number_of_variables_is_refused() -> None:

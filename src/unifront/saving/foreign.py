@@ -131,10 +131,13 @@ def take_keras(path: Path, model: Model, file: Any, *, skip_mismatch: bool = Fal
 
     Raises `FileFormatError` for a file that does not fit.
     """
-    legacy = keras_files.is_legacy(file)
-    found = {} if legacy else keras_files.of_model(file)
-    own = [] if legacy else own_state.parts(model, found)
-    given, extra = keras_reader(file)(model) if legacy else keras_files.by_groups(model, found)
+    if keras_files.is_legacy(file):
+        own = []
+        given, extra = keras_files.by_layers(model, keras_files.legacy_layers(file))
+    else:
+        found = keras_files.of_model(file)
+        own = own_state.parts(model, found)
+        given, extra = keras_files.by_groups(model, found)
     stores = own_state.read(own, path.stat().st_size)
     theirs = {id(weight) for layer, _ in own for weight in layer._weights}
     wanted = {name: one for name, one in model_paths(model).items() if id(one) not in theirs}

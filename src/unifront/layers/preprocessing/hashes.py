@@ -8,8 +8,12 @@ Sources: FarmHash, ``farmhashna::Hash64`` (https://github.com/google/farmhash), 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+
+from unifront.errors import ArgumentError
+from unifront.opset.rules import is_whole
 
 Words = np.ndarray
 """uint64, whose arithmetic wraps around."""
@@ -18,6 +22,25 @@ Fetch = Callable[[int], Words]
 
 _K0, _K1, _K2 = 0xC3A5C85C97CB3127, 0xB492B66FBE98F273, 0x9AE16A3B2F90404F
 _MASK = 2**64 - 1
+
+
+def salt_of(layer: str, salt: Any) -> tuple[int, int] | None:
+    """The two numbers of a salt."""
+    if salt is None:
+        return None
+    pair = tuple(salt) if isinstance(salt, list | tuple) else (salt, salt)
+    if len(pair) != 2 or not all(is_whole(one) and -(2**63) <= one < 2**64 for one in pair):
+        raise ArgumentError(
+            f"The `salt` argument for `{layer}` can only be a tuple of size 2 integers, or a single integer. "
+            f"Received: salt={salt}."
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def buckets(strings: Sequence[bytes], count: int, salt: tuple[int, int] | None) -> np.ndarray:
+    """Which of ``count`` buckets the hash of each string says: FarmHash64, or SipHash-2-4 under a salt."""
+    hashes = farmhash64(strings) if salt is None else siphash24(strings, salt)
+    return (hashes % np.uint64(count)).astype(np.int64)
 
 
 def farmhash64(strings: Sequence[bytes]) -> np.ndarray:

@@ -14,9 +14,9 @@ from unifront.layers.arguments import LayerOptions
 from unifront.layers.layer import Layer
 from unifront.layers.preprocessing.data import array_of, is_array
 from unifront.layers.preprocessing.encoding import Dense, encoded, encoded_shape
-from unifront.layers.preprocessing.hashes import crossed, farmhash64
-from unifront.layers.preprocessing.lookup import Long, buckets, salt_of
+from unifront.layers.preprocessing.hashes import buckets, crossed, farmhash64, salt_of
 from unifront.layers.preprocessing.strings import HostLayer, called_on_host, strings_of
+from unifront.layers.preprocessing.vocabulary import Long
 from unifront.opset.rules import is_whole
 from unifront.opset.tensor import Tensor
 

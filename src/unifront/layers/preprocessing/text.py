@@ -13,8 +13,9 @@ from unifront.errors import ArgumentError, ShapeError, UnknownName
 from unifront.layers.configs import plain, revived
 from unifront.layers.preprocessing.data import batches, is_array
 from unifront.layers.preprocessing.encoding import Dense
-from unifront.layers.preprocessing.lookup import OLDER, LookupOptions, StringLookup, Tokens
+from unifront.layers.preprocessing.lookup import StringLookup
 from unifront.layers.preprocessing.strings import HostLayer, strings_of
+from unifront.layers.preprocessing.vocabulary import OLDER, LookupOptions, Tokens
 from unifront.opset.rules import is_whole
 
 _LOWER = {ord(one): one.lower() for one in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}  # as TensorFlow: of ASCII only
